@@ -1,0 +1,60 @@
+"""One model over a ladder of LLM tiers: call by call, the cheapest tier that gets it right.
+
+This is the core that the integrations share; it imports no framework. `TieredChatModel` is in `langchain_tiers`.
+"""
+
+from llm_tiers.answer import Answer, Usage
+from llm_tiers.call import Call
+from llm_tiers.engine import Engine, Outcome
+from llm_tiers.errors import (
+    AllTiersFailed,
+    ConfigError,
+    EmbeddingMismatch,
+    HistoryError,
+    HistoryLocked,
+    HistoryUnreachable,
+    LlmTiersError,
+    ReplayFileError,
+    TierError,
+    UnknownTrace,
+)
+from llm_tiers.history import ChromaHistory, Embedding
+from llm_tiers.judges import FunctionJudge, Judge, PromptJudge, Verdict
+from llm_tiers.policies import Policy, llm_at
+from llm_tiers.prices import Price
+from llm_tiers.starters import AccuracyEstimator, FixedStarter
+from llm_tiers.tiers import Ladder, Tier
+from llm_tiers.trace import Attempt, Trace
+
+__all__ = [
+    "AccuracyEstimator",
+    "AllTiersFailed",
+    "Answer",
+    "Attempt",
+    "Call",
+    "ChromaHistory",
+    "ConfigError",
+    "Embedding",
+    "EmbeddingMismatch",
+    "Engine",
+    "FixedStarter",
+    "FunctionJudge",
+    "HistoryError",
+    "HistoryLocked",
+    "HistoryUnreachable",
+    "Judge",
+    "Ladder",
+    "LlmTiersError",
+    "Outcome",
+    "Policy",
+    "Price",
+    "PromptJudge",
+    "ReplayFileError",
+    "Tier",
+    "TierError",
+    "Trace",
+    "UnknownTrace",
+    "Usage",
+    "Verdict",
+    "llm_at",
+]

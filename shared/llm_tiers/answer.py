@@ -1,0 +1,62 @@
+"""What a tier gives back, and when two answers are the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Answer", "Usage", "same_answer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one model call, as the provider counts them.
+
+    Attributes:
+        input_tokens: All input tokens, cached ones included.
+        output_tokens: All output tokens, reasoning included.
+        cached_tokens: Input tokens read from the provider's cache.
+        cache_write_tokens: Input tokens written to the provider's cache.
+        reasoning_tokens: Output tokens that the user does not see.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one tier answered.
+
+    Attributes:
+        tier: Name of the tier.
+        text: The answer as a judge reads it.
+        value: What equality is decided by; None for a missing answer, such as an empty one or a refusal.
+        usage: The tokens, or None where the provider does not say.
+        message: The framework's own object, handed through to the user.
+        seconds: How long the call took; None lets the driver's clock decide.
+    """
+
+    tier: str
+    text: str = field(repr=False)
+    value: str | None = field(repr=False)
+    usage: Usage | None = None
+    message: Any = field(default=None, repr=False, compare=False)
+    seconds: float | None = None
+
+
+def same_answer(one: Answer, other: Answer, *, missing_counts: bool = False) -> bool:
+    """Say whether two answers are equal.
+
+    Args:
+        one: An answer.
+        other: Another.
+        missing_counts: Two missing answers are equal, as in LLM-AT's code; otherwise a missing answer equals
+            nothing.
+    """
+    if one.value is None and other.value is None:
+        return missing_counts
+    return one.value == other.value

@@ -1,0 +1,158 @@
+"""The flow of one call, Starter -> Generator -> Judge, written once as a generator that does no I/O.
+
+It yields requests and is sent what they bring (`requests.py`); `drive.py` performs them. What is learned on the way
+it notes in the call's ledger, which the driver owns, so that a call that is cut short leaves its trace too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from llm_tiers.answer import Answer
+from llm_tiers.errors import AllTiersFailed, TierError
+from llm_tiers.judges.base import Case, Judgement, Verdict
+from llm_tiers.requests import Flow, Generate, Handoff, ModelCall, Reply, Request, Response, generate, hand_off
+from llm_tiers.starters.base import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llm_tiers.ledger import Ledger
+    from llm_tiers.policies import Policy
+    from llm_tiers.tiers import Tier
+
+__all__ = ["cascade"]
+
+
+def cascade(policy: Policy, ledger: Ledger) -> Flow:
+    """Answer the ledger's call with the cheapest tier that gets it right.
+
+    Returns:
+        The accepted answer: one that the judge found valid, or the top tier's, which is not judged. Where the top
+        tier fails or has nothing to say, an earlier answer that the judge was unsure of is better than none; one that
+        it rejected is never returned.
+
+    Raises:
+        AllTiersFailed: No tier gave an answer that may be returned.
+    """
+    call = ledger.call
+    if call.pin is not None:
+        return (yield from _pinned(ledger.ladder[call.pin], ledger))
+    serving = _serving(ledger)
+    ledger.plan = yield from policy.starter.plan(call, ledger.ladder)
+    return (yield from _climb(policy, ledger, _from_start(serving, ledger)))
+
+
+def _pinned(tier: Tier, ledger: Ledger) -> Flow:
+    ledger.plan = Plan(start=tier.name, reason="pinned")
+    reply = yield from hand_off(Handoff(ModelCall(tier)))
+    ledger.note(reply)
+    if isinstance(reply, TierError):
+        raise _failure(ledger)
+    return ledger.accept(reply)
+
+
+def _serving(ledger: Ledger) -> tuple[Tier, ...]:
+    """Return the tiers that can serve the call; the trace names the others."""
+    serving = []
+    for tier in ledger.ladder:
+        shortfall = tier.shortfall(ledger.call)
+        if shortfall is None:
+            serving.append(tier)
+        else:
+            ledger.warn(f"tier {tier.name} skipped: {shortfall}")
+            ledger.errors.append(TierError(tier.name, f"cannot serve the call: {shortfall}"))
+    if not serving:
+        raise _failure(ledger)
+    return tuple(serving)
+
+
+def _from_start(serving: Sequence[Tier], ledger: Ledger) -> Sequence[Tier]:
+    """Return the serving tiers from the planned start upward; at least the dearest one."""
+    plan = ledger.plan
+    if plan is None:
+        raise TypeError("the starter returned no plan")
+    ledger.serving = tuple(tier.name for tier in serving)
+    for warning in plan.warnings:
+        ledger.warn(warning)
+    start = ledger.ladder.index(plan.start)
+    tiers = [tier for tier in serving if ledger.ladder.index(tier.name) >= start] or [serving[-1]]
+    if tiers[0].name != plan.start:
+        ledger.plan = replace(plan, start=tiers[0].name, reason=f"{plan.reason}; {plan.start} cannot serve the call")
+    return tiers
+
+
+def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
+    """Ask one tier after the other until an answer stands."""
+    for position, tier in enumerate(tiers):
+        top = tier is tiers[-1]
+        witnesses = _witnesses(ledger, tier) if position == 0 else ()
+        reply = yield from _ask(policy, ledger, tier, witnesses, unjudged=top)
+        if isinstance(reply, TierError):
+            continue
+        if top:
+            missing = reply.value is None and not policy.missing_counts
+            return ledger.accept((_unsure(ledger) if missing else None) or reply)
+        judgement = yield from _judge(policy, ledger, reply, tier)
+        ledger.rule(reply, judgement)
+        if judgement.verdict is Verdict.VALID:
+            return ledger.accept(reply)
+    earlier = _unsure(ledger)
+    if earlier is None:
+        raise _failure(ledger)
+    return ledger.accept(earlier)
+
+
+def _witnesses(ledger: Ledger, start: Tier) -> tuple[Tier, ...]:
+    names = ledger.plan.witnesses if ledger.plan is not None else ()
+    return tuple(ledger.ladder[name] for name in names if name in ledger.serving and name != start.name)
+
+
+def _ask(
+    policy: Policy, ledger: Ledger, tier: Tier, witnesses: tuple[Tier, ...], *, unjudged: bool
+) -> Generator[Request, Response, Reply]:
+    """Let `tier` answer, its witnesses beside it, and note who answered what."""
+
+    def model_call(tier: Tier) -> ModelCall:
+        return ModelCall(tier, postscript=policy.judge.invitation(tier, ledger.ladder))
+
+    if unjudged and not witnesses:
+        reply = yield from hand_off(Handoff(model_call(tier)))
+        replies: tuple[Reply, ...] = (reply,)
+    else:
+        beside = (replace(model_call(witness), role="witness") for witness in witnesses)
+        replies = yield from generate(Generate((model_call(tier), *beside)))
+    for reply in replies:
+        ledger.note(reply)
+    return replies[0]
+
+
+def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Generator[Request, Response, Judgement]:
+    """Judge an answer; an abstention and a missing answer need no judge."""
+    invited = policy.judge.invitation(tier, ledger.ladder) is not None
+    if invited and answer.text.strip(" \t\n.*\"'").lower() == "abstain":
+        return Judgement(Verdict.INVALID, "abstained")
+    if answer.value is None and not policy.missing_counts:
+        return Judgement(Verdict.INVALID, "missing")
+    others = tuple(other for other in ledger.answers if other.tier != answer.tier)
+    return (yield from policy.judge.review(Case(ledger.call, ledger.ladder, answer, others)))
+
+
+def _unsure(ledger: Ledger) -> Answer | None:
+    """Return the dearest earlier answer that no judge rejected, and say so in the trace."""
+    for answer in sorted(ledger.answers, key=lambda answer: ledger.ladder.index(answer.tier), reverse=True):
+        judgement = ledger.judgements.get(answer.tier)
+        rejected = judgement is not None and judgement.verdict is Verdict.INVALID
+        if answer.value is not None and not rejected:
+            ledger.warn(f"no tier above gave an answer: {answer.tier}'s is returned though no judge found it valid")
+            return answer
+    return None
+
+
+def _failure(ledger: Ledger) -> AllTiersFailed:
+    tiers = ", ".join(ledger.ladder.names)
+    rejected = [name for name, judgement in ledger.judgements.items() if judgement.verdict is Verdict.INVALID]
+    detail = f" (rejected by the judge: {', '.join(rejected)})" if rejected else ""
+    return AllTiersFailed(f"no tier of {tiers} gave an answer that may be returned{detail}", ledger.errors)

@@ -1,0 +1,210 @@
+"""Perform what the flow of a call asks for: `drive` in the caller's thread, `adrive` in asyncio.
+
+Nothing is decided here. `drive_live` and `adrive_live` also hand on the chunks of a `Handoff` as they come; where
+nobody listens for chunks, a handoff is a model call like any other (`_without_handoff`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from collections.abc import AsyncGenerator, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import aclosing, closing, contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from llm_tiers.answer import Answer
+from llm_tiers.errors import TierError
+from llm_tiers.history.record import Recollection
+from llm_tiers.requests import Flow, Generate, Handoff, ModelCall, Recall, Reply, Request, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llm_tiers.history.record import History
+    from llm_tiers.ledger import Ledger
+    from llm_tiers.performer import AsyncPerformer, Performer
+
+__all__ = ["adrive", "adrive_live", "drive", "drive_live"]
+
+
+def drive(flow: Flow, performer: Performer, history: History | None, ledger: Ledger) -> Answer:
+    """Run a flow to its end.
+
+    Args:
+        flow: The flow; it is closed whatever happens.
+        performer: Calls the models.
+        history: Where past calls are looked up, or None.
+        ledger: The account of the call, which every model call is charged to.
+
+    Returns:
+        The accepted answer.
+
+    Raises:
+        AllTiersFailed: As the flow does.
+    """
+    live = drive_live(_without_handoff(flow), performer, history, ledger)
+    while True:
+        try:
+            next(live)
+        except StopIteration as stop:
+            return cast("Answer", stop.value)
+
+
+def drive_live(
+    flow: Flow, performer: Performer, history: History | None, ledger: Ledger
+) -> Generator[Any, None, Answer]:
+    """Run a flow to its end, yield the chunks of a handoff as they come, and return the accepted answer."""
+    with closing(flow):
+        response: Response | None = None
+        while True:
+            try:
+                request = _advance(flow, response)
+            except StopIteration as stop:
+                return cast("Answer", stop.value)
+            match request:
+                case Handoff(call):
+                    response = yield from _stream(call, performer, ledger)
+                case Generate(calls):
+                    response = _generate(calls, performer, ledger)
+                case Recall():
+                    response = _recall(request, history, ledger)
+
+
+async def adrive(flow: Flow, performer: AsyncPerformer, history: History | None, ledger: Ledger) -> Answer:
+    """Run a flow to its end in asyncio; as `drive`."""
+    async with aclosing(adrive_live(_without_handoff(flow), performer, history, ledger)) as live:
+        async for answer in live:
+            return cast("Answer", answer)
+    raise RuntimeError("the flow ended without an answer")
+
+
+async def adrive_live(
+    flow: Flow, performer: AsyncPerformer, history: History | None, ledger: Ledger
+) -> AsyncGenerator[Any, None]:
+    """Run a flow to its end in asyncio; yield the chunks of a handoff as they come and, last, the accepted answer."""
+    with closing(flow):
+        response: Response | None = None
+        while True:
+            try:
+                request = _advance(flow, response)
+            except StopIteration as stop:
+                yield stop.value
+                return
+            match request:
+                case Handoff(call):
+                    async with aclosing(_astream(call, performer, ledger)) as stream:
+                        async for item in stream:
+                            if isinstance(item, Answer | TierError):
+                                response = item
+                            else:
+                                yield item
+                case Generate(calls):
+                    response = await _agenerate(calls, performer, ledger)
+                case Recall():
+                    response = await asyncio.to_thread(_recall, request, history, ledger)
+
+
+def _advance(flow: Flow, response: Response | None) -> Request:
+    return next(flow) if response is None else flow.send(response)
+
+
+def _without_handoff(flow: Flow) -> Flow:
+    """Ask for a plain model call wherever the flow hands off."""
+    with closing(flow):
+        response: Response | None = None
+        while True:
+            try:
+                request = _advance(flow, response)
+            except StopIteration as stop:
+                return cast("Answer", stop.value)
+            if isinstance(request, Handoff):
+                replies = yield Generate((request.call,))
+                (response,) = cast("tuple[Reply]", replies)
+            else:
+                response = yield request
+
+
+def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recollection:
+    """Look up the history; the user's answer does not depend on it, so a failure is told and no more."""
+    if history is None:
+        return Recollection(error="none is kept")
+    try:
+        found = history.recall(request.text, node=request.node, k=request.k, vector=ledger.vector)
+    except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning in the trace
+        return Recollection(error=f"{type(error).__name__}: {error}")
+    ledger.vector = found.vector
+    return found
+
+
+@contextmanager
+def _charged(call: ModelCall, ledger: Ledger, step: int) -> Iterator[list[Reply]]:
+    """Charge a model call when it ends, however it ends; the body appends its answer."""
+    started = time.perf_counter()
+    outcome: list[Reply] = []
+    try:
+        yield outcome
+    except TierError as error:
+        outcome.append(error)
+    except BaseException:
+        ledger.charge(call, TierError(call.tier.name, "cancelled"), time.perf_counter() - started, step)
+        raise
+    ledger.charge(call, outcome[0], time.perf_counter() - started, step)
+
+
+def _stream(call: ModelCall, performer: Performer, ledger: Ledger) -> Generator[Any, None, Reply]:
+    with _charged(call, ledger, ledger.begin_step()) as outcome:
+        outcome.append((yield from performer.stream(call)))
+    return outcome[0]
+
+
+def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger) -> tuple[Reply, ...]:
+    """Call the first model here and the others in threads that see the caller's context."""
+    step = ledger.begin_step()
+
+    def one(call: ModelCall) -> Reply:
+        with _charged(call, ledger, step) as outcome:
+            outcome.append(performer.generate(call))
+        return outcome[0]
+
+    first, *beside = calls
+    if not beside:
+        return (one(first),)
+    pool = ThreadPoolExecutor(len(beside), thread_name_prefix="llm-tiers")
+    try:
+        others: list[Future[Reply]] = [pool.submit(contextvars.copy_context().run, one, call) for call in beside]
+        return (one(first), *(other.result() for other in others))
+    finally:
+        # A thread cannot be cancelled: where the first call is interrupted, nobody waits for the others.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def _astream(call: ModelCall, performer: AsyncPerformer, ledger: Ledger) -> AsyncGenerator[Any, None]:
+    with _charged(call, ledger, ledger.begin_step()) as outcome:
+        async with aclosing(performer.astream(call)) as stream:
+            async for item in stream:
+                if isinstance(item, Answer):
+                    outcome.append(item)
+                else:
+                    yield item
+    yield outcome[0]
+
+
+async def _agenerate(calls: tuple[ModelCall, ...], performer: AsyncPerformer, ledger: Ledger) -> tuple[Reply, ...]:
+    step = ledger.begin_step()
+
+    async def one(call: ModelCall) -> Reply:
+        with _charged(call, ledger, step) as outcome:
+            outcome.append(await performer.agenerate(call))
+        return outcome[0]
+
+    if len(calls) == 1:
+        return (await one(calls[0]),)
+    tasks = [asyncio.create_task(one(call)) for call in calls]
+    try:
+        return tuple(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,96 @@
+"""What a history keeps of a call, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["History", "Neighbour", "Recollection", "Record", "Vector"]
+
+Vector = NDArray[np.float32]
+"""An embedding: one dimension, unit length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One past call, as the history keeps it.
+
+    Attributes:
+        id: The trace id of the call.
+        node: Where in the user's graph the call came from; `""` is the root, `/` separates levels.
+        created: When the call ended, in seconds since 1970.
+        labels: Tier name to True (valid) or False (invalid); a tier without a label is absent.
+        start: Name of the tier that answered first.
+        final: Name of the tier whose answer was returned.
+        answered: Names of the tiers that answered, in the order of the calls.
+        agreed: Names of the tiers whose answer equals the returned one, `final` among them.
+        cost_usd: What the call cost, judge and witnesses included; None where a price is unknown.
+        text: The query. A history stores it only where the user asked for that.
+        vector: The query's embedding, or None: the history then embeds `text`.
+    """
+
+    id: str
+    node: str
+    created: float
+    labels: Mapping[str, bool]
+    start: str
+    final: str
+    answered: tuple[str, ...]
+    agreed: tuple[str, ...]
+    cost_usd: float | None
+    text: str | None = field(default=None, repr=False)
+    vector: Vector | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A past call that resembles the present one.
+
+    Attributes:
+        similarity: Cosine similarity of the two queries, in [-1, 1].
+        record: The past call; its `vector` is None.
+    """
+
+    similarity: float
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Recollection:
+    """What a history knows about a query.
+
+    Attributes:
+        neighbours: The most similar past calls of the node, most similar first.
+        count: How many records the node holds.
+        vector: The query's embedding; None where it could not be made.
+        error: Why nothing could be recalled, or None.
+    """
+
+    neighbours: tuple[Neighbour, ...] = ()
+    count: int = 0
+    vector: Vector | None = field(default=None, repr=False, compare=False)
+    error: str | None = None
+
+
+class History(Protocol):
+    """Where past calls are kept. Every method may be called from any thread."""
+
+    def recall(self, text: str, *, node: str, k: int, vector: Vector | None = None) -> Recollection:
+        """Return the `k` most similar records of `node`; `vector` saves embedding `text` again."""
+
+    def remember(self, record: Record) -> None:
+        """Add a record."""
+
+    def revise(self, trace_id: str, change: Callable[[Record], Mapping[str, bool]]) -> Record:
+        """Replace the labels of a record by `change(record)` and return it as it is now.
+
+        Raises:
+            UnknownTrace: No record has this id.
+        """
+
+    def close(self) -> None:
+        """Write what is pending and let go of the store."""

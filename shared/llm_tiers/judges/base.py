@@ -1,0 +1,115 @@
+"""What a judge is given and what it says."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+from llm_tiers.answer import Answer
+from llm_tiers.requests import Request, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llm_tiers.call import Call
+    from llm_tiers.tiers import Ladder, Tier
+
+__all__ = ["Case", "Judge", "JudgeFunction", "Judgement", "Review", "Verdict"]
+
+
+class Verdict(StrEnum):
+    """Whether an answer stands. Only a valid one is returned; uncertain ones go one tier up, as invalid ones do."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict and its origin.
+
+    Attributes:
+        verdict: Whether the answer stands.
+        by: What decided, in a word, for the trace.
+        warning: What went wrong in judging, or None.
+    """
+
+    verdict: Verdict
+    by: str
+    warning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What there is to judge.
+
+    Attributes:
+        call: The user's call.
+        ladder: All tiers, cheapest first.
+        answer: The answer to judge.
+        others: What other tiers answered to the same call, in the order of the calls.
+    """
+
+    call: Call
+    ladder: Ladder
+    answer: Answer
+    others: tuple[Answer, ...] = ()
+
+
+Review: TypeAlias = Generator[Request, Response, Judgement]
+
+JudgeFunction: TypeAlias = Callable[[str, str], bool | None]
+"""A user's own judge: the question and the answer as text to True (valid), False (invalid) or None (uncertain)."""
+
+
+class Judge(ABC):
+    """Decides whether an answer stands. One object serves all calls, so it keeps nothing of a call.
+
+    `a | b` accepts what either accepts, and asks `b` only where `a` did not accept. `a & b` accepts what both
+    accept, and asks `b` only where `a` did not reject. Where neither side decides, any uncertainty remains. Either
+    side may be a plain function of question and answer.
+    """
+
+    @abstractmethod
+    def review(self, case: Case) -> Review:
+        """Judge `case`, asking for model calls where that is needed."""
+
+    def invitation(self, tier: Tier, ladder: Ladder) -> str | None:  # noqa: ARG002
+        """Return what to add to the user's messages so that `tier` may abstain, or None."""
+        return None
+
+    def own_tiers(self) -> Iterator[Tier]:
+        """Yield the models outside the ladder that the judge calls."""
+        yield from ()
+
+    def check(self, ladder: Ladder) -> None:  # noqa: B027 -- most judges name no tier
+        """Check the judge against the ladder.
+
+        Raises:
+            ConfigError: The judge names a tier that the ladder lacks.
+        """
+
+    # Local imports: the compositions are judges themselves.
+    def __or__(self, other: Judge | JudgeFunction) -> Judge:
+        from llm_tiers.judges.compose import Either
+
+        return Either(self, other)
+
+    def __ror__(self, other: JudgeFunction) -> Judge:
+        from llm_tiers.judges.compose import Either
+
+        return Either(other, self)
+
+    def __and__(self, other: Judge | JudgeFunction) -> Judge:
+        from llm_tiers.judges.compose import Both
+
+        return Both(self, other)
+
+    def __rand__(self, other: JudgeFunction) -> Judge:
+        from llm_tiers.judges.compose import Both
+
+        return Both(other, self)

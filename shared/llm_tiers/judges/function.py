@@ -1,0 +1,54 @@
+"""The judge that is the user's own function."""
+
+from __future__ import annotations
+
+from llm_tiers.errors import ConfigError
+from llm_tiers.judges.base import Case, Judge, JudgeFunction, Judgement, Review, Verdict
+
+__all__ = ["FunctionJudge", "as_judge"]
+
+
+class FunctionJudge(Judge):
+    """Let a function decide.
+
+    Args:
+        function: Takes the question and the answer as text; returns True (valid), False (invalid) or None
+            (uncertain). It must not block: it runs where the call runs, the event loop included. If it raises, the
+            verdict is uncertain and the trace says why.
+    """
+
+    def __init__(self, function: JudgeFunction) -> None:
+        self.function = function
+
+    def __repr__(self) -> str:
+        return f"FunctionJudge({self._name})"
+
+    @property
+    def _name(self) -> str:
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+    def review(self, case: Case) -> Review:
+        """Ask the function."""
+        yield from ()  # a review is a generator, also where it asks for nothing
+        try:
+            accepted = self.function(case.call.question, case.answer.text)
+        except Exception as error:  # noqa: BLE001 -- a user's judge must not cost the user the answer
+            return Judgement(
+                Verdict.UNCERTAIN, self._name, f"judge {self._name} raised {type(error).__name__}: {error}"
+            )
+        if accepted is None:
+            return Judgement(Verdict.UNCERTAIN, self._name)
+        return Judgement(Verdict.VALID if accepted else Verdict.INVALID, self._name)
+
+
+def as_judge(judge: Judge | JudgeFunction) -> Judge:
+    """Take a judge or a function.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if isinstance(judge, Judge):
+        return judge
+    if not callable(judge) or isinstance(judge, type):
+        raise ConfigError(f"judge={judge!r} must be a judge such as PromptJudge(), or a function of (question, answer)")
+    return FunctionJudge(judge)

@@ -1,0 +1,186 @@
+"""What one call has done and learned so far. It belongs to one call, so it is the only place that changes."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from llm_tiers.answer import Answer, same_answer
+from llm_tiers.errors import TierError
+from llm_tiers.history.record import Record, Vector
+from llm_tiers.labels import labels_of_call
+from llm_tiers.trace import Attempt, Trace
+
+if TYPE_CHECKING:
+    from llm_tiers.call import Call
+    from llm_tiers.judges.base import Judgement
+    from llm_tiers.policies import Policy
+    from llm_tiers.prices import PriceBook
+    from llm_tiers.requests import ModelCall, Reply
+    from llm_tiers.starters.base import Plan
+    from llm_tiers.tiers import Ladder
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """The account of one call.
+
+    The flow notes plan, answers and judgements; the driver charges every model call the moment it ends, so that a
+    call that is cancelled or fails still knows what it spent. The trace and the record are made from it.
+
+    Args:
+        call: The call.
+        ladder: The tiers.
+        policy: The policy that answers it.
+        prices: What the tiers cost.
+    """
+
+    def __init__(self, call: Call, ladder: Ladder, policy: Policy, prices: PriceBook) -> None:
+        self.call = call
+        self.ladder = ladder
+        self.serving = ladder.names
+        self.plan: Plan | None = None
+        self.answers: list[Answer] = []
+        self.judgements: dict[str, Judgement] = {}
+        self.accepted: Answer | None = None
+        self.errors: list[TierError] = []
+        self.vector: Vector | None = None
+        self._policy = policy
+        self._prices = prices
+        self._warnings: list[str] = []
+        self._attempts: list[Attempt] = []
+        self._steps: list[float] = []
+        self._lock = threading.Lock()
+
+    def note(self, reply: Reply) -> None:
+        """Note what a tier answered, or that it failed."""
+        if isinstance(reply, TierError):
+            self.errors.append(reply)
+        else:
+            self.answers.append(reply)
+
+    def rule(self, answer: Answer, judgement: Judgement) -> None:
+        """Note what the judge said of an answer."""
+        self.judgements[answer.tier] = judgement
+        if judgement.warning:
+            self.warn(judgement.warning)
+
+    def accept(self, answer: Answer) -> Answer:
+        """Note which answer is returned."""
+        self.accepted = answer
+        return answer
+
+    def warn(self, text: str) -> None:
+        """Note what went wrong without stopping the call."""
+        if text not in self._warnings:
+            self._warnings.append(text)
+
+    def begin_step(self) -> int:
+        """Begin a round of model calls that run side by side and return its number."""
+        with self._lock:
+            self._steps.append(0.0)
+            return len(self._steps) - 1
+
+    def charge(self, call: ModelCall, reply: Reply, seconds: float, step: int) -> None:
+        """Account for a model call that ended, from any thread."""
+        if isinstance(reply, TierError):
+            attempt = Attempt(tier=call.tier.name, role=call.role, seconds=seconds, error=reply.summary)
+        else:
+            attempt = Attempt(
+                tier=call.tier.name,
+                role=call.role,
+                input_tokens=reply.usage and reply.usage.input_tokens,
+                output_tokens=reply.usage and reply.usage.output_tokens,
+                seconds=seconds if reply.seconds is None else reply.seconds,
+                cost_usd=self._prices.cost(call.tier, reply.usage),
+            )
+        with self._lock:
+            self._steps[step] = max(self._steps[step], attempt.seconds)
+            self._attempts.append(attempt)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every model call that ended, with what the judge said of it."""
+        with self._lock:
+            return tuple(self._judged(attempt) for attempt in self._attempts)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What the call cost so far, or None where the cost of an answer is unknown. A failed call costs nothing."""
+        costs = [attempt.cost_usd for attempt in self.attempts if attempt.error is None]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
+
+    def trace(self) -> Trace:
+        """Return the trace of the call as it stands."""
+        plan = self.plan
+        saved, is_estimate = self._saving()
+        return Trace(
+            trace_id=self.call.id,
+            node=self.call.node,
+            policy=self._policy.name,
+            start=plan and plan.start,
+            reason=plan.reason if plan else "",
+            estimates=dict(plan.estimates) if plan else {},
+            neighbours=plan.neighbours if plan else 0,
+            attempts=self.attempts,
+            final=self.accepted and self.accepted.tier,
+            cost_usd=self.cost_usd,
+            saved_usd=saved,
+            saved_is_estimate=is_estimate,
+            seconds=sum(self._steps),
+            warnings=tuple(self._warnings),
+        )
+
+    def record(self, ended: float) -> Record | None:
+        """Return what the call teaches, or None where it teaches nothing.
+
+        A pinned call, a call without an answer, and an answer that was returned only because no tier above gave one
+        say nothing about the tiers.
+
+        Args:
+            ended: When the call ended, in seconds since 1970.
+        """
+        answer, plan = self.accepted, self.plan
+        if answer is None or plan is None or self.call.pin is not None or not self._stands(answer):
+            return None
+        missing_counts = self._policy.missing_counts
+        return Record(
+            id=self.call.id,
+            node=self.call.node,
+            created=ended,
+            labels=labels_of_call(self.serving, self.answers, answer, missing_counts=missing_counts),
+            start=plan.start,
+            final=answer.tier,
+            answered=tuple(other.tier for other in self.answers),
+            agreed=tuple(
+                other.tier
+                for other in self.answers
+                if other is answer or same_answer(other, answer, missing_counts=missing_counts)
+            ),
+            cost_usd=self.cost_usd,
+            text=self.call.query,
+            vector=self.vector,
+        )
+
+    def _stands(self, answer: Answer) -> bool:
+        judgement = self.judgements.get(answer.tier)
+        return judgement.verdict == "valid" if judgement else answer.tier == self.serving[-1]
+
+    def _judged(self, attempt: Attempt) -> Attempt:
+        judgement = self.judgements.get(attempt.tier)
+        if judgement is None or attempt.role == "judge" or attempt.error is not None:
+            return attempt
+        return attempt.model_copy(update={"verdict": judgement.verdict.value, "by": judgement.by})
+
+    def _saving(self) -> tuple[float | None, bool]:
+        """Return what the top tier alone would have cost less what the call cost, and whether that is an estimate."""
+        answer, cost = self.accepted, self.cost_usd
+        if answer is None or cost is None:
+            return None, False
+        top = self.ladder.top
+        own = [attempt for attempt in self.attempts if attempt.tier == top.name and attempt.role != "judge"]
+        answered = [attempt.cost_usd for attempt in own if attempt.error is None]
+        alone = answered[0] if answered else self._prices.cost(top, answer.usage)
+        return (None if alone is None else alone - cost), not answered

@@ -1,0 +1,105 @@
+"""Named pairs of a starter and a judge, and which one is the default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from llm_tiers.errors import ConfigError
+from llm_tiers.judges.function import as_judge
+from llm_tiers.judges.prompt import PromptJudge
+from llm_tiers.starters.accuracy import AccuracyEstimator
+
+if TYPE_CHECKING:
+    from llm_tiers.judges.base import Judge, JudgeFunction
+    from llm_tiers.starters.base import Starter
+    from llm_tiers.tiers import Ladder
+
+__all__ = ["Policy", "as_policy", "default", "llm_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a call is answered.
+
+    Attributes:
+        name: How the trace calls it.
+        starter: Chooses the tier that answers first.
+        judge: Decides whether an answer stands.
+        missing_counts: Treat a missing answer as an answer: judge it, return it from the top tier although an
+            earlier one may stand, and label two missing answers as equal. LLM-AT's code does; otherwise a missing
+            answer goes one tier up unjudged and equals nothing.
+    """
+
+    name: str
+    starter: Starter
+    judge: Judge
+    missing_counts: bool = False
+
+    def check(self, ladder: Ladder) -> None:
+        """Check that the ladder has what the policy names.
+
+        Raises:
+            ConfigError: It has not.
+        """
+        self.judge.check(ladder)
+        check = getattr(self.starter, "check", None)
+        if check is not None:
+            check(ladder)
+
+
+def llm_at(*, theta: float = 0.7, offer_abstention: bool = True) -> Policy:
+    """Return LLM-AT as published (arXiv 2505.20921), faults included, for comparison.
+
+    Args:
+        theta: The threshold, in [0, 1].
+        offer_abstention: Let the cheapest tier abstain, as the paper does; it changes the user's prompt.
+    """
+    return Policy(
+        "llm-at",
+        AccuracyEstimator.paper(theta=theta),
+        PromptJudge(offer_abstention=offer_abstention),
+        missing_counts=True,
+    )
+
+
+def default(*, theta: float = 0.75) -> Policy:
+    """Return the policy that is used where none is given: LLM-AT with its faults mended.
+
+    Args:
+        theta: The threshold, in [0, 1]; higher is more accurate and dearer.
+    """
+    return Policy("default", AccuracyEstimator(theta=theta), PromptJudge())
+
+
+_NAMED: dict[str, Callable[[], Policy]] = {"default": default, "llm-at": llm_at}
+
+
+def as_policy(
+    policy: Policy | str | None = None,
+    *,
+    starter: Starter | None = None,
+    judge: Judge | JudgeFunction | None = None,
+) -> Policy:
+    """Make one policy of what a user gives: a policy or its name, and either half to replace.
+
+    Raises:
+        ConfigError: The policy's name is unknown, or an argument is of another kind.
+    """
+    if policy is None or isinstance(policy, str):
+        name = policy or "default"
+        if name not in _NAMED:
+            raise ConfigError(f"policy={name!r} is unknown; take one of {', '.join(map(repr, _NAMED))}, or a Policy")
+        policy = _NAMED[name]()
+    if not isinstance(policy, Policy):
+        raise ConfigError(f"policy={policy!r} must be a Policy, such as llm_at(), or the name of one")
+    if starter is not None:
+        if not callable(getattr(starter, "plan", None)):
+            raise ConfigError(f"starter={starter!r} must be a starter, such as AccuracyEstimator(theta=0.7)")
+        policy = replace(policy, starter=starter)
+    if judge is not None:
+        policy = replace(policy, judge=as_judge(judge))
+    if starter is not None or judge is not None:
+        policy = replace(policy, name="custom")
+    return policy

@@ -1,0 +1,123 @@
+"""What a model call costs: the user's own prices first, then genai-prices by model name."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llm_tiers.errors import ConfigError
+
+if TYPE_CHECKING:
+    from llm_tiers.answer import Usage
+    from llm_tiers.tiers import Tier
+
+__all__ = ["Price", "PriceBook", "as_price"]
+
+logger = logging.getLogger("llm_tiers.prices")
+
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A price in US$ per million tokens.
+
+    Attributes:
+        input: Input tokens.
+        output: Output tokens, reasoning included.
+        cached_input: Input tokens read from the provider's cache; by default as `input`.
+    """
+
+    input: float
+    output: float
+    cached_input: float | None = None
+
+    def cost(self, usage: Usage) -> float:
+        """Return what `usage` costs, in US$."""
+        cached = min(usage.cached_tokens, usage.input_tokens)
+        cached_price = self.input if self.cached_input is None else self.cached_input
+        fresh = usage.input_tokens - cached
+        return (fresh * self.input + cached * cached_price + usage.output_tokens * self.output) / _MILLION
+
+
+def as_price(price: Price | tuple[float, float] | None, argument: str) -> Price | None:
+    """Take a price in any form that a user may give it.
+
+    Raises:
+        ConfigError: It is not a pair of numbers, or one is negative; the message begins with `argument`.
+    """
+    if price is None:
+        return None
+    fix = f"{argument}={price!r} must be (input, output) in US$ per million tokens, neither negative"
+    if not isinstance(price, Price):
+        try:
+            price = Price(*map(float, price))
+        except (TypeError, ValueError):
+            raise ConfigError(fix) from None
+    if min(price.input, price.output, price.cached_input or 0) < 0:
+        raise ConfigError(fix)
+    return price
+
+
+class PriceBook:
+    """Prices by tier or model name.
+
+    Args:
+        prices: The user's own, by tier name or model name; they win over the public list, and a tier's own
+            `price` wins over both.
+
+    Raises:
+        ConfigError: A price is not an (input, output) pair of US$ per million tokens.
+    """
+
+    def __init__(self, prices: Mapping[str, Price | tuple[float, float]] | None = None) -> None:
+        given = {name: as_price(price, f"prices[{name!r}]") for name, price in (prices or {}).items()}
+        self._prices = {name: price for name, price in given.items() if price is not None}
+        self._unknown: set[str] = set()
+        self._lock = threading.Lock()
+
+    def cost(self, tier: Tier, usage: Usage | None) -> float | None:
+        """Return what a call of `tier` cost in US$, or None where its tokens or its price are unknown."""
+        if usage is None:
+            self._say_once(tier.name, f"tier {tier.name!r} reports no token usage, so its cost is unknown")
+            return None
+        own = tier.price or self._prices.get(tier.name) or self._prices.get(tier.model_name or "")
+        if isinstance(own, Price):
+            return own.cost(usage)
+        public = _public_cost(tier.model_name, usage) if tier.model_name else None
+        if public is None:
+            self._say_once(
+                tier.name,
+                f"no price is known for tier {tier.name!r} (model {tier.model_name!r}), so its cost is unknown; "
+                f"give one: Tier(model, price=(input, output)) in US$ per million tokens",
+            )
+        return public
+
+    def _say_once(self, name: str, message: str) -> None:
+        with self._lock:
+            if name in self._unknown:
+                return
+            self._unknown.add(name)
+        logger.warning(message)
+
+
+def _public_cost(model_name: str, usage: Usage) -> float | None:
+    # A local import: the price list takes 0.4 s to load, and users with prices of their own never need it.
+    from genai_prices import Usage as PricedUsage
+    from genai_prices import calc_price
+
+    cached = min(usage.cached_tokens, usage.input_tokens)
+    tokens = PricedUsage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=cached,
+        cache_write_tokens=min(usage.cache_write_tokens, usage.input_tokens - cached),
+        output_reasoning_tokens=min(usage.reasoning_tokens, usage.output_tokens),
+    )
+    try:
+        return float(calc_price(tokens, model_ref=model_name).total_price)
+    except LookupError:
+        return None

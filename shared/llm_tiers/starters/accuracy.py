@@ -1,0 +1,244 @@
+"""The accuracy estimator of LLM-AT: start at the cheapest tier that similar past queries say will be right."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Self
+
+from llm_tiers.errors import ConfigError
+from llm_tiers.history.record import Neighbour
+from llm_tiers.requests import Recall, Request, Response, recall
+from llm_tiers.starters.base import Plan, Planning
+
+if TYPE_CHECKING:
+    from llm_tiers.call import Call
+    from llm_tiers.tiers import Ladder
+
+__all__ = ["AccuracyEstimator"]
+
+_LOWEST_PRIOR, _HIGHEST_PRIOR = 0.65, 0.85
+
+
+class AccuracyEstimator:
+    """Estimate each tier's accuracy from similar past queries and start at the cheapest that reaches `theta`.
+
+    With s_i the cosine similarity of the k nearest past queries, T_j the sum of s_i over those whose label for tier
+    j is valid and F_j over those where it is invalid, the estimate is
+    `P_j = (T_j + strength * prior_j) / (T_j + F_j + strength)`; `strength` is the paper's lambda. The first `k`
+    queries start at the cheapest tier.
+
+    Source: LLM-AT (Na, Noh, Jung; ACL Findings 2025; arXiv 2505.20921), "Accuracy Estimator". Three things differ
+    from the paper unless `AccuracyEstimator.paper()` is asked for. Where no tier reaches theta the start is the
+    tier with the highest estimate, since starting at the cheapest makes a higher theta cheaper and worse. A tier
+    below the start is tried now and then, since a skipped tier never earns a label again. And neighbours that
+    are not similar are no evidence: the estimate backs off to the parent node, then to the priors.
+
+    Args:
+        k: Number of past queries looked at; also the length of the cold start.
+        strength: Weight of the prior, in units of one perfectly similar past query.
+        theta: Least estimate at which a tier is started, in [0, 1]. Higher is more accurate and dearer.
+        priors: Each tier's accuracy before anything is learned, in [0, 1], by tier name or by position; tiers
+            that it leaves out use their own `prior`, then 0.65 to 0.85 spread evenly over the ladder.
+        when_none: Where to start if no tier reaches theta: `"best"` estimate or `"cheapest"`, as in the paper.
+        explore: Chance to start one tier below, in [0, 1], for a tier of which nothing is known; it falls as
+            evidence on that tier gathers.
+        seed: Seed of the exploration, which depends on it and on the call's trace id alone.
+        min_similarity: Least similarity of the nearest past query that counts as a signal, in [-1, 1].
+        half_life: Age in seconds at which a past query counts half, or None: labels do not age.
+
+    Raises:
+        ConfigError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        k: int = 10,
+        strength: float = 5.0,
+        theta: float = 0.75,
+        priors: Mapping[str, float] | Sequence[float] | None = None,
+        when_none: Literal["best", "cheapest"] = "best",
+        explore: float = 0.1,
+        seed: int = 0,
+        min_similarity: float = 0.2,
+        half_life: float | None = None,
+    ) -> None:
+        _require(isinstance(k, int) and k >= 1, f"k={k!r} must be a whole number of at least 1")
+        _require(strength > 0, f"strength={strength!r} must be greater than 0")
+        _require(0 <= theta <= 1, f"theta={theta!r} must lie in [0, 1]")
+        _require(when_none in ("best", "cheapest"), f"when_none={when_none!r} must be 'best' or 'cheapest'")
+        _require(0 <= explore <= 1, f"explore={explore!r} must lie in [0, 1]; 0 switches exploration off")
+        _require(-1 <= min_similarity <= 1, f"min_similarity={min_similarity!r} must lie in [-1, 1]")
+        _require(half_life is None or half_life > 0, f"half_life={half_life!r} must be greater than 0 seconds, or None")
+        self.k = k
+        self.strength = strength
+        self.theta = theta
+        self.priors = _checked_priors(priors)
+        self.when_none = when_none
+        self.explore = explore
+        self.seed = seed
+        self.min_similarity = min_similarity
+        self.half_life = half_life
+
+    @classmethod
+    def paper(cls, *, theta: float = 0.7, priors: Mapping[str, float] | Sequence[float] | None = None) -> Self:
+        """Return the estimator as LLM-AT publishes it: k=5, lambda=5, no exploration, cheapest if none reaches theta.
+
+        Args:
+            theta: The threshold, in [0, 1].
+            priors: Each tier's benchmark accuracy, by name or position.
+        """
+        return cls(
+            k=5, strength=5.0, theta=theta, priors=priors, when_none="cheapest", explore=0.0, min_similarity=-1.0
+        )
+
+    def __repr__(self) -> str:
+        return f"AccuracyEstimator(k={self.k}, strength={self.strength}, theta={self.theta})"
+
+    def plan(self, call: Call, ladder: Ladder) -> Planning:
+        """Choose where to start `call`, looking at its node's past, then at the parent nodes'."""
+        evidence = yield from self._gather(call)
+        if evidence.cold:
+            return Plan(start=ladder.names[0], reason=evidence.reason, warnings=evidence.warnings)
+        tally = self._tally(evidence.neighbours, call.created, ladder)
+        estimates = {name: estimate.accuracy for name, estimate in tally.items()}
+        start, reason = self._choose(estimates)
+        start, reason = self._explore(call, ladder, tally, start, reason)
+        return Plan(
+            start=start,
+            reason=f"{reason}; {evidence.reason}",
+            estimates=estimates,
+            neighbours=len(evidence.neighbours),
+            warnings=evidence.warnings,
+        )
+
+    def _gather(self, call: Call) -> Generator[Request, Response, _Evidence]:
+        """Find the nearest level of the graph that has a signal: the node, then its parents."""
+        warm = False
+        for node in _lineage(call.node):
+            near = yield from recall(Recall(call.query, node, self.k))
+            if near.error is not None:
+                return _Evidence(reason="history unavailable: priors", warnings=(f"history: {near.error}",))
+            known = near.count >= self.k
+            warm = warm or known
+            if known and near.neighbours and near.neighbours[0].similarity >= self.min_similarity:
+                where = "" if node == call.node else f" of parent node {node!r}"
+                return _Evidence(f"{len(near.neighbours)} neighbours{where}", near.neighbours)
+        if not warm:
+            return _Evidence(reason=f"cold start: fewer than {self.k} past queries", cold=True)
+        return _Evidence(reason=f"no past query within similarity {self.min_similarity}: priors")
+
+    def _tally(self, neighbours: Sequence[Neighbour], now: float, ladder: Ladder) -> dict[str, _Estimate]:
+        weighted = [(self._weight(neighbour, now), neighbour.record.labels) for neighbour in neighbours]
+        priors = self._priors_of(ladder)
+        return {
+            name: _Estimate(
+                valid=sum(weight for weight, labels in weighted if labels.get(name) is True),
+                invalid=sum(weight for weight, labels in weighted if labels.get(name) is False),
+                prior=prior,
+                strength=self.strength,
+            )
+            for name, prior in priors.items()
+        }
+
+    def _weight(self, neighbour: Neighbour, now: float) -> float:
+        # A negative similarity would count a label for its opposite.
+        weight = max(neighbour.similarity, 0.0)
+        if self.half_life is None:
+            return weight
+        age = max(now - neighbour.record.created, 0.0)
+        return weight * float(0.5 ** (age / self.half_life))
+
+    def _choose(self, estimates: Mapping[str, float]) -> tuple[str, str]:
+        for name, accuracy in estimates.items():
+            if accuracy >= self.theta:
+                return name, f"cheapest with estimate >= {self.theta}"
+        if self.when_none == "cheapest":
+            return next(iter(estimates)), f"no estimate >= {self.theta}: cheapest"
+        return max(estimates, key=lambda name: estimates[name]), f"no estimate >= {self.theta}: highest"
+
+    def _explore(
+        self, call: Call, ladder: Ladder, tally: Mapping[str, _Estimate], start: str, reason: str
+    ) -> tuple[str, str]:
+        below = ladder.below(start)
+        if below is None or not self.explore:
+            return start, reason
+        chance = self.explore * tally[below.name].ignorance
+        # Drawn from the call's id: no generator is shared between threads, and sync and async draw the same.
+        if random.Random(f"{self.seed}:{call.id}").random() >= chance:
+            return start, reason
+        return below.name, f"explore one below {start}"
+
+    def _priors_of(self, ladder: Ladder) -> dict[str, float]:
+        spread = (_HIGHEST_PRIOR - _LOWEST_PRIOR) / (len(ladder) - 1)
+        if not isinstance(self.priors, Mapping) and self.priors and len(self.priors) != len(ladder):
+            raise ConfigError(f"priors: {len(self.priors)} values for a ladder of {len(ladder)} tiers")
+        own = self.priors if isinstance(self.priors, Mapping) else dict(zip(ladder.names, self.priors, strict=False))
+        return {
+            tier.name: own.get(tier.name, _LOWEST_PRIOR + spread * position if tier.prior is None else tier.prior)
+            for position, tier in enumerate(ladder)
+        }
+
+    def check(self, ladder: Ladder) -> None:
+        """Check the priors against the ladder.
+
+        Raises:
+            ConfigError: The priors are not one a tier, or name a tier that the ladder lacks.
+        """
+        self._priors_of(ladder)
+        if isinstance(self.priors, Mapping):
+            for name in self.priors:
+                if name not in ladder:
+                    raise ConfigError(f"priors: no tier is called {name!r}; the ladder has {', '.join(ladder.names)}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Estimate:
+    """What is known of one tier on one query: T_j, F_j, a_j and lambda of the paper."""
+
+    valid: float
+    invalid: float
+    prior: float
+    strength: float
+
+    @property
+    def accuracy(self) -> float:
+        """P_j of the paper."""
+        return (self.valid + self.strength * self.prior) / (self.valid + self.invalid + self.strength)
+
+    @property
+    def ignorance(self) -> float:
+        """The share of the estimate that is prior, in (0, 1]."""
+        return self.strength / (self.valid + self.invalid + self.strength)
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """The past that a plan rests on."""
+
+    reason: str
+    neighbours: tuple[Neighbour, ...] = ()
+    cold: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def _lineage(node: str) -> Iterator[str]:
+    """Yield the node and its parents, `research/plan` then `research`."""
+    yield node
+    while "/" in node:
+        node = node.rpartition("/")[0]
+        yield node
+
+
+def _checked_priors(priors: Mapping[str, float] | Sequence[float] | None) -> Mapping[str, float] | tuple[float, ...]:
+    values = priors.values() if isinstance(priors, Mapping) else priors or ()
+    for value in values:
+        _require(0 <= value <= 1, f"priors={priors!r}: each must lie in [0, 1]")
+    return dict(priors) if isinstance(priors, Mapping) else tuple(priors or ())
+
+
+def _require(holds: bool, message: str) -> None:  # noqa: FBT001
+    if not holds:
+        raise ConfigError(message)

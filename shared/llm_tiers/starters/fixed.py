@@ -1,0 +1,32 @@
+"""The starter that needs no history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llm_tiers.starters.base import Plan, Planning
+
+if TYPE_CHECKING:
+    from llm_tiers.call import Call
+    from llm_tiers.tiers import Ladder
+
+__all__ = ["FixedStarter"]
+
+
+class FixedStarter:
+    """Always start at one tier.
+
+    Args:
+        tier: Name of the tier; by default the cheapest.
+    """
+
+    def __init__(self, tier: str | None = None) -> None:
+        self.tier = tier
+
+    def __repr__(self) -> str:
+        return f"FixedStarter({self.tier!r})"
+
+    def plan(self, call: Call, ladder: Ladder) -> Planning:  # noqa: ARG002
+        """Choose the fixed tier; the history is not asked."""
+        yield from ()  # a starter is a generator, also where it asks for nothing
+        return Plan(start=ladder[self.tier or ladder.names[0]].name, reason="fixed")

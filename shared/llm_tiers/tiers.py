@@ -1,0 +1,157 @@
+"""The models to choose from: a tier, and the ladder of tiers from cheapest to dearest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from llm_tiers.errors import ConfigError
+from llm_tiers.prices import Price, as_price
+
+if TYPE_CHECKING:
+    from llm_tiers.call import Call
+
+__all__ = ["Ladder", "Tier"]
+
+_NAME_ATTRIBUTES = ("model_name", "model", "model_id", "deployment_name")
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One model of the ladder and what is known about it.
+
+    A history knows a tier by its name, so a name must go on meaning the same model with the same settings.
+
+    Attributes:
+        model: The framework's model.
+        name: How the trace, the labels and a pin call this tier; by default the model's own name.
+        prior: Share of queries that the tier gets right, in [0, 1], before anything is learned.
+        price: US$ per million tokens, as a `Price` or an (input, output) pair; by default looked up by model name.
+        context_window: Most input tokens that the tier takes, or None for no limit.
+        capabilities: What the tier can do of `"tools"`, `"images"` and so on; None for everything.
+
+    Raises:
+        ConfigError: No name can be found, the prior is outside [0, 1], or the price is negative.
+    """
+
+    model: Any = field(repr=False, compare=False)
+    _: KW_ONLY
+    name: str = ""
+    prior: float | None = None
+    price: Price | tuple[float, float] | None = None
+    context_window: int | None = None
+    capabilities: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        name = self.name or self.model_name
+        if not name:
+            raise ConfigError(
+                f"tiers: {type(self.model).__name__} has no model name to be known by; "
+                "wrap it: Tier(model, name='small')"
+            )
+        if self.prior is not None and not 0 <= self.prior <= 1:
+            raise ConfigError(f"Tier {name!r}: prior={self.prior} must lie in [0, 1]")
+        if self.context_window is not None and self.context_window < 1:
+            raise ConfigError(f"Tier {name!r}: context_window={self.context_window} must be at least 1 token")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "price", as_price(self.price, f"Tier {name!r}: price"))
+        if self.capabilities is not None:
+            object.__setattr__(self, "capabilities", frozenset(self.capabilities))
+
+    @property
+    def model_name(self) -> str | None:
+        """The model's own name, which prices are looked up by."""
+        for attribute in _NAME_ATTRIBUTES:
+            value = getattr(self.model, attribute, None)
+            if isinstance(value, str) and value:
+                return value
+        return None
+
+    def shortfall(self, call: Call) -> str | None:
+        """Say why the tier cannot serve `call`, or None where it can."""
+        if self.context_window is not None and call.tokens is not None and call.tokens > self.context_window:
+            return f"context window {self.context_window} < {call.tokens} tokens"
+        lacking = call.needs - self.capabilities if self.capabilities is not None else frozenset()
+        return f"no {', '.join(sorted(lacking))}" if lacking else None
+
+
+class Ladder:
+    """Two or more tiers, cheapest first.
+
+    Args:
+        tiers: The tiers, cheapest first; names must differ.
+
+    Raises:
+        ConfigError: There are fewer than two tiers, or two share a name.
+    """
+
+    def __init__(self, tiers: Iterable[Tier]) -> None:
+        self._tiers = tuple(tiers)
+        _check_length(self._tiers)
+        self._by_name = {tier.name: tier for tier in self._tiers}
+        if len(self._by_name) < len(self._tiers):
+            names = [tier.name for tier in self._tiers]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise ConfigError(
+                f"tiers: {', '.join(map(repr, twice))} stands more than once; "
+                f"tell them apart: Tier(model, name='{twice[0]}-low'), Tier(model, name='{twice[0]}-high')"
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tiers' names, cheapest first."""
+        return tuple(self._by_name)
+
+    @property
+    def top(self) -> Tier:
+        """The dearest tier, whose answer is never judged."""
+        return self._tiers[-1]
+
+    def __len__(self) -> int:
+        return len(self._tiers)
+
+    def __iter__(self) -> Iterator[Tier]:
+        return iter(self._tiers)
+
+    def __repr__(self) -> str:
+        return f"Ladder({', '.join(self.names)})"
+
+    def __getitem__(self, name: str) -> Tier:
+        """Return the tier called `name`.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise ConfigError(
+                f"no tier is called {name!r}; the ladder has {', '.join(map(repr, self.names))}"
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def index(self, name: str) -> int:
+        """Return the position of the tier called `name`, 0 being the cheapest."""
+        return self._tiers.index(self[name])
+
+    def upward(self, name: str) -> tuple[Tier, ...]:
+        """Return the tier called `name` and all dearer ones."""
+        return self._tiers[self.index(name) :]
+
+    def below(self, name: str) -> Tier | None:
+        """Return the next cheaper tier, or None for the cheapest."""
+        position = self.index(name)
+        return self._tiers[position - 1] if position else None
+
+
+def _check_length(tiers: tuple[Tier, ...]) -> None:
+    if not tiers:
+        raise ConfigError("tiers: the ladder is empty; give two or more models, cheapest first")
+    if len(tiers) == 1:
+        raise ConfigError(
+            f"tiers: the ladder has only {tiers[0].name!r}; give two or more models, cheapest first "
+            "(a single model needs no tiering)"
+        )
