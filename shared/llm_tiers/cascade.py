@@ -91,6 +91,9 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
         witnesses = _witnesses(ledger, tier) if position == 0 else ()
         reply = yield from _ask(policy, ledger, tier, witnesses, unjudged=top)
         if isinstance(reply, TierError):
+            if reply.broke_off:
+                # The user has half an answer; the whole of another one would be read as its end.
+                raise _failure(ledger)
             continue
         if top:
             missing = reply.value is None and not policy.missing_counts
@@ -114,25 +117,40 @@ def _ask(
     policy: Policy, ledger: Ledger, tier: Tier, witnesses: tuple[Tier, ...], *, unjudged: bool
 ) -> Generator[Request, Response, Reply]:
     """Let `tier` answer, its witnesses beside it, and note who answered what."""
-
-    def model_call(tier: Tier) -> ModelCall:
-        return ModelCall(tier, postscript=policy.judge.invitation(tier, ledger.ladder))
-
+    # Whose answer is final must not be offered a way out of giving one.
+    own = ModelCall(tier, postscript=None if unjudged else _invitation(policy, ledger, tier))
     if unjudged and not witnesses:
-        reply = yield from hand_off(Handoff(model_call(tier)))
-        replies: tuple[Reply, ...] = (reply,)
-    else:
-        beside = (replace(model_call(witness), role="witness") for witness in witnesses)
-        replies = yield from generate(Generate((model_call(tier), *beside)))
-    for reply in replies:
+        reply = yield from hand_off(Handoff(own))
         ledger.note(reply)
-    return replies[0]
+        return reply
+    beside = tuple(
+        ModelCall(witness, role="witness", postscript=_invitation(policy, ledger, witness)) for witness in witnesses
+    )
+    replies = yield from generate(Generate((own, *beside)))
+    noted = [_without_abstention(reply, call) for reply, call in zip(replies, (own, *beside), strict=True)]
+    for reply in noted:
+        ledger.note(reply)
+    return noted[0]
+
+
+def _invitation(policy: Policy, ledger: Ledger, tier: Tier) -> str | None:
+    return policy.judge.invitation(tier, ledger.ladder)
+
+
+def _without_abstention(reply: Reply, call: ModelCall) -> Reply:
+    """Take an abstention for what it is: a missing answer."""
+    if isinstance(reply, Answer) and call.postscript is not None and _abstains(reply):
+        return replace(reply, value=None)
+    return reply
+
+
+def _abstains(answer: Answer) -> bool:
+    return answer.text.strip(" \t\n.*\"'").lower() == "abstain"
 
 
 def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Generator[Request, Response, Judgement]:
     """Judge an answer; an abstention and a missing answer need no judge."""
-    invited = policy.judge.invitation(tier, ledger.ladder) is not None
-    if invited and answer.text.strip(" \t\n.*\"'").lower() == "abstain":
+    if answer.value is None and _abstains(answer) and _invitation(policy, ledger, tier) is not None:
         return Judgement(Verdict.INVALID, "abstained")
     if answer.value is None and not policy.missing_counts:
         return Judgement(Verdict.INVALID, "missing")
@@ -141,13 +159,17 @@ def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Genera
 
 
 def _unsure(ledger: Ledger) -> Answer | None:
-    """Return the dearest earlier answer that no judge rejected, and say so in the trace."""
-    for answer in sorted(ledger.answers, key=lambda answer: ledger.ladder.index(answer.tier), reverse=True):
-        judgement = ledger.judgements.get(answer.tier)
-        rejected = judgement is not None and judgement.verdict is Verdict.INVALID
-        if answer.value is not None and not rejected:
-            ledger.warn(f"no tier above gave an answer: {answer.tier}'s is returned though no judge found it valid")
-            return answer
+    """Return the dearest earlier answer that no judge rejected, whichever tier gave it, and say so in the trace."""
+    rejected = {
+        answer.value
+        for answer in ledger.answers
+        if answer.tier in ledger.judgements and ledger.judgements[answer.tier].verdict is Verdict.INVALID
+    }
+    for tier in reversed(ledger.serving):
+        for answer in ledger.answers:
+            if answer.tier == tier and answer.value is not None and answer.value not in rejected:
+                ledger.warn(f"no tier above gave an answer: {tier}'s is returned though no judge found it valid")
+                return answer
     return None
 
 

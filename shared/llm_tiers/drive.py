@@ -154,8 +154,17 @@ def _charged(call: ModelCall, ledger: Ledger, step: int) -> Iterator[list[Reply]
 
 
 def _stream(call: ModelCall, performer: Performer, ledger: Ledger) -> Generator[Any, None, Reply]:
-    with _charged(call, ledger, ledger.begin_step()) as outcome:
-        outcome.append((yield from performer.stream(call)))
+    broke_off = False
+    with _charged(call, ledger, ledger.begin_step()) as outcome, closing(performer.stream(call)) as stream:
+        try:
+            while True:
+                chunk = next(stream)
+                broke_off = True
+                yield chunk
+        except StopIteration as stop:
+            outcome.append(stop.value)
+        except TierError as error:
+            raise TierError(error.tier, error.cause, broke_off=broke_off) from error
     return outcome[0]
 
 
@@ -181,13 +190,18 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
 
 
 async def _astream(call: ModelCall, performer: AsyncPerformer, ledger: Ledger) -> AsyncGenerator[Any, None]:
+    broke_off = False
     with _charged(call, ledger, ledger.begin_step()) as outcome:
-        async with aclosing(performer.astream(call)) as stream:
-            async for item in stream:
-                if isinstance(item, Answer):
-                    outcome.append(item)
-                else:
-                    yield item
+        try:
+            async with aclosing(performer.astream(call)) as stream:
+                async for item in stream:
+                    if isinstance(item, Answer):
+                        outcome.append(item)
+                    else:
+                        broke_off = True
+                        yield item
+        except TierError as error:
+            raise TierError(error.tier, error.cause, broke_off=broke_off) from error
     yield outcome[0]
 
 

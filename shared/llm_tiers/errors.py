@@ -51,12 +51,14 @@ class TierError(LlmTiersError):
     Attributes:
         tier: Name of the tier.
         cause: What the tier's client raised.
+        broke_off: Whether a part of the answer had reached the user already.
     """
 
-    def __init__(self, tier: str, cause: BaseException | str) -> None:
+    def __init__(self, tier: str, cause: BaseException | str, *, broke_off: bool = False) -> None:
         super().__init__(tier, cause)
         self.tier = tier
         self.cause = cause
+        self.broke_off = broke_off
 
     @property
     def summary(self) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llm_tiers.prices import PriceBook
     from llm_tiers.requests import ModelCall, Reply
     from llm_tiers.starters.base import Plan
-    from llm_tiers.tiers import Ladder
+    from llm_tiers.tiers import Ladder, Tier
 
 __all__ = ["Ledger"]
 
@@ -88,16 +88,20 @@ class Ledger:
             attempt = Attempt(tier=call.tier.name, role=call.role, seconds=seconds, error=reply.summary)
         else:
             attempt = Attempt(
-                tier=call.tier.name,
+                tier=reply.tier,
                 role=call.role,
                 input_tokens=reply.usage and reply.usage.input_tokens,
                 output_tokens=reply.usage and reply.usage.output_tokens,
                 seconds=seconds if reply.seconds is None else reply.seconds,
-                cost_usd=self._prices.cost(call.tier, reply.usage),
+                cost_usd=self._prices.cost(self._payee(call, reply), reply.usage),
             )
         with self._lock:
             self._steps[step] = max(self._steps[step], attempt.seconds)
             self._attempts.append(attempt)
+
+    def _payee(self, call: ModelCall, reply: Answer) -> Tier:
+        """Return the tier that answered, which a recording may have settled otherwise than the call asks."""
+        return next((tier for tier in self.ladder if tier.name == reply.tier), call.tier)
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -137,7 +141,7 @@ class Ledger:
         """Return what the call teaches, or None where it teaches nothing.
 
         A pinned call, a call without an answer, and an answer that was returned only because no tier above gave one
-        say nothing about the tiers.
+        (or one that is missing itself) say nothing about the tiers.
 
         Args:
             ended: When the call ended, in seconds since 1970.
@@ -165,6 +169,8 @@ class Ledger:
         )
 
     def _stands(self, answer: Answer) -> bool:
+        if answer.value is None and not self._policy.missing_counts:
+            return False
         judgement = self.judgements.get(answer.tier)
         return judgement.verdict == "valid" if judgement else answer.tier == self.serving[-1]
 

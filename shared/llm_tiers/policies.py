@@ -64,13 +64,14 @@ def llm_at(*, theta: float = 0.7, offer_abstention: bool = True) -> Policy:
     )
 
 
-def default(*, theta: float = 0.75) -> Policy:
+def default(*, theta: float = 0.74, seed: int = 0) -> Policy:
     """Return the policy that is used where none is given: LLM-AT with its faults mended.
 
     Args:
         theta: The threshold, in [0, 1]; higher is more accurate and dearer.
+        seed: Seed of the exploration.
     """
-    return Policy("default", AccuracyEstimator(theta=theta), PromptJudge())
+    return Policy("default", AccuracyEstimator(theta=theta, seed=seed), PromptJudge())
 
 
 _NAMED: dict[str, Callable[[], Policy]] = {"default": default, "llm-at": llm_at}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -12,7 +13,7 @@ from llm_tiers.requests import Role
 __all__ = ["Attempt", "Trace"]
 
 _LIMIT = 2_000
-_TEXT_LENGTHS = (160, 80, 40)
+_TEXT_LENGTHS = (160, 80, 40, 24)
 
 
 class Attempt(BaseModel):
@@ -84,28 +85,58 @@ class Trace(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as JSON-ready data under 2 kB: it ends up in checkpoints.
 
-        Numbers are rounded; where many calls failed at length, their error texts and the warnings are cut short.
+        Numbers are rounded. Where many calls failed at length, attempts leave out what is None, and then error texts,
+        the reason and the warnings are cut short.
         """
-        data: dict[str, Any] = _rounded(self.model_dump(mode="json"))
-        for length in _TEXT_LENGTHS:
-            if len(json.dumps(data).encode()) <= _LIMIT:
-                break
-            data = _shortened(data, length)
-        return data
+        data: dict[str, Any] = _rounded(self.model_dump(mode="json"), 6)
+        return next((slim for slim in _slimmer(data) if _size(slim) <= _LIMIT), _bare(data))
 
 
-def _rounded(value: Any) -> Any:
+def _slimmer(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield data
+    data = _rounded(data, 3) | {"attempts": [_without_none(attempt) for attempt in data["attempts"]]}
+    yield data
+    for length in _TEXT_LENGTHS:
+        yield _shortened(data, length)
+
+
+def _bare(data: dict[str, Any]) -> dict[str, Any]:
+    """Keep the sums and the last attempts only: a ladder far longer than any seen."""
+    data = _shortened(data, _TEXT_LENGTHS[-1]) | {"estimates": {}}
+    while data["attempts"] and _size(data) > _LIMIT:
+        data = data | {"attempts": data["attempts"][1:]}
+    return data
+
+
+def _size(data: dict[str, Any]) -> int:
+    return len(json.dumps(data).encode())
+
+
+def _rounded(value: Any, digits: int) -> Any:
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: _rounded(item, digits) for key, item in value.items()}
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+        return [_rounded(item, digits) for item in value]
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
+
+
+def _without_none(attempt: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in attempt.items() if value is not None or key == "cost_usd"}
 
 
 def _shortened(data: dict[str, Any], length: int) -> dict[str, Any]:
-    attempts = [{**attempt, "error": _cut(attempt["error"], length)} for attempt in data["attempts"]]
-    return {**data, "attempts": attempts, "warnings": [_cut(text, length) for text in data["warnings"][:5]]}
+    attempts = [
+        attempt | ({"error": _cut(attempt["error"], length)} if attempt.get("error") else {})
+        for attempt in data["attempts"]
+    ]
+    warnings = [_cut(text, length) for text in data["warnings"][:3]]
+    return data | {"attempts": attempts, "warnings": warnings, "reason": _cut(data["reason"], length)}
 
 
-def _cut(text: str | None, length: int) -> str | None:
-    return text if text is None or len(text) <= length else text[: length - 1] + "…"
+def _cut(text: str, length: int) -> str:
+    """Cut a text to `length` bytes as JSON writes it, where a letter of another script takes six."""
+    if len(json.dumps(text)) <= length:
+        return text
+    while len(json.dumps(text)) > length - 6:
+        text = text[:-1]
+    return text + "…"

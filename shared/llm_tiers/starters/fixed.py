@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llm_tiers.errors import ConfigError
 from llm_tiers.starters.base import Plan, Planning
 
 if TYPE_CHECKING:
@@ -25,6 +26,16 @@ class FixedStarter:
 
     def __repr__(self) -> str:
         return f"FixedStarter({self.tier!r})"
+
+    def check(self, ladder: Ladder) -> None:
+        """Check that the ladder has the tier.
+
+        Raises:
+            ConfigError: It has not.
+        """
+        if self.tier is not None and self.tier not in ladder:
+            names = ", ".join(map(repr, ladder.names))
+            raise ConfigError(f"starter: FixedStarter({self.tier!r}) is no tier; the ladder has {names}")
 
     def plan(self, call: Call, ladder: Ladder) -> Planning:  # noqa: ARG002
         """Choose the fixed tier; the history is not asked."""

@@ -1,0 +1,162 @@
+"""The command line: `llm-tiers replay` and `llm-tiers demo`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from llm_tiers.errors import ConfigError, LlmTiersError
+
+if TYPE_CHECKING:
+    from llm_tiers.replay import ReplayResult, ReplayTable
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="llm-tiers",
+    help="Call by call, the cheapest LLM tier that gets it right.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+class _Order(StrEnum):
+    FILE = "file"
+    SHUFFLE = "shuffle"
+
+
+@app.callback()
+def main() -> None:
+    """Call by call, the cheapest LLM tier that gets it right."""
+
+
+@app.command()
+def replay(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.npz...", help="Tables of recorded outcomes.")],
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="single:TIER, start:TIER, llm-at, default, oracle or random; repeatable. "
+            "Without it: every single tier, llm-at, default and oracle.",
+        ),
+    ] = None,
+    order: Annotated[_Order, typer.Option(help="Order of the questions.")] = _Order.FILE,
+    seed: Annotated[
+        list[int] | None, typer.Option(min=0, help="Seed of the shuffle and the policy; repeatable.", show_default="0")
+    ] = None,
+    embedding: Annotated[
+        str | None,
+        typer.Option(metavar="ARRAY", help="Array of embeddings.", show_default="embedding_wordllama, else embedding"),
+    ] = None,
+    knob: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="In [0, 1], higher is more accurate; for llm-at it is theta."),
+    ] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Write the results.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw accuracy against cost.")] = None,
+) -> None:
+    """Run recorded outcomes through the real cascade, at no cost."""
+    with _errors_told():
+        _check_writable("--json", json_path)
+        _check_writable("--plot", plot)
+        tables = [_table(file, embedding) for file in files]
+        results = _replay_all(tables, policy, order, seed or [0], knob)
+        if json_path is not None:
+            json_path.write_text(json.dumps([result.to_dict() for result in results], indent=2) + "\n")
+        _draw(results, plot)
+
+
+@app.command()
+def demo(
+    plot: Annotated[Path, typer.Option(metavar="OUT.png", help="Where the picture goes.")] = Path("llm-tiers-demo.png"),
+) -> None:
+    """Show the main job on 1,900 recorded questions: what each tier, LLM-AT and llm-tiers reach, and what it costs."""
+    from llm_tiers.replay import BUNDLED
+
+    with _errors_told():
+        _check_writable("--plot", plot)
+        results = _replay_all([_table(path, None) for path in BUNDLED], None, _Order.FILE, [0], None)
+        _draw(results, plot)
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    """Tell an error of ours in a line and end with status 2; anything else is a bug and shows its traceback."""
+    try:
+        yield
+    except LlmTiersError as error:
+        typer.secho(f"error: {error}", err=True, fg=typer.colors.RED)
+        raise typer.Exit(2) from None
+
+
+def _check_writable(option: str, path: Path | None) -> None:
+    if path is not None and not path.parent.is_dir():
+        raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
+
+
+def _table(path: Path, embedding: str | None) -> ReplayTable:
+    from llm_tiers.replay import load_table
+
+    table = load_table(path, embedding)
+    if not table.has_verdicts:
+        typer.echo(
+            f"note: {path} records no verdicts, so a judge is never sure and judged calls end at the top", err=True
+        )
+    return table
+
+
+def _replay_all(
+    tables: list[ReplayTable], policies: list[str] | None, order: _Order, seeds: list[int], knob: float | None
+) -> list[ReplayResult]:
+    """Replay every table with every policy and seed, check all before the first runs, and print a summary a table."""
+    from llm_tiers.replay import replay, replay_policy
+    from llm_tiers.replay.summary import summary
+
+    plans = [(table, policies or _all_policies(table)) for table in tables]
+    for table, names in plans:
+        for name in names:
+            replay_policy(name, table, knob=knob)
+    results = []
+    console = Console()
+    with _progress(sum(len(table) * len(names) * len(seeds) for table, names in plans)) as (advance, say):
+        for table, names in plans:
+            of_table = []
+            for name in names:
+                say(f"{table.path.stem}: {name}")
+                of_table += [
+                    replay(table, name, knob=knob, order=order.value, seed=seed, on_question=advance) for seed in seeds
+                ]
+            results.append((table, of_table))
+    for table, of_table in results:
+        console.print(summary(of_table, top=table.tiers[-1]))
+    return [result for _, of_table in results for result in of_table]
+
+
+def _all_policies(table: ReplayTable) -> list[str]:
+    return [*(f"single:{tier}" for tier in table.tiers), "llm-at", "default", "oracle"]
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("replaying", total=total)
+        yield lambda: progress.advance(task), lambda text: progress.update(task, description=text)
+
+
+def _draw(results: list[ReplayResult], path: Path | None) -> None:
+    if path is None:
+        return
+    from llm_tiers.replay.plot import draw
+
+    draw(results, path)
+    typer.echo(f"accuracy against cost: {path}")

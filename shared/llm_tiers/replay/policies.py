@@ -1,0 +1,118 @@
+"""The policies that a table can be replayed with, by the names of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llm_tiers.errors import ConfigError
+from llm_tiers.judges import PromptJudge
+from llm_tiers.policies import Policy, default, llm_at
+from llm_tiers.starters import AccuracyEstimator, FixedStarter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llm_tiers.replay.table import ReplayTable
+
+__all__ = ["ReplayPolicy", "replay_policy"]
+
+_NAMES = "single:TIER, start:TIER, llm-at, default, oracle, random"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPolicy:
+    """How a table is replayed.
+
+    Attributes:
+        name: As on the command line.
+        knob: The accuracy setting that is in force, in [0, 1], or None where the policy has none.
+        policy: The policy of the product that answers the calls.
+        pins: For each question the position of the tier that must answer, or None: the policy decides.
+        learns: Whether the policy looks at past calls.
+        uses_priors: Whether the tiers know the table's benchmark accuracies.
+    """
+
+    name: str
+    knob: float | None
+    policy: Policy
+    pins: Sequence[int] | None = None
+    learns: bool = False
+    uses_priors: bool = False
+
+
+def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, seed: int = 0) -> ReplayPolicy:
+    """Return the policy called `name`.
+
+    Args:
+        name: `single:TIER` (that tier alone), `start:TIER` (always start there, judge as LLM-AT does), `llm-at`
+            (as published), `default` (what the models do), `oracle` (the cheapest tier that is right, or the
+            cheapest of all where none is), or `random` (any tier, unjudged).
+        table: The table to replay.
+        knob: Higher is more accurate, in [0, 1]; None for the policy's default. Policies without one ignore it.
+        seed: Seed of all that is random.
+
+    Raises:
+        ConfigError: The name or its tier is unknown, or the knob is outside [0, 1].
+    """
+    if knob is not None and not 0 <= knob <= 1:
+        raise ConfigError(f"knob={knob} must lie in [0, 1]")
+    kind, _, tier = name.partition(":")
+    makers: dict[str, Callable[[], ReplayPolicy]] = {
+        "single": partial(_single, table, tier),
+        "start": partial(_start, table, tier),
+        "llm-at": partial(_llm_at, knob),
+        "default": partial(_default, knob, seed),
+        "oracle": partial(_oracle, table),
+        "random": partial(_random, table, seed),
+    }
+    if kind not in makers or bool(tier) != (kind in ("single", "start")):
+        raise ConfigError(f"policy {name!r} is unknown; take one of {_NAMES}")
+    return makers[kind]()
+
+
+def _single(table: ReplayTable, tier: str) -> ReplayPolicy:
+    return _pinned(f"single:{tier}", [_position(table, tier, "single")] * len(table))
+
+
+def _start(table: ReplayTable, tier: str) -> ReplayPolicy:
+    _position(table, tier, "start")
+    policy = Policy(f"start:{tier}", FixedStarter(tier), PromptJudge(offer_abstention=True), missing_counts=True)
+    return ReplayPolicy(policy.name, None, policy)
+
+
+def _llm_at(knob: float | None) -> ReplayPolicy:
+    policy = llm_at() if knob is None else llm_at(theta=knob)
+    return ReplayPolicy("llm-at", _theta(policy), policy, learns=True, uses_priors=True)
+
+
+def _default(knob: float | None, seed: int) -> ReplayPolicy:
+    policy = default(seed=seed) if knob is None else default(theta=knob, seed=seed)
+    return ReplayPolicy("default", _theta(policy), policy, learns=True)
+
+
+def _oracle(table: ReplayTable) -> ReplayPolicy:
+    return _pinned("oracle", table.correct.argmax(axis=1).tolist())
+
+
+def _random(table: ReplayTable, seed: int) -> ReplayPolicy:
+    return _pinned("random", np.random.default_rng(seed).integers(len(table.tiers), size=len(table)).tolist())
+
+
+def _pinned(name: str, pins: Sequence[int]) -> ReplayPolicy:
+    # A pinned call asks neither starter nor judge; what stands here only completes the policy.
+    return ReplayPolicy(name, None, Policy(name, FixedStarter(), PromptJudge()), pins)
+
+
+def _position(table: ReplayTable, tier: str, kind: str) -> int:
+    if tier not in table.tiers:
+        raise ConfigError(f"policy '{kind}:{tier}': {table.path} has no such tier; it has {', '.join(table.tiers)}")
+    return table.tiers.index(tier)
+
+
+def _theta(policy: Policy) -> float | None:
+    return policy.starter.theta if isinstance(policy.starter, AccuracyEstimator) else None

@@ -1,0 +1,168 @@
+"""Run a table through the product: real flow, starter, labels and Chroma history; only model calls are looked up."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from llm_tiers.call import Call
+from llm_tiers.engine import Engine
+from llm_tiers.history import ChromaHistory, Embedding
+from llm_tiers.replay.performer import RecordedPerformer
+from llm_tiers.replay.policies import replay_policy
+from llm_tiers.tiers import Ladder, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llm_tiers.history import History
+    from llm_tiers.replay.policies import ReplayPolicy
+    from llm_tiers.replay.table import ReplayTable
+    from llm_tiers.trace import Trace
+
+__all__ = ["Order", "ReplayResult", "replay"]
+
+Order = Literal["file", "shuffle"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What a policy reached on a table.
+
+    Attributes:
+        file: The table's path.
+        embedding: Name of the table's embedding array.
+        policy: Name of the policy.
+        knob: The accuracy setting in force, or None where the policy has none.
+        order: Whether the questions came in the file's order or shuffled.
+        seed: Seed of the shuffle and of the policy.
+        n: Number of questions.
+        accuracy: Share of right answers, in [0, 1].
+        cost_usd: What all calls cost, judges and witnesses included, in US$.
+        minutes: How long the calls took one after the other; side by side the longest counts.
+        starts: How many questions each tier answered first.
+        finals: How many questions were answered by each tier in the end.
+        judge_calls: Number of judge calls.
+        witness_calls: Number of witness calls.
+    """
+
+    file: str
+    embedding: str
+    policy: str
+    knob: float | None
+    order: Order
+    seed: int
+    n: int
+    accuracy: float
+    cost_usd: float
+    minutes: float
+    starts: dict[str, int]
+    finals: dict[str, int]
+    judge_calls: int
+    witness_calls: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON-ready data."""
+        return asdict(self)
+
+
+def replay(
+    table: ReplayTable,
+    policy: str,
+    *,
+    knob: float | None = None,
+    order: Order = "file",
+    seed: int = 0,
+    on_question: Callable[[], object] | None = None,
+) -> ReplayResult:
+    """Answer every question of a table, one after the other, and learn on the way.
+
+    Args:
+        table: The recorded outcomes.
+        policy: A name that `replay_policy` knows.
+        knob: Higher is more accurate, in [0, 1]; None for the policy's default.
+        order: The file's order, or `numpy.random.default_rng(seed).permutation(N)`.
+        seed: Seed of the shuffle and of the policy.
+        on_question: Called after each question.
+
+    Raises:
+        ConfigError: The policy is unknown or the knob is outside [0, 1].
+    """
+    chosen = replay_policy(policy, table, knob=knob, seed=seed)
+    rows = _rows(len(table), order, seed)
+    with closing(_engine(table, chosen)) as engine:
+        traces = []
+        for position, row in enumerate(rows):
+            call = Call(
+                id=f"{seed}-{row}",
+                query=str(row),
+                created=float(position),
+                pin=None if chosen.pins is None else table.tiers[chosen.pins[row]],
+            )
+            traces.append(engine.run(call, RecordedPerformer(table, row)).trace)
+            if on_question is not None:
+                on_question()
+    return _result(table, chosen, order, seed, rows, traces)
+
+
+def _rows(n: int, order: Order, seed: int) -> list[int]:
+    if order == "file":
+        return list(range(n))
+    rows: list[int] = np.random.default_rng(seed).permutation(n).tolist()
+    return rows
+
+
+def _engine(table: ReplayTable, chosen: ReplayPolicy) -> Engine:
+    tiers = [
+        Tier(
+            None,
+            name=name,
+            price=(float(table.price_in[position]), float(table.price_out[position])),
+            prior=float(table.prior[position]) if chosen.uses_priors else None,
+        )
+        for position, name in enumerate(table.tiers)
+    ]
+    history = recorded_history(table) if chosen.learns else None
+    return Engine(Ladder(tiers), chosen.policy, history, clock=map(float, itertools.count()).__next__)
+
+
+def recorded_history(table: ReplayTable) -> History:
+    """Return an empty Chroma history in memory that takes the embeddings of questions from the table."""
+    vectors = table.embedding / np.linalg.norm(table.embedding, axis=1, keepdims=True).clip(1e-12)
+    return ChromaHistory(embedding=Embedding(lambda row: vectors[int(row)], name=f"table:{table.embedding_name}"))
+
+
+def _result(
+    table: ReplayTable, chosen: ReplayPolicy, order: Order, seed: int, rows: Sequence[int], traces: Sequence[Trace]
+) -> ReplayResult:
+    attempts = [attempt for trace in traces for attempt in trace.attempts if attempt.error is None]
+    finals = [trace.final or "" for trace in traces]
+    right = [bool(table.correct[row, table.tiers.index(final)]) for row, final in zip(rows, finals, strict=True)]
+    roles = Counter(attempt.role for attempt in attempts)
+    return ReplayResult(
+        file=str(table.path),
+        embedding=table.embedding_name,
+        policy=chosen.name,
+        knob=chosen.knob,
+        order=order,
+        seed=seed,
+        n=len(rows),
+        accuracy=sum(right) / len(rows),
+        cost_usd=sum(trace.cost_usd or 0.0 for trace in traces),
+        minutes=sum(trace.seconds for trace in traces) / 60,
+        starts=_counts(table, [trace.start or "" for trace in traces]),
+        finals=_counts(table, finals),
+        judge_calls=roles["judge"],
+        witness_calls=roles["witness"],
+    )
+
+
+def _counts(table: ReplayTable, names: Sequence[str]) -> dict[str, int]:
+    counts = Counter(names)
+    return {tier: counts[tier] for tier in table.tiers}

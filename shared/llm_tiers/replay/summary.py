@@ -1,0 +1,54 @@
+"""The table of a replay, as the command line prints it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llm_tiers.replay.run import ReplayResult
+
+__all__ = ["summary"]
+
+_NAMES = {"llm-at": "LLM-AT, as published", "default": "llm-tiers", "oracle": "oracle (cheapest right tier)"}
+
+
+def summary(results: Sequence[ReplayResult], *, top: str | None = None) -> Table:
+    """Return a table of results on one file: accuracy, cost, time, and cost against the top tier and LLM-AT.
+
+    Args:
+        results: What the policies reached on one file.
+        top: Name of the top tier, whose `single:` row the costs are compared with.
+    """
+    first = results[0]
+    table = Table(title=f"{Path(first.file).stem}: {first.n} recorded questions", title_justify="left")
+    table.add_column("policy")
+    for heading in ("accuracy", "US$", "minutes", "cost / top tier", "cost / LLM-AT", "judge calls"):
+        table.add_column(heading, justify="right")
+    for result in results:
+        name = _NAMES.get(result.policy, result.policy.replace("single:", "always "))
+        table.add_row(
+            name,
+            f"{result.accuracy:.4f}",
+            f"{result.cost_usd:.3f}",
+            f"{result.minutes:.1f}",
+            _ratio(result, _find(results, f"single:{top}", result)),
+            _ratio(result, _find(results, "llm-at", result)),
+            str(result.judge_calls),
+            style="bold" if result.policy == "default" else None,
+        )
+    return table
+
+
+def _find(results: Sequence[ReplayResult], policy: str, like: ReplayResult) -> ReplayResult | None:
+    """Find the policy's run of the same order; a run of the same seed first."""
+    runs = [result for result in results if result.policy == policy]
+    return next((run for run in runs if run.seed == like.seed), runs[0] if runs else None)
+
+
+def _ratio(result: ReplayResult, against: ReplayResult | None) -> str:
+    return f"{result.cost_usd / against.cost_usd:.3f}" if against and against.cost_usd else ""
