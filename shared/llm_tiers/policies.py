@@ -94,10 +94,11 @@ def as_policy(
             raise ConfigError(f"policy={name!r} is unknown; take one of {', '.join(map(repr, _NAMED))}, or a Policy")
         policy = _NAMED[name]()
     if not isinstance(policy, Policy):
-        raise ConfigError(f"policy={policy!r} must be a Policy, such as llm_at(), or the name of one")
+        raise ConfigError(f"policy must be a Policy, such as llm_at(), or the name of one, not {type(policy).__name__}")
     if starter is not None:
         if not callable(getattr(starter, "plan", None)):
-            raise ConfigError(f"starter={starter!r} must be a starter, such as AccuracyEstimator(theta=0.7)")
+            kind = type(starter).__name__
+            raise ConfigError(f"starter must be one, such as AccuracyEstimator(theta=0.7), not {kind}")
         policy = replace(policy, starter=starter)
     if judge is not None:
         policy = replace(policy, judge=as_judge(judge))

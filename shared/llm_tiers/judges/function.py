@@ -50,5 +50,6 @@ def as_judge(judge: Judge | JudgeFunction) -> Judge:
     if isinstance(judge, Judge):
         return judge
     if not callable(judge) or isinstance(judge, type):
-        raise ConfigError(f"judge={judge!r} must be a judge such as PromptJudge(), or a function of (question, answer)")
+        kind = judge.__name__ if isinstance(judge, type) else type(judge).__name__
+        raise ConfigError(f"judge must be one, such as PromptJudge(), or a function of question and answer, not {kind}")
     return FunctionJudge(judge)

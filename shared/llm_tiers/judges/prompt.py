@@ -63,7 +63,7 @@ class PromptJudge(Judge):
         if floor is not None and model is not None:
             raise ConfigError("judge: give PromptJudge a floor or a model, not both; a model of its own always judges")
         self.floor = floor
-        self.model = model if model is None or isinstance(model, str | Tier) else Tier(model)
+        self.model = model if model is None or isinstance(model, str | Tier) else _own_tier(model)
         self.effort = effort
         self.offer_abstention = offer_abstention
 
@@ -109,6 +109,13 @@ class PromptJudge(Judge):
             return ladder[self.model]
         floor = 1 if self.floor is None else ladder.index(self.floor)
         return ladder[ladder.names[max(floor, ladder.index(case.answer.tier))]]
+
+
+def _own_tier(model: Any) -> Tier:
+    try:
+        return Tier(model)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("tiers:", "judge:", 1)) from None
 
 
 def _verdict(reply: str) -> Verdict:

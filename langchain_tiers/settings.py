@@ -1,0 +1,125 @@
+"""What a user gives to the chat model, turned into what the core takes; what is wrong is refused here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import RunnableBinding
+
+from llm_tiers.errors import ConfigError
+from llm_tiers.history import ChromaHistory, History, as_embedding
+from llm_tiers.tiers import Ladder, Tier
+
+if TYPE_CHECKING:
+    from llm_tiers.judges import Judge
+
+__all__ = ["as_history", "as_ladder", "check_call_settings", "check_judge"]
+
+_HISTORY_METHODS = ("recall", "remember", "revise", "close")
+
+
+def as_ladder(tiers: object) -> Ladder:
+    """Make a ladder of chat models, tiers and model names.
+
+    Raises:
+        ConfigError: `tiers` is not a list of two or more of these with different names.
+    """
+    # A chat model is iterable too, over its fields.
+    if isinstance(tiers, str | Mapping | Tier | BaseChatModel) or not isinstance(tiers, Iterable):
+        raise ConfigError(f"tiers must be a list of chat models, cheapest first, not {type(tiers).__name__}")
+    return Ladder(_as_tier(tier, f"tiers[{position}]") for position, tier in enumerate(tiers))
+
+
+def _as_tier(given: object, argument: str) -> Tier:
+    if not isinstance(given, Tier):
+        return Tier(_as_model(given, argument))
+    return replace(given, model=_as_model(given.model, argument))
+
+
+def _as_model(given: object, argument: str) -> BaseChatModel:
+    if isinstance(given, str):
+        return _named_model(given, argument)
+    if isinstance(given, BaseChatModel):
+        return given
+    fix = f"{given.__name__}(...)" if isinstance(given, type) else "ChatOpenAI(model=..., temperature=...), or a name"
+    if isinstance(given, RunnableBinding):
+        fix += "; what was bound belongs into the model itself"
+    # Only the type is shown: whatever this is, it may hold a key.
+    raise ConfigError(f"{argument} is no chat model but {_kind(given)}; give one, such as {fix}")
+
+
+def _kind(given: object) -> str:
+    return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+
+
+def _named_model(name: str, argument: str) -> BaseChatModel:
+    """Make the model that LangChain knows by this name, such as `openai:gpt-5-mini`."""
+    fix = "give 'provider:model', such as 'openai:gpt-5-mini', or the chat model itself"
+    if not name:
+        raise ConfigError(f"{argument} is an empty name; {fix}")
+    try:
+        from langchain.chat_models import init_chat_model
+    except ImportError:
+        raise ConfigError(
+            f"{argument}={name!r}: a model's name needs the extra `agents`: pip install 'llm-tiers[agents]'; "
+            "or give the chat model itself"
+        ) from None
+    try:
+        model: BaseChatModel = init_chat_model(name)
+    except (ImportError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"{argument}={name!r} is unknown; {fix} ({reason})") from error
+    return model
+
+
+def check_judge(judge: Judge) -> None:
+    """Check that the models of the judge's own are chat models.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    for tier in judge.own_tiers():
+        if not isinstance(tier.model, BaseChatModel):
+            raise ConfigError(
+                f"judge: its model must be a chat model, such as ChatOpenAI(model=...), not {_kind(tier.model)}"
+            )
+
+
+def as_history(history: object, embedding: object) -> History:
+    """Open the history that a user names: None, a folder, a URL, or a history as it is.
+
+    Raises:
+        ConfigError: `history` is something else, or comes with an embedding that it cannot take any more.
+        HistoryError: The folder or the server cannot be used, or another embedding made what is there.
+    """
+    if history is None or isinstance(history, str | os.PathLike):
+        chosen = as_embedding(embedding)
+        try:
+            return ChromaHistory(history, embedding=chosen)
+        except ConfigError as error:
+            raise ConfigError(f"history: {error}") from error
+    if not all(callable(getattr(history, method, None)) for method in _HISTORY_METHODS):
+        raise ConfigError(
+            f"history must be a folder, the URL of a Chroma server, a History, or None, not {_kind(history)}"
+        )
+    if embedding is not None:
+        raise ConfigError("embedding: give it to the history: ChromaHistory(..., embedding=...)")
+    kept: Any = history
+    return kept  # type: ignore[no-any-return]  # it has the methods of the protocol
+
+
+def check_call_settings(*, node: object, query_text: object, on_trace: object) -> None:
+    """Check what describes the calls.
+
+    Raises:
+        ConfigError: One is of another kind.
+    """
+    if node is not None and not isinstance(node, str):
+        raise ConfigError(f"node must be a name, such as 'research/plan', or None, not {_kind(node)}")
+    for argument, function in (("query_text", query_text), ("on_trace", on_trace)):
+        if function is not None and not callable(function):
+            raise ConfigError(f"{argument} must be a function of one argument, or None, not {_kind(function)}")

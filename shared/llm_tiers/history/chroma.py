@@ -1,0 +1,373 @@
+"""The history that is kept in Chroma: in memory, in a folder, or on a server."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from llm_tiers.errors import ConfigError, HistoryError
+from llm_tiers.history import facts, registry
+from llm_tiers.history.embedding import Embedding, as_embedding
+from llm_tiers.history.library import Library
+from llm_tiers.history.places import Place
+from llm_tiers.history.record import Recollection, Record, Vector
+
+__all__ = ["ChromaHistory", "HistoryStats"]
+
+_LOGGER = logging.getLogger("llm_tiers.history")
+_NAMESPACE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryStats:
+    """What a history holds.
+
+    Attributes:
+        where: The folder or URL, or `"memory"`.
+        namespace: The part of it that this history uses.
+        records: Stored records, each counted once.
+        pending: Records and revisions that wait to be written.
+        nodes: How many stored records each node has; a record counts for its node and for each ancestor.
+        capacity: Most records of one node.
+        max_nodes: Most nodes with records of their own.
+        embedding: Name of the embedding.
+        dimension: Length of the vectors; None until one was made.
+        durability: `"background"` or `"sync"`.
+    """
+
+    where: str
+    namespace: str
+    records: int
+    pending: int
+    nodes: Mapping[str, int]
+    capacity: int
+    max_nodes: int
+    embedding: str
+    dimension: int | None
+    durability: str
+
+
+class ChromaHistory:
+    """Past calls in Chroma, found again by the likeness of their queries.
+
+    A record is kept under its node and under each ancestor of it: `research` sees what `research/plan` learned. The
+    neighbours of a node with up to some thousands of records are exact, unless they come from a server.
+
+    Records are written by a background thread, 64 at a time or twice a second; a recall sees them at once. What waits
+    is written at exit, by `flush` and by `close`, but **not on SIGTERM** (or in a `multiprocessing` child, which skips
+    Python's exit handlers): call `close()` there, or take `durability="sync"`. A write that fails is logged once and
+    tried again; `flush` and `close` raise the error. Up to 10,000 records may wait: whoever adds one more writes a
+    batch first, and has the error if that fails.
+
+    Several histories of one process may use one folder. A second process may not (`HistoryLocked`): run a server for
+    them, `chroma run --path FOLDER`. That server asks nobody for a password, so keep it on the loopback address or
+    behind a proxy; `headers` go with each request. After `os.fork` a history in memory starts empty in the child, one
+    on a server connects anew, and one in a folder refuses.
+
+    Every method may be called from any thread; in asyncio use `asyncio.to_thread`.
+
+    Args:
+        where: A folder (made if absent), the URL of a Chroma server, or None: in memory, private to this object.
+        embedding: What turns queries into vectors, see `as_embedding`; WordLlama by default. A history is bound to
+            the embedding that made it.
+        namespace: Keeps histories in one place apart: 1 to 64 of `[A-Za-z0-9._-]`.
+        capacity: Most records of one node; the oldest go first.
+        max_nodes: Most nodes with records of their own, the root not counted. What overflows is kept under the
+            parent.
+        store_text: Whether the queries themselves are stored beside their vectors.
+        durability: With `"sync"` a record is on disk when `remember` or `revise` returns (some 20 ms each).
+        headers: Sent to the server with each request; never shown.
+
+    Raises:
+        ConfigError: An argument is wrong.
+        HistoryLocked: Another process holds the folder.
+        HistoryUnreachable: The server does not answer.
+        EmbeddingMismatch: The history was made by another embedding.
+        HistoryError: The folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        where: str | os.PathLike[str] | None = None,
+        *,
+        embedding: object | None = None,
+        namespace: str = "default",
+        capacity: int = 100_000,
+        max_nodes: int = 256,
+        store_text: bool = False,
+        durability: Literal["background", "sync"] = "background",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        _check_where(where, headers)
+        _check_namespace(namespace)
+        _check_positive("capacity", capacity)
+        _check_positive("max_nodes", max_nodes)
+        if durability not in {"background", "sync"}:
+            msg = f"durability must be 'background' or 'sync', not {durability!r}"
+            raise ConfigError(msg)
+        self._where = where.rstrip("/") if isinstance(where, str) and registry.is_server(where) else where
+        self._embedding = as_embedding(embedding)
+        if where is not None and not self._embedding.lasting:
+            msg = (
+                f"embedding: {self._embedding.name!r} has no name that another process would know; pass "
+                f"Embedding(function, name='...')"
+            )
+            raise ConfigError(msg)
+        self._namespace = namespace
+        self._capacity = capacity
+        self._max_nodes = max_nodes
+        self._store_text = store_text
+        self._durability = durability
+        self._headers = dict(headers or {})
+        self._complained = False
+        self._closed = False
+        self._attaching = threading.Lock()
+        self._attach()
+
+    def _attach(self) -> None:
+        self._place, self._library = registry.acquire(self._where, self._headers, self._take_library)
+        self._finalizer = weakref.finalize(self, registry.abandon, self._place, self._library)
+        # At exit every open store is written anyway.
+        self._finalizer.atexit = False
+
+    def _take_library(self, place: Place) -> Library:
+        place.check(self._namespace, self._embedding.name, self._embedding.dimension)
+        library = place.library(
+            self._namespace, self._embedding.name, capacity=self._capacity, max_nodes=self._max_nodes
+        )
+        if place.shared:
+            try:
+                library.open()
+            except HistoryError:
+                place.leave(library)
+                raise
+        return library
+
+    def __repr__(self) -> str:
+        return (
+            f"ChromaHistory({self._place.where!r}, namespace={self._namespace!r}, embedding={self._embedding.name!r})"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def embedding(self) -> Embedding:
+        """What turns queries into vectors."""
+        return self._embedding
+
+    def recall(self, text: str, *, node: str, k: int, vector: Vector | None = None) -> Recollection:
+        """Return the `k` records of `node` whose queries are most like `text`.
+
+        A failure of the embedding or of Chroma is in the result's `error`, and logged once: a user's answer does not
+        depend on the history.
+
+        Args:
+            text: The query.
+            node: The node asked about; the result is empty where nothing was recorded under it.
+            k: Most neighbours.
+            vector: The query's embedding, if it is known already.
+
+        Raises:
+            HistoryError: The history is closed, or its folder was opened before a fork.
+        """
+        library = self._usable()
+        try:
+            query = self._embed(text, vector)
+        except Exception as error:  # noqa: BLE001 - a user's embedding may raise anything; it is passed on as text
+            return self._without(None, f"embedding failed: {type(error).__name__}: {str(error)[:300]}")
+        try:
+            found = library.recall(query, node=facts.printable(node), k=k)
+        except HistoryError as error:
+            return self._without(query, str(error))
+        self._complained = False
+        return found
+
+    def _without(self, vector: Vector | None, reason: str) -> Recollection:
+        if not self._complained:
+            self._complained = True
+            _LOGGER.warning("nothing can be recalled: %s", reason)
+        return Recollection(vector=vector, error=reason)
+
+    def _embed(self, text: str, vector: Vector | None) -> Vector:
+        if vector is None:
+            return self._embedding.embed(text)
+        return np.ascontiguousarray(vector, dtype=np.float32)
+
+    def remember(self, record: Record) -> None:
+        """Add a record; one of the same id is replaced.
+
+        Raises:
+            ConfigError: The record has no id, or neither a vector nor a text.
+            EmbeddingMismatch: Its vector is of another length than those in the history.
+            HistoryError: With `durability="sync"`: the record could not be written, and waits for the next try.
+        """
+        library = self._usable()
+        if not record.id:
+            raise ConfigError("record.id must not be empty")
+        if record.vector is None and record.text is None:
+            raise ConfigError("record: give its vector, or the text to make the vector of")
+        vector = self._embed(record.text or "", record.vector)
+        kept = facts.printable(record.text) if self._store_text and record.text is not None else None
+        library.remember(record, vector, text=kept)
+        self._settle(library)
+
+    def revise(self, trace_id: str, change: Callable[[Record], Mapping[str, bool]]) -> Record:
+        """Replace the labels of a record by `change(record)`, and return the record as it is now.
+
+        Raises:
+            UnknownTrace: No record has this id.
+            HistoryError: With `durability="sync"`: the labels could not be written, and wait for the next try.
+        """
+        library = self._usable()
+        revised = library.revise(trace_id, change)
+        self._settle(library)
+        return revised
+
+    def _settle(self, library: Library) -> None:
+        if self._place.instant or self._durability == "sync":
+            library.flush()
+        else:
+            self._place.writer.notify()
+
+    def flush(self) -> None:
+        """Return when every record and label given so far is stored (on disk, where there is one).
+
+        Raises:
+            HistoryError: Chroma failed; what was not written waits for the next try.
+        """
+        self._usable().flush()
+
+    def stats(self) -> HistoryStats:
+        """Count what the history holds; reads the id of each record, so it is not for every call."""
+        library = self._usable()
+        nodes = library.counts()
+        return HistoryStats(
+            where=self._place.where,
+            namespace=self._namespace,
+            records=library.total(),
+            pending=library.pending,
+            nodes=nodes,
+            capacity=self._capacity,
+            max_nodes=self._max_nodes,
+            embedding=self._embedding.name,
+            dimension=library.dimension,
+            durability=self._durability,
+        )
+
+    def prune(self, *, older_than: float | None = None, node: str | None = None, keep: int | None = None) -> int:
+        """Remove records, from their node and its ancestors alike, and return how many.
+
+        Args:
+            older_than: Remove those that are older, in seconds.
+            node: Look only at the records under this node; by default at all of them.
+            keep: Remove all but so many of the newest. With `older_than`, what either one rules out goes.
+
+        Raises:
+            ConfigError: Neither `older_than` nor `keep` is given, or one is negative.
+        """
+        library = self._usable()
+        if older_than is None and keep is None:
+            raise ConfigError("prune: give older_than (seconds) or keep (a number of records); keep=0 removes all")
+        for name, value in (("older_than", older_than), ("keep", keep)):
+            if value is not None and value < 0:
+                msg = f"prune: {name} must not be negative, got {value}"
+                raise ConfigError(msg)
+        return library.prune(older_than=older_than, node=node, keep=keep)
+
+    def export(self, *, vectors: bool = False) -> Iterator[dict[str, Any]]:
+        """Yield each record as a dict that `json.dumps` takes, node by node.
+
+        Args:
+            vectors: Whether the vectors come along. A text does where the history stored it.
+        """
+        return self._usable().export(vectors=vectors)
+
+    def close(self) -> None:
+        """Write what waits and let go of the store; a second call does nothing.
+
+        Raises:
+            HistoryError: Something could not be written. The store is let go of all the same.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._finalizer.detach()
+        # In a forked child there is nothing to close: the parent writes what it was given.
+        if not self._place.inherited:
+            registry.release(self._place, self._library)
+
+    def _usable(self) -> Library:
+        if self._closed:
+            raise HistoryError("the history is closed; make a new one")
+        if self._place.inherited:
+            self._renew()
+        return self._library
+
+    def _renew(self) -> None:
+        """In a forked child: connect anew, or refuse where that would damage what the parent has open."""
+        if self._where is not None and not registry.is_server(self._where):
+            msg = (
+                f"the history in {self._place.where} was opened before a fork, and two processes cannot share a "
+                f"folder; open it in the child alone, or pass the URL of a Chroma server"
+            )
+            raise HistoryError(msg)
+        with self._attaching:
+            if self._place.inherited:
+                self._finalizer.detach()
+                registry.keep_for_ever(self._place)
+                self._attach()
+
+
+def _check_where(where: object, headers: Mapping[str, str] | None) -> None:
+    if where is not None and not isinstance(where, str | os.PathLike):
+        msg = f"where must be a folder, the URL of a Chroma server, or None, not {type(where).__name__}"
+        raise ConfigError(msg)
+    if where == "":
+        raise ConfigError("where must not be empty; pass None for a history in memory")
+    if registry.is_server(where):
+        _check_url(str(where))
+    elif headers:
+        raise ConfigError("headers are for a Chroma server; where is none (a server is 'http://host:port')")
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    try:
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if parts.username or parts.password:
+        raise ConfigError("where: put credentials into `headers`, not into the URL, which messages show")
+    if not usable or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ConfigError("where: a Chroma server is given as 'http://host:port' or 'https://host:port'")
+
+
+def _check_namespace(namespace: object) -> None:
+    if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):
+        msg = (
+            f"namespace must be 1 to 64 letters, digits, '.', '_' or '-', with a letter or digit at both ends, "
+            f"not {namespace!r}"
+        )
+        raise ConfigError(msg)
+
+
+def _check_positive(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        msg = f"{name} must be a whole number of at least 1, not {value!r}"
+        raise ConfigError(msg)

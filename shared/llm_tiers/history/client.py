@@ -1,0 +1,157 @@
+"""How a Chroma client is opened, for a folder and for a server."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from llm_tiers.errors import HistoryError, HistoryUnreachable, LlmTiersError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["DATABASE", "Client", "chroma_errors", "engine_inherited", "open_folder", "open_server"]
+
+_SECONDS_TO_CONNECT = 5.0
+_SECONDS_TO_ANSWER = 10.0
+
+DATABASE = "chroma.sqlite3"
+"""The file that Chroma makes in a folder."""
+
+_engine_user: int | None = None
+
+
+def engine_inherited() -> bool:
+    """Whether Chroma's engine ran in the process that this one was forked from; it hangs here then."""
+    return _engine_user is not None and _engine_user != os.getpid()
+
+
+class Client(Protocol):
+    """The part of Chroma's client that a history uses."""
+
+    def list_collections(self) -> Sequence[Any]:
+        """Return every collection."""
+
+    def get_collection(self, name: str) -> Any:
+        """Return a collection, or raise Chroma's `NotFoundError`."""
+
+    def get_or_create_collection(
+        self, name: str, *, metadata: Mapping[str, Any], configuration: Mapping[str, Any]
+    ) -> Any:
+        """Return the collection of this name, made if there is none."""
+
+    def delete_collection(self, name: str) -> None:
+        """Drop a collection."""
+
+    def close(self) -> None:
+        """Let go of the files or connections."""
+
+
+@contextmanager
+def chroma_errors(doing: str) -> Iterator[None]:
+    """Turn whatever Chroma raises into a `HistoryError`: it lets SQLite's, httpx's and Rust's errors through.
+
+    Raises:
+        HistoryUnreachable: A server did not answer.
+        HistoryError: Anything else went wrong in Chroma.
+    """
+    try:
+        yield
+    except LlmTiersError:
+        raise
+    except Exception as error:
+        cause = f"{type(error).__name__}: {str(error)[:300]}"
+        # By name: httpx is Chroma's dependency, not ours.
+        if any(base.__name__ in {"TransportError", "ConnectionError"} for base in type(error).__mro__):
+            msg = f"the history's Chroma server does not answer ({doing}): {cause}"
+            raise HistoryUnreachable(msg) from error
+        msg = f"the history failed ({doing}): {cause}"
+        raise HistoryError(msg) from error
+
+
+def open_folder(folder: Path) -> Client:
+    """Open Chroma's embedded store in `folder`; the caller holds the folder's lock."""
+    database = folder / DATABASE
+    if not database.exists():
+        # The mode persists in the file. Never touch the file once Chroma has it open: closing a second handle of one
+        # process drops SQLite's locks for both.
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL").fetchall()
+    import chromadb  # late: about a second
+
+    global _engine_user  # noqa: PLW0603
+    _engine_user = os.getpid()
+    return _Plain(chromadb.PersistentClient(path=str(folder)))
+
+
+def open_server(url: str, host: str, port: int, headers: Mapping[str, str]) -> Client:
+    """Connect to a Chroma server.
+
+    Raises:
+        HistoryUnreachable: Nothing, or something that is not Chroma, answers at `url`.
+    """
+    _knock(url, headers)
+    import chromadb  # late: about a second
+
+    with chroma_errors(f"connecting to {url}"):
+        client = chromadb.HttpClient(host=host, port=port, ssl=url.startswith("https"), headers=dict(headers))
+    # Chroma's client waits for ever, and leaves its connections open when it is closed. Neither has a public setting.
+    session = getattr(getattr(client, "_server", None), "_session", None)
+    if session is not None:
+        session.timeout = _SECONDS_TO_ANSWER
+    return _Plain(client, session)
+
+
+def _knock(url: str, headers: Mapping[str, str]) -> None:
+    request = urllib.request.Request(f"{url}/api/v2/heartbeat", headers=dict(headers))  # noqa: S310 - http(s) only
+    try:
+        with urllib.request.urlopen(request, timeout=_SECONDS_TO_CONNECT):  # noqa: S310 - as above
+            return
+    except urllib.error.HTTPError as error:
+        error.close()
+        msg = f"history: {url} answers, but not as a Chroma server ({error.code}); check the URL and `headers`"
+        raise HistoryUnreachable(msg) from error
+    except OSError as error:
+        msg = (
+            f"history: no Chroma server answers at {url} ({getattr(error, 'reason', error)}); start one with "
+            f"`chroma run --path FOLDER --host HOST --port PORT`, or pass a folder"
+        )
+        raise HistoryUnreachable(msg) from error
+
+
+class _Plain:
+    """Chroma's client with no embedding function: the vectors are ours, and its default one would be downloaded."""
+
+    def __init__(self, client: Any, session: Any = None) -> None:
+        self._client = client
+        self._session = session
+
+    def list_collections(self) -> Sequence[Any]:
+        found: Sequence[Any] = self._client.list_collections()
+        return found
+
+    def get_collection(self, name: str) -> Any:
+        return self._client.get_collection(name, embedding_function=None)
+
+    def get_or_create_collection(
+        self, name: str, *, metadata: Mapping[str, Any], configuration: Mapping[str, Any]
+    ) -> Any:
+        return self._client.get_or_create_collection(
+            name, metadata=dict(metadata), configuration=dict(configuration), embedding_function=None
+        )
+
+    def delete_collection(self, name: str) -> None:
+        self._client.delete_collection(name)
+
+    def close(self) -> None:
+        close: Callable[[], None] | None = getattr(self._client, "close", None)
+        if close is not None:
+            close()
+        if self._session is not None:
+            self._session.close()

@@ -1,0 +1,207 @@
+"""How calls stand in LangChain's and LangGraph's machinery: nodes, callbacks, streams, caches."""
+
+from typing import Any, TypedDict
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler, get_usage_metadata_callback
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tracers import BaseTracer
+from langgraph.graph import END, START, StateGraph
+
+ASK = "What is the capital of France?"
+
+
+class State(TypedDict, total=False):
+    plan: Any
+    text: Any
+
+
+def node(model, key):
+    return lambda state: {key: model.invoke(ASK)}
+
+
+def graph_of(**nodes):
+    """Make a graph of nodes that run one after the other."""
+    graph = StateGraph(State)
+    previous = START
+    for name, function in nodes.items():
+        graph.add_node(f"{name}_node", function)
+        graph.add_edge(previous, f"{name}_node")
+        previous = f"{name}_node"
+    graph.add_edge(previous, END)
+    return graph.compile()
+
+
+def node_in_trace(answer):
+    return answer.response_metadata["tiers"]["node"]
+
+
+@pytest.fixture
+def judging(server, tiered, judged):
+    """A model whose tiers below the top are all rejected, by a model that judges."""
+    server.scripts["medium"] = judged("Paris?", verdict="no")
+    server.scripts["large"] = judged("Paris", verdict="no")
+    return tiered()
+
+
+def test_the_node_of_a_graph_is_in_the_trace(tiered):
+    model = tiered()
+
+    state = graph_of(plan=node(model, "plan"), write=node(model, "text")).invoke({})
+
+    assert node_in_trace(state["plan"]) == "plan_node"
+    assert node_in_trace(state["text"]) == "write_node"
+
+
+async def test_the_node_of_a_subgraph_has_its_path(tiered):
+    model = tiered()
+
+    async def write(state):
+        return {"text": await (RunnableLambda(lambda _: ASK) | model).ainvoke({})}
+
+    inner = graph_of(plan=node(model, "plan"), write=write)
+    state = await graph_of(research=inner).ainvoke({})
+
+    assert node_in_trace(state["plan"]) == "research_node/plan_node"
+    assert node_in_trace(state["text"]) == "research_node/write_node"
+
+
+def test_a_graph_called_twice_in_a_node_has_one_path(tiered):
+    model = tiered()
+    inner = graph_of(plan=node(model, "plan"))
+
+    def twice(state):
+        return {"plan": [inner.invoke({})["plan"], inner.invoke({})["plan"]]}
+
+    state = graph_of(research=twice).invoke({})
+
+    assert {node_in_trace(answer) for answer in state["plan"]} == {"research_node/plan_node"}
+
+
+def test_a_node_that_is_given_wins(tiered):
+    model = tiered(node="drafts")
+
+    assert node_in_trace(graph_of(plan=node(model, "plan")).invoke({})["plan"]) == "drafts"
+
+
+def test_outside_a_graph_there_is_no_node(tiered):
+    assert node_in_trace(tiered().invoke(ASK)) == ""
+
+
+def test_a_graph_streams_the_accepted_answer_only(judging):
+    streamed = graph_of(plan=node(judging, "plan")).stream({}, stream_mode="messages")
+
+    assert [message.content for message, _ in streamed] == ["Paris"]
+
+
+async def test_events_tell_of_the_accepted_answer_only(judging):
+    events = [event async for event in judging.astream_events(ASK, version="v2")]
+
+    assert [event["event"] for event in events if event["event"].endswith("_start")] == ["on_chat_model_start"]
+    texts = {event["data"]["chunk"].content for event in events if event["event"] == "on_chat_model_stream"}
+    assert texts <= {"Paris"}
+    assert events[-1]["data"]["output"].content == "Paris"
+
+
+class Listener(BaseCallbackHandler):
+    """A plain handler of a user."""
+
+    def __init__(self):
+        self.heard = []
+
+    def on_chat_model_start(self, serialized, messages, **kwargs):
+        self.heard.append("start")
+
+    def on_llm_new_token(self, token, **kwargs):
+        self.heard.append(token)
+
+    def on_llm_end(self, response, **kwargs):
+        self.heard.append(response.generations[0][0].text)
+
+
+def test_a_plain_handler_hears_of_one_call(judging):
+    listener = Listener()
+
+    judging.invoke(ASK, config={"callbacks": [listener]})
+
+    assert listener.heard == ["start", "Paris"]
+
+
+def test_in_a_chain_nothing_leaks_either(chat, tiered, judged, server):
+    listener = Listener()
+    server.scripts["medium"] = judged("Paris?", verdict="no")
+    chain = RunnableLambda(lambda text: text) | tiered()
+
+    chain.invoke(ASK, config={"callbacks": [listener]})
+
+    assert listener.heard == ["start", "Paris"]
+
+
+class Tracer(BaseTracer):
+    """Keeps whole trees of runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.roots = []
+
+    def _persist_run(self, run):
+        self.roots.append(run)
+
+
+def test_a_tracer_sees_the_model_calls_as_children(judging):
+    tracer = Tracer()
+
+    judging.invoke(ASK, config={"callbacks": [tracer], "tags": ["mine"]})
+
+    (root,) = tracer.roots
+    metadata = [run.extra["metadata"] for run in root.child_runs]
+    assert [(data["llm_tiers_tier"], data["llm_tiers_role"]) for data in metadata] == [
+        ("small", "generate"),
+        ("medium", "judge"),
+        ("medium", "generate"),
+        ("medium", "judge"),
+        ("large", "generate"),
+    ]
+    assert {"nostream", "mine"} <= set(root.child_runs[0].tags)
+    assert metadata[-1]["ls_model_name"] == "large"
+
+
+def totals(usage):
+    return {name: (tokens["input_tokens"], tokens["output_tokens"]) for name, tokens in usage.items()}
+
+
+@pytest.mark.parametrize("given", ["in the call", "in the context", "to the model"])
+def test_token_counters_count_each_model_call_once(server, tiered, given):
+    counter = UsageMetadataCallbackHandler()
+    if given == "in the context":
+        with get_usage_metadata_callback() as counter:
+            answer = tiered().invoke(ASK)
+    elif given == "in the call":
+        answer = tiered().invoke(ASK, config={"callbacks": [counter]})
+    else:
+        answer = tiered(callbacks=[counter]).invoke(ASK)
+
+    small, medium = (len(request.text.split()) for request in server.requests)
+    assert totals(counter.usage_metadata) == {"small": (small, 1), "medium": (medium, 1)}
+    assert answer.usage_metadata["input_tokens"] == small + medium
+
+
+def test_a_cache_keeps_whole_calls(server, tiered):
+    model = tiered(cache=InMemoryCache())
+
+    first, second = model.invoke(ASK), model.invoke(ASK)
+
+    assert len(server.requests) == 2
+    assert first.content == second.content
+    assert first.response_metadata["tiers"] == second.response_metadata["tiers"]
+
+
+def test_a_cached_answer_of_a_tier_is_not_written_into(chat, tiered):
+    cached = chat("small", cache=InMemoryCache())
+    model = tiered(tiers=[cached, chat("large")])
+
+    model.invoke(ASK)
+    model.invoke(ASK)
+
+    assert "tiers" not in cached.invoke(ASK).response_metadata
