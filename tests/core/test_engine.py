@@ -170,6 +170,19 @@ class TestHistoryFailing:
         assert "history: OSError: disk on fire" in record.getMessage()
         assert record.name == "llm_tiers"
 
+    def test_it_is_logged_once_though_each_failure_reads_otherwise(self, scripted, bench, caplog):
+        class Numbering(scripted.ListHistory):
+            failures = 0
+
+            def remember(self, record):
+                self.failures += 1
+                raise OSError(f"failure {self.failures}")
+
+        bench = bench(history=Numbering())
+        traces = [bench.ask(scripted.ScriptedPerformer({"small": "4"})).trace for _ in range(3)]
+        assert [trace.warnings for trace in traces] == [(f"history: OSError: failure {n}",) for n in (1, 2, 3)]
+        assert len(caplog.records) == 1
+
     def test_another_kind_of_warning_is_logged_too(self, scripted, bench, caplog):
         history = scripted.ListHistory(fails_at=frozenset({"remember"}))
         bench = bench("medium", history=history, tiers=scripted.ladder(small={"context_window": 10}))

@@ -21,8 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm_tiers.errors import ConfigError, EmbeddingMismatch, HistoryError, HistoryUnreachable, UnknownTrace
-from llm_tiers.history import ChromaHistory, Embedding
-from llm_tiers.history import chroma_shelf, library, writer
+from llm_tiers.history import ChromaHistory, Embedding, library, writer
+from llm_tiers.history import shelf as shelves
 from llm_tiers.history.record import Record
 
 DIMENSION = 16
@@ -177,25 +177,30 @@ def test_pending_and_stored_records_together_are_found_exactly_and_once(
         assert len(set(ids(found))) == len(found.neighbours) == min(k, len(held))
         got = [neighbour.similarity for neighbour in found.neighbours]
         assert got == sorted(got, reverse=True)
-        assert got == pytest.approx(brute_force(list(held.values()), asked, k), abs=1e-6)
+        assert got == pytest.approx(brute_force(list(held.values()), asked, k), abs=1e-5)
 
 
-def test_many_copies_of_one_query_hide_nothing(tmp_path):
+def test_many_copies_of_one_query_do_not_hide_the_others(tmp_path):
+    """Chroma's graph, left alone, finds the neighbours of one query in a hundred here."""
     rng = np.random.default_rng(1)
-    others = rng.normal(size=(600, DIMENSION))
-    table = np.concatenate([np.repeat(others[:1], 600, axis=0), others]).astype(np.float32)
+    others = rng.normal(size=(600, 64))
+    table = np.concatenate([np.repeat(others[:1], 1500, axis=0), others]).astype(np.float32)
     table /= np.linalg.norm(table, axis=1, keepdims=True)
     with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
         for number, vector in enumerate(table):
             history.remember(record(number, vector=vector))
         history.flush()
-        for query in table[600:660]:
+        complete = 0
+        for query in table[1500:1600]:
             got = [n.similarity for n in history.recall("", node="n", k=10, vector=query).neighbours]
-            assert got == pytest.approx(brute_force(table, query, 10), abs=1e-6)
+            assert got[0] == 1
+            complete += got == pytest.approx(brute_force(table, query, 10), abs=2e-4)
+        assert complete >= 80
+        copies = history.recall("", node="n", k=10, vector=table[0]).neighbours
+        assert {neighbour.similarity for neighbour in copies} == {1.0}
 
 
-def test_a_node_too_large_for_exact_search_is_searched_by_chroma(tmp_path, monkeypatch):
-    monkeypatch.setattr(chroma_shelf, "EXACT_MOST", 100)
+def test_stored_pending_and_revised_records_are_found_together(tmp_path):
     with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
         for number in range(400):
             history.remember(record(number))
@@ -388,7 +393,7 @@ def test_the_limit_of_nodes_holds_after_a_restart(tmp_path):
 
 
 def test_a_collection_full_of_removed_records_is_copied(tmp_path, monkeypatch):
-    monkeypatch.setattr(chroma_shelf, "_LEAST_TOMBSTONES", 20)
+    monkeypatch.setattr(shelves, "_LEAST_TOMBSTONES", 20)
     with ChromaHistory(tmp_path, embedding=EMBEDDING, capacity=30) as history:
         for number in range(200):
             history.remember(record(number))
@@ -407,8 +412,7 @@ def test_a_collection_full_of_removed_records_is_copied(tmp_path, monkeypatch):
 
 
 def test_recall_goes_on_while_a_collection_is_copied(tmp_path, monkeypatch):
-    monkeypatch.setattr(chroma_shelf, "_LEAST_TOMBSTONES", 10)
-    monkeypatch.setattr(chroma_shelf, "EXACT_MOST", 0)
+    monkeypatch.setattr(shelves, "_LEAST_TOMBSTONES", 10)
     with ChromaHistory(tmp_path, embedding=EMBEDDING, capacity=20) as history:
         wrong, done = [], threading.Event()
 
@@ -438,14 +442,14 @@ def test_a_crash_while_a_collection_is_copied_loses_nothing(tmp_path, monkeypatc
     def die(*arguments, **named):
         raise Crash
 
-    monkeypatch.setattr(chroma_shelf, "_LEAST_TOMBSTONES", 5)
+    monkeypatch.setattr(shelves, "_LEAST_TOMBSTONES", 5)
     history = ChromaHistory(tmp_path, embedding=EMBEDDING, capacity=10)
     for number in range(12):
         history.remember(record(number))
     history.flush()
     shelf = history._library._shelves["n"]
     if crash == "while copying":
-        monkeypatch.setattr(chroma_shelf.ChromaShelf, "pages", die)
+        monkeypatch.setattr(shelves.Shelf, "pages", die)
     else:
         monkeypatch.setattr(shelf._client, "delete_collection", die)
     for number in range(12, 40):
@@ -497,21 +501,21 @@ def test_pruning_needs_to_know_what(history, arguments):
 
 
 def test_texts_are_stored_only_on_request(tmp_path):
-    secret = "my password is swordfish"
+    asked = "what does swordfish mean"
     with ChromaHistory(tmp_path / "without", embedding=EMBEDDING) as history:
-        history.remember(record(1, text=secret))
+        history.remember(record(1, text=asked))
         history.flush()
-        assert history.recall(secret, node="n", k=1).neighbours[0].record.text is None
+        assert history.recall(asked, node="n", k=1).neighbours[0].record.text is None
         assert "text" not in next(history.export())
     files = [path for path in (tmp_path / "without").rglob("*") if path.is_file()]
     assert not any(b"swordfish" in path.read_bytes() for path in files)
     with ChromaHistory(tmp_path / "with", embedding=EMBEDDING, store_text=True) as history:
-        history.remember(record(1, text=secret))
+        history.remember(record(1, text=asked))
         history.flush()
         history.revise("t1", lambda held: {})
-        assert history.recall(secret, node="n", k=1).neighbours[0].record.text == secret
+        assert history.recall(asked, node="n", k=1).neighbours[0].record.text == asked
     with ChromaHistory(tmp_path / "with", embedding=EMBEDDING, store_text=True) as history:
-        assert next(history.export())["text"] == secret
+        assert next(history.export())["text"] == asked
 
 
 def test_a_broken_text_is_stored_as_well_as_it_goes(tmp_path):
@@ -598,7 +602,7 @@ class _Broken:
     def __init__(self, monkeypatch):
         self.tries = 0
         self._mended = False
-        real = chroma_shelf.ChromaShelf.put
+        real = shelves.Shelf.put
 
         def put(shelf, rows):
             self.tries += 1
@@ -606,7 +610,7 @@ class _Broken:
                 raise OSError(28, "No space left on device")
             real(shelf, rows)
 
-        monkeypatch.setattr(chroma_shelf.ChromaShelf, "put", put)
+        monkeypatch.setattr(shelves.Shelf, "put", put)
 
     def mend(self):
         self._mended = True
@@ -661,14 +665,14 @@ def test_whoever_adds_too_much_to_a_full_queue_gets_the_error(tmp_path, monkeypa
 
 def test_a_record_revised_while_it_is_written_keeps_its_new_labels(tmp_path, monkeypatch):
     started, go_on = threading.Event(), threading.Event()
-    real = chroma_shelf.ChromaShelf.put
+    real = shelves.Shelf.put
 
     def slow(shelf, rows):
         started.set()
         assert go_on.wait(20)
         real(shelf, rows)
 
-    monkeypatch.setattr(chroma_shelf.ChromaShelf, "put", slow)
+    monkeypatch.setattr(shelves.Shelf, "put", slow)
     with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
         history.remember(record(1))
         flushing = threading.Thread(target=history.flush)
@@ -740,7 +744,7 @@ def test_another_embedding_is_refused_at_once_with_both_names(tmp_path):
     with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
         history.remember(record(1))
     other = Embedding(vector_of, name="another")
-    with pytest.raises(EmbeddingMismatch, match="'by-crc'.*'another'.*another namespace"):
+    with pytest.raises(EmbeddingMismatch, match=r"'by-crc'.*'another'.*another namespace"):
         ChromaHistory(tmp_path, embedding=other)
     ChromaHistory(tmp_path, embedding=other, namespace="second").close()
     with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
@@ -766,7 +770,7 @@ def test_the_same_name_with_another_dimension_is_refused(tmp_path):
     with ChromaHistory(tmp_path, embedding=wider) as history:
         assert "17 dimensions" in history.recall("x", node="n", k=1).error
     assert wider.dimension == 17
-    with pytest.raises(EmbeddingMismatch, match="16 dimensions.*17 dimensions"):
+    with pytest.raises(EmbeddingMismatch, match=r"16 dimensions.*17 dimensions"):
         ChromaHistory(tmp_path, embedding=wider)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -19,7 +18,6 @@ import pytest
 
 from llm_tiers.errors import EmbeddingMismatch, HistoryLocked, HistoryUnreachable, UnknownTrace
 from llm_tiers.history import ChromaHistory, Embedding
-from llm_tiers.history.record import Record
 
 PREAMBLE = """
 import json, os, sys, time, warnings, zlib
@@ -164,16 +162,11 @@ FORK = """
 
 
 @forks
-def test_a_child_starts_with_an_empty_memory(tmp_path):
+def test_a_history_in_memory_that_was_not_used_yet_works_in_a_child(tmp_path):
     lines = run(
         FORK
         + """
     history = ChromaHistory(embedding=EMBEDDING)
-    folder = ChromaHistory(where, embedding=EMBEDDING)
-    for number in range(100):
-        history.remember(record(number))
-        folder.remember(record(number))
-    folder.flush()
 
     def work():
         say(history.recall("question 1", node="n", k=1).count)
@@ -188,7 +181,33 @@ def test_a_child_starts_with_an_empty_memory(tmp_path):
     """,
         tmp_path,
     )
-    assert lines == ["0", "t1 100", "exit 0", "100"]
+    assert lines == ["0", "t1 100", "exit 0", "0"]
+
+
+@forks
+def test_a_history_in_memory_refuses_in_a_child_rather_than_hang(tmp_path):
+    lines = run(
+        FORK
+        + """
+    history = ChromaHistory(embedding=EMBEDDING)
+    for number in range(100):
+        history.remember(record(number))
+    history.flush()
+
+    def work():
+        for use in (lambda: history.recall("question 1", node="n", k=1), lambda: history.remember(record(1))):
+            try:
+                use()
+            except HistoryError as error:
+                say("spawn" in str(error))
+        history.close()
+
+    in_child(work)
+    say(history.recall("question 1", node="n", k=1).count)
+    """,
+        tmp_path,
+    )
+    assert lines == ["True", "True", "exit 0", "100"]
 
 
 @forks
@@ -295,7 +314,7 @@ def server(tmp_path_factory):
         deadline = time.monotonic() + 60
         while True:
             try:
-                with urllib.request.urlopen(f"{url}/api/v2/heartbeat", timeout=1):
+                with urllib.request.urlopen(f"{url}/api/v2/heartbeat", timeout=1):  # noqa: S310 - loopback
                     break
             except OSError:
                 assert process.poll() is None
@@ -374,7 +393,7 @@ def test_processes_share_a_server(server, namespace):
 def test_a_server_refuses_another_embedding(server, namespace):
     with ChromaHistory(server, embedding=EMBEDDING, namespace=namespace) as history:
         history.remember(record(1))
-    with pytest.raises(EmbeddingMismatch, match="'by-crc'.*'another'"):
+    with pytest.raises(EmbeddingMismatch, match=r"'by-crc'.*'another'"):
         ChromaHistory(server, embedding=Embedding(lambda text: [1.0], name="another"), namespace=namespace)
     ChromaHistory(server, embedding=EMBEDDING, namespace=namespace).close()
 

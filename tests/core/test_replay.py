@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from llm_tiers import ConfigError, ReplayFileError
+from llm_tiers.history import Record
 from llm_tiers.replay import BUNDLED, load_table, replay
 from llm_tiers.replay.run import recorded_history
-from llm_tiers.history import Record
 
 MATH, MCQA = BUNDLED
 
@@ -211,7 +211,7 @@ class TestBadFiles:
     def test_text_in_place_of_numbers_is_refused(self, tmp_path):
         arrays = arrays_of()
         arrays["gen_in"] = arrays["gen_in"].astype(str)
-        with pytest.raises(ReplayFileError, match="'gen_in' holds .*, not numbers"):
+        with pytest.raises(ReplayFileError, match=r"'gen_in' holds .*, not numbers"):
             load_table(saved(tmp_path, arrays))
 
     def test_no_file_and_no_npz(self, tmp_path):
@@ -219,7 +219,7 @@ class TestBadFiles:
             load_table(tmp_path / "missing.npz")
         other = tmp_path / "other.npz"
         other.write_text("not a table")
-        with pytest.raises(ReplayFileError, match="not a readable .npz file"):
+        with pytest.raises(ReplayFileError, match=r"not a readable \.npz file"):
             load_table(other)
 
 

@@ -60,8 +60,8 @@ class HistoryStats:
 class ChromaHistory:
     """Past calls in Chroma, found again by the likeness of their queries.
 
-    A record is kept under its node and under each ancestor of it: `research` sees what `research/plan` learned. The
-    neighbours of a node with up to some thousands of records are exact, unless they come from a server.
+    A record is kept under its node and under each ancestor of it: `research` sees what `research/plan` learned.
+    Chroma's index finds the neighbours; those that are not written yet are searched beside it.
 
     Records are written by a background thread, 64 at a time or twice a second; a recall sees them at once. What waits
     is written at exit, by `flush` and by `close`, but **not on SIGTERM** (or in a `multiprocessing` child, which skips
@@ -71,8 +71,9 @@ class ChromaHistory:
 
     Several histories of one process may use one folder. A second process may not (`HistoryLocked`): run a server for
     them, `chroma run --path FOLDER`. That server asks nobody for a password, so keep it on the loopback address or
-    behind a proxy; `headers` go with each request. After `os.fork` a history in memory starts empty in the child, one
-    on a server connects anew, and one in a folder refuses.
+    behind a proxy; `headers` go with each request. After `os.fork` a history
+    on a server connects anew in the child, one in a folder refuses, and so does one in memory unless the parent had
+    not used it yet: Chroma's engine hangs in a child.
 
     Every method may be called from any thread; in asyncio use `asyncio.to_thread`.
 
@@ -240,7 +241,7 @@ class ChromaHistory:
         return revised
 
     def _settle(self, library: Library) -> None:
-        if self._place.instant or self._durability == "sync":
+        if self._durability == "sync":
             library.flush()
         else:
             self._place.writer.notify()

@@ -1,4 +1,4 @@
-"""How a Chroma client is opened, for a folder and for a server."""
+"""How a Chroma client is opened, for a folder, for a server and in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llm_tiers.errors import HistoryError, HistoryUnreachable, LlmTiersError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DATABASE", "Client", "chroma_errors", "engine_inherited", "open_folder", "open_server"]
+__all__ = ["DATABASE", "Client", "chroma_errors", "engine_inherited", "open_folder", "open_memory", "open_server"]
 
 _SECONDS_TO_CONNECT = 5.0
 _SECONDS_TO_ANSWER = 10.0
@@ -85,9 +85,21 @@ def open_folder(folder: Path) -> Client:
             connection.execute("PRAGMA journal_mode=WAL").fetchall()
     import chromadb  # late: about a second
 
+    _note_engine()
+    return _Plain(chromadb.PersistentClient(path=str(folder)))
+
+
+def open_memory() -> Client:
+    """Open Chroma in memory. All such clients of a process see the same collections, so names must differ."""
+    import chromadb  # late: about a second
+
+    _note_engine()
+    return _Plain(chromadb.EphemeralClient())
+
+
+def _note_engine() -> None:
     global _engine_user  # noqa: PLW0603
     _engine_user = os.getpid()
-    return _Plain(chromadb.PersistentClient(path=str(folder)))
 
 
 def open_server(url: str, host: str, port: int, headers: Mapping[str, str]) -> Client:
@@ -102,10 +114,17 @@ def open_server(url: str, host: str, port: int, headers: Mapping[str, str]) -> C
     with chroma_errors(f"connecting to {url}"):
         client = chromadb.HttpClient(host=host, port=port, ssl=url.startswith("https"), headers=dict(headers))
     # Chroma's client waits for ever, and leaves its connections open when it is closed. Neither has a public setting.
-    session = getattr(getattr(client, "_server", None), "_session", None)
-    if session is not None:
+    sessions = _sessions(client)
+    for session in sessions:
         session.timeout = _SECONDS_TO_ANSWER
-    return _Plain(client, session)
+    return _Plain(client, sessions)
+
+
+def _sessions(client: Any) -> list[Any]:
+    """Return the HTTP sessions of a Chroma client: its own, and the one by which it asks for its database."""
+    servers = (getattr(part, "_server", None) for part in (client, getattr(client, "_admin_client", None)))
+    found = (getattr(server, "_session", None) for server in servers)
+    return [session for session in found if session is not None]
 
 
 def _knock(url: str, headers: Mapping[str, str]) -> None:
@@ -128,9 +147,9 @@ def _knock(url: str, headers: Mapping[str, str]) -> None:
 class _Plain:
     """Chroma's client with no embedding function: the vectors are ours, and its default one would be downloaded."""
 
-    def __init__(self, client: Any, session: Any = None) -> None:
+    def __init__(self, client: Any, sessions: Sequence[Any] = ()) -> None:
         self._client = client
-        self._session = session
+        self._sessions = sessions
 
     def list_collections(self) -> Sequence[Any]:
         found: Sequence[Any] = self._client.list_collections()
@@ -153,5 +172,5 @@ class _Plain:
         close: Callable[[], None] | None = getattr(self._client, "close", None)
         if close is not None:
             close()
-        if self._session is not None:
-            self._session.close()
+        for session in self._sessions:
+            session.close()

@@ -18,10 +18,11 @@ from llm_tiers.history import facts
 from llm_tiers.history.client import chroma_errors
 from llm_tiers.history.pending import Addition, Batch, Pending
 from llm_tiers.history.record import Neighbour, Recollection, Record, Vector
-from llm_tiers.history.shelf import Row, Shelf, Title
+from llm_tiers.history.title import Row, Title
 
 if TYPE_CHECKING:
     from llm_tiers.history.places import Place
+    from llm_tiers.history.shelf import Shelf
 
 __all__ = ["BATCH", "MOST_PENDING", "Library", "mismatch"]
 
@@ -32,7 +33,6 @@ MOST_PENDING = 10_000
 """Records that may wait. Whoever adds one more writes a batch first, and gets the error if that fails."""
 
 _MOST_RECENT = 20_000
-_INDEX_BYTES = 256 * 2**20
 
 
 class Library:
@@ -54,7 +54,6 @@ class Library:
         self._recent: OrderedDict[str, Record] = OrderedDict()
         self._shelves: dict[str, Shelf] = {}
         self._nodes: set[str] = set()
-        self._indexed: OrderedDict[str, None] = OrderedDict()
         self._opened = False
         self._lock = threading.Lock()
         self._opening = threading.Lock()
@@ -139,7 +138,7 @@ class Library:
 
     def _stem_of(self, node: str) -> str:
         # Chroma allows few characters in a name, and a node may be any text.
-        return f"tiers.{self.namespace}.{hashlib.sha256(node.encode()).hexdigest()[:20]}"
+        return f"{self._store.prefix}.{self.namespace}.{hashlib.sha256(node.encode()).hexdigest()[:20]}"
 
     # Reading
 
@@ -171,7 +170,6 @@ class Library:
         self, shelf: Shelf, vector: Vector, k: int, waiting: Mapping[str, Record]
     ) -> tuple[list[tuple[str, float]], dict[str, Record]]:
         hits, records = shelf.search(vector, k, skip=waiting.keys())
-        self._note_index(shelf)
         if hits and not records:
             return hits, self._records(shelf, [trace_id for trace_id, _ in hits])
         return hits, dict(records)
@@ -202,17 +200,6 @@ class Library:
             while len(self._recent) > _MOST_RECENT:
                 self._recent.popitem(last=False)
         return kept
-
-    def _note_index(self, shelf: Shelf) -> None:
-        """Free the exact indexes that were not used for longest where all of them take too much memory."""
-        with self._lock:
-            self._indexed[shelf.title.node] = None
-            self._indexed.move_to_end(shelf.title.node)
-            held = sum(self._shelves[node].index_bytes for node in self._indexed)
-            while held > _INDEX_BYTES and len(self._indexed) > 1:
-                node, _ = self._indexed.popitem(last=False)
-                held -= self._shelves[node].index_bytes
-                self._shelves[node].drop_index()
 
     def _find(self, trace_id: str) -> Record:
         record = self._pending.find(trace_id)
@@ -381,6 +368,12 @@ class Library:
                     seen.add(trace_id)
                     kept = None if vector is None else np.asarray(vector, dtype=np.float32)
                     yield facts.as_dict(facts.read(trace_id, metadata), kept)
+
+    def drop(self) -> None:
+        """Delete the collections of a history in memory, which nobody can reach any more."""
+        with chroma_errors("dropping a history in memory"):
+            for shelf in self._all_shelves():
+                shelf.drop()
 
 
 def _too_old(ages: Mapping[str, float], older_than: float | None, keep: int | None) -> list[str]:

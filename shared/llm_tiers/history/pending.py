@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llm_tiers.history.exact import Hit, nearest
+from llm_tiers.history.nearest import Hit, nearest
 
 if TYPE_CHECKING:
     from llm_tiers.history.record import Record, Vector
-    from llm_tiers.history.shelf import Row
+    from llm_tiers.history.title import Row
 
 __all__ = ["Addition", "Batch", "Pending", "Waiting"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,14 +13,14 @@ from urllib.parse import urlsplit
 import filelock
 
 from llm_tiers.errors import ConfigError, HistoryError, HistoryLocked
-from llm_tiers.history import chroma_shelf, client
+from llm_tiers.history import client, shelf
 from llm_tiers.history.library import Library, mismatch
 from llm_tiers.history.manifest import Manifest
-from llm_tiers.history.memory_shelf import MemoryShelf
 from llm_tiers.history.writer import Writer
 
 if TYPE_CHECKING:
-    from llm_tiers.history.shelf import Shelf, Title
+    from llm_tiers.history.shelf import Shelf
+    from llm_tiers.history.title import Title
 
 __all__ = ["Folder", "Memory", "Place", "Server"]
 
@@ -32,12 +33,14 @@ class Place:
     Attributes:
         where: The place as messages name it, without credentials.
         shared: Whether other processes may write there too.
-        instant: Whether writing costs nothing, so that no record has to wait for a thread.
+        passing: Whether it ends with the process, so that nothing has to be written at the end.
+        prefix: What the names of its collections begin with.
         pid: The process that opened it: after a fork the child must not touch it.
     """
 
     shared = False
-    instant = False
+    passing = False
+    prefix = "tiers"
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -105,23 +108,6 @@ class Place:
         self.writer.stop()
 
 
-class Memory(Place):
-    """The memory of this process: private to one history, and gone with it."""
-
-    instant = True
-
-    def __init__(self) -> None:
-        super().__init__("memory")
-
-    def shelves(self, namespace: str) -> Mapping[str, Shelf]:  # noqa: ARG002 - nothing was there before
-        """Return nothing."""
-        return {}
-
-    def make(self, title: Title) -> Shelf:
-        """Make a node's shelf."""
-        return MemoryShelf(title)
-
-
 class _ChromaPlace(Place):
     """A place where Chroma keeps the records."""
 
@@ -146,13 +132,11 @@ class _ChromaPlace(Place):
 
     def shelves(self, namespace: str) -> Mapping[str, Shelf]:
         """Return the shelves of a namespace by node, and tidy up after a crash."""
-        return chroma_shelf.open_shelves(
-            self.client(), namespace, shared=self.shared, tombstones=self._tombstones(namespace)
-        )
+        return shelf.open_shelves(self.client(), namespace, shared=self.shared, tombstones=self._tombstones(namespace))
 
     def make(self, title: Title) -> Shelf:
         """Make a node's shelf, or take the one that another process made first."""
-        return chroma_shelf.make_shelf(self.client(), title, shared=self.shared)
+        return shelf.make_shelf(self.client(), title, shared=self.shared)
 
     def close(self) -> None:
         """Stop writing and close Chroma."""
@@ -161,6 +145,41 @@ class _ChromaPlace(Place):
         if opened is not None:
             with client.chroma_errors(f"closing {self.where}"):
                 opened.close()
+
+
+class Memory(_ChromaPlace):
+    """Chroma in the memory of this process: private to one history, and gone with it."""
+
+    passing = True
+
+    def __init__(self) -> None:
+        super().__init__("memory")
+        # Every Chroma in memory shares one set of collections in a process.
+        self.prefix = f"tiers-{uuid.uuid4().hex[:12]}"
+
+    def _open(self) -> client.Client:
+        return client.open_memory()
+
+    def may_hold(self, namespace: str) -> bool:  # noqa: ARG002 - nothing was there before
+        """Return False."""
+        return False
+
+    def shelves(self, namespace: str) -> Mapping[str, Shelf]:  # noqa: ARG002 - as above
+        """Return nothing."""
+        return {}
+
+    def leave(self, library: Library) -> None:
+        """Drop what nobody can reach any more."""
+        super().leave(library)
+        # First the writer, which would find its collection gone.
+        self.writer.stop()
+        if self._client is not None:
+            library.drop()
+
+    def close(self) -> None:
+        """Stop writing; the engine serves all histories in memory and lives as long as the process."""
+        self.writer.stop()
+        self._client = None
 
 
 class Server(_ChromaPlace):
@@ -179,7 +198,7 @@ class Server(_ChromaPlace):
 
     def find(self, name: str) -> Shelf | None:
         """Return a shelf that another process made meanwhile."""
-        return chroma_shelf.find_shelf(self.client(), name)
+        return shelf.find_shelf(self.client(), name)
 
 
 class _FolderLock(filelock.FileLock):

@@ -71,25 +71,25 @@ def acquire(
                 _process.places.pop(key, None)
                 place.close()
             raise
-        if not place.instant:  # nothing of a history in memory is left to write at exit
-            _process.places[key] = place
+        _process.places[key] = place
         return place, library
 
 
 def _plan(where: str | os.PathLike[str] | None, headers: Mapping[str, str]) -> tuple[object, Callable[[], Place]]:
     """Return what identifies a place in this process, and how to open it."""
-    if where is None:
-        return object(), Memory
     if is_server(where):
         url = str(where)
         return (url, frozenset(headers.items())), lambda: Server(url, headers)
-    folder = Path(where).expanduser().resolve()
     if client.engine_inherited():
         msg = (
-            f"history: the folder {folder} cannot be used in this process, which was forked from one that had used "
-            f"Chroma: its engine hangs there; start processes by 'spawn' or 'forkserver', or run a Chroma server"
+            f"history: {where or 'Chroma in memory'} cannot be used in this process, which was forked from one that "
+            f"had used Chroma: its engine hangs there; start processes by 'spawn' or 'forkserver', or run a Chroma "
+            f"server and pass its URL"
         )
         raise HistoryError(msg)
+    if where is None:
+        return object(), Memory
+    folder = Path(where).expanduser().resolve()
     return folder, lambda: Folder(folder)
 
 
@@ -101,7 +101,8 @@ def release(place: Place, library: Library) -> None:
     """
     with _process.lock:
         try:
-            library.flush()
+            if not place.passing:
+                library.flush()
         finally:
             place.leave(library)
             if not place.libraries:
@@ -115,8 +116,6 @@ def abandon(place: Place, library: Library) -> None:
 
     Called by the garbage collector, in any thread and at any point: so it takes no lock and touches no file.
     """
-    if place.instant:
-        return
     _process.abandoned.put((place, library))
 
 
@@ -142,7 +141,7 @@ def _release_quietly(place: Place, library: Library) -> None:
 def _write_the_rest() -> None:
     """At exit: write what waits, and unlock the folders."""
     _bury_abandoned()
-    for place in list(_process.places.values()):
+    for place in _lasting():
         for library in list(place.libraries.values()):
             library.users = 1
             _release_quietly(place, library)
@@ -155,12 +154,21 @@ def _write_early() -> None:
     exit handlers run. Threads that are still at work may add records after this: those are for `_write_the_rest`.
     """
     _bury_abandoned()
-    for place in list(_process.places.values()):
+    for place in _lasting():
         for library in list(place.libraries.values()):
             try:
                 library.flush()
             except HistoryError:
                 _LOGGER.debug("the history could not write as the exit began; it tries once more", exc_info=True)
+
+
+def _lasting() -> list[Place]:
+    """Return the places that outlive the process; the writers of the others end here."""
+    places = list(_process.places.values())
+    for place in places:
+        if place.passing and not place.inherited:
+            place.writer.stop()
+    return [place for place in places if not place.passing]
 
 
 atexit.register(_write_the_rest)
