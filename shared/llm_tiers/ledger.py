@@ -101,7 +101,9 @@ class Ledger:
 
     def _payee(self, call: ModelCall, reply: Answer) -> Tier:
         """Return the tier that answered, which a recording may have settled otherwise than the call asks."""
-        return next((tier for tier in self.ladder if tier.name == reply.tier), call.tier)
+        if reply.tier == call.tier.name:
+            return call.tier
+        return self.ladder[reply.tier]
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:

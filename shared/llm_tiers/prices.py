@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,11 +54,13 @@ def as_price(price: Price | tuple[float, float] | None, argument: str) -> Price 
         return None
     fix = f"{argument}={price!r} must be (input, output) in US$ per million tokens, neither negative"
     if not isinstance(price, Price):
+        if isinstance(price, str):
+            raise ConfigError(fix)
         try:
             price = Price(*map(float, price))
         except (TypeError, ValueError):
             raise ConfigError(fix) from None
-    if min(price.input, price.output, price.cached_input or 0) < 0:
+    if not all(0 <= part < math.inf for part in (price.input, price.output, price.cached_input or 0)):
         raise ConfigError(fix)
     return price
 

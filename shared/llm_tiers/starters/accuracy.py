@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class AccuracyEstimator:
         half_life: float | None = None,
     ) -> None:
         _require(isinstance(k, int) and k >= 1, f"k={k!r} must be a whole number of at least 1")
-        _require(strength > 0, f"strength={strength!r} must be greater than 0")
+        _require(0 < strength < math.inf, f"strength={strength!r} must be greater than 0, and finite")
         _require(0 <= theta <= 1, f"theta={theta!r} must lie in [0, 1]")
         _require(when_none in ("best", "cheapest"), f"when_none={when_none!r} must be 'best' or 'cheapest'")
         _require(0 <= explore <= 1, f"explore={explore!r} must lie in [0, 1]; 0 switches exploration off")
