@@ -15,10 +15,11 @@ from pydantic import Field, PrivateAttr
 from langchain_tiers.messages import needs_of, read_ask
 from langchain_tiers.performer import ChatPerformer
 from langchain_tiers.runs import node_of
-from langchain_tiers.settings import as_history, as_ladder, check_call_settings, check_judge
+from langchain_tiers.settings import as_ladder, check_call_settings, check_judge
 from langchain_tiers.usage import with_total_usage
 from llm_tiers.engine import Engine, Outcome
 from llm_tiers.errors import ConfigError
+from llm_tiers.history import as_history
 from llm_tiers.policies import as_policy
 from llm_tiers.prices import PriceBook
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableBinding
 
 from llm_tiers.errors import ConfigError
-from llm_tiers.history import ChromaHistory, History, as_embedding
 from llm_tiers.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
     from llm_tiers.judges import Judge
 
-__all__ = ["as_history", "as_ladder", "check_call_settings", "check_judge"]
-
-_HISTORY_METHODS = ("recall", "remember", "revise", "close")
+__all__ = ["as_ladder", "check_call_settings", "check_judge"]
 
 
 def as_ladder(tiers: object) -> Ladder:
@@ -87,29 +83,6 @@ def check_judge(judge: Judge) -> None:
             raise ConfigError(
                 f"judge: its model must be a chat model, such as ChatOpenAI(model=...), not {_kind(tier.model)}"
             )
-
-
-def as_history(history: object, embedding: object) -> History:
-    """Open the history that a user names: None, a folder, a URL, or a history as it is.
-
-    Raises:
-        ConfigError: `history` is something else, or comes with an embedding that it cannot take any more.
-        HistoryError: The folder or the server cannot be used, or another embedding made what is there.
-    """
-    if history is None or isinstance(history, str | os.PathLike):
-        chosen = as_embedding(embedding)
-        try:
-            return ChromaHistory(history, embedding=chosen)
-        except ConfigError as error:
-            raise ConfigError(f"history: {error}") from error
-    if not all(callable(getattr(history, method, None)) for method in _HISTORY_METHODS):
-        raise ConfigError(
-            f"history must be a folder, the URL of a Chroma server, a History, or None, not {_kind(history)}"
-        )
-    if embedding is not None:
-        raise ConfigError("embedding: give it to the history: ChromaHistory(..., embedding=...)")
-    kept: Any = history
-    return kept  # type: ignore[no-any-return]  # it has the methods of the protocol
 
 
 def check_call_settings(*, node: object, query_text: object, on_trace: object) -> None:

@@ -1,0 +1,38 @@
+"""The history that a user names."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from llm_tiers.errors import ConfigError
+from llm_tiers.history.chroma import ChromaHistory
+from llm_tiers.history.embedding import as_embedding
+from llm_tiers.history.record import History
+
+__all__ = ["as_history"]
+
+_METHODS = ("recall", "remember", "revise", "close")
+
+
+def as_history(history: object, embedding: object) -> History:
+    """Open the history that a user names: None, a folder, a URL, or a history as it is.
+
+    Raises:
+        ConfigError: `history` is something else, or comes with an embedding that it cannot take any more.
+        HistoryError: The folder or the server cannot be used, or another embedding made what is there.
+    """
+    if history is None or isinstance(history, str | os.PathLike):
+        chosen = as_embedding(embedding)
+        try:
+            return ChromaHistory(history, embedding=chosen)
+        except ConfigError as error:
+            raise ConfigError(f"history: {error}") from error
+    if not all(callable(getattr(history, method, None)) for method in _METHODS):
+        raise ConfigError(
+            f"history must be a folder, the URL of a Chroma server, a History, or None, not a {type(history).__name__}"
+        )
+    if embedding is not None:
+        raise ConfigError("embedding: give it to the history: ChromaHistory(..., embedding=...)")
+    kept: Any = history
+    return kept  # type: ignore[no-any-return]  # it has the methods of the protocol
