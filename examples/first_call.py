@@ -2,8 +2,8 @@
 
     pip install 'llm-tiers[langchain]' && python examples/first_call.py
 
-The small model knows capitals and nothing else; the judge says so; after some calls the history has learned which
-questions may start at the small tier and which go to the large one at once.
+The small model knows capitals and nothing else, and the judge says so. After some calls the history has learned which
+questions may start at the small tier and which go to the medium one at once; the large one is never needed.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ def small(messages: list[dict[str, str]]) -> str:
     return "Paris" if "capital" in messages[-1]["content"] else "Because it is odd."
 
 
-def large(messages: list[dict[str, str]]) -> str:
+def able(messages: list[dict[str, str]]) -> str:
     ask = messages[-1]["content"]
     if "Is the answer valid?" in ask:  # as a judge
-        return "yes" if "capital" in ask else "no"
+        return "no" if "Because it is odd." in ask else "yes"
     return "Squares are 0 or 1 modulo 4, and this number is 3 modulo 4."
 
 
 def main() -> None:
-    with LoopbackServer({"small": small, "medium": large, "large": large}) as server:
+    with LoopbackServer({"small": small, "medium": able, "large": able}) as server:
         tiers = [
             ChatOpenAI(model=name, base_url=server.base_url, api_key="unused", max_retries=0)
             for name in ("small", "medium", "large")

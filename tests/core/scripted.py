@@ -124,6 +124,7 @@ class ListHistory:
     records: list = field(default_factory=list)
     fails_at: frozenset = frozenset()
     recalled: list = field(default_factory=list)
+    given: list = field(default_factory=list)
     closed: bool = False
     during: object = None
 
@@ -146,6 +147,7 @@ class ListHistory:
             self.during("remember")
         if "remember" in self.fails_at:
             raise OSError("disk on fire")
+        self.given.append(record)
         vector = self._unit(record.text) if record.vector is None else record.vector
         self.records.append(replace(record, vector=vector))
 

@@ -470,7 +470,9 @@ def _generations(folder):
         client = chromadb.PersistentClient(sys.argv[1])
         print(json.dumps([found.metadata["generation"] for found in client.list_collections()]))
     """
-    out = subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True, timeout=60
+    )
     return json.loads(out.stdout)
 
 

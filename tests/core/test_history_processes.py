@@ -311,17 +311,23 @@ def server(tmp_path_factory):
         stderr=subprocess.DEVNULL,
         cwd=tmp_path_factory.mktemp("cwd"),
     ) as process:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                with urllib.request.urlopen(f"{url}/api/v2/heartbeat", timeout=1):  # noqa: S310 - loopback
-                    break
-            except OSError:
+        try:
+            deadline = time.monotonic() + 60
+            while not _answers(url):
                 assert process.poll() is None
                 assert time.monotonic() < deadline
                 threading.Event().wait(0.05)
-        yield url
-        process.terminate()
+            yield url
+        finally:
+            process.kill()
+
+
+def _answers(url):
+    try:
+        with urllib.request.urlopen(f"{url}/api/v2/heartbeat", timeout=1):  # noqa: S310 - loopback
+            return True
+    except OSError:
+        return False
 
 
 @pytest.fixture
@@ -413,16 +419,17 @@ def test_a_server_that_goes_away_does_not_stop_the_call(tmp_path, caplog):
     with subprocess.Popen(
         [*command, "--path", tmp_path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
     ) as process:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                history = ChromaHistory(f"http://127.0.0.1:{port}", embedding=EMBEDDING)
-                break
-            except HistoryUnreachable:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + 60
+            while not _answers(url):
                 assert time.monotonic() < deadline
-        history.remember(record(1))
-        history.flush()
-        process.kill()
+                threading.Event().wait(0.05)
+            history = ChromaHistory(url, embedding=EMBEDDING)
+            history.remember(record(1))
+            history.flush()
+        finally:
+            process.kill()
     found = history.recall("question 1", node="n", k=1)
     assert "does not answer" in found.error
     history.remember(record(2))

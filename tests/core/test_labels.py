@@ -2,7 +2,7 @@
 
 import pytest
 
-from llm_tiers import AllTiersFailed, Answer, PromptJudge
+from llm_tiers import AccuracyEstimator, AllTiersFailed, Answer, PromptJudge
 from llm_tiers.answer import same_answer
 from llm_tiers.labels import labels_of_call
 
@@ -179,9 +179,8 @@ def test_in_the_papers_preset_two_missing_answers_are_equal(scripted, bench):
 
 
 def test_the_embedding_made_at_the_start_is_kept_with_the_record(scripted):
-    from llm_tiers import AccuracyEstimator
-
     history = scripted.ListHistory({"what?": (3, 4)})
     bench = scripted.Bench(AccuracyEstimator(), PromptJudge(), history=history)
     bench.ask(scripted.ScriptedPerformer({"small": "4"}))
-    assert only_record(bench).vector.tolist() == pytest.approx([0.6, 0.8])
+    (record,) = history.given
+    assert record.vector.tolist() == pytest.approx([0.6, 0.8])

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm_tiers import AllTiersFailed, Attempt, PromptJudge, Tier, Trace, Usage
 from llm_tiers.cascade import cascade
@@ -59,7 +61,11 @@ def test_five_tiers_failing_at_length_stay_under_two_kilobytes(scripted, run):
 def test_errors_in_another_script_stay_under_two_kilobytes_too(scripted, run):
     tiers = scripted.ladder(*scripted.NAMES)
     down = {name: scripted.Down("模型已过载" * 100) for name in scripted.NAMES}
-    assert size(run(scripted.ScriptedPerformer(down), tiers=tiers)) <= LIMIT
+    trace = run(scripted.ScriptedPerformer(down), tiers=tiers)
+    assert size(trace) <= LIMIT
+    errors = [attempt["error"] for attempt in trace.to_dict()["attempts"]]
+    assert len(errors) == 5
+    assert all(error.startswith("Down: 模") for error in errors)
 
 
 def test_five_tiers_each_judged_stay_under_two_kilobytes(scripted):
@@ -70,8 +76,8 @@ def test_five_tiers_each_judged_stay_under_two_kilobytes(scripted):
     performer = scripted.ScriptedPerformer(dict.fromkeys(names, "4"), dict.fromkeys(names, "no"), usage=usage)
     starter = scripted.Planned(names[0], estimates=estimates)
     trace = scripted.Bench(starter, PromptJudge(), tiers).ask(performer, node="research/plan").trace
-    assert len(trace.attempts) == 9
     assert size(trace) <= LIMIT
+    assert len(trace.to_dict()["attempts"]) == len(trace.attempts) == 9
 
 
 def test_judges_that_fail_at_length_stay_under_two_kilobytes(scripted, run):
@@ -79,20 +85,36 @@ def test_judges_that_fail_at_length_stay_under_two_kilobytes(scripted, run):
     down = scripted.Down("the connection was reset by the peer " * 20)
     performer = scripted.ScriptedPerformer(dict.fromkeys(scripted.NAMES, "4"), dict.fromkeys(scripted.NAMES, down))
     trace = run(performer, tiers=tiers)
-    assert len(trace.attempts) == 9
     assert size(trace) <= LIMIT
+    assert len(trace.to_dict()["attempts"]) == len(trace.attempts) == 9
 
 
-def test_even_a_ladder_of_thirty_tiers_stays_under_two_kilobytes(scripted, run):
-    names = [f"provider/model-{n}" for n in range(30)]
+def test_even_a_ladder_of_a_hundred_tiers_stays_under_two_kilobytes(scripted):
+    names = [f"provider/model-{n}" for n in range(100)]
     performer = scripted.ScriptedPerformer(dict.fromkeys(names, "4"), dict.fromkeys(names, "no"))
     tiers = scripted.ladder(*names, **{name: {"price": (1, 2)} for name in names})
-    trace = run(performer, names[0], tiers=tiers, node="research/plan")
+    starter = scripted.Planned(names[0], estimates=dict.fromkeys(names, 0.5))
+    trace = scripted.Bench(starter, PromptJudge(), tiers).ask(performer, node="research/plan").trace
     data = trace.to_dict()
     assert len(json.dumps(data).encode()) <= LIMIT
     assert (data["trace_id"], data["node"], data["final"]) == ("call-1", "research/plan", names[-1])
     assert data["cost_usd"] == pytest.approx(trace.cost_usd, rel=1e-2)
     assert data["attempts"][-1]["tier"] == names[-1]
+
+
+texts = st.text(st.sampled_from('ax \n"é模🙂'), max_size=400)
+attempts = st.builds(
+    Attempt, tier=st.sampled_from(["small", "large"]), role=st.just("generate"), error=st.none() | texts
+)
+
+
+@given(st.lists(attempts, max_size=30), st.lists(texts, max_size=8), texts)
+def test_no_trace_is_longer_than_two_kilobytes(attempts, warnings, reason):
+    trace = Trace(trace_id="f" * 32, policy="p", attempts=tuple(attempts), warnings=tuple(warnings), reason=reason)
+    assert size(trace) <= LIMIT
+    assert [attempt["tier"] for attempt in trace.to_dict()["attempts"]] == [
+        attempt.tier for attempt in attempts[len(attempts) - len(trace.to_dict()["attempts"]) :]
+    ]
 
 
 def test_a_long_reason_and_many_warnings_stay_under_two_kilobytes():

@@ -63,6 +63,8 @@ class Shelf:
         self.tombstones = tombstones
         self._count: int | None = None
         self._lock = threading.Lock()
+        self._left = threading.Condition()
+        self._readers: Counter[str] = Counter()
         self._copies: Counter[int] = Counter()
         self._fresh: deque[str] = deque(maxlen=_FRESH)
         self._created: dict[str, float] | None = None
@@ -147,16 +149,16 @@ class Shelf:
             yield from zip(found["ids"], found["metadatas"], held, strict=True)
 
     def _read(self, method: str, **arguments: Any) -> Any:
-        """Call a method of the collection; once more where the collection was swapped for its next generation."""
-        from chromadb.errors import NotFoundError  # late: chromadb is loaded by now
-
-        while True:
+        """Call a method of the collection, which is not dropped in the meantime."""
+        with self._left:
             collection = self._collection
-            try:
-                return getattr(collection, method)(**arguments)
-            except NotFoundError:
-                if collection is self._collection:
-                    raise
+            self._readers[collection.name] += 1
+        try:
+            return getattr(collection, method)(**arguments)
+        finally:
+            with self._left:
+                self._readers[collection.name] -= 1
+                self._left.notify_all()
 
     # Writing
 
@@ -270,7 +272,11 @@ class Shelf:
             ids, metadatas, vectors = zip(*page, strict=True)
             new.upsert(ids=list(ids), embeddings=np.stack(vectors), metadatas=list(metadatas))
         new.modify(metadata=title.metadata(finished=True))
-        self.title, self._collection, self.tombstones = title, new, 0
+        with self._left:
+            self.title, self._collection, self.tombstones = title, new, 0
+            # Chroma fails, in more than one way, where a collection is dropped under a reader.
+            self._left.wait_for(lambda: not self._readers[old.name])
+            del self._readers[old.name]
         self._client.delete_collection(old.name)
 
 
