@@ -109,8 +109,10 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
 
 
 def _witnesses(ledger: Ledger, start: Tier) -> tuple[Tier, ...]:
+    """Return the planned witnesses that can serve the call and are cheaper than the start; dearer ones have their turn."""
     names = ledger.plan.witnesses if ledger.plan is not None else ()
-    return tuple(ledger.ladder[name] for name in names if name in ledger.serving and name != start.name)
+    cheaper = ledger.serving[: ledger.serving.index(start.name)]
+    return tuple(ledger.ladder[name] for name in names if name in cheaper)
 
 
 def _ask(

@@ -129,7 +129,7 @@ def _without_handoff(flow: Flow) -> Flow:
 def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recollection:
     """Look up the history; the user's answer does not depend on it, so a failure is told and no more."""
     if history is None:
-        return Recollection(error="none is kept")
+        return Recollection()
     try:
         found = history.recall(request.text, node=request.node, k=request.k, vector=ledger.vector)
     except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning in the trace
@@ -147,8 +147,11 @@ def _charged(call: ModelCall, ledger: Ledger, step: int) -> Iterator[list[Reply]
         yield outcome
     except TierError as error:
         outcome.append(error)
-    except BaseException:
+    except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
         ledger.charge(call, TierError(call.tier.name, "cancelled"), time.perf_counter() - started, step)
+        raise
+    except BaseException as bug:
+        ledger.charge(call, TierError(call.tier.name, bug), time.perf_counter() - started, step)
         raise
     ledger.charge(call, outcome[0], time.perf_counter() - started, step)
 

@@ -161,9 +161,7 @@ class Ledger:
             final=answer.tier,
             answered=tuple(other.tier for other in self.answers),
             agreed=tuple(
-                other.tier
-                for other in self.answers
-                if other is answer or same_answer(other, answer, missing_counts=missing_counts)
+                other.tier for other in self.answers if same_answer(other, answer, missing_counts=missing_counts)
             ),
             cost_usd=self.cost_usd,
             text=self.call.query,

@@ -85,7 +85,9 @@ class PriceBook:
     def cost(self, tier: Tier, usage: Usage | None) -> float | None:
         """Return what a call of `tier` cost in US$, or None where its tokens or its price are unknown."""
         if usage is None:
-            self._say_once(tier.name, f"tier {tier.name!r} reports no token usage, so its cost is unknown")
+            self._say_once(
+                f"usage of {tier.name}", f"tier {tier.name!r} reports no token usage, so its cost is unknown"
+            )
             return None
         own = tier.price or self._prices.get(tier.name) or self._prices.get(tier.model_name or "")
         if isinstance(own, Price):
@@ -93,17 +95,17 @@ class PriceBook:
         public = _public_cost(tier.model_name, usage) if tier.model_name else None
         if public is None:
             self._say_once(
-                tier.name,
+                f"price of {tier.name}",
                 f"no price is known for tier {tier.name!r} (model {tier.model_name!r}), so its cost is unknown; "
                 f"give one: Tier(model, price=(input, output)) in US$ per million tokens",
             )
         return public
 
-    def _say_once(self, name: str, message: str) -> None:
+    def _say_once(self, subject: str, message: str) -> None:
         with self._lock:
-            if name in self._unknown:
+            if subject in self._unknown:
                 return
-            self._unknown.add(name)
+            self._unknown.add(subject)
         logger.warning(message)
 
 

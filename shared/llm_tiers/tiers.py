@@ -32,7 +32,7 @@ class Tier:
         capabilities: What the tier can do of `"tools"`, `"images"` and so on; None for everything.
 
     Raises:
-        ConfigError: No name can be found, the prior is outside [0, 1], or the price is negative.
+        ConfigError: No name can be found, or another argument is out of its range.
     """
 
     model: Any = field(repr=False, compare=False)
@@ -56,6 +56,8 @@ class Tier:
             raise ConfigError(f"Tier {name!r}: context_window={self.context_window} must be at least 1 token")
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "price", as_price(self.price, f"Tier {name!r}: price"))
+        if isinstance(self.capabilities, str):
+            raise ConfigError(f"Tier {name!r}: capabilities must be a set, such as {{{self.capabilities!r}}}")
         if self.capabilities is not None:
             object.__setattr__(self, "capabilities", frozenset(self.capabilities))
 

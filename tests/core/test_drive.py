@@ -474,4 +474,4 @@ def test_a_recollection_with_an_error_reaches_the_flow(scripted, start):
     for history in (None, scripted.ListHistory(fails_at={"recall"})):
         flow, ledger = start(Curious())
         drive(flow, scripted.ScriptedPerformer({"large": "4"}, usage=Usage(1, 1)), history, ledger)
-    assert told == ["none is kept", "OSError: disk on fire"]
+    assert told == [None, "OSError: disk on fire"]

@@ -10,7 +10,6 @@ import sys
 import textwrap
 import threading
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 

@@ -28,7 +28,7 @@ _SYSTEM = (
 _INVITATION = (
     "If you are not confident that you can answer this correctly, reply with the single word Abstain and nothing else."
 )
-_FIRST_WORD = re.compile(r"\W*(yes|no)(?![\w/|])", re.IGNORECASE)
+_FIRST_WORD = re.compile(r"\W*(yes|no)(?![\w/|])", re.IGNORECASE | re.ASCII)
 
 
 class PromptJudge(Judge):
