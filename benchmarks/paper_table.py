@@ -56,6 +56,21 @@ def cell(results: Sequence[ReplayResult]) -> str:
     return f"{mean(accuracy):.4f} {spread[0]}, {mean(cost):.2f} {spread[1]}, {mean(minutes):.1f}"
 
 
+def judge_facts(path: Path) -> str:
+    """What judging the cheapest tier cost, and how often it accepted a wrong answer."""
+    table = load_table(path)
+    judged = table.verdict[:, 0] >= 0
+    by = table.judge_tier[judged, 0]
+    judging = table.judge_in[judged, 0] @ table.price_in[by] + table.judge_out[judged, 0] @ table.price_out[by]
+    answering = table.gen_in[judged, 0].sum() * table.price_in[0] + table.gen_out[judged, 0].sum() * table.price_out[0]
+    wrong = judged & ~table.correct[:, 0]
+    accepted = (table.verdict[wrong, 0] == 1).mean()
+    return (
+        f"{path.stem}: judging an answer of {table.tiers[0]} cost {judging / answering:.0f} times what the answer did; "
+        f"the judge accepted {accepted:.0%} of its wrong answers"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=6)
@@ -73,6 +88,9 @@ def main() -> None:
     print("|---|---|---|" + "---|" * len(BUNDLED))
     for (policy, embedding, order), by_file in rows.items():
         print(f"| {policy} | {embedding} | {order} |", " | ".join(cell(by_file[str(path)]) for path in BUNDLED), "|")
+    print()
+    for path in BUNDLED:
+        print(judge_facts(path))
 
 
 if __name__ == "__main__":

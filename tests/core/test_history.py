@@ -699,6 +699,37 @@ def test_histories_in_memory_are_private():
         assert other.recall("question 1", node="n", k=1).count == 0
 
 
+def test_many_histories_may_open_chroma_at_once():
+    """Chroma's own register of open stores breaks where two threads open one at a time."""
+    code = """
+import threading
+from llm_tiers.history import ChromaHistory, Embedding, Record
+
+EMBEDDING = Embedding(lambda text: [1.0, float(len(text))], name="lengths")
+start, errors = threading.Barrier(8), []
+
+def work(number):
+    with ChromaHistory(embedding=EMBEDDING) as history:
+        history.remember(Record("t", "n", 1.0, {"a": True}, "a", "a", ("a",), ("a",), 0.0, text="x" * number))
+        start.wait()
+        try:
+            history.flush()
+            assert history.recall("x", node="n", k=5).count == 1
+        except Exception as error:
+            errors.append(error)
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(1, 9)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(errors)
+"""
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]"
+
+
 def test_histories_of_one_folder_share_it_with_what_waits(tmp_path):
     one = ChromaHistory(tmp_path, embedding=EMBEDDING)
     other = ChromaHistory(os.path.relpath(tmp_path), embedding=Embedding(vector_of, name="by-crc"))
@@ -872,8 +903,15 @@ def test_a_failing_embedding_does_not_stop_the_call(place, caplog):
 
 
 def test_a_damaged_store_does_not_stop_the_call(tmp_path, caplog):
-    with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
-        history.remember(record(1))
+    # Made by another process: Chroma closes its files some time after `close` has returned.
+    script = """if True:
+        import sys
+        from llm_tiers.history import ChromaHistory, Embedding
+        from llm_tiers.history.record import Record
+        with ChromaHistory(sys.argv[1], embedding=Embedding(lambda text: [1.0] * 16, name="by-crc")) as history:
+            history.remember(Record("t1", "n", 1.0, {}, "a", "a", ("a",), ("a",), None, text="x"))
+    """
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, timeout=60)
     for beside in tmp_path.glob("chroma.sqlite3-*"):
         beside.unlink()
     (tmp_path / "chroma.sqlite3").write_bytes(b"not a database" * 1000)

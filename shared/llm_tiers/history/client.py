@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,19 @@ DATABASE = "chroma.sqlite3"
 """The file that Chroma makes in a folder."""
 
 _engine_user: int | None = None
+_memory: Client | None = None
+_opening = threading.RLock()
+"""Chroma's own register of open stores is not safe from threads."""
+
+
+def _start_afresh() -> None:
+    """In a forked child: another thread of the parent may have held the lock."""
+    global _opening  # noqa: PLW0603
+    _opening = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh)
 
 
 def engine_inherited() -> bool:
@@ -85,16 +99,21 @@ def open_folder(folder: Path) -> Client:
             connection.execute("PRAGMA journal_mode=WAL").fetchall()
     import chromadb  # late: about a second
 
-    _note_engine()
-    return _Plain(chromadb.PersistentClient(path=str(folder)))
+    with _opening:
+        _note_engine()
+        return _Plain(chromadb.PersistentClient(path=str(folder)))
 
 
 def open_memory() -> Client:
-    """Open Chroma in memory. All such clients of a process see the same collections, so names must differ."""
+    """Open Chroma in memory: one engine for the whole process, so the names of collections must differ."""
     import chromadb  # late: about a second
 
-    _note_engine()
-    return _Plain(chromadb.EphemeralClient())
+    global _memory  # noqa: PLW0603
+    with _opening:
+        if _memory is None:
+            _note_engine()
+            _memory = _Plain(chromadb.EphemeralClient())
+        return _memory
 
 
 def _note_engine() -> None:
@@ -111,7 +130,7 @@ def open_server(url: str, host: str, port: int, headers: Mapping[str, str]) -> C
     _knock(url, headers)
     import chromadb  # late: about a second
 
-    with chroma_errors(f"connecting to {url}"):
+    with chroma_errors(f"connecting to {url}"), _opening:
         client = chromadb.HttpClient(host=host, port=port, ssl=url.startswith("https"), headers=dict(headers))
     # Chroma's client waits for ever, and leaves its connections open when it is closed. Neither has a public setting.
     sessions = _sessions(client)
@@ -171,6 +190,7 @@ class _Plain:
     def close(self) -> None:
         close: Callable[[], None] | None = getattr(self._client, "close", None)
         if close is not None:
-            close()
+            with _opening:
+                close()
         for session in self._sessions:
             session.close()
