@@ -109,7 +109,7 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
 
 
 def _witnesses(ledger: Ledger, start: Tier) -> tuple[Tier, ...]:
-    """Return the planned witnesses that can serve the call and are cheaper than the start; dearer ones have their turn."""
+    """Return the planned witnesses that can serve the call and are cheaper than the start: dearer ones come later."""
     names = ledger.plan.witnesses if ledger.plan is not None else ()
     cheaper = ledger.serving[: ledger.serving.index(start.name)]
     return tuple(ledger.ladder[name] for name in names if name in cheaper)

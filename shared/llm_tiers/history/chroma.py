@@ -86,7 +86,7 @@ class ChromaHistory:
         max_nodes: Most nodes with records of their own, the root not counted. What overflows is kept under the
             parent.
         store_text: Whether the queries themselves are stored beside their vectors.
-        durability: With `"sync"` a record is on disk when `remember` or `revise` returns (some 20 ms each).
+        durability: With `"sync"` a record is on disk when `remember` or `revise` returns (some 20 to 50 ms each).
         headers: Sent to the server with each request; never shown.
 
     Raises:
