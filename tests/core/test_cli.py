@@ -97,11 +97,11 @@ def test_the_plot_is_a_picture(run, tmp_path):
 
 
 def test_the_demo_prints_every_row_and_draws(run, tmp_path, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "80")
     picture = tmp_path / "demo.png"
     done = run("demo", "--plot", picture)
     assert done.exit_code == 0, done.output
-    for row in ("always gpt-4o-mini", "always o1", "LLM-AT, as published", "llm-tiers", "oracle"):
+    for row in ("always gpt-4o-mini", "always o1", "LLM-AT, published", "llm-tiers, default", "oracle"):
         assert done.output.count(row) >= 2
     assert picture.stat().st_size > 10_000
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["summary"]
 
-_NAMES = {"llm-at": "LLM-AT, as published", "default": "llm-tiers", "oracle": "oracle (cheapest right tier)"}
+_NAMES = {"llm-at": "LLM-AT, published", "default": "llm-tiers, default", "oracle": "oracle"}
+_CAPTION = "/ top, / LLM-AT: cost as a ratio to the top tier alone and to LLM-AT; judged: judge calls"
 
 
 def summary(results: Sequence[ReplayResult], *, top: str | None = None) -> Table:
@@ -25,12 +27,15 @@ def summary(results: Sequence[ReplayResult], *, top: str | None = None) -> Table
         top: Name of the top tier, whose `single:` row the costs are compared with.
     """
     first = results[0]
-    table = Table(title=f"{Path(first.file).stem}: {first.n} recorded questions", title_justify="left")
-    table.add_column("policy")
-    for heading in ("accuracy", "US$", "minutes", "cost / top tier", "cost / LLM-AT", "judge calls"):
-        table.add_column(heading, justify="right")
+    title = f"{Path(first.file).stem}: {first.n} recorded questions"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, caption=_CAPTION, caption_justify="left")
+    table.add_column("policy", no_wrap=True)
+    for heading in ("accuracy", "US$", "minutes", "/ top", "/ LLM-AT", "judged"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    seeds = {result.seed for result in results}
     for result in results:
         name = _NAMES.get(result.policy, result.policy.replace("single:", "always "))
+        name = f"{name}, seed {result.seed}" if len(seeds) > 1 else name
         table.add_row(
             name,
             f"{result.accuracy:.4f}",
