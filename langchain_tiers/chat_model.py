@@ -197,8 +197,13 @@ class TieredChatModel(BaseChatModel):
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
-        """Write what the history has pending and close it; the tiers' clients are left as they are."""
-        self._engine.close()
+        """Write what the history has pending and close it; a `History` that was given and the tiers stay open.
+
+        Raises:
+            HistoryError: Something could not be written. The history is let go of all the same.
+        """
+        if self.history is None or isinstance(self.history, str | os.PathLike):
+            self._engine.close()
 
     def feedback(self, trace_id: str, *, correct: bool) -> None:
         """Tell whether an answer was right; the next estimates change accordingly.
@@ -211,6 +216,10 @@ class TieredChatModel(BaseChatModel):
             UnknownTrace: The history has no record of the call.
         """
         self._engine.feedback(trace_id, correct=correct)
+
+    async def afeedback(self, trace_id: str, *, correct: bool) -> None:
+        """Tell in asyncio whether an answer was right; as `feedback`."""
+        await asyncio.to_thread(self.feedback, trace_id, correct=correct)
 
     def invoke(
         self,

@@ -61,9 +61,9 @@ class ChatPerformer:
     async def agenerate(self, call: ModelCall) -> Answer:
         """Call a model and wait for its answer."""
         config = child_config(self.run_manager, call)
+        invoke = partial(call.tier.model.ainvoke, self._input(call), config, **self._settings(call))
         with _tier_errors(call.tier), set_config_context(config) as context:
-            reply = call.tier.model.ainvoke(self._input(call), config, **self._settings(call))
-            message = await asyncio.create_task(reply, context=context)
+            message = await asyncio.create_task(invoke(), context=context)
         return answer_of(call.tier, message)
 
     def stream(self, call: ModelCall) -> Generator[AIMessageChunk, None, Answer]:
@@ -84,9 +84,10 @@ class ChatPerformer:
     async def astream(self, call: ModelCall) -> AsyncGenerator[AIMessageChunk | Answer, None]:
         """Call a model, yield its chunks as they come and, last, the whole `Answer`."""
         config = child_config(self.run_manager, call)
+        stream = partial(call.tier.model.astream, self._input(call), config, **self._settings(call))
         received: list[AIMessageChunk] = []
         with _tier_errors(call.tier), set_config_context(config) as context:
-            chunks = call.tier.model.astream(self._input(call), config, **self._settings(call))
+            chunks = stream()
             try:
                 while (chunk := await asyncio.create_task(_next(chunks), context=context)) is not None:
                     received.append(chunk)

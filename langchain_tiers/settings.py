@@ -55,8 +55,8 @@ def _kind(given: object) -> str:
 def _named_model(name: str, argument: str) -> BaseChatModel:
     """Make the model that LangChain knows by this name, such as `openai:gpt-5-mini`."""
     fix = "give 'provider:model', such as 'openai:gpt-5-mini', or the chat model itself"
-    if not name:
-        raise ConfigError(f"{argument} is an empty name; {fix}")
+    if not name or name.endswith(":"):
+        raise ConfigError(f"{argument}={name!r} names no model; {fix}")
     try:
         from langchain.chat_models import init_chat_model
     except ImportError:
@@ -66,9 +66,9 @@ def _named_model(name: str, argument: str) -> BaseChatModel:
         ) from None
     try:
         model: BaseChatModel = init_chat_model(name)
-    except (ImportError, ValueError) as error:
+    except Exception as error:  # each provider's client refuses in its own way: no package, no such model, no key
         reason = str(error).partition("\n")[0]
-        raise ConfigError(f"{argument}={name!r} is unknown; {fix} ({reason})") from error
+        raise ConfigError(f"{argument}={name!r} cannot be made; {fix} ({reason})") from error
     return model
 
 

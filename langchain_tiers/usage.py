@@ -14,11 +14,18 @@ def with_total_usage(answer: AIMessage) -> AIMessage:
     It is added after the run has ended: callbacks that count tokens have seen each model call by then, and would count
     the sum once more.
     """
-    attempts = answer.response_metadata.get("tiers", {}).get("attempts", ())
-    known = [attempt for attempt in attempts if attempt["input_tokens"] is not None]
-    if not known:
+    usage = answer.response_metadata.get("tiers", {}).get("usage")
+    if usage is None:
         return answer
-    taken = sum(attempt["input_tokens"] for attempt in known)
-    given = sum(attempt["output_tokens"] for attempt in known)
-    usage = UsageMetadata(input_tokens=taken, output_tokens=given, total_tokens=taken + given)
-    return answer.model_copy(update={"usage_metadata": usage})
+    taken, given = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    total = UsageMetadata(
+        input_tokens=taken,
+        output_tokens=given,
+        total_tokens=taken + given,
+        input_token_details={
+            "cache_read": usage.get("cached_tokens", 0),
+            "cache_creation": usage.get("cache_write_tokens", 0),
+        },
+        output_token_details={"reasoning": usage.get("reasoning_tokens", 0)},
+    )
+    return answer.model_copy(update={"usage_metadata": total})

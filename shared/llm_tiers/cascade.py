@@ -163,13 +163,14 @@ def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Genera
 def _unsure(ledger: Ledger) -> Answer | None:
     """Return the dearest earlier answer that no judge rejected, whichever tier gave it, and say so in the trace."""
     rejected = {
-        answer.value
+        said
         for answer in ledger.answers
         if answer.tier in ledger.judgements and ledger.judgements[answer.tier].verdict is Verdict.INVALID
+        for said in (answer.value, answer.text)
     }
     for tier in reversed(ledger.serving):
         for answer in ledger.answers:
-            if answer.tier == tier and answer.value is not None and answer.value not in rejected:
+            if answer.tier == tier and answer.value is not None and rejected.isdisjoint({answer.value, answer.text}):
                 ledger.warn(f"no tier above gave an answer: {tier}'s is returned though no judge found it valid")
                 return answer
     return None

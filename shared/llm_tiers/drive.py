@@ -70,6 +70,8 @@ def drive_live(
                     response = _generate(calls, performer, ledger)
                 case Recall():
                     response = _recall(request, history, ledger)
+                case _:
+                    raise TypeError(f"the flow asked for {request!r}, which is no request")
 
 
 async def adrive(flow: Flow, performer: AsyncPerformer, history: History | None, ledger: Ledger) -> Answer:
@@ -104,6 +106,8 @@ async def adrive_live(
                     response = await _agenerate(calls, performer, ledger)
                 case Recall():
                     response = await asyncio.to_thread(_recall, request, history, ledger)
+                case _:
+                    raise TypeError(f"the flow asked for {request!r}, which is no request")
 
 
 def _advance(flow: Flow, response: Response | None) -> Request:

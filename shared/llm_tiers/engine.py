@@ -77,6 +77,7 @@ class Engine:
         self.policy = policy
         self.history = history
         self._prices = prices or PriceBook()
+        self._prices.load(ladder)
         self._on_trace = on_trace
         self._clock = clock
         self._new_id = new_id

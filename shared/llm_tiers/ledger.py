@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from llm_tiers.answer import Answer, same_answer
+from llm_tiers.answer import Answer, Usage, same_answer
 from llm_tiers.errors import TierError
 from llm_tiers.history.record import Record, Vector
 from llm_tiers.labels import labels_of_call
-from llm_tiers.trace import Attempt, Trace
+from llm_tiers.trace import Attempt, TotalUsage, Trace
 
 if TYPE_CHECKING:
     from llm_tiers.call import Call
@@ -51,6 +51,7 @@ class Ledger:
         self._warnings: list[str] = []
         self._attempts: list[Attempt] = []
         self._steps: list[float] = []
+        self._usages: list[Usage] = []
         self._lock = threading.Lock()
 
     def note(self, reply: Reply) -> None:
@@ -98,6 +99,8 @@ class Ledger:
         with self._lock:
             self._steps[step] = max(self._steps[step], attempt.seconds)
             self._attempts.append(attempt)
+            if isinstance(reply, Answer) and reply.usage is not None:
+                self._usages.append(reply.usage)
 
     def _payee(self, call: ModelCall, reply: Answer) -> Tier:
         """Return the tier that answered, which a recording may have settled otherwise than the call asks."""
@@ -132,6 +135,7 @@ class Ledger:
             neighbours=plan.neighbours if plan else 0,
             attempts=self.attempts,
             final=self.accepted and self.accepted.tier,
+            usage=self._total_usage(),
             cost_usd=self.cost_usd,
             saved_usd=saved,
             saved_is_estimate=is_estimate,
@@ -166,6 +170,13 @@ class Ledger:
             cost_usd=self.cost_usd,
             text=self.call.query,
             vector=self.vector,
+        )
+
+    def _total_usage(self) -> TotalUsage | None:
+        if not self._usages:
+            return None
+        return TotalUsage(
+            **{name: sum(getattr(usage, name) for usage in self._usages) for name in TotalUsage.model_fields}
         )
 
     def _stands(self, answer: Answer) -> bool:

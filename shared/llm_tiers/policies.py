@@ -96,7 +96,7 @@ def as_policy(
     if not isinstance(policy, Policy):
         raise ConfigError(f"policy must be a Policy, such as llm_at(), or the name of one, not {type(policy).__name__}")
     if starter is not None:
-        if not callable(getattr(starter, "plan", None)):
+        if isinstance(starter, type) or not callable(getattr(starter, "plan", None)):
             kind = type(starter).__name__
             raise ConfigError(f"starter must be one, such as AccuracyEstimator(theta=0.7), not {kind}")
         policy = replace(policy, starter=starter)

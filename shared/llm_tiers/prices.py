@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llm_tiers.answer import Usage
 from llm_tiers.errors import ConfigError
 
 if TYPE_CHECKING:
-    from llm_tiers.answer import Usage
     from llm_tiers.tiers import Tier
 
 __all__ = ["Price", "PriceBook", "as_price"]
@@ -20,6 +20,7 @@ __all__ = ["Price", "PriceBook", "as_price"]
 logger = logging.getLogger("llm_tiers.prices")
 
 _MILLION = 1_000_000
+_NOTHING = Usage(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ def as_price(price: Price | tuple[float, float] | None, argument: str) -> Price 
             price = Price(*map(float, price))
         except (TypeError, ValueError):
             raise ConfigError(fix) from None
-    if not all(0 <= part < math.inf for part in (price.input, price.output, price.cached_input or 0)):
+    parts = (price.input, price.output, price.cached_input or 0)
+    if not all(isinstance(part, int | float) and 0 <= part < math.inf for part in parts):
         raise ConfigError(fix)
     return price
 
@@ -77,6 +79,8 @@ class PriceBook:
     """
 
     def __init__(self, prices: Mapping[str, Price | tuple[float, float]] | None = None) -> None:
+        if prices is not None and not isinstance(prices, Mapping):
+            raise ConfigError(f"prices must map tier or model names to (input, output), not a {type(prices).__name__}")
         given = {name: as_price(price, f"prices[{name!r}]") for name, price in (prices or {}).items()}
         self._prices = {name: price for name, price in given.items() if price is not None}
         self._unknown: set[str] = set()
@@ -89,10 +93,10 @@ class PriceBook:
                 f"usage of {tier.name}", f"tier {tier.name!r} reports no token usage, so its cost is unknown"
             )
             return None
-        own = tier.price or self._prices.get(tier.name) or self._prices.get(tier.model_name or "")
+        own = self._own(tier)
         if isinstance(own, Price):
             return own.cost(usage)
-        public = _public_cost(tier.model_name, usage) if tier.model_name else None
+        public = self._public_cost(tier, usage)
         if public is None:
             self._say_once(
                 f"price of {tier.name}",
@@ -100,6 +104,24 @@ class PriceBook:
                 f"give one: Tier(model, price=(input, output)) in US$ per million tokens",
             )
         return public
+
+    def load(self, tiers: Iterable[Tier]) -> None:
+        """Load the public list if a tier needs it, so that no call has to wait for that."""
+        for tier in tiers:
+            if not isinstance(self._own(tier), Price):
+                self._public_cost(tier, _NOTHING)
+                return
+
+    def _own(self, tier: Tier) -> object:
+        return tier.price or self._prices.get(tier.name) or self._prices.get(tier.model_name or "")
+
+    def _public_cost(self, tier: Tier, usage: Usage) -> float | None:
+        """Ask the public list; the user's answer does not depend on it, so a failure is told and no more."""
+        try:
+            return _public_cost(tier.model_name, usage) if tier.model_name else None
+        except Exception as error:  # noqa: BLE001 -- the boundary to the price list
+            self._say_once("the list", f"the public price list failed: {type(error).__name__}: {error}")
+            return None
 
     def _say_once(self, subject: str, message: str) -> None:
         with self._lock:
@@ -110,7 +132,7 @@ class PriceBook:
 
 
 def _public_cost(model_name: str, usage: Usage) -> float | None:
-    # A local import: the price list takes 0.4 s to load, and users with prices of their own never need it.
+    # A local import: the price list takes some 0.1 s to load, and users with prices of their own never need it.
     from genai_prices import Usage as PricedUsage
     from genai_prices import calc_price
 

@@ -31,7 +31,7 @@ __all__ = [
     "Role",
 ]
 
-Role: TypeAlias = Literal["generate", "witness", "judge", "audit"]
+Role: TypeAlias = Literal["generate", "witness", "judge"]
 
 
 @dataclass(frozen=True, slots=True)

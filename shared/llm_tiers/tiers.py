@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from llm_tiers.errors import ConfigError
@@ -50,10 +51,10 @@ class Tier:
                 f"tiers: {type(self.model).__name__} has no model name to be known by; "
                 "wrap it: Tier(model, name='small')"
             )
-        if self.prior is not None and not 0 <= self.prior <= 1:
-            raise ConfigError(f"Tier {name!r}: prior={self.prior} must lie in [0, 1]")
-        if self.context_window is not None and self.context_window < 1:
-            raise ConfigError(f"Tier {name!r}: context_window={self.context_window} must be at least 1 token")
+        if self.prior is not None and not (isinstance(self.prior, Real) and 0 <= self.prior <= 1):
+            raise ConfigError(f"Tier {name!r}: prior={self.prior!r} must lie in [0, 1]")
+        if self.context_window is not None and not (isinstance(self.context_window, int) and self.context_window > 0):
+            raise ConfigError(f"Tier {name!r}: context_window={self.context_window!r} must be at least 1 token")
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "price", as_price(self.price, f"Tier {name!r}: price"))
         if isinstance(self.capabilities, str):
@@ -138,10 +139,6 @@ class Ladder:
     def index(self, name: str) -> int:
         """Return the position of the tier called `name`, 0 being the cheapest."""
         return self._tiers.index(self[name])
-
-    def upward(self, name: str) -> tuple[Tier, ...]:
-        """Return the tier called `name` and all dearer ones."""
-        return self._tiers[self.index(name) :]
 
     def below(self, name: str) -> Tier | None:
         """Return the next cheaper tier, or None for the cheapest."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from llm_tiers.requests import Role
 
-__all__ = ["Attempt", "Trace"]
+__all__ = ["Attempt", "TotalUsage", "Trace"]
 
 _LIMIT = 2_000
 _TEXT_LENGTHS = (160, 80, 40, 24)
@@ -44,6 +44,18 @@ class Attempt(BaseModel):
     error: str | None = None
 
 
+class TotalUsage(BaseModel):
+    """Tokens of all model calls together, as far as the providers told them; see `Usage`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
 class Trace(BaseModel):
     """What happened on one call and why.
 
@@ -57,6 +69,7 @@ class Trace(BaseModel):
         neighbours: How many similar past calls the estimates rest on.
         attempts: Every model call, in the order of their ends.
         final: Name of the tier whose answer was returned; None where none was.
+        usage: The tokens of all model calls together; None where no provider told any.
         cost_usd: What the call cost, judge and witnesses included; None where one attempt's cost is unknown.
         saved_usd: What the top tier alone would have cost, less `cost_usd`; negative where tiering cost more.
         saved_is_estimate: The top tier did not answer, so its cost is estimated from the tokens of the answer that
@@ -76,6 +89,7 @@ class Trace(BaseModel):
     neighbours: int = 0
     attempts: tuple[Attempt, ...] = ()
     final: str | None = None
+    usage: TotalUsage | None = None
     cost_usd: float | None = None
     saved_usd: float | None = None
     saved_is_estimate: bool = False
@@ -85,8 +99,8 @@ class Trace(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as JSON-ready data under 2 kB: it ends up in checkpoints.
 
-        Numbers are rounded. Where many calls failed at length, attempts leave out what is None, and then error texts,
-        the reason and the warnings are cut short.
+        Numbers are rounded. Where there is much to tell, attempts leave out what is None and the usage what is 0, then
+        texts are cut short, and last the estimates and the first attempts go.
         """
         data: dict[str, Any] = _rounded(self.model_dump(mode="json"), 6)
         return next((slim for slim in _slimmer(data) if _size(slim) <= _LIMIT), _bare(data))
@@ -94,7 +108,9 @@ class Trace(BaseModel):
 
 def _slimmer(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield data
-    data = _rounded(data, 3) | {"attempts": [_without_none(attempt) for attempt in data["attempts"]]}
+    usage = data["usage"] and {key: tokens for key, tokens in data["usage"].items() if tokens}
+    attempts = [_without_none(attempt) for attempt in data["attempts"]]
+    data = _rounded(data | {"attempts": attempts, "usage": usage}, 3)
     yield data
     for length in _TEXT_LENGTHS:
         yield _shortened(data, length)
@@ -130,7 +146,8 @@ def _shortened(data: dict[str, Any], length: int) -> dict[str, Any]:
         for attempt in data["attempts"]
     ]
     warnings = [_cut(text, length) for text in data["warnings"][:3]]
-    return data | {"attempts": attempts, "warnings": warnings, "reason": _cut(data["reason"], length)}
+    texts = {key: _cut(data[key], length) for key in ("reason", "node")}
+    return data | texts | {"attempts": attempts, "warnings": warnings}
 
 
 def _cut(text: str, length: int) -> str:

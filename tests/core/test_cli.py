@@ -115,6 +115,8 @@ def test_the_demo_prints_every_row_and_draws(run, tmp_path, monkeypatch):
         ((MATH, "--knob", "2"), "knob=2.0 must lie in"),
         ((MATH, "--embedding", "nothing"), "the array 'nothing' is missing"),
         ((MATH, "--json", "/no/such/folder/out.json"), "there is no folder"),
+        ((MATH, "--json", "."), "cannot be written"),
+        ((MATH, "--plot", "."), "cannot be written"),
     ],
 )
 def test_bad_input_is_told_in_a_line(run, arguments, message):

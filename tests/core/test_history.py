@@ -384,6 +384,16 @@ def test_nodes_above_the_limit_are_kept_under_their_parents(place):
         assert history.stats().records == 6
 
 
+def test_a_top_node_above_the_limit_learns_from_what_is_kept_under_the_root(place):
+    with ChromaHistory(place, embedding=EMBEDDING, max_nodes=1) as history:
+        history.remember(record(1, "first"))
+        history.remember(record(2, "second"))
+        for _ in range(2):
+            assert ids(history.recall("question 2", node="second", k=5)) == ["t2"]
+            assert ids(history.recall("question 1", node="first", k=5)) == ["t1"]
+            history.flush()
+
+
 def test_the_limit_of_nodes_holds_after_a_restart(tmp_path):
     for number, node in enumerate(["a", "b", "c"]):
         with ChromaHistory(tmp_path, embedding=EMBEDDING, max_nodes=2) as history:

@@ -439,6 +439,30 @@ def test_a_server_that_goes_away_does_not_stop_the_call(tmp_path, caplog):
     assert "does not answer" in caplog.text
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
+def test_a_server_that_hangs_is_not_waited_for_twice(tmp_path):
+    port = _free_port()
+    command = [Path(sys.executable).with_name("chroma"), "run", "--host", "127.0.0.1", "--port", str(port)]
+    with subprocess.Popen(
+        [*command, "--path", tmp_path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
+    ) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not _answers(f"http://127.0.0.1:{port}"):
+                assert time.monotonic() < deadline
+                threading.Event().wait(0.05)
+            with ChromaHistory(f"http://127.0.0.1:{port}", embedding=EMBEDDING) as history:
+                history.remember(record(1))
+                history.flush()
+                process.send_signal(signal.SIGSTOP)
+                first, second = (history.recall("question 1", node="n", k=1) for _ in range(2))
+                process.send_signal(signal.SIGCONT)
+        finally:
+            process.kill()
+    assert "does not answer" in first.error
+    assert "asked again soon" in second.error
+
+
 @forks
 def test_a_child_connects_to_the_server_anew(server, namespace):
     lines = run(

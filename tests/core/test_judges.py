@@ -3,6 +3,7 @@
 import re
 from functools import partial
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -261,13 +262,35 @@ class TestReply:
 class TestFunction:
     @pytest.mark.parametrize(
         ("said", "verdict"),
-        [(True, VALID), (False, INVALID), (None, UNCERTAIN), (1, VALID), (0, INVALID), ("", INVALID)],
+        [
+            (True, VALID),
+            (np.True_, VALID),
+            (VALID, VALID),
+            (False, INVALID),
+            (np.False_, INVALID),
+            (INVALID, INVALID),
+            (None, UNCERTAIN),
+            (UNCERTAIN, UNCERTAIN),
+        ],
     )
     def test_what_it_returns_is_the_verdict(self, case, said, verdict):
         def check(question, answer):
             return said
 
         assert judged(FunctionJudge(check), case()) == Judgement(verdict, "check")
+
+    @pytest.mark.parametrize("said", [1, 0, "no", "yes", "", 0.9, object()])
+    def test_anything_else_is_uncertain_and_the_trace_says_why(self, case, said):
+        judgement = judged(FunctionJudge(lambda question, answer: said), case())
+        assert judgement.verdict is UNCERTAIN
+        assert f"returned {type(said).__name__}; it must return True, False or None" in judgement.warning
+
+    def test_an_async_function_is_refused(self):
+        async def judge(question, answer):
+            return False
+
+        with pytest.raises(ConfigError, match="judge must be a plain function"):
+            PromptJudge() & judge
 
     def test_it_reads_the_ask_and_the_answer(self, case):
         read = []

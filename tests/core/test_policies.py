@@ -4,7 +4,17 @@ import dataclasses
 
 import pytest
 
-from llm_tiers import AccuracyEstimator, ConfigError, FixedStarter, FunctionJudge, Policy, PromptJudge, llm_at
+from llm_tiers import (
+    AccuracyEstimator,
+    ConfigError,
+    FixedStarter,
+    FunctionJudge,
+    Policy,
+    Price,
+    PromptJudge,
+    Tier,
+    llm_at,
+)
 from llm_tiers.policies import as_policy, default
 
 
@@ -137,3 +147,26 @@ def test_a_policy_that_names_tiers_of_the_ladder_is_taken(scripted):
 
 def test_a_starter_need_not_have_a_check(scripted):
     assert Policy("mine", scripted.Planned("small"), PromptJudge()).check(scripted.ladder()) is None
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: AccuracyEstimator(theta="0.7"), "theta='0.7' must be a number"),
+        (lambda: AccuracyEstimator(theta=None), "theta=None must be a number"),
+        (lambda: AccuracyEstimator(strength="5"), "strength='5' must be a number"),
+        (lambda: AccuracyEstimator(half_life="1 day"), "half_life='1 day' must be a number"),
+        (lambda: AccuracyEstimator(priors=["x"]), "priors='x' must be a number"),
+        (lambda: AccuracyEstimator(priors=0.5), "priors=0.5 must be one number a tier"),
+        (lambda: as_policy(starter=AccuracyEstimator), "starter must be one"),
+        (lambda: PromptJudge(floor=3), r"PromptJudge\(floor=...\) must be a name, not a int"),
+        (lambda: PromptJudge(effort=3), r"PromptJudge\(effort=...\) must be a name, not a int"),
+        (lambda: Tier(object(), name="a", prior="0.5"), "prior='0.5' must lie in"),
+        (lambda: Tier(object(), name="a", context_window="8k"), "context_window='8k' must be at least 1 token"),
+        (lambda: Tier(object(), name="a", price=Price("a", 1)), "price=.* must be .input, output."),
+        (lambda: Tier(object(), name="a", capabilities="tools"), "capabilities must be a set"),
+    ],
+)
+def test_an_argument_of_another_kind_is_refused_by_name(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()

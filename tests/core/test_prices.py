@@ -145,3 +145,21 @@ def test_prices_that_are_none_are_refused_by_name(price):
 
 def test_a_price_left_open_falls_to_the_public_list(gpt5):
     assert PriceBook({"gpt-5": None}).cost(gpt5, Usage(10, 10)) == PriceBook().cost(gpt5, Usage(10, 10))
+
+
+def test_a_price_list_that_fails_costs_nobody_the_answer(gpt5, monkeypatch, caplog):
+    def broken(*arguments, **settings):
+        raise ValueError("malformed")
+
+    monkeypatch.setattr("genai_prices.calc_price", broken)
+    book = PriceBook()
+    assert [book.cost(gpt5, Usage(1, 1)), book.cost(gpt5, Usage(1, 1))] == [None, None]
+    assert [record.getMessage() for record in caplog.records if "price list failed" in record.getMessage()] == [
+        "the public price list failed: ValueError: malformed"
+    ]
+
+
+@pytest.mark.parametrize("prices", [[(1, 2)], "gpt-5", 3])
+def test_prices_without_names_are_refused(prices):
+    with pytest.raises(ConfigError, match="prices must map tier or model names"):
+        PriceBook(prices)

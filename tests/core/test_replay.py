@@ -71,6 +71,41 @@ def saved(folder, arrays):
     return path
 
 
+def brute_force_llm_at(table, order, k=5, strength=5.0, theta=0.7):
+    """Run LLM-AT's rule without this project: accuracy, US$, judge calls."""
+    vectors = table.embedding / np.linalg.norm(table.embedding, axis=1, keepdims=True)
+    top = len(table.tiers) - 1
+    labels = np.full((len(table), top + 1), np.nan)
+    cost, right, judge_calls = 0.0, 0, 0
+    for position, row in enumerate(order):
+        start = 0
+        if position >= k:
+            similarity = vectors[order[:position]] @ vectors[row]
+            near = np.argsort(-similarity)[:k]
+            weight, seen = similarity[near][:, None], labels[order[:position]][near]
+            valid = np.where(seen == 1, weight, 0).sum(axis=0)
+            invalid = np.where(seen == 0, weight, 0).sum(axis=0)
+            estimate = (valid + strength * table.prior) / (valid + invalid + strength)
+            start = int(np.argmax(estimate >= theta))
+        tier = start
+        while True:
+            cost += table.gen_in[row, tier] * table.price_in[tier] + table.gen_out[row, tier] * table.price_out[tier]
+            if tier == top:
+                break
+            if not table.abstained[row, tier]:
+                by = table.judge_tier[row, tier]
+                cost += table.judge_in[row, tier] * table.price_in[by]
+                cost += table.judge_out[row, tier] * table.price_out[by]
+                judge_calls += 1
+                if table.verdict[row, tier] == 1:
+                    break
+            tier += 1
+        labels[row, tier:] = 1
+        labels[row, start:tier] = table.answer_exact[row, start:tier] == table.answer_exact[row, tier]
+        right += table.correct[row, tier]
+    return right / len(table), cost / 1e6, judge_calls
+
+
 class TestRecordedFigures:
     def test_single_tiers_to_the_last_digit(self, table):
         for position, tier in enumerate(table.tiers):
@@ -101,6 +136,15 @@ class TestRecordedFigures:
         assert result.minutes == pytest.approx(minutes, rel=0.05)
         assert result.witness_calls == 0
         assert result.starts["gpt-4o-mini"] == 5
+
+    def test_llm_at_shuffled_is_the_published_formula_to_the_last_digit(self):
+        """Some neighbours are unlike the question here, and the published formula lets a negative similarity count."""
+        table = load_table(MATH, "embedding")
+        result = replay(table, "llm-at", order="shuffle", seed=3)
+        accuracy, cost, judge_calls = brute_force_llm_at(table, np.random.default_rng(3).permutation(len(table)))
+        assert result.accuracy == pytest.approx(accuracy, abs=1e-12)
+        assert result.cost_usd == pytest.approx(cost, rel=1e-12)
+        assert result.judge_calls == judge_calls
 
     @pytest.mark.parametrize("embedding", ["embedding", "embedding_wordllama"])
     def test_the_neighbours_found_are_the_exact_ones(self, table, embedding):
@@ -204,6 +248,29 @@ class TestBadFiles:
         with pytest.raises(ReplayFileError, match=message):
             load_table(saved(tmp_path, arrays))
 
+    @pytest.mark.parametrize(("name", "value"), [("verdict", 0.9), ("gen_in", 1.5), ("answer_exact", np.nan)])
+    def test_a_fraction_where_a_whole_number_belongs_is_refused(self, tmp_path, name, value):
+        arrays = arrays_of()
+        arrays[name] = np.full(arrays[name].shape, value)
+        with pytest.raises(ReplayFileError, match=f"'{name}' must hold whole numbers"):
+            load_table(saved(tmp_path, arrays))
+
+    @pytest.mark.parametrize("value", [0.5, np.nan, 2])
+    def test_what_is_neither_right_nor_wrong_is_refused(self, tmp_path, value):
+        arrays = arrays_of()
+        arrays["correct"] = np.full(arrays["correct"].shape, value)
+        with pytest.raises(ReplayFileError, match="'correct' must hold 1 or 0"):
+            load_table(saved(tmp_path, arrays))
+
+    def test_arrays_of_no_concern_are_not_read(self, tmp_path):
+        path = saved(tmp_path, arrays_of() | {"uid": np.array([{"an": "object"}] * 12, dtype=object)})
+        assert len(load_table(path)) == 12
+
+    def test_names_saved_as_bytes_are_names(self, tmp_path):
+        arrays = arrays_of()
+        arrays["tiers"] = arrays["tiers"].astype("S")
+        assert load_table(saved(tmp_path, arrays)).tiers == ("tier-0", "tier-1", "tier-2")
+
     def test_one_tier_is_refused(self, tmp_path):
         with pytest.raises(ReplayFileError, match="two or more tiers"):
             load_table(saved(tmp_path, arrays_of(k=1)))
@@ -220,6 +287,10 @@ class TestBadFiles:
         other = tmp_path / "other.npz"
         other.write_text("not a table")
         with pytest.raises(ReplayFileError, match=r"not a readable \.npz file"):
+            load_table(other)
+        with other.open("wb") as file:
+            np.save(file, np.zeros(3))
+        with pytest.raises(ReplayFileError, match=r"not an \.npz file of named arrays"):
             load_table(other)
 
 

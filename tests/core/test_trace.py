@@ -269,3 +269,23 @@ def test_a_judge_outside_the_ladder_is_charged_by_its_own_price(scripted, run, n
     judge = PromptJudge(model=Tier(scripted.model(name), price=(7, 0)))
     trace = run(scripted.ScriptedPerformer({"small": "4"}, usage=Usage(1_000_000, 0)), judge=judge)
     assert trace.cost_usd == pytest.approx(1 + 7)
+
+
+def test_a_node_of_any_length_stays_under_two_kilobytes():
+    assert len(json.dumps(Trace(trace_id="a", policy="p", node="x" * 5_000).to_dict()).encode()) <= LIMIT
+
+
+def test_the_usage_is_the_sum_over_all_calls(scripted, run):
+    usage = {
+        "small": Usage(10, 2, cached_tokens=3, reasoning_tokens=1),
+        "medium": Usage(100, 20, cached_tokens=30, cache_write_tokens=4, reasoning_tokens=10),
+    }
+    trace = run(scripted.ScriptedPerformer({"small": "4"}, usage=usage))
+    assert [attempt.tier for attempt in trace.attempts] == ["small", "medium"]
+    assert trace.usage.model_dump() == {
+        "input_tokens": 110,
+        "output_tokens": 22,
+        "cached_tokens": 33,
+        "cache_write_tokens": 4,
+        "reasoning_tokens": 11,
+    }

@@ -1,15 +1,18 @@
 """What a user's first calls do, over HTTP."""
 
 import asyncio
+import json
 
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 
+from langchain_tiers import TieredChatModel
 from llm_tiers import (
     AccuracyEstimator,
     AllTiersFailed,
+    ChromaHistory,
     ConfigError,
     FixedStarter,
     HistoryError,
@@ -151,7 +154,13 @@ def test_the_trace_counts_tokens_and_money(server, tiered, ask, judged):
     answer = ask(tiered(prices={"small": (1, 2), "medium": (10, 20), "large": (100, 200)}), ASK)
 
     assert trace_of(answer)["cost_usd"] == pytest.approx((1_000 + 2 * 100 + 10 * 50 + 20 * 7) / 1e6)
-    assert answer.usage_metadata == {"input_tokens": 1_050, "output_tokens": 107, "total_tokens": 1_157}
+    assert answer.usage_metadata == {
+        "input_tokens": 1_050,
+        "output_tokens": 107,
+        "total_tokens": 1_157,
+        "input_token_details": {"cache_read": 400, "cache_creation": 0},
+        "output_token_details": {"reasoning": 0},
+    }
 
 
 def test_a_pinned_tier_answers_alone(server, tiered, ask):
@@ -313,3 +322,42 @@ def test_a_tier_that_cannot_serve_the_call_is_skipped(chat, tiered, ask):
 
     assert answer.content == "Paris"
     assert "tier small skipped" in trace_of(answer)["warnings"][0]
+
+
+def test_many_failures_at_length_cost_neither_the_answer_nor_its_usage(chat, server, ask):
+    """The trace is cut to 2 kB here."""
+    names = [f"model-{number}" for number in range(7)]
+    server.scripts = dict.fromkeys(names[:-1], HttpError(429, "Rate limit reached for your organization. " * 8))
+    server.scripts[names[-1]] = Reply("Paris", input_tokens=20, output_tokens=5, cached_tokens=8, reasoning_tokens=3)
+    with TieredChatModel([chat(name) for name in names], prices=dict.fromkeys(names, (1, 2))) as model:
+        answer = ask(model, ASK)
+    assert answer.content == "Paris"
+    assert answer.usage_metadata == {
+        "input_tokens": 20,
+        "output_tokens": 5,
+        "total_tokens": 25,
+        "input_token_details": {"cache_read": 8, "cache_creation": 0},
+        "output_token_details": {"reasoning": 3},
+    }
+    assert len(json.dumps(trace_of(answer)).encode()) <= 2_000
+
+
+def test_feedback_in_asyncio(tiered):
+    model = tiered(starter=FixedStarter("medium"))
+
+    async def tell():
+        answer = await model.ainvoke(ASK)
+        await model.afeedback(trace_of(answer)["trace_id"], correct=False)
+        with pytest.raises(UnknownTrace):
+            await model.afeedback("nobody's", correct=True)
+
+    asyncio.run(tell())
+
+
+def test_a_history_that_was_given_stays_open_for_others(tiers):
+    with ChromaHistory() as history:
+        TieredChatModel(tiers, history=history, starter=FixedStarter("medium")).close()
+        with TieredChatModel(tiers, history=history, starter=FixedStarter("medium")) as model:
+            trace = trace_of(model.invoke(ASK))
+        assert trace["warnings"] == []
+        assert history.recall(ASK, node="", k=1).count == 1

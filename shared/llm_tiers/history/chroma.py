@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from llm_tiers.errors import ConfigError, HistoryError
+from llm_tiers.errors import ConfigError, HistoryError, HistoryUnreachable
 from llm_tiers.history import facts, registry
 from llm_tiers.history.embedding import Embedding, as_embedding
 from llm_tiers.history.library import Library
@@ -25,6 +26,9 @@ from llm_tiers.history.record import Recollection, Record, Vector
 __all__ = ["ChromaHistory", "HistoryStats"]
 
 _LOGGER = logging.getLogger("llm_tiers.history")
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+"""Seconds without a recall after a server did not answer; they double each time."""
+
 _NAMESPACE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
 
@@ -131,6 +135,8 @@ class ChromaHistory:
         self._durability = durability
         self._headers = dict(headers or {})
         self._complained = False
+        self._pause = 0.0
+        self._quiet_until = 0.0
         self._closed = False
         self._attaching = threading.Lock()
         self._attach()
@@ -192,11 +198,19 @@ class ChromaHistory:
             query = self._embed(text, vector)
         except Exception as error:  # noqa: BLE001 - a user's embedding may raise anything; it is passed on as text
             return self._without(None, f"embedding failed: {type(error).__name__}: {str(error)[:300]}")
+        if time.monotonic() < self._quiet_until:
+            return self._without(query, "the Chroma server did not answer a moment ago; it is asked again soon")
         try:
             found = library.recall(query, node=facts.printable(node), k=k)
+        except HistoryUnreachable as error:
+            # No call should wait for a server that hangs while the last one still remembers that it does.
+            self._pause = min(max(2 * self._pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)
+            self._quiet_until = time.monotonic() + self._pause
+            return self._without(query, str(error))
         except HistoryError as error:
             return self._without(query, str(error))
         self._complained = False
+        self._pause = 0.0
         return found
 
     def _without(self, vector: Vector | None, reason: str) -> Recollection:

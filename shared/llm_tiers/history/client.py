@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["DATABASE", "Client", "chroma_errors", "engine_inherited", "open_folder", "open_memory", "open_server"]
 
 _SECONDS_TO_CONNECT = 5.0
-_SECONDS_TO_ANSWER = 10.0
+_SECONDS_TO_ANSWER = 3.0
 
 DATABASE = "chroma.sqlite3"
 """The file that Chroma makes in a folder."""

@@ -147,6 +147,7 @@ class Library:
         with chroma_errors("reading"):
             self._open_if_stored()
             self.expect(vector.size)
+            node = self._where_kept(node)
             # First what waits, then what is stored: a record that is written in between is seen twice, never not
             # at all, and the ids tell.
             waiting = self._pending.on(node)
@@ -251,6 +252,12 @@ class Library:
                     self._nodes.add(level)
                 taken.append(level)
         return tuple(taken) or ("",)
+
+    def _where_kept(self, node: str) -> str:
+        """Return the node whose shelf has the records of `node`: the root's, for a top node above the limit."""
+        with self._lock:
+            overflows = node not in self._nodes and len(self._nodes) >= self.max_nodes
+        return "" if overflows and "/" not in node else node
 
     def revise(self, trace_id: str, change: Callable[[Record], Mapping[str, bool]]) -> Record:
         """Replace a record's labels; one revision at a time."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+
+import numpy as np
+
 from llm_tiers.errors import ConfigError
 from llm_tiers.judges.base import Case, Judge, JudgeFunction, Judgement, Review, Verdict
 
@@ -12,9 +16,9 @@ class FunctionJudge(Judge):
     """Let a function decide.
 
     Args:
-        function: Takes the question and the answer as text; returns True (valid), False (invalid) or None
-            (uncertain). It must not block: it runs where the call runs, the event loop included. If it raises, the
-            verdict is uncertain and the trace says why.
+        function: Takes the question and the answer as text; returns True (valid), False (invalid), None (uncertain) or
+            a `Verdict`. It must not block: it runs where the call runs, the event loop included. If it raises, or
+            returns anything else, the verdict is uncertain and the trace says why.
     """
 
     def __init__(self, function: JudgeFunction) -> None:
@@ -36,9 +40,18 @@ class FunctionJudge(Judge):
             return Judgement(
                 Verdict.UNCERTAIN, self._name, f"judge {self._name} raised {type(error).__name__}: {error}"
             )
-        if accepted is None:
+        return self._judgement(accepted)
+
+    def _judgement(self, said: object) -> Judgement:
+        if isinstance(said, Verdict):
+            return Judgement(said, self._name)
+        if said is None:
             return Judgement(Verdict.UNCERTAIN, self._name)
-        return Judgement(Verdict.VALID if accepted else Verdict.INVALID, self._name)
+        if isinstance(said, bool | np.bool_):
+            return Judgement(Verdict.VALID if said else Verdict.INVALID, self._name)
+        # What is merely truthy, such as the word "no", must not accept an answer.
+        warning = f"judge {self._name} returned {type(said).__name__}; it must return True, False or None"
+        return Judgement(Verdict.UNCERTAIN, self._name, warning)
 
 
 def as_judge(judge: Judge | JudgeFunction) -> Judge:
@@ -52,4 +65,6 @@ def as_judge(judge: Judge | JudgeFunction) -> Judge:
     if not callable(judge) or isinstance(judge, type):
         kind = judge.__name__ if isinstance(judge, type) else type(judge).__name__
         raise ConfigError(f"judge must be one, such as PromptJudge(), or a function of question and answer, not {kind}")
+    if inspect.iscoroutinefunction(judge):
+        raise ConfigError("judge must be a plain function, not an async one: it runs inside sync and async calls alike")
     return FunctionJudge(judge)

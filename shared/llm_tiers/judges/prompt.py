@@ -49,7 +49,7 @@ class PromptJudge(Judge):
             goes one tier up and costs no judge call. Off by default, since it changes the prompt.
 
     Raises:
-        ConfigError: Both `floor` and `model` are given.
+        ConfigError: Both `floor` and `model` are given, or one is of another kind.
     """
 
     def __init__(
@@ -62,6 +62,9 @@ class PromptJudge(Judge):
     ) -> None:
         if floor is not None and model is not None:
             raise ConfigError("judge: give PromptJudge a floor or a model, not both; a model of its own always judges")
+        for argument, value in (("floor", floor), ("effort", effort)):
+            if value is not None and not isinstance(value, str):
+                raise ConfigError(f"judge: PromptJudge({argument}=...) must be a name, not a {type(value).__name__}")
         self.floor = floor
         self.model = model if model is None or isinstance(model, str | Tier) else _own_tier(model)
         self.effort = effort

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ _BY_QUESTION_AND_TIER = (
     "answer_exact",
 )
 _EMBEDDINGS = ("embedding_wordllama", "embedding")
+_UNREAD = np.empty(0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +87,7 @@ class ReplayTable:
         return bool((self.verdict >= 0).any())
 
 
+_FLAGS = ("correct", "abstained")
 _TYPES = {"correct": np.bool_, "abstained": np.bool_, "gen_s": np.float64, "judge_s": np.float64}
 
 
@@ -100,7 +103,7 @@ def load_table(path: str | Path, embedding: str | None = None) -> ReplayTable:
         ReplayFileError: The file cannot be read, or an array is missing, misshapen or out of range.
     """
     path = Path(path)
-    arrays = _read(path)
+    arrays = _read(path, frozenset((*_BY_TIER, *_BY_QUESTION_AND_TIER, *_EMBEDDINGS, embedding or "")))
     name = embedding or next((known for known in _EMBEDDINGS if known in arrays), _EMBEDDINGS[0])
     for needed in (*_BY_TIER, *_BY_QUESTION_AND_TIER, name):
         if needed not in arrays:
@@ -109,7 +112,7 @@ def load_table(path: str | Path, embedding: str | None = None) -> ReplayTable:
     typed = {key: _typed(path, key, arrays[key]) for key in (*_BY_TIER[1:], *_BY_QUESTION_AND_TIER)}
     table = ReplayTable(
         path=path,
-        tiers=tuple(str(tier) for tier in arrays["tiers"]),
+        tiers=tuple(tier.decode() if isinstance(tier, bytes) else str(tier) for tier in arrays["tiers"]),
         embedding_name=name,
         embedding=arrays[name].astype(np.float32),
         **typed,
@@ -118,21 +121,27 @@ def load_table(path: str | Path, embedding: str | None = None) -> ReplayTable:
     return table
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def _read(path: Path, wanted: frozenset[str]) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ReplayFileError(f"{path}: not an .npz file of named arrays")
-            return {key: file[key] for key in file.files}
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ReplayFileError(f"{path}: not an .npz file of named arrays")
+        with file:
+            # Other arrays may be of any kind; they are named where one is missing, but not read.
+            return {key: file[key] if key in wanted else _UNREAD for key in file.files}
     except FileNotFoundError:
         raise ReplayFileError(f"{path}: there is no such file") from None
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         raise ReplayFileError(f"{path}: not a readable .npz file: {error}") from error
 
 
 def _typed(path: Path, key: str, array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.kind not in "biuf":
         raise ReplayFileError(f"{path}: the array {key!r} holds {array.dtype}, not numbers")
+    if key in _FLAGS and not np.isin(array, (0, 1)).all():
+        raise ReplayFileError(f"{path}: the array {key!r} must hold 1 or 0")
+    if key not in _TYPES and key not in _BY_TIER and not (np.isfinite(array) & (array == np.round(array))).all():
+        raise ReplayFileError(f"{path}: the array {key!r} must hold whole numbers")
     return array.astype(_TYPES.get(key, np.float64 if key in _BY_TIER else np.int64))
 
 
@@ -162,6 +171,7 @@ def _check_values(table: ReplayTable) -> None:
             raise ReplayFileError(f"{table.path}: {text}")
 
     judged = table.verdict >= 0
+    require(all(table.tiers), "the array 'tiers' has an empty name")
     require(len(set(table.tiers)) == len(table.tiers), "the array 'tiers' names a tier twice")
     require(bool(np.isin(table.verdict, (-1, 0, 1)).all()), "the array 'verdict' must hold 1, 0 or -1")
     require(

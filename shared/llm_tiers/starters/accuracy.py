@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Literal, Self
 
 from llm_tiers.errors import ConfigError
@@ -30,11 +31,12 @@ class AccuracyEstimator:
     `P_j = (T_j + strength * prior_j) / (T_j + F_j + strength)`; `strength` is the paper's lambda. The first `k`
     queries start at the cheapest tier.
 
-    Source: LLM-AT (Na, Noh, Jung; ACL Findings 2025; arXiv 2505.20921), "Accuracy Estimator". Three things differ
+    Source: LLM-AT (Na, Noh, Jung; ACL Findings 2025; arXiv 2505.20921), "Accuracy Estimator". Four things differ
     from the paper unless `AccuracyEstimator.paper()` is asked for. Where no tier reaches theta the start is the
     tier with the highest estimate, since starting at the cheapest makes a higher theta cheaper and worse. A tier
-    below the start is tried now and then, since a skipped tier never earns a label again. And neighbours that
-    are not similar are no evidence: the estimate backs off to the parent node, then to the priors.
+    below the start is tried now and then, since a skipped tier never earns a label again. Neighbours that are not
+    similar are no evidence: the estimate backs off to the parent node, then to the priors. And
+    a negative similarity counts as none, since it would count a label for its opposite.
 
     Args:
         k: Number of past queries looked at; also the length of the cold start.
@@ -67,6 +69,10 @@ class AccuracyEstimator:
         half_life: float | None = None,
     ) -> None:
         _require(isinstance(k, int) and k >= 1, f"k={k!r} must be a whole number of at least 1")
+        for argument, value in (("strength", strength), ("theta", theta), ("explore", explore)):
+            _require_number(value, argument)
+        _require_number(min_similarity, "min_similarity")
+        _require_number(0 if half_life is None else half_life, "half_life")
         _require(0 < strength < math.inf, f"strength={strength!r} must be greater than 0, and finite")
         _require(0 <= theta <= 1, f"theta={theta!r} must lie in [0, 1]")
         _require(when_none in ("best", "cheapest"), f"when_none={when_none!r} must be 'best' or 'cheapest'")
@@ -82,6 +88,8 @@ class AccuracyEstimator:
         self.seed = seed
         self.min_similarity = min_similarity
         self.half_life = half_life
+        # A negative similarity would count a label for its opposite; the published formula lets it.
+        self._least_weight = 0.0
 
     @classmethod
     def paper(cls, *, theta: float = 0.7, priors: Mapping[str, float] | Sequence[float] | None = None) -> Self:
@@ -91,9 +99,11 @@ class AccuracyEstimator:
             theta: The threshold, in [0, 1].
             priors: Each tier's benchmark accuracy, by name or position.
         """
-        return cls(
+        estimator = cls(
             k=5, strength=5.0, theta=theta, priors=priors, when_none="cheapest", explore=0.0, min_similarity=-1.0
         )
+        estimator._least_weight = -1.0
+        return estimator
 
     def __repr__(self) -> str:
         return f"AccuracyEstimator(k={self.k}, strength={self.strength}, theta={self.theta})"
@@ -145,8 +155,7 @@ class AccuracyEstimator:
         }
 
     def _weight(self, neighbour: Neighbour, now: float) -> float:
-        # A negative similarity would count a label for its opposite.
-        weight = max(neighbour.similarity, 0.0)
+        weight = max(neighbour.similarity, self._least_weight)
         if self.half_life is None:
             return weight
         age = max(now - neighbour.record.created, 0.0)
@@ -234,10 +243,17 @@ def _lineage(node: str) -> Iterator[str]:
 
 
 def _checked_priors(priors: Mapping[str, float] | Sequence[float] | None) -> Mapping[str, float] | tuple[float, ...]:
+    if priors is not None and (isinstance(priors, str) or not isinstance(priors, Mapping | Iterable)):
+        raise ConfigError(f"priors={priors!r} must be one number a tier, by name or by position")
     values = priors.values() if isinstance(priors, Mapping) else priors or ()
     for value in values:
+        _require_number(value, "priors")
         _require(0 <= value <= 1, f"priors={priors!r}: each must lie in [0, 1]")
     return dict(priors) if isinstance(priors, Mapping) else tuple(priors or ())
+
+
+def _require_number(value: object, argument: str) -> None:
+    _require(isinstance(value, Real) and not isinstance(value, bool), f"{argument}={value!r} must be a number")
 
 
 def _require(holds: bool, message: str) -> None:  # noqa: FBT001
