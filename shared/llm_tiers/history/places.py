@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ __all__ = ["Folder", "Memory", "Place", "Server"]
 _LOCK_NAME = "llm-tiers.lock"
 
 
-class Place:
+class Place(ABC):
     """A place with the libraries that are in use.
 
     Attributes:
@@ -47,19 +48,36 @@ class Place:
         self.pid = os.getpid()
         self.libraries: dict[str, Library] = {}
         self.writer = Writer(self.libraries)
+        self._client: client.Client | None = None
+        self._opening = threading.Lock()
 
     @property
     def inherited(self) -> bool:
         """Whether this process got the place by a fork."""
         return self.pid != os.getpid()
 
+    @abstractmethod
+    def _open(self) -> client.Client:
+        """Open Chroma."""
+
+    def client(self) -> client.Client:
+        """Return Chroma's client, opened at the first call."""
+        if self._client is None:
+            with self._opening, client.chroma_errors(f"opening {self.where}"):
+                if self._client is None:
+                    self._client = self._open()
+        return self._client
+
     def shelves(self, namespace: str) -> Mapping[str, Shelf]:
-        """Return the shelves of a namespace by node."""
-        raise NotImplementedError
+        """Return the shelves of a namespace by node, and tidy up after a crash."""
+        return shelf.open_shelves(self.client(), namespace, shared=self.shared, tombstones=self._tombstones(namespace))
 
     def make(self, title: Title) -> Shelf:
-        """Make a node's shelf."""
-        raise NotImplementedError
+        """Make a node's shelf, or take the one that another process made first."""
+        return shelf.make_shelf(self.client(), title, shared=self.shared)
+
+    def _tombstones(self, namespace: str) -> Mapping[str, int]:  # noqa: ARG002 - kept for folders only
+        return {}
 
     def find(self, name: str) -> Shelf | None:  # noqa: ARG002 - asked of shared places only
         """Return a shelf that another process made meanwhile."""
@@ -104,50 +122,15 @@ class Place:
             self.libraries.pop(library.namespace, None)
 
     def close(self) -> None:
-        """Stop writing and let go of the place."""
-        self.writer.stop()
-
-
-class _ChromaPlace(Place):
-    """A place where Chroma keeps the records."""
-
-    def __init__(self, where: str) -> None:
-        super().__init__(where)
-        self._client: client.Client | None = None
-        self._opening = threading.Lock()
-
-    def _open(self) -> client.Client:
-        raise NotImplementedError
-
-    def client(self) -> client.Client:
-        """Return Chroma's client, opened at the first call."""
-        if self._client is None:
-            with self._opening, client.chroma_errors(f"opening {self.where}"):
-                if self._client is None:
-                    self._client = self._open()
-        return self._client
-
-    def _tombstones(self, namespace: str) -> Mapping[str, int]:  # noqa: ARG002 - kept for folders only
-        return {}
-
-    def shelves(self, namespace: str) -> Mapping[str, Shelf]:
-        """Return the shelves of a namespace by node, and tidy up after a crash."""
-        return shelf.open_shelves(self.client(), namespace, shared=self.shared, tombstones=self._tombstones(namespace))
-
-    def make(self, title: Title) -> Shelf:
-        """Make a node's shelf, or take the one that another process made first."""
-        return shelf.make_shelf(self.client(), title, shared=self.shared)
-
-    def close(self) -> None:
         """Stop writing and close Chroma."""
-        super().close()
+        self.writer.stop()
         opened, self._client = self._client, None
         if opened is not None:
             with client.chroma_errors(f"closing {self.where}"):
                 opened.close()
 
 
-class Memory(_ChromaPlace):
+class Memory(Place):
     """Chroma in the memory of this process: private to one history, and gone with it."""
 
     passing = True
@@ -182,7 +165,7 @@ class Memory(_ChromaPlace):
         self._client = None
 
 
-class Server(_ChromaPlace):
+class Server(Place):
     """A Chroma server, which other processes use at the same time."""
 
     shared = True
@@ -215,7 +198,7 @@ class _FolderLock(filelock.FileLock):
             super()._release()
 
 
-class Folder(_ChromaPlace):
+class Folder(Place):
     """A folder of which this process holds the lock.
 
     Raises:

@@ -86,7 +86,7 @@ class Judge(ABC):
         """Yield the models outside the ladder that the judge calls."""
         yield from ()
 
-    def check(self, ladder: Ladder) -> None:  # noqa: B027 -- most judges name no tier
+    def check(self, ladder: Ladder) -> None:
         """Check the judge against the ladder.
 
         Raises:
