@@ -180,4 +180,5 @@ def _failure(ledger: Ledger) -> AllTiersFailed:
     tiers = ", ".join(ledger.ladder.names)
     rejected = [name for name, judgement in ledger.judgements.items() if judgement.verdict is Verdict.INVALID]
     detail = f" (rejected by the judge: {', '.join(rejected)})" if rejected else ""
-    return AllTiersFailed(f"no tier of {tiers} gave an answer that may be returned{detail}", ledger.errors)
+    causes = "; ".join(str(error) for error in ledger.errors)
+    return AllTiersFailed(f"no tier of {tiers} gave an answer that may be returned{detail}: {causes}", ledger.errors)

@@ -351,6 +351,7 @@ class TestLastResort:
             flow.send(failed("large"))
         assert [error.tier for error in caught.value.exceptions] == ["medium", "large"]
         assert "small, medium, large" in str(caught.value)
+        assert all(str(error) in str(caught.value) for error in caught.value.exceptions)
         assert "rejected by the judge: small" in str(caught.value)
 
     def test_without_a_rejected_answer_none_is_mentioned(self, begin):
