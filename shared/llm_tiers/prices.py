@@ -94,7 +94,7 @@ class PriceBook:
             )
             return None
         own = self._own(tier)
-        if isinstance(own, Price):
+        if own is not None:
             return own.cost(usage)
         public = self._public_cost(tier, usage)
         if public is None:
@@ -107,13 +107,14 @@ class PriceBook:
 
     def load(self, tiers: Iterable[Tier]) -> None:
         """Load the public list if a tier needs it, so that no call has to wait for that."""
-        for tier in tiers:
-            if not isinstance(self._own(tier), Price):
-                self._public_cost(tier, _NOTHING)
-                return
+        unpriced = next((tier for tier in tiers if tier.model_name and self._own(tier) is None), None)
+        if unpriced is not None:
+            self._public_cost(unpriced, _NOTHING)
 
-    def _own(self, tier: Tier) -> object:
-        return tier.price or self._prices.get(tier.name) or self._prices.get(tier.model_name or "")
+    def _own(self, tier: Tier) -> Price | None:
+        # A tier's price is a `Price` already, which the type of the attribute does not say.
+        price = tier.price if isinstance(tier.price, Price) else None
+        return price or self._prices.get(tier.name) or self._prices.get(tier.model_name or "")
 
     def _public_cost(self, tier: Tier, usage: Usage) -> float | None:
         """Ask the public list; the user's answer does not depend on it, so a failure is told and no more."""

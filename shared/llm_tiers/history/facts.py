@@ -17,16 +17,7 @@ __all__ = ["as_dict", "created_of", "printable", "read", "write"]
 
 def write(record: Record) -> dict[str, Any]:
     """Return the metadata of `record`: few keys, since each one is a row of its own in Chroma's table."""
-    facts = {
-        "node": record.node,
-        "labels": dict(record.labels),
-        "start": record.start,
-        "final": record.final,
-        "answered": list(record.answered),
-        "agreed": list(record.agreed),
-        "cost_usd": record.cost_usd,
-    }
-    metadata: dict[str, Any] = {"created": float(record.created), "record": json.dumps(facts)}
+    metadata: dict[str, Any] = {"created": float(record.created), "record": json.dumps(_facts(record))}
     if record.text is not None:
         # Metadata, not a document: Chroma would build a full-text index of documents, which nothing here asks for.
         metadata["text"] = record.text
@@ -66,10 +57,17 @@ def created_of(metadata: Mapping[str, Any] | None) -> float:
 
 def as_dict(record: Record, vector: Vector | None) -> dict[str, Any]:
     """Return what `export` gives: values that `json.dumps` takes; a text or vector only where there is one."""
-    shown: dict[str, Any] = {
-        "id": record.id,
+    shown = {"id": record.id, "created": record.created} | _facts(record)
+    if record.text is not None:
+        shown["text"] = record.text
+    if vector is not None:
+        shown["vector"] = [float(number) for number in vector]
+    return shown
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    return {
         "node": record.node,
-        "created": record.created,
         "labels": dict(record.labels),
         "start": record.start,
         "final": record.final,
@@ -77,11 +75,6 @@ def as_dict(record: Record, vector: Vector | None) -> dict[str, Any]:
         "agreed": list(record.agreed),
         "cost_usd": record.cost_usd,
     }
-    if record.text is not None:
-        shown["text"] = record.text
-    if vector is not None:
-        shown["vector"] = [float(number) for number in vector]
-    return shown
 
 
 def printable(text: str) -> str:
