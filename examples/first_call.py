@@ -12,20 +12,19 @@ from langchain_openai import ChatOpenAI
 
 from langchain_tiers import TieredChatModel
 from llm_tiers import AccuracyEstimator
-from llm_tiers.testing import LoopbackServer
+from llm_tiers.testing import LoopbackRequest, LoopbackServer
 
 EASY = [f"What is the capital of {country}?" for country in ("France", "Peru", "Kenya", "Japan", "Norway", "Chad")]
 HARD = [f"Prove that the number {number} is not a sum of two squares." for number in (3, 7, 11, 19, 23, 31)]
 
 
-def small(messages: list[dict[str, str]]) -> str:
-    return "Paris" if "capital" in messages[-1]["content"] else "Because it is odd."
+def small(request: LoopbackRequest) -> str:
+    return "Paris" if "capital" in request.ask else "Because it is odd."
 
 
-def able(messages: list[dict[str, str]]) -> str:
-    ask = messages[-1]["content"]
-    if "Is the answer valid?" in ask:  # as a judge
-        return "no" if "Because it is odd." in ask else "yes"
+def able(request: LoopbackRequest) -> str:
+    if request.judges:
+        return "no" if "Because it is odd." in request.ask else "yes"
     return "Squares are 0 or 1 modulo 4, and this number is 3 modulo 4."
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Answer", "Usage", "same_answer"]
+__all__ = ["Answer", "ToolCall", "Usage", "same_answer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,19 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool call in an answer.
+
+    Attributes:
+        name: Name of the tool.
+        arguments: The arguments; None where they are no JSON object.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What one tier answered.
 
@@ -38,6 +52,9 @@ class Answer:
         usage: The tokens, or None where the provider does not say.
         message: The framework's own object, handed through to the user.
         seconds: How long the call took; None lets the driver's clock decide.
+        tool_calls: The tools that the answer calls.
+        chunks: The pieces as the provider streamed them, where it did; the framework's own objects.
+        live: The user has been shown the chunks as they came.
     """
 
     tier: str
@@ -46,6 +63,9 @@ class Answer:
     usage: Usage | None = None
     message: Any = field(default=None, repr=False, compare=False)
     seconds: float | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    chunks: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    live: bool = field(default=False, compare=False)
 
 
 def same_answer(one: Answer, other: Answer, *, missing_counts: bool = False) -> bool:

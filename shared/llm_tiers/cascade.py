@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from llm_tiers.answer import Answer
 from llm_tiers.errors import AllTiersFailed, TierError
 from llm_tiers.judges.base import Case, Judgement, Verdict
+from llm_tiers.judges.schema import judge_form
 from llm_tiers.requests import Flow, Generate, Handoff, ModelCall, Reply, Request, Response, generate, hand_off
 from llm_tiers.starters.base import Plan
 
@@ -96,8 +97,7 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
                 raise _failure(ledger)
             continue
         if top:
-            missing = reply.value is None and not policy.missing_counts
-            return ledger.accept((_unsure(ledger) if missing else None) or reply)
+            return ledger.accept(_final(policy, ledger, reply))
         judgement = yield from _judge(policy, ledger, reply, tier)
         ledger.rule(reply, judgement)
         if judgement.verdict is Verdict.VALID:
@@ -106,6 +106,17 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
     if earlier is None:
         raise _failure(ledger)
     return ledger.accept(earlier)
+
+
+def _final(policy: Policy, ledger: Ledger, answer: Answer) -> Answer:
+    """Return the top tier's answer, or an earlier one where the top has nothing to say or not in the form asked for."""
+    flaw = ledger.flaw(answer)
+    if flaw is not None:
+        ledger.warn(f"the top tier's answer does not have the form asked for: {flaw}")
+    wanting = flaw is not None or (answer.value is None and not policy.missing_counts)
+    # What the user has been shown already cannot be taken back.
+    shown = answer.live and answer.text != ""
+    return (_unsure(ledger) if wanting and not shown else None) or answer
 
 
 def _witnesses(ledger: Ledger, start: Tier) -> tuple[Tier, ...]:
@@ -151,13 +162,17 @@ def _abstains(answer: Answer) -> bool:
 
 
 def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Generator[Request, Response, Judgement]:
-    """Judge an answer; an abstention and a missing answer need no judge."""
+    """Judge an answer; an abstention, a missing answer and one of another form than asked for need no judge."""
     if answer.value is None and _abstains(answer) and _invitation(policy, ledger, tier) is not None:
         return Judgement(Verdict.INVALID, "abstained")
     if answer.value is None and not policy.missing_counts:
         return Judgement(Verdict.INVALID, "missing")
     others = tuple(other for other in ledger.answers if other.tier != answer.tier)
-    return (yield from policy.judge.review(Case(ledger.call, ledger.ladder, answer, others)))
+    case = Case(ledger.call, ledger.ladder, answer, others)
+    by_form = judge_form(case)
+    if by_form is not None and by_form.verdict is Verdict.INVALID:
+        return by_form
+    return (yield from policy.judge.review(case))
 
 
 def _unsure(ledger: Ledger) -> Answer | None:
@@ -170,7 +185,8 @@ def _unsure(ledger: Ledger) -> Answer | None:
     }
     for tier in reversed(ledger.serving):
         for answer in ledger.answers:
-            if answer.tier == tier and answer.value is not None and rejected.isdisjoint({answer.value, answer.text}):
+            says = answer.value is not None and ledger.flaw(answer) is None
+            if answer.tier == tier and says and rejected.isdisjoint({answer.value, answer.text}):
                 ledger.warn(f"no tier above gave an answer: {tier}'s is returned though no judge found it valid")
                 return answer
     return None

@@ -1,7 +1,8 @@
 """Perform what the flow of a call asks for: `drive` in the caller's thread, `adrive` in asyncio.
 
-Nothing is decided here. `drive_live` and `adrive_live` also hand on the chunks of a `Handoff` as they come; where
-nobody listens for chunks, a handoff is a model call like any other (`_without_handoff`).
+Nothing is decided here. `drive_live` and `adrive_live` also hand on chunks: those of a `Handoff` as they come, those
+of an answer that was judged when it is accepted. Where nobody listens for chunks, a handoff is a model call like any
+other (`_without_handoff`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import contextvars
 import time
 from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import aclosing, closing, contextmanager
+from contextlib import aclosing, closing, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from llm_tiers.answer import Answer
+from llm_tiers.deadline import within
 from llm_tiers.errors import TierError
 from llm_tiers.history.record import Recollection
 from llm_tiers.requests import Flow, Generate, Handoff, ModelCall, Recall, Reply, Request, Response
@@ -55,13 +59,14 @@ def drive(flow: Flow, performer: Performer, history: History | None, ledger: Led
 def drive_live(
     flow: Flow, performer: Performer, history: History | None, ledger: Ledger
 ) -> Generator[Any, None, Answer]:
-    """Run a flow to its end, yield the chunks of a handoff as they come, and return the accepted answer."""
+    """Run a flow to its end, yield the chunks of the accepted answer as early as they may go out, and return it."""
     with closing(flow):
         response: Response | None = None
         while True:
             try:
                 request = _advance(flow, response)
             except StopIteration as stop:
+                yield from _withheld(stop.value)
                 return cast("Answer", stop.value)
             match request:
                 case Handoff(call):
@@ -77,21 +82,24 @@ def drive_live(
 async def adrive(flow: Flow, performer: AsyncPerformer, history: History | None, ledger: Ledger) -> Answer:
     """Run a flow to its end in asyncio; as `drive`."""
     async with aclosing(adrive_live(_without_handoff(flow), performer, history, ledger)) as live:
-        async for answer in live:
-            return cast("Answer", answer)
+        async for item in live:
+            if isinstance(item, Answer):
+                return item
     raise RuntimeError("the flow ended without an answer")
 
 
 async def adrive_live(
     flow: Flow, performer: AsyncPerformer, history: History | None, ledger: Ledger
 ) -> AsyncGenerator[Any, None]:
-    """Run a flow to its end in asyncio; yield the chunks of a handoff as they come and, last, the accepted answer."""
+    """Run a flow to its end in asyncio; yield chunks as `drive_live` does and, last, the accepted answer."""
     with closing(flow):
         response: Response | None = None
         while True:
             try:
                 request = _advance(flow, response)
             except StopIteration as stop:
+                for chunk in _withheld(stop.value):
+                    yield chunk
                 yield stop.value
                 return
             match request:
@@ -112,6 +120,11 @@ async def adrive_live(
 
 def _advance(flow: Flow, response: Response | None) -> Request:
     return next(flow) if response is None else flow.send(response)
+
+
+def _withheld(answer: Answer) -> tuple[Any, ...]:
+    """Return the chunks of an accepted answer that the user has not seen yet."""
+    return () if answer.live else answer.chunks
 
 
 def _without_handoff(flow: Flow) -> Flow:
@@ -161,18 +174,43 @@ def _charged(call: ModelCall, ledger: Ledger, step: int) -> Iterator[list[Reply]
 
 
 def _stream(call: ModelCall, performer: Performer, ledger: Ledger) -> Generator[Any, None, Reply]:
-    broke_off = False
-    with _charged(call, ledger, ledger.begin_step()) as outcome, closing(performer.stream(call)) as stream:
+    live = False
+    with _charged(call, ledger, ledger.begin_step()) as outcome, _closing_unless_late(performer.stream(call)) as stream:
         try:
             while True:
-                chunk = next(stream)
-                broke_off = True
-                yield chunk
-        except StopIteration as stop:
-            outcome.append(stop.value)
+                item = within(call.tier.timeout, partial(_next, stream))
+                if isinstance(item, Answer):
+                    outcome.append(replace(item, live=live))
+                    break
+                live = True
+                yield item
+        except TimeoutError:
+            raise _late(call, broke_off=live) from None
         except TierError as error:
-            raise TierError(error.tier, error.cause, broke_off=broke_off) from error
+            raise TierError(error.tier, error.cause, broke_off=live) from error
     return outcome[0]
+
+
+def _next(stream: Generator[Any, None, Answer]) -> Any:
+    """Return the next chunk, or the answer at the end; an exception for the end would not pass between threads."""
+    try:
+        return next(stream)
+    except StopIteration as stop:
+        return stop.value
+
+
+@contextmanager
+def _closing_unless_late(stream: Generator[Any, None, Answer]) -> Iterator[Generator[Any, None, Answer]]:
+    try:
+        yield stream
+    finally:
+        # A late stream still runs in its thread: it refuses to be closed, and is when that ends.
+        with suppress(ValueError):
+            stream.close()
+
+
+def _late(call: ModelCall, *, broke_off: bool = False) -> TierError:
+    return TierError(call.tier.name, f"no answer within {call.tier.timeout:g} s", broke_off=broke_off)
 
 
 def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger) -> tuple[Reply, ...]:
@@ -181,7 +219,10 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
 
     def one(call: ModelCall) -> Reply:
         with _charged(call, ledger, step) as outcome:
-            outcome.append(performer.generate(call))
+            try:
+                outcome.append(within(call.tier.timeout, partial(performer.generate, call)))
+            except TimeoutError:
+                raise _late(call) from None
         return outcome[0]
 
     first, *beside = calls
@@ -197,18 +238,22 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
 
 
 async def _astream(call: ModelCall, performer: AsyncPerformer, ledger: Ledger) -> AsyncGenerator[Any, None]:
-    broke_off = False
+    live = False
     with _charged(call, ledger, ledger.begin_step()) as outcome:
         try:
             async with aclosing(performer.astream(call)) as stream:
-                async for item in stream:
+                while not outcome:
+                    async with asyncio.timeout(call.tier.timeout):
+                        item = await anext(stream)
                     if isinstance(item, Answer):
-                        outcome.append(item)
+                        outcome.append(replace(item, live=live))
                     else:
-                        broke_off = True
+                        live = True
                         yield item
+        except TimeoutError:
+            raise _late(call, broke_off=live) from None
         except TierError as error:
-            raise TierError(error.tier, error.cause, broke_off=broke_off) from error
+            raise TierError(error.tier, error.cause, broke_off=live) from error
     yield outcome[0]
 
 
@@ -217,7 +262,11 @@ async def _agenerate(calls: tuple[ModelCall, ...], performer: AsyncPerformer, le
 
     async def one(call: ModelCall) -> Reply:
         with _charged(call, ledger, step) as outcome:
-            outcome.append(await performer.agenerate(call))
+            try:
+                async with asyncio.timeout(call.tier.timeout):
+                    outcome.append(await performer.agenerate(call))
+            except TimeoutError:
+                raise _late(call) from None
         return outcome[0]
 
     if len(calls) == 1:

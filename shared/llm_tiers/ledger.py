@@ -67,6 +67,10 @@ class Ledger:
         if judgement.warning:
             self.warn(judgement.warning)
 
+    def flaw(self, answer: Answer) -> str | None:
+        """Say why the answer does not have the form that the call asks for, or None."""
+        return None if self.call.form is None else self.call.form.flaw(answer)
+
     def accept(self, answer: Answer) -> Answer:
         """Note which answer is returned."""
         self.accepted = answer
@@ -182,6 +186,8 @@ class Ledger:
     def _stands(self, answer: Answer) -> bool:
         if answer.value is None and not self._policy.missing_counts:
             return False
+        if self.flaw(answer) is not None:
+            return False
         judgement = self.judgements.get(answer.tier)
         return judgement.verdict == "valid" if judgement else answer.tier == self.serving[-1]
 
@@ -189,7 +195,7 @@ class Ledger:
         judgement = self.judgements.get(attempt.tier)
         if judgement is None or attempt.role == "judge" or attempt.error is not None:
             return attempt
-        return attempt.model_copy(update={"verdict": judgement.verdict.value, "by": judgement.by})
+        return attempt.model_copy(update={"verdict": judgement.verdict.value, "by": judgement.by, "why": judgement.why})
 
     def _saving(self) -> tuple[float | None, bool]:
         """Return what the top tier alone would have cost less what the call cost, and whether that is an estimate."""

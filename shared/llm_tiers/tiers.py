@@ -31,6 +31,8 @@ class Tier:
         price: US$ per million tokens, as a `Price` or an (input, output) pair; by default looked up by model name.
         context_window: Most input tokens that the tier takes, or None for no limit.
         capabilities: What the tier can do of `"tools"`, `"images"` and so on; None for everything.
+        timeout: Seconds to wait for an answer, or for the next piece of one that streams live, before the call goes
+            one tier up; None waits as long as the model's client does.
 
     Raises:
         ConfigError: No name can be found, or another argument is out of its range.
@@ -43,6 +45,7 @@ class Tier:
     price: Price | tuple[float, float] | None = None
     context_window: int | None = None
     capabilities: frozenset[str] | None = None
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
         name = self.name or self.model_name
@@ -55,6 +58,8 @@ class Tier:
             raise ConfigError(f"Tier {name!r}: prior={self.prior!r} must lie in [0, 1]")
         if self.context_window is not None and not (isinstance(self.context_window, int) and self.context_window > 0):
             raise ConfigError(f"Tier {name!r}: context_window={self.context_window!r} must be at least 1 token")
+        if self.timeout is not None and not (isinstance(self.timeout, Real) and self.timeout > 0):
+            raise ConfigError(f"Tier {name!r}: timeout={self.timeout!r} must be more than 0 seconds")
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "price", as_price(self.price, f"Tier {name!r}: price"))
         if isinstance(self.capabilities, str):

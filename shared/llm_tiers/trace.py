@@ -24,6 +24,7 @@ class Attempt(BaseModel):
         role: What the call was for.
         verdict: What the judge said of this answer; None where nobody judged it.
         by: What decided the verdict, such as `"prompt"`, or None.
+        why: What the judge found, where it says so.
         input_tokens: Input tokens, None where the provider does not say.
         output_tokens: Output tokens, None where the provider does not say.
         seconds: How long the call took.
@@ -37,6 +38,7 @@ class Attempt(BaseModel):
     role: Role
     verdict: Literal["valid", "invalid", "uncertain"] | None = None
     by: str | None = None
+    why: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
     seconds: float = 0.0
@@ -142,7 +144,7 @@ def _without_none(attempt: dict[str, Any]) -> dict[str, Any]:
 
 def _shortened(data: dict[str, Any], length: int) -> dict[str, Any]:
     attempts = [
-        attempt | ({"error": _cut(attempt["error"], length)} if attempt.get("error") else {})
+        attempt | {key: _cut(attempt[key], length) for key in ("error", "why") if attempt.get(key)}
         for attempt in data["attempts"]
     ]
     warnings = [_cut(text, length) for text in data["warnings"][:3]]

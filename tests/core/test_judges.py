@@ -105,7 +105,7 @@ class TestWhoJudges:
     def test_a_judge_shows_names_only(self, scripted):
         referee = scripted.model("referee")
         referee.api_key = "sk-secret"
-        assert repr(PromptJudge(model=referee)) == "PromptJudge(floor=None, model='referee')"
+        assert repr(PromptJudge(model=referee)) == "PromptJudge(floor=None, model='referee', effort=None)"
 
 
 class TestPrompt:
@@ -417,8 +417,8 @@ class TestComposition:
             return True
 
         judge = (PromptJudge(floor="small") | short) & PromptJudge(model="large")
-        left = "(PromptJudge(floor='small', model=None) | FunctionJudge(short))"
-        assert repr(judge) == f"({left} & PromptJudge(floor=None, model='large'))"
+        left = "(PromptJudge(floor='small', model=None, effort=None) | FunctionJudge(short))"
+        assert repr(judge) == f"({left} & PromptJudge(floor=None, model='large', effort=None))"
 
 
 class TestAbstention:

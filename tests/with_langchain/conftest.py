@@ -14,10 +14,9 @@ NAMES = ("small", "medium", "large")
 def judged(answer, verdict="yes"):
     """A script that answers the user, and says `verdict` where it is asked to judge."""
 
-    def script(messages):
-        if messages[0]["role"] == "system" and messages[0]["content"].startswith("You check answers."):
-            return verdict
-        return answer
+    def script(request):
+        said = verdict if request.judges else answer
+        return said(request) if callable(said) else said
 
     return script
 

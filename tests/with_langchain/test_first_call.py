@@ -262,7 +262,7 @@ def test_in_a_chain_and_in_a_batch(tiered):
 
 
 async def test_many_calls_at_once_do_not_mix(server, tiered):
-    server.scripts["small"] = lambda messages: messages[-1]["content"].upper()
+    server.scripts["small"] = lambda request: request.ask.upper()
     model = tiered(starter=AccuracyEstimator(k=100))
 
     answers = await asyncio.gather(*(model.ainvoke(f"question {number}") for number in range(12)))

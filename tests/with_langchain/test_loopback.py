@@ -19,7 +19,7 @@ def ask():
 
 
 def test_a_script_is_a_text_a_reply_or_a_function(ask):
-    with LoopbackServer({"small": "fixed", "large": lambda messages: messages[-1]["content"][::-1]}) as server:
+    with LoopbackServer({"small": "fixed", "large": lambda request: request.ask[::-1]}) as server:
         assert ask(server).choices[0].message.content == "fixed"
         assert ask(server, "large", "abc").choices[0].message.content == "cba"
         server.scripts["small"] = Reply("changed", input_tokens=7, output_tokens=9, cached_tokens=2, reasoning_tokens=8)

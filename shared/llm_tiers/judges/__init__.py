@@ -3,5 +3,6 @@
 from llm_tiers.judges.base import Case, Judge, Judgement, Verdict
 from llm_tiers.judges.function import FunctionJudge
 from llm_tiers.judges.prompt import PromptJudge
+from llm_tiers.judges.schema import Schema
 
-__all__ = ["Case", "FunctionJudge", "Judge", "Judgement", "PromptJudge", "Verdict"]
+__all__ = ["Case", "FunctionJudge", "Judge", "Judgement", "PromptJudge", "Schema", "Verdict"]

@@ -36,11 +36,13 @@ class Judgement:
         verdict: Whether the answer stands.
         by: What decided, in a word, for the trace.
         warning: What went wrong in judging, or None.
+        why: What the judge found, in a few words without the answer's contents, or None.
     """
 
     verdict: Verdict
     by: str
     warning: str | None = None
+    why: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

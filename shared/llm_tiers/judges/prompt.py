@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_tiers.errors import ConfigError, TierError
 from llm_tiers.judges.base import Case, Judge, Judgement, Review, Verdict
+from llm_tiers.judges.schema import judge_form
 from llm_tiers.requests import Generate, ModelCall, Prompt, generate
 from llm_tiers.tiers import Ladder, Tier
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["CONTEXT_LIMIT", "PromptJudge"]
 
 CONTEXT_LIMIT = 8_000
-"""Most characters of the conversation before the ask that a judge reads; the latest are kept."""
+"""Most characters that a judge reads of the conversation before the ask, and of what was done since; the latest."""
 
 _SYSTEM = (
     "You check answers. You are shown a question and an answer that somebody gave to it, each between marker lines. "
@@ -47,6 +48,8 @@ class PromptJudge(Judge):
             hundreds of tokens on a verdict of one word.
         offer_abstention: Add a sentence to the user's own messages that lets the cheapest tier abstain, which
             goes one tier up and costs no judge call. Off by default, since it changes the prompt.
+        judge_formed: Also ask the model about tool calls and objects that fit their schemas; without it they are
+            accepted as they are.
 
     Raises:
         ConfigError: Both `floor` and `model` are given, or one is of another kind.
@@ -59,6 +62,7 @@ class PromptJudge(Judge):
         model: Any = None,
         effort: str | None = None,
         offer_abstention: bool = False,
+        judge_formed: bool = False,
     ) -> None:
         if floor is not None and model is not None:
             raise ConfigError("judge: give PromptJudge a floor or a model, not both; a model of its own always judges")
@@ -69,10 +73,11 @@ class PromptJudge(Judge):
         self.model = model if model is None or isinstance(model, str | Tier) else _own_tier(model)
         self.effort = effort
         self.offer_abstention = offer_abstention
+        self.judge_formed = judge_formed
 
     def __repr__(self) -> str:
         who = self.model.name if isinstance(self.model, Tier) else self.model
-        return f"PromptJudge(floor={self.floor!r}, model={who!r})"
+        return f"PromptJudge(floor={self.floor!r}, model={who!r}, effort={self.effort!r})"
 
     def own_tiers(self) -> Iterator[Tier]:
         """Yield the judge's own model, if it has one outside the ladder."""
@@ -91,7 +96,10 @@ class PromptJudge(Judge):
         return _INVITATION if self.offer_abstention and tier.name == ladder.names[0] else None
 
     def review(self, case: Case) -> Review:
-        """Ask the judging model about the answer."""
+        """Ask the judging model about the answer, unless its form is enough."""
+        by_form = None if self.judge_formed else judge_form(case)
+        if by_form is not None:
+            return by_form
         call = ModelCall(
             tier=self._judging_tier(case),
             role="judge",
@@ -135,5 +143,7 @@ def _question(case: Case) -> Prompt:
     parts = [("question", call.question), ("answer", answer.text)]
     if call.context:
         parts.insert(0, ("conversation before the question", call.context[-CONTEXT_LIMIT:]))
+    if call.since:
+        parts.insert(-1, ("what was done since the question", call.since[-CONTEXT_LIMIT:]))
     marked = [f"<<{mark} {title}>>\n{text}\n<<{mark} end>>" for title, text in parts]
     return Prompt(_SYSTEM, "\n\n".join([*marked, "Is the answer valid? Reply yes or no."]))

@@ -11,112 +11,30 @@ with LoopbackServer({"small": "Lyon", "large": "Paris"}) as server:
 from __future__ import annotations
 
 import json
+import socket
 import threading
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, cast
 
-__all__ = ["Hang", "HttpError", "LoopbackRequest", "LoopbackServer", "Reply", "Script"]
+from llm_tiers.testing import wire
+from llm_tiers.testing.turns import BrokenJson, Cut, Hang, HttpError, LoopbackRequest, Reply, Script, Turn
 
-Message: TypeAlias = dict[str, Any]
-"""A message as the client sent it, with `role` and `content`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer with the usage that the server reports.
-
-    Attributes:
-        text: The answer.
-        input_tokens: Input tokens; by default the words of the messages.
-        output_tokens: Output tokens; by default the words of the answer.
-        cached_tokens: How many of the input tokens came from the provider's cache.
-        reasoning_tokens: How many of the output tokens were reasoning.
-        refusal: What the model says instead of an answer, or None.
-    """
-
-    text: str = ""
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-    refusal: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HttpError:
-    """A reply with an error status, such as 429 or 500.
-
-    Attributes:
-        status: The HTTP status.
-        message: What the error body says; by default the status in words.
-    """
-
-    status: int
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Hang:
-    """No reply until `release` is called or the server closes; then the answer of `then`.
-
-    Attributes:
-        then: The answer after the release.
-        reached: Set when a request has come.
-    """
-
-    then: str = ""
-    reached: threading.Event = field(default_factory=threading.Event, init=False, repr=False, compare=False)
-    _released: threading.Event = field(default_factory=threading.Event, init=False, repr=False, compare=False)
-
-    def release(self) -> None:
-        """Let every request that hangs here, now or later, have its answer."""
-        self._released.set()
-
-    def wait(self) -> None:
-        """Note that a request has come, and wait for the release."""
-        self.reached.set()
-        self._released.wait()
-
-
-Turn: TypeAlias = str | Reply | HttpError | Hang
-"""What the server does with one request."""
-
-Script: TypeAlias = Turn | Callable[[list[Message]], Turn]
-"""What one model answers: the same each time, or a function of the request's messages."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoopbackRequest:
-    """A request as it reached the server.
-
-    Attributes:
-        model: The model asked for.
-        messages: The messages.
-        settings: Everything else in the body, such as `temperature`, `stop` or `tools`.
-    """
-
-    model: str
-    messages: list[Message]
-    settings: dict[str, Any]
-
-    @property
-    def text(self) -> str:
-        """The texts of all messages, one a line."""
-        return "\n".join(_text(message) for message in self.messages)
+__all__ = ["LoopbackServer"]
 
 
 class LoopbackServer:
     """An OpenAI-compatible chat-completions server for tests, on a free port of 127.0.0.1.
 
+    It streams where the client asks for it, takes tools, JSON schemas and images as they come, and reports usage.
     Use it as a context manager, or call `start` and `close`.
 
     Args:
-        scripts: What each model answers. The mapping is copied into the attribute `scripts`, which may be changed
-            while the server runs. A model without a script is answered with status 404.
+        scripts: What each model answers: a text, a `Reply` with tool calls or usage, a fault (`HttpError`, `Cut`,
+            `BrokenJson`, `Hang`), or a function of the `LoopbackRequest` that returns one of these. The mapping is
+            copied into the attribute `scripts`, which may be changed while the server runs. A model without a script
+            is answered with status 404.
     """
 
     def __init__(self, scripts: Mapping[str, Script]) -> None:
@@ -136,7 +54,7 @@ class LoopbackServer:
 
     def start(self) -> None:
         """Listen on a free port."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_for(self))
+        server = _HttpServer(self)
         self._thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="loopback", daemon=True)
         self._server = server
         self._thread.start()
@@ -179,88 +97,117 @@ class LoopbackServer:
         with self._lock:
             self._requests.clear()
 
-    def answer(self, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Log the request with this body and return the status and the body of the reply, without any network."""
-        settings = {key: value for key, value in body.items() if key not in ("model", "messages")}
-        request = LoopbackRequest(body["model"], body["messages"], settings)
+    def turn(self, request: LoopbackRequest) -> Turn:
+        """Log a request and return what its model's script makes of it, without any network."""
         with self._lock:
             self._requests.append(request)
-        turn = self._turn(request)
-        if isinstance(turn, Hang):
-            with self._lock:
-                self._hanging.append(turn)
-            turn.wait()
-            turn = turn.then
-        if isinstance(turn, HttpError):
-            return turn.status, _error(turn)
-        return HTTPStatus.OK, _completion(request, Reply(turn) if isinstance(turn, str) else turn)
-
-    def _turn(self, request: LoopbackRequest) -> Turn:
         script = self.scripts.get(request.model)
         if script is None:
             return HttpError(HTTPStatus.NOT_FOUND, f"The model {request.model!r} does not exist.")
-        return script(request.messages) if callable(script) else script
+        turn = script(request) if callable(script) else script
+        if isinstance(turn, Hang):
+            with self._lock:
+                self._hanging.append(turn)
+        return turn
 
 
-def _handler_for(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        """One request a connection: clients that live longer than an event loop must not keep one open."""
-
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.path.endswith("/chat/completions"):
-                self._send(*server.answer(body))
-            else:
-                self._send(HTTPStatus.NOT_FOUND, _error(HttpError(404, f"There is no {self.path}.")))
-
-        def _send(self, status: int, body: dict[str, Any]) -> None:
-            data = json.dumps(body).encode()
-            try:
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-            except ConnectionError:
-                self.log_message("the client has gone")
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing: the log of requests tells more."""
-
-    return Handler
+class _HttpServer(ThreadingHTTPServer):
+    def __init__(self, loopback: LoopbackServer) -> None:
+        self.loopback = loopback
+        super().__init__(("127.0.0.1", 0), _Handler)
 
 
-def _completion(request: LoopbackRequest, reply: Reply) -> dict[str, Any]:
-    message = {"role": "assistant", "content": None if reply.refusal else reply.text, "refusal": reply.refusal}
-    return {
-        "id": "chatcmpl-loopback",
-        "object": "chat.completion",
-        "created": int(time.time()),
-        "model": request.model,
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
-        "usage": _usage(request, reply),
-    }
+class _Handler(BaseHTTPRequestHandler):
+    """One request a connection: clients that live longer than an event loop must not keep one open."""
+
+    # 1.0 has no chunked streams, and without them a stream that is cut looks like one that has ended.
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def _loopback(self) -> LoopbackServer:
+        return cast("_HttpServer", self.server).loopback
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        try:
+            self._answer(body)
+        except ConnectionError:
+            self.log_message("the client has gone")
+
+    def _answer(self, body: dict[str, Any]) -> None:
+        if not self.path.endswith("/chat/completions"):
+            return self._fail(HttpError(404, f"There is no {self.path}."))
+        settings = {key: value for key, value in body.items() if key not in ("model", "messages")}
+        request = LoopbackRequest(body["model"], body["messages"], settings)
+        turn = self._loopback.turn(request)
+        if isinstance(turn, HttpError):
+            return self._fail(turn)
+        return self._stream(request, turn) if settings.get("stream") else self._send_whole(request, turn)
+
+    def _send_whole(self, request: LoopbackRequest, turn: Turn) -> None:
+        if isinstance(turn, Cut):
+            return self._cut()
+        if isinstance(turn, BrokenJson):
+            return self._send(b'{"choices": [{"message"')
+        if isinstance(turn, Hang):
+            turn.wait()
+        return self._send(json.dumps(wire.completion(request, _reply(turn))).encode())
+
+    def _stream(self, request: LoopbackRequest, turn: Turn) -> None:
+        self._begin(HTTPStatus.OK, {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked"})
+        if isinstance(turn, BrokenJson):
+            self._event('{"choices": [{"delta"')
+            return self._end()
+        if isinstance(turn, Cut | Hang) and turn.after:
+            # All but the last two events: the one that finishes, and the usage.
+            for event in wire.events(request, Reply(turn.after)):
+                if event["choices"] and event["choices"][0]["finish_reason"] is None:
+                    self._event(json.dumps(event))
+        if isinstance(turn, Cut):
+            return self._cut()
+        if isinstance(turn, Hang):
+            turn.wait()
+        for event in wire.events(request, _reply(turn)):
+            self._event(json.dumps(event))
+        self._event("[DONE]")
+        return self._end()
+
+    def _begin(self, status: int, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Connection": "close"}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _event(self, data: str) -> None:
+        event = f"data: {data}\n\n".encode()
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(event), event))
+
+    def _end(self) -> None:
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _send(self, data: bytes, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> None:
+        own = {"Content-Type": "application/json", "Content-Length": str(len(data))}
+        self._begin(status, own | dict(headers or {}))
+        self.wfile.write(data)
+
+    def _fail(self, fault: HttpError) -> None:
+        headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
+        self._send(json.dumps(wire.error(fault)).encode(), fault.status, headers)
+
+    def _cut(self) -> None:
+        self.close_connection = True
+        # At once, so that the client sees a reset and not an end.
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing: the log of requests tells more."""
 
 
-def _usage(request: LoopbackRequest, reply: Reply) -> dict[str, Any]:
-    prompt = len(request.text.split()) if reply.input_tokens is None else reply.input_tokens
-    completion = len(reply.text.split()) if reply.output_tokens is None else reply.output_tokens
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": reply.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": reply.reasoning_tokens},
-    }
-
-
-def _error(error: HttpError) -> dict[str, Any]:
-    message = error.message or HTTPStatus(error.status).phrase
-    return {"error": {"message": message, "type": "loopback", "param": None, "code": None}}
-
-
-def _text(message: Message) -> str:
-    content = message.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return " ".join(part["text"] for part in content if part.get("type") == "text")
+def _reply(turn: Turn) -> Reply:
+    if isinstance(turn, Hang):
+        return Reply(turn.then)
+    if isinstance(turn, str):
+        return Reply(turn)
+    if isinstance(turn, Reply):
+        return turn
+    raise TypeError(f"a script returned {type(turn).__name__}; it must return a text, a Reply or a fault")

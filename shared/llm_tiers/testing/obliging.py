@@ -1,0 +1,70 @@
+"""A scripted model that does whatever a request asks for: it calls the tool, fills the object, or says something."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from llm_tiers.testing.turns import LoopbackRequest, Reply, ToolCall
+
+__all__ = ["obliging"]
+
+
+def obliging(request: LoopbackRequest) -> Reply:
+    """Answer in the form that the request asks for, with what stands in the ask for contents.
+
+    A judge's question is answered yes. Where tools are offered, the one asked for or the first is called, unless a tool
+    has just answered. Where a JSON object is asked for, its schema is filled. Otherwise the ask is repeated.
+    """
+    settings = request.settings
+    if request.judges:
+        return Reply("yes")
+    if settings.get("tools") and settings.get("tool_choice") != "none" and request.messages[-1].get("role") != "tool":
+        function = _chosen(settings)
+        arguments = _filled(function.get("parameters") or {}, request.ask)
+        return Reply(calls=(ToolCall(function["name"], arguments),))
+    shape = settings.get("response_format") or {}
+    if shape.get("type") == "json_schema":
+        return Reply(json.dumps(_filled(shape["json_schema"]["schema"], request.ask)))
+    if shape.get("type") == "json_object":
+        return Reply(json.dumps(dict.fromkeys(re.findall(r"'(\w+)'", request.ask), request.ask)))
+    return Reply(f"You said: {request.ask}")
+
+
+def _chosen(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    functions: list[Mapping[str, Any]] = [tool["function"] for tool in settings["tools"] if "function" in tool]
+    choice = settings.get("tool_choice")
+    name = choice["function"]["name"] if isinstance(choice, Mapping) else None
+    return next((function for function in functions if function["name"] == name), functions[0])
+
+
+def _filled(schema: Mapping[str, Any], ask: str, root: Mapping[str, Any] | None = None) -> Any:
+    """Return a value that fits a JSON schema, made of the ask: its text, and the first number in it."""
+    root = schema if root is None else root
+    branch = next((schema[key][0] for key in ("anyOf", "oneOf", "allOf") if schema.get(key)), None)
+    if "$ref" in schema:
+        branch = _looked_up(schema["$ref"], root)
+    if branch is not None:
+        return _filled(branch, ask, root)
+    if schema.get("type") == "object":
+        return {key: _filled(value, ask, root) for key, value in schema.get("properties", {}).items()}
+    if schema.get("type") == "array":
+        return [_filled(schema.get("items", {}), ask, root)]
+    return _plain(schema, ask)
+
+
+def _plain(schema: Mapping[str, Any], ask: str) -> Any:
+    if "enum" in schema or "const" in schema:
+        return schema.get("const", next(iter(schema.get("enum", ())), None))
+    number = int(next(iter(re.findall(r"\d+", ask)), 1))
+    by_type = {"integer": number, "number": number, "boolean": True, "null": None}
+    return by_type.get(schema.get("type", "string"), ask) if schema else {}
+
+
+def _looked_up(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Any = root
+    for step in reference.removeprefix("#/").split("/"):
+        found = found[step]
+    return found  # type: ignore[no-any-return]
