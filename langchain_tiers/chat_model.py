@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import aclosing, closing
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.outputs import ChatGeneration, ChatResult
-from pydantic import Field, PrivateAttr
+from langchain_core.runnables import RunnableMap, RunnablePassthrough
+from pydantic import Field, PrivateAttr, ValidationError
 
 from langchain_tiers.messages import needs_of, read_ask
 from langchain_tiers.performer import ChatPerformer
-from langchain_tiers.runs import node_of
-from langchain_tiers.settings import as_ladder, check_call_settings, check_judge
-from langchain_tiers.usage import with_total_usage
-from llm_tiers.engine import Engine, Outcome
+from langchain_tiers.pickling import packed, unpacked
+from langchain_tiers.pieces import outcome_last, shown, whole
+from langchain_tiers.profile import common_profile
+from langchain_tiers.request import STANDARD_SETTINGS, Request
+from langchain_tiers.runs import OuterRun, ahanding_down, begin, handed_down, handing_down, node_of
+from langchain_tiers.settings import as_tiers, check_call_settings, check_judge, ladder_of
+from langchain_tiers.structured import ObjectParser, StructuredOutput
+from langchain_tiers.tools import as_tools
+from langchain_tiers.usage import ausage_last, usage_last, with_total_usage
+from llm_tiers.engine import Engine
 from llm_tiers.errors import ConfigError
 from llm_tiers.history import as_history
 from llm_tiers.policies import as_policy
@@ -26,10 +34,18 @@ from llm_tiers.prices import PriceBook
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-    from langchain_core.language_models import LanguageModelInput
-    from langchain_core.messages import AIMessage, BaseMessage
-    from langchain_core.runnables import RunnableConfig
+    from langchain_core.callbacks import (
+        AsyncCallbackManagerForLLMRun,
+        BaseCallbackHandler,
+        CallbackManagerForLLMRun,
+        Callbacks,
+    )
+    from langchain_core.language_models import LanguageModelInput, ModelProfile
+    from langchain_core.language_models.base import LangSmithParams
+    from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+    from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
+    from langchain_core.runnables import Runnable, RunnableConfig
+    from langchain_core.tools import BaseTool
 
     from langchain_tiers.runs import RunManager
     from llm_tiers.call import Call
@@ -133,8 +149,16 @@ class TieredChatModel(BaseChatModel):
     node: Any = _setting()
     query_text: Any = _setting()
     on_trace: Any = _setting()
+    inner_callbacks: Any = _setting(())
+    temperature: float | None = None
+    max_tokens: int | None = None
+    timeout: float | None = None
+    stop: list[str] | None = None
+    max_retries: int | None = None
+    streaming: bool = False
 
     _engine: Engine = PrivateAttr()
+    _given_history: Any = PrivateAttr()
 
     def __init__(
         self,
@@ -149,40 +173,71 @@ class TieredChatModel(BaseChatModel):
         node: str | None = None,
         query_text: Callable[[Sequence[BaseMessage]], str] | None = None,
         on_trace: TraceHook | None = None,
+        inner_callbacks: Sequence[type[BaseCallbackHandler]] = (),
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        timeout: float | None = None,
+        stop: list[str] | None = None,
+        max_retries: int | None = None,
+        api_key: Any = None,
         **settings: Any,
     ) -> None:
         unknown = sorted(settings.keys() - type(self).model_fields.keys())
         if unknown:
             raise ConfigError(f"unknown argument {', '.join(unknown)}; there are {', '.join(type(self).model_fields)}")
-        check_call_settings(node=node, query_text=query_text, on_trace=on_trace)
-        ladder = as_ladder(tiers)
+        check_call_settings(node=node, query_text=query_text, on_trace=on_trace, inner_callbacks=inner_callbacks)
+        given = as_tiers(tiers, api_key=api_key)
         chosen = as_policy(policy, starter=starter, judge=judge)
+        price_book = PriceBook(prices)
+        fields = {
+            "tiers": given,
+            "history": history,
+            "policy": policy,
+            "starter": starter,
+            "judge": judge,
+            "embedding": embedding,
+            "prices": prices,
+            "node": node,
+            "query_text": query_text,
+            "on_trace": on_trace,
+            "inner_callbacks": inner_callbacks,
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+            "timeout": timeout,
+            "stop": stop,
+            "max_retries": max_retries,
+            **settings,
+        }
+        try:
+            super().__init__(**{name: value for name, value in fields.items() if value is not None})
+        except ValidationError as error:
+            raise _without_values(error) from None
+        ladder = ladder_of(given, {name: getattr(self, name) for name in STANDARD_SETTINGS})
         chosen.check(ladder)
         check_judge(chosen.judge)
-        price_book = PriceBook(prices)
-        super().__init__(
-            tiers=tuple(ladder),
-            history=history,
-            policy=policy,
-            starter=starter,
-            judge=judge,
-            embedding=embedding,
-            prices=prices,
-            node=node,
-            query_text=query_text,
-            on_trace=on_trace,
-            **settings,
-        )
         # Last, so that a wrong argument leaves no folder open.
-        self._engine = Engine(ladder, chosen, as_history(history, embedding), prices=price_book, on_trace=on_trace)
+        opened = as_history(history, embedding)
+        self._engine = Engine(ladder, chosen, opened, prices=price_book, on_trace=on_trace)
+        # A copy with other settings (`configurable_fields`) is made of the fields, and has to share what was learned.
+        self._given_history, self.history, self.embedding = (history, embedding), opened, None
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return (("tiers", self._engine.ladder.names), ("policy", self._engine.policy.name))
 
-    def __getstate__(self) -> NoReturn:
-        raise TypeError(
-            "a TieredChatModel holds clients and their keys, so it cannot be pickled: make one where it runs"
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what the model was made of; a folder or a server is opened anew, a history in memory starts empty."""
+        return unpacked, (type(self), packed(self._arguments()))
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Return another model over the same tiers and the same history."""
+        return type(self)(
+            **{name: getattr(self, name) for name in self.model_fields_set | {"history"}} | {"embedding": None}
         )
+
+    def _arguments(self) -> dict[str, Any]:
+        history, embedding = self._given_history
+        arguments = {name: getattr(self, name) for name in self.model_fields_set}
+        return arguments | {"history": history, "embedding": embedding}
 
     def __enter__(self) -> Self:
         return self
@@ -202,7 +257,8 @@ class TieredChatModel(BaseChatModel):
         Raises:
             HistoryError: Something could not be written. The history is let go of all the same.
         """
-        if self.history is None or isinstance(self.history, str | os.PathLike):
+        given, _ = self._given_history
+        if given is None or isinstance(given, str | os.PathLike):
             self._engine.close()
 
     def feedback(self, trace_id: str, *, correct: bool) -> None:
@@ -221,27 +277,131 @@ class TieredChatModel(BaseChatModel):
         """Tell in asyncio whether an answer was right; as `feedback`."""
         await asyncio.to_thread(self.feedback, trace_id, correct=correct)
 
-    def invoke(
+    def generate(
         self,
-        input: LanguageModelInput,  # noqa: A002 -- the name in LangChain's interface
-        config: RunnableConfig | None = None,
-        *,
+        messages: list[list[BaseMessage]],
         stop: list[str] | None = None,
+        callbacks: Callbacks = None,
         **kwargs: Any,
-    ) -> AIMessage:
-        """Answer a call; `model=` pins one tier by name, and other settings go to the tiers."""
-        return with_total_usage(super().invoke(input, config, stop=stop, **kwargs))
+    ) -> LLMResult:
+        """Answer calls; `model=` pins one tier by name, and other settings go to the tiers that know them."""
+        return _with_usage(super().generate(messages, stop, callbacks, **kwargs))
 
-    async def ainvoke(
+    async def agenerate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Answer calls in asyncio; as `generate`."""
+        return _with_usage(await super().agenerate(messages, stop, callbacks, **kwargs))
+
+    def stream(
         self,
         input: LanguageModelInput,  # noqa: A002 -- the name in LangChain's interface
         config: RunnableConfig | None = None,
         *,
         stop: list[str] | None = None,
         **kwargs: Any,
-    ) -> AIMessage:
-        """Answer a call in asyncio; as `invoke`."""
-        return with_total_usage(await super().ainvoke(input, config, stop=stop, **kwargs))
+    ) -> Generator[AIMessageChunk]:
+        """Stream an answer; the last chunk carries the trace and the usage."""
+        config, run = begin(self, config)
+        chunks = cast("Generator[AIMessageChunk]", super().stream(input, config, stop=stop, **kwargs))
+        yield from usage_last(handing_down(run, chunks))
+
+    async def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 -- the name in LangChain's interface
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncGenerator[AIMessageChunk]:
+        """Stream an answer in asyncio; as `stream`."""
+        config, run = begin(self, config)
+        chunks = cast("AsyncGenerator[AIMessageChunk]", super().astream(input, config, stop=stop, **kwargs))
+        async with aclosing(ausage_last(ahanding_down(run, chunks))) as stream:
+            async for chunk in stream:
+                yield chunk
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        response_format: dict[str, Any] | type | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind tools; each tier's model gets them in its own provider's format.
+
+        A tool call whose arguments fit the tool's schema is accepted without asking a judge. An unknown tool, arguments
+        that do not fit, and a missing call where one is forced go one tier up.
+
+        Args:
+            tools: Tools, functions, Pydantic classes, or tools as dicts.
+            tool_choice: The tool that must be called, `"any"` for whichever, `"auto"` or None.
+            strict: Ask the provider to keep to the schema, where it can.
+            parallel_tool_calls: Whether several tools may be called at once.
+            response_format: What an answer that calls no tool must be: a JSON schema in OpenAI's format, or a
+                Pydantic class.
+            **kwargs: Further settings of the call.
+
+        Raises:
+            ConfigError: The schema of a tool's arguments is no JSON schema.
+            ValueError: Something is no tool.
+        """
+        options = {
+            "tool_choice": tool_choice or None,
+            "strict": strict,
+            "parallel_tool_calls": parallel_tool_calls,
+            "response_format": response_format,
+        }
+        given = {name: value for name, value in options.items() if value is not None}
+        return self.bind(tools=as_tools(tools), **given, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        include_raw: bool = False,
+        method: Literal["function_calling", "json_mode", "json_schema"] | None = None,
+        strict: bool | None = None,
+        tools: Sequence[Any] | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Return a runnable that gives objects of a schema; each tier is asked in its own provider's way.
+
+        An object that fits is accepted without asking a judge; one that does not goes one tier up.
+
+        Args:
+            schema: A Pydantic class, a TypedDict class, a JSON schema or a function in OpenAI's format; with
+                `method="json_mode"` it may be left out.
+            include_raw: Return a dict of `raw` (the message), `parsed` and `parsing_error`, and raise nothing.
+            method: How the tiers are asked; by default each tier's own default.
+            strict: Ask the provider to keep to the schema, where it can.
+            tools: Tools that may be called instead.
+            **kwargs: Passed on to each tier's `with_structured_output`.
+
+        Raises:
+            ConfigError: The schema is no JSON schema.
+            ValueError: No tier can give such an object; what the top tier says of it.
+        """
+        given = {"method": method, "strict": strict}
+        options = {name: value for name, value in given.items() if value is not None}
+        structured = StructuredOutput.over(self._engine.ladder, schema, tools=tools, options={**options, **kwargs})
+        model = self.bind(
+            structured_output=structured,
+            ls_structured_output_format={"schema": schema or structured.shape.function, "kwargs": options},
+        )
+        parser = ObjectParser(shape=structured.shape)
+        if not include_raw:
+            return model | parser
+        parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
+        failed = RunnablePassthrough.assign(parsed=lambda _: None)
+        return RunnableMap(raw=model) | parsed.with_fallbacks([failed], exception_key="parsing_error")
 
     def _generate(
         self,
@@ -250,8 +410,14 @@ class TieredChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call, performer = self._prepare(messages, stop, run_manager, **kwargs)
-        return _result(self._engine.run(call, performer))
+        run = self._outer(run_manager)
+        if run_manager is None or not self._is_heard(run_manager, async_api=False, **kwargs):
+            return whole(self._engine.run(*self._prepare(messages, stop, run, **kwargs)))
+        live = self._engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
+        for item in outcome_last(live):
+            piece = shown(item, run, uncounted=True)
+            run_manager.on_llm_new_token(piece.text, chunk=piece)
+        return whole(item, run_manager.run_id)
 
     async def _agenerate(
         self,
@@ -260,33 +426,86 @@ class TieredChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call, performer = self._prepare(messages, stop, run_manager, **kwargs)
-        return _result(await self._engine.arun(call, performer))
+        run = self._outer(run_manager)
+        if run_manager is None or not self._is_heard(run_manager, async_api=True, **kwargs):
+            return whole(await self._engine.arun(*self._prepare(messages, stop, run, **kwargs)))
+        async with aclosing(
+            self._engine.astream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
+        ) as live:
+            async for item in live:
+                piece = shown(item, run, uncounted=True)
+                await run_manager.on_llm_new_token(piece.text, chunk=piece)
+        return whole(item, run_manager.run_id)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Generator[ChatGenerationChunk]:
+        run = self._outer(run_manager or handed_down())
+        live = self._engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
+        with closing(outcome_last(live)) as items:
+            for item in items:
+                piece = shown(item, run)
+                if run_manager is not None:
+                    run_manager.on_llm_new_token(piece.text, chunk=piece)
+                yield piece
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncGenerator[ChatGenerationChunk]:
+        run = self._outer(run_manager or handed_down())
+        async with aclosing(
+            self._engine.astream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
+        ) as live:
+            async for item in live:
+                piece = shown(item, run)
+                if run_manager is not None:
+                    await run_manager.on_llm_new_token(piece.text, chunk=piece)
+                yield piece
+
+    def _should_stream(self, *, async_api: bool, run_manager: RunManager | None = None, **kwargs: Any) -> bool:
+        # LangChain would have `invoke` go through `_stream`, which is not told of its run; `_generate` is, and streams.
+        return run_manager is None and super()._should_stream(async_api=async_api, **kwargs)
+
+    def _is_heard(self, run_manager: RunManager, *, async_api: bool, **kwargs: Any) -> bool:
+        """Say whether somebody listens for the tokens of an `invoke`."""
+        return super()._should_stream(async_api=async_api, run_manager=run_manager, **kwargs)
+
+    def _outer(self, manager: RunManager | None) -> OuterRun:
+        return OuterRun(manager, tuple(self.inner_callbacks))
 
     def _prepare(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None,
-        run_manager: RunManager | None,
+        run: OuterRun,
         *,
+        streaming: bool = False,
         model: str | None = None,
         **kwargs: Any,
     ) -> tuple[Call, ChatPerformer]:
         """Describe a call to the core, and say how its models are called."""
-        if not messages:
-            raise ConfigError("input: the list of messages is empty; give at least one message")
+        request = Request.of(messages, stop, kwargs)
         ask = read_ask(messages)
         call = self._engine.call(
             ask.query if self.query_text is None else self._own_query(messages),
             ask=ask.text,
             context=ask.context,
-            node=node_of(run_manager) if self.node is None else self.node,
+            since=ask.since,
+            node=node_of(run.manager, messages) if self.node is None else self.node,
             pin=model,
             tokens=count_tokens_approximately(messages),
-            needs=needs_of(messages, tools=bool(kwargs.get("tools"))),
+            needs=needs_of(messages, tools=request.offers_tools),
+            form=request.form,
         )
-        settings = kwargs if stop is None else {**kwargs, "stop": stop}
-        return call, ChatPerformer(tuple(messages), settings, run_manager)
+        return call, ChatPerformer(request, run, streaming=streaming)
 
     def _own_query(self, messages: list[BaseMessage]) -> str:
         query = self.query_text(messages)
@@ -302,11 +521,33 @@ class TieredChatModel(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         return {"tiers": list(self._engine.ladder.names), "policy": self._engine.policy.name}
 
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop or self.stop or None, **kwargs)
+        params["ls_provider"] = "llm-tiers"
+        params.setdefault("ls_model_name", "|".join(self._engine.ladder.names))
+        return params
 
-def _result(outcome: Outcome) -> ChatResult:
-    """Return the answer as the tier gave it, with the trace, and without usage: `with_total_usage` adds that."""
-    message: AIMessage = outcome.answer.message
-    metadata = {**message.response_metadata, "tiers": outcome.trace.to_dict()}
-    # A copy, because a cache of the tier's may hold the message itself.
-    accepted = message.model_copy(update={"response_metadata": metadata, "usage_metadata": None})
-    return ChatResult(generations=[ChatGeneration(message=accepted)])
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """Return what an outer cache tells models apart by: the tiers with their settings, and how one is chosen."""
+        policy = self._engine.policy
+        tiers = [(tier.name, tier.model._get_llm_string(stop=stop)) for tier in self._engine.ladder]  # noqa: SLF001
+        return str([tiers, policy.name, repr(policy.starter), repr(policy.judge), sorted(kwargs.items())])
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return common_profile(self.tiers)
+
+
+def _without_values(error: ValidationError) -> ConfigError:
+    """Tell what pydantic found without the values that were given, which may hold keys."""
+    found = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False))
+    return ConfigError("; ".join(found))
+
+
+def _with_usage(result: LLMResult) -> LLMResult:
+    """Add the usage of all model calls to every answer, for the caller alone: the handlers have had theirs."""
+    generations = [[_generation_with_usage(generation) for generation in row] for row in result.generations]
+    return result.model_copy(update={"generations": generations})
+
+
+def _generation_with_usage(generation: Any) -> Any:
+    return generation.model_copy(update={"message": with_total_usage(generation.message)})

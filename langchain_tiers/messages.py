@@ -25,19 +25,21 @@ class Ask:
         text: The human ask.
         query: The text to embed: the ask, with the turn before it where the ask alone says too little.
         context: The conversation before the ask, as a judge reads it.
+        since: What was done since the ask, tool calls and what the tools said, as a judge reads it.
     """
 
     text: str = field(repr=False)
     query: str = field(repr=False)
     context: str = field(repr=False)
+    since: str = field(repr=False)
 
 
 def read_ask(messages: Sequence[BaseMessage]) -> Ask:
     """Find the ask: the last human message, or the last message where no human speaks."""
     position = _position_of_ask(messages)
     text = read_text(messages[position])
-    before = messages[:position]
-    return Ask(text, _query(text, before), "\n\n".join(map(_rendered, before)))
+    before, after = messages[:position], messages[position + 1 :]
+    return Ask(text, _query(text, before), _conversation(before), _conversation(after))
 
 
 def read_text(message: BaseMessage) -> str:
@@ -86,6 +88,10 @@ def _query(ask: str, before: Sequence[BaseMessage]) -> str:
 
 def _is_turn(message: BaseMessage) -> bool:
     return not isinstance(message, SystemMessage | ToolMessage)
+
+
+def _conversation(messages: Sequence[BaseMessage]) -> str:
+    return "\n\n".join(map(_rendered, messages))
 
 
 def _rendered(message: BaseMessage) -> str:

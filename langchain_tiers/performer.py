@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+import json
+from collections.abc import AsyncGenerator, Awaitable, Generator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -22,11 +23,16 @@ from langchain_core.runnables.config import set_config_context
 from pydantic import SecretStr
 
 from langchain_tiers.messages import read_text, with_postscript
-from langchain_tiers.runs import RunManager, child_config
-from llm_tiers.answer import Answer, Usage
+from langchain_tiers.rebuild import knows
+from langchain_tiers.request import Request
+from langchain_tiers.runs import OuterRun
+from llm_tiers.answer import Answer, ToolCall, Usage
 from llm_tiers.errors import TierError
 
 if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable
+
+    from langchain_tiers.structured import Shape
     from llm_tiers.requests import ModelCall
     from llm_tiers.tiers import Tier
 
@@ -41,74 +47,115 @@ class ChatPerformer:
     """Calls chat models for one call of the user.
 
     Attributes:
-        messages: The user's messages.
-        settings: The user's settings of this call, such as `stop` and `tools`; a judge does not get them.
-        run_manager: The user's run, or None.
+        request: What the user asks.
+        run: The user's run, and who hears of the calls inside it.
+        streaming: The user takes the answer in chunks, so every tier is asked for them; a judge is not.
     """
 
-    messages: Sequence[BaseMessage]
-    settings: Mapping[str, Any]
-    run_manager: RunManager | None = None
+    request: Request
+    run: OuterRun = field(default_factory=OuterRun)
+    streaming: bool = False
 
     def generate(self, call: ModelCall) -> Answer:
         """Call a model and wait for its answer."""
-        config = child_config(self.run_manager, call)
-        invoke = partial(call.tier.model.invoke, self._input(call), config, **self._settings(call))
+        if self._in_chunks(call):
+            return _drained(self.stream(call))
+        config = self.run.child_config(call)
         with _tier_errors(call.tier), set_config_context(config) as context:
-            message = context.run(invoke)
-        return answer_of(call.tier, message)
+            message = context.run(self._model(call).invoke, self._input(call), config, **self._settings(call))
+        return self._answer(call, message)
 
     async def agenerate(self, call: ModelCall) -> Answer:
         """Call a model and wait for its answer."""
-        config = child_config(self.run_manager, call)
-        invoke = partial(call.tier.model.ainvoke, self._input(call), config, **self._settings(call))
+        if self._in_chunks(call):
+            return await _adrained(self.astream(call))
+        config = self.run.child_config(call)
         with _tier_errors(call.tier), set_config_context(config) as context:
-            message = await asyncio.create_task(invoke(), context=context)
-        return answer_of(call.tier, message)
+            invoked = self._model(call).ainvoke(self._input(call), config, **self._settings(call))
+            message = await asyncio.create_task(_awaited(invoked), context=context)
+        return self._answer(call, message)
 
     def stream(self, call: ModelCall) -> Generator[AIMessageChunk, None, Answer]:
         """Call a model, yield its chunks as they come, and return the whole answer."""
-        config = child_config(self.run_manager, call)
-        stream = partial(call.tier.model.stream, self._input(call), config, **self._settings(call))
+        config = self.run.child_config(call)
         received: list[AIMessageChunk] = []
         with _tier_errors(call.tier), set_config_context(config) as context:
-            chunks = context.run(stream)
+            chunks = context.run(self._model(call).stream, self._input(call), config, **self._settings(call))
             try:
-                while (chunk := context.run(next, chunks, None)) is not None:
-                    received.append(chunk)
-                    yield chunk
+                while (message := context.run(next, chunks, None)) is not None:
+                    received.append(_as_chunk(message))
+                    yield received[-1]
             finally:
-                context.run(chunks.close)
-        return answer_of(call.tier, _joined(received))
+                context.run(cast("Generator[Any]", chunks).close)
+        return self._answer(call, _joined(received))
 
     async def astream(self, call: ModelCall) -> AsyncGenerator[AIMessageChunk | Answer, None]:
         """Call a model, yield its chunks as they come and, last, the whole `Answer`."""
-        config = child_config(self.run_manager, call)
-        stream = partial(call.tier.model.astream, self._input(call), config, **self._settings(call))
+        config = self.run.child_config(call)
         received: list[AIMessageChunk] = []
         with _tier_errors(call.tier), set_config_context(config) as context:
-            chunks = stream()
+            opened = self._model(call).astream(self._input(call), config, **self._settings(call))
+            chunks = cast("AsyncGenerator[AIMessage]", opened)
             try:
-                while (chunk := await asyncio.create_task(_next(chunks), context=context)) is not None:
-                    received.append(chunk)
-                    yield chunk
+                while (message := await asyncio.create_task(_next(chunks), context=context)) is not None:
+                    received.append(_as_chunk(message))
+                    yield received[-1]
             finally:
                 await asyncio.create_task(chunks.aclose(), context=context)
-        yield answer_of(call.tier, _joined(received))
+        yield self._answer(call, _joined(received))
+
+    def _in_chunks(self, call: ModelCall) -> bool:
+        return self.streaming and call.prompt is None
+
+    def _model(self, call: ModelCall) -> Runnable[Any, Any]:
+        model: Runnable[Any, Any] = call.tier.model
+        return model if call.prompt is not None else self.request.model_for(call.tier)
 
     def _input(self, call: ModelCall) -> list[BaseMessage]:
         if call.prompt is not None:
             return [SystemMessage(call.prompt.system), HumanMessage(call.prompt.user)]
-        return with_postscript(self.messages, call.postscript) if call.postscript else list(self.messages)
+        messages = self.request.messages
+        return with_postscript(messages, call.postscript) if call.postscript else list(messages)
 
     def _settings(self, call: ModelCall) -> dict[str, Any]:
-        settings = dict(self.settings) if call.prompt is None else {}
-        known = [name for name in _EFFORTS if name in type(call.tier.model).model_fields]
+        settings = self.request.settings_for(call.tier) if call.prompt is None else {}
+        known = [name for name in _EFFORTS if knows(call.tier.model, name)]
         return settings | dict.fromkeys(known[:1] if call.effort is not None else (), call.effort)
 
+    def _answer(self, call: ModelCall, message: AIMessage) -> Answer:
+        structured = self.request.structured if call.prompt is None else None
+        return answer_of(call.tier, message, None if structured is None else structured.shape)
 
-async def _next(chunks: AsyncGenerator[AIMessageChunk, None]) -> AIMessageChunk | None:
+
+def _drained(stream: Generator[AIMessageChunk, None, Answer]) -> Answer:
+    """Take all the chunks of a stream, so that they can be shown later."""
+    chunks: list[AIMessageChunk] = []
+    while True:
+        try:
+            chunks.append(next(stream))
+        except StopIteration as stop:
+            return replace(cast("Answer", stop.value), chunks=tuple(chunks))
+
+
+async def _adrained(stream: AsyncGenerator[AIMessageChunk | Answer, None]) -> Answer:
+    async with aclosing(stream):
+        items = [item async for item in stream]
+    return replace(cast("Answer", items[-1]), chunks=tuple(items[:-1]))
+
+
+async def _awaited(result: Awaitable[AIMessage]) -> AIMessage:
+    return await result
+
+
+async def _next(chunks: AsyncGenerator[AIMessage, None]) -> AIMessage | None:
     return await anext(chunks, None)
+
+
+def _as_chunk(message: AIMessage) -> AIMessageChunk:
+    """Return a chunk; a model that does not stream gives its whole message instead."""
+    if isinstance(message, AIMessageChunk):
+        return message
+    return AIMessageChunk(**message.model_dump(exclude={"type", "invalid_tool_calls"}))
 
 
 def _joined(chunks: Sequence[AIMessageChunk]) -> AIMessage:
@@ -116,11 +163,40 @@ def _joined(chunks: Sequence[AIMessageChunk]) -> AIMessage:
     return cast("AIMessage", whole)
 
 
-def answer_of(tier: Tier, message: AIMessage) -> Answer:
-    """Return what a tier answered; a refusal and a message without text or tool call are missing answers."""
-    text = read_text(message)
-    value = None if _refuses(message) else text or None
-    return Answer(tier=tier.name, text=text, value=value, usage=_usage(message), message=message)
+def answer_of(tier: Tier, message: AIMessage, shape: Shape | None = None) -> Answer:
+    """Return what a tier answered; a refusal and a message without text or tool call are missing answers.
+
+    Args:
+        tier: The tier.
+        message: What its model said.
+        shape: The object that it was asked for: then the answer is that object, however the provider wraps it.
+    """
+    wrapped = None if shape is None else _object_text(message, shape)
+    text = wrapped or read_text(message) or str(message.additional_kwargs.get("refusal") or "")
+    return Answer(
+        tier=tier.name,
+        text=text,
+        value=None if _refuses(message) else text or None,
+        usage=_usage(message),
+        message=message,
+        tool_calls=() if wrapped else _tool_calls(message),
+    )
+
+
+def _object_text(message: AIMessage, shape: Shape) -> str | None:
+    """Return the object in a message as JSON with sorted keys, so that equal objects read the same."""
+    try:
+        value = shape.read(message)
+    except OutputParserException:
+        return None
+    return None if value is None else json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:
+    return (
+        *(ToolCall(call["name"], call["args"]) for call in message.tool_calls),
+        *(ToolCall(call["name"] or "", None) for call in message.invalid_tool_calls),
+    )
 
 
 def _refuses(message: AIMessage) -> bool:
@@ -152,6 +228,8 @@ def _tier_errors(tier: Tier) -> Iterator[None]:
     """Turn whatever the tier's client raises into a `TierError`, without the client's keys."""
     try:
         yield
+    except TierError:
+        raise
     except Exception as error:  # the boundary to the tier: clients raise whatever they like
         text = str(error)
         for secret in _secrets(tier.model):

@@ -2,54 +2,169 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from contextlib import aclosing, closing, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from uuid import uuid4
 
-from langchain_core.callbacks import CallbackManager, UsageMetadataCallbackHandler
+from langchain_core.callbacks import (
+    BaseCallbackHandler,
+    CallbackManager,
+    CallbackManagerForLLMRun,
+    UsageMetadataCallbackHandler,
+)
+from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
+from langchain_core.runnables.config import ensure_config
 from langchain_core.tracers import BaseTracer, LogStreamCallbackHandler
 
 if TYPE_CHECKING:
-    from langchain_core.callbacks import (
-        AsyncCallbackManagerForLLMRun,
-        BaseCallbackHandler,
-        CallbackManagerForLLMRun,
-    )
+    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
+    from langchain_core.language_models import BaseChatModel
     from langchain_core.runnables import RunnableConfig
 
     from llm_tiers.requests import ModelCall
 
-__all__ = ["RunManager", "child_config", "node_of"]
+__all__ = ["OuterRun", "RunManager", "ahanding_down", "begin", "handed_down", "handing_down", "node_of"]
 
 RunManager: TypeAlias = "CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun"
+Chunk = TypeVar("Chunk")
+
+_handed_down: ContextVar[RunManager | None] = ContextVar("llm_tiers_outer_run", default=None)
 
 
-def node_of(run_manager: RunManager | None) -> str:
-    """Return the path of node names that leads to the call in a LangGraph graph, such as `research/plan`; else `""`."""
-    metadata = run_manager.metadata if run_manager is not None else {}
+@dataclass(frozen=True, slots=True)
+class OuterRun:
+    """The user's run, and who hears of the model calls inside it.
+
+    Attributes:
+        manager: The run's manager, or None where there is no run.
+        inner_callbacks: Kinds of handlers that hear of the calls inside, beside tracers and token counters.
+    """
+
+    manager: RunManager | None = None
+    inner_callbacks: tuple[type[BaseCallbackHandler], ...] = ()
+
+    @property
+    def hearers(self) -> tuple[BaseCallbackHandler, ...]:
+        """The handlers that hear of the model calls inside."""
+        return tuple(filter(self._hears, self.manager.handlers)) if self.manager is not None else ()
+
+    def child_config(self, call: ModelCall) -> RunnableConfig:
+        """Return the config that makes a model call a child of the user's run.
+
+        Nothing of a rejected tier or a judge may reach the user, so handlers that show what a model says are left out,
+        and `nostream` keeps LangGraph from streaming it. Token counters are kept: they count each model's tokens here,
+        and none at the run around it.
+        """
+        manager = self.manager
+        children = CallbackManager(handlers=[], parent_run_id=None if manager is None else manager.run_id)
+        tags, metadata = ["nostream"], {"llm_tiers_tier": call.tier.name, "llm_tiers_role": call.role}
+        for handler in self.hearers:
+            children.add_handler(handler)
+        if manager is not None:
+            tags = [*manager.inheritable_tags, *tags]
+            # `ls_*` describes the model of the user's run, which is not this one.
+            outer = {key: value for key, value in manager.metadata.items() if not key.startswith("ls_")}
+            metadata = outer | metadata
+        return {"callbacks": children, "tags": tags, "metadata": metadata}
+
+    def _hears(self, handler: BaseCallbackHandler) -> bool:
+        kinds = (BaseTracer, UsageMetadataCallbackHandler, *self.inner_callbacks)
+        return isinstance(handler, kinds) and not isinstance(handler, LogStreamCallbackHandler)
+
+
+def node_of(manager: RunManager | None, messages: Sequence[BaseMessage] = ()) -> str:
+    """Return the path of node names that leads to the call in a LangGraph graph, such as `research/plan`; else `""`.
+
+    In an agent of `create_agent`, where all calls come from a node called `model`, the agent's name, if it has one, and
+    the phase are part of the path: `writer/model/first_turn`, `writer/model/after_tools`.
+    """
+    metadata = manager.metadata if manager is not None else {}
     # Levels look like `plan:<task id>`; a number alone counts the subgraphs that one node called.
     levels = str(metadata.get("langgraph_checkpoint_ns") or "").split("|")
     names = [level.partition(":")[0] for level in levels if not level.isdigit()]
-    return "/".join(filter(None, names)) or str(metadata.get("langgraph_node") or "")
+    names = list(filter(None, names)) or list(filter(None, [str(metadata.get("langgraph_node") or "")]))
+    if metadata.get("ls_integration") == "langchain_create_agent" and names[-1:] == ["model"]:
+        agent = metadata.get("lc_agent_name")
+        if agent and agent not in names:
+            names.insert(-1, str(agent))
+        names.append("after_tools" if _after_tools(messages) else "first_turn")
+    return "/".join(names)
 
 
-def child_config(run_manager: RunManager | None, call: ModelCall) -> RunnableConfig:
-    """Return the config that makes a model call a child of the user's run, of which only tracers hear.
+def _after_tools(messages: Sequence[BaseMessage]) -> bool:
+    """Say whether a tool has answered since a human last spoke."""
+    for message in reversed(messages):
+        if isinstance(message, ToolMessage | HumanMessage):
+            return isinstance(message, ToolMessage)
+    return False
 
-    Nothing of a rejected tier or a judge may reach the user, so handlers that show what a model says are left out, and
-    `nostream` keeps LangGraph from streaming it. Token counters are kept: they count each model's tokens here, and
-    none at the run around it.
+
+def begin(model: BaseChatModel, config: RunnableConfig | None) -> tuple[RunnableConfig, CallbackManagerForLLMRun]:
+    """Settle beforehand what the run of a stream will be, since LangChain does not tell `_stream` of its run.
+
+    Returns:
+        A config that makes LangChain begin just this run, and the run's manager.
     """
-    children = CallbackManager(handlers=[], parent_run_id=run_manager.run_id if run_manager is not None else None)
-    tags, metadata = ["nostream"], {"llm_tiers_tier": call.tier.name, "llm_tiers_role": call.role}
-    if run_manager is not None:
-        for handler in filter(_only_observes, run_manager.handlers):
-            children.add_handler(handler)
-        tags = [*run_manager.inheritable_tags, *tags]
-        # `ls_*` describes the model of the user's run, which is not this one.
-        outer = {key: value for key, value in run_manager.metadata.items() if not key.startswith("ls_")}
-        metadata = outer | metadata
-    return {"callbacks": children, "tags": tags, "metadata": metadata}
+    config = ensure_config(config)
+    manager = CallbackManager.configure(
+        config.get("callbacks"),
+        model.callbacks,
+        model.verbose,
+        config.get("tags"),
+        model.tags,
+        dict(config.get("metadata") or {}),
+        model.metadata,
+    )
+    run_id = config.get("run_id") or uuid4()
+    run = CallbackManagerForLLMRun(
+        run_id=run_id,
+        handlers=manager.handlers,
+        inheritable_handlers=manager.inheritable_handlers,
+        parent_run_id=manager.parent_run_id,
+        tags=manager.tags,
+        inheritable_tags=manager.inheritable_tags,
+        metadata=manager.metadata,
+        inheritable_metadata=manager.inheritable_metadata,
+    )
+    return {**config, "callbacks": manager, "run_id": run_id}, run
 
 
-def _only_observes(handler: BaseCallbackHandler) -> bool:
-    observes = isinstance(handler, BaseTracer | UsageMetadataCallbackHandler)
-    return observes and not isinstance(handler, LogStreamCallbackHandler)
+def handed_down() -> RunManager | None:
+    """Return the run that `handing_down` is in, or None."""
+    return _handed_down.get()
+
+
+@contextmanager
+def _handing(run: RunManager) -> Iterator[None]:
+    token = _handed_down.set(run)
+    try:
+        yield
+    finally:
+        _handed_down.reset(token)
+
+
+def handing_down(run: RunManager, chunks: Generator[Chunk]) -> Generator[Chunk]:
+    """Hand on chunks; while the first is made, and only then, `handed_down` returns the run.
+
+    A generator runs in the context of whoever takes its items: what it leaves there, they would see.
+    """
+    with closing(chunks):
+        with _handing(run):
+            first = next(chunks, None)
+        if first is not None:
+            yield first
+            yield from chunks
+
+
+async def ahanding_down(run: RunManager, chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
+    """Hand on chunks in asyncio; as `handing_down`."""
+    async with aclosing(chunks):
+        with _handing(run):
+            first = await anext(chunks, None)
+        if first is not None:
+            yield first
+            async for chunk in chunks:
+                yield chunk

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableBinding
 
+from langchain_tiers.profile import with_profile
+from langchain_tiers.rebuild import known_settings, rebuilt
 from llm_tiers.errors import ConfigError
 from llm_tiers.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
     from llm_tiers.judges import Judge
 
-__all__ = ["as_ladder", "check_call_settings", "check_judge"]
+__all__ = ["as_tiers", "check_call_settings", "check_judge", "ladder_of"]
 
 
-def as_ladder(tiers: object) -> Ladder:
-    """Make a ladder of chat models, tiers and model names.
+def as_tiers(tiers: object, *, api_key: object = None) -> tuple[Tier, ...]:
+    """Make tiers of chat models, tiers and model names.
+
+    Args:
+        tiers: What the user gives.
+        api_key: Goes to the models that know it.
 
     Raises:
         ConfigError: `tiers` is not a list of two or more of these with different names.
@@ -27,20 +34,50 @@ def as_ladder(tiers: object) -> Ladder:
     # A chat model is iterable too, over its fields.
     if isinstance(tiers, str | Mapping | Tier | BaseChatModel) or not isinstance(tiers, Iterable):
         raise ConfigError(f"tiers must be a list of chat models, cheapest first, not {type(tiers).__name__}")
-    return Ladder(_as_tier(tier, f"tiers[{position}]") for position, tier in enumerate(tiers))
+    settings = {} if api_key is None else {"api_key": api_key}
+    return tuple(Ladder(_as_tier(tier, f"tiers[{position}]", settings) for position, tier in enumerate(tiers)))
 
 
-def _as_tier(given: object, argument: str) -> Tier:
+def ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
+    """Make the ladder that calls are answered with.
+
+    Args:
+        tiers: The tiers as the user gives them.
+        settings: Settings for each tier that knows them; None is none.
+
+    Raises:
+        ConfigError: A model does not take a setting.
+    """
+    given = {name: value for name, value in settings.items() if value is not None and value != []}
+    made = [
+        replace(tier, model=_configured(tier, given), timeout=tier.timeout or given.get("timeout")) for tier in tiers
+    ]
+    return Ladder([*map(with_profile, made[:-1]), made[-1]])
+
+
+def _configured(tier: Tier, settings: Mapping[str, Any]) -> BaseChatModel:
+    try:
+        model = rebuilt(tier.model, settings)
+    except Exception as error:  # noqa: BLE001 -- each class refuses in its own way, and may show a key
+        names = ", ".join(known_settings(tier.model, settings))
+        raise ConfigError(f"tier {tier.name!r} does not take {names}: {type(error).__name__}") from None
+    if getattr(model, "stream_usage", True) is None:
+        # Without being asked, OpenAI's client leaves the usage out of streams where the base URL is not OpenAI's.
+        return model.model_copy(update={"stream_usage": True})
+    return model
+
+
+def _as_tier(given: object, argument: str, settings: Mapping[str, Any]) -> Tier:
     if not isinstance(given, Tier):
-        return Tier(_as_model(given, argument))
-    return replace(given, model=_as_model(given.model, argument))
+        return Tier(_as_model(given, argument, settings))
+    return replace(given, model=_as_model(given.model, argument, settings))
 
 
-def _as_model(given: object, argument: str) -> BaseChatModel:
+def _as_model(given: object, argument: str, settings: Mapping[str, Any]) -> BaseChatModel:
     if isinstance(given, str):
-        return _named_model(given, argument)
+        return _named_model(given, argument, settings)
     if isinstance(given, BaseChatModel):
-        return given
+        return rebuilt(given, settings)
     fix = f"{given.__name__}(...)" if isinstance(given, type) else "ChatOpenAI(model=..., temperature=...), or a name"
     if isinstance(given, RunnableBinding):
         fix += "; what was bound belongs into the model itself"
@@ -52,7 +89,7 @@ def _kind(given: object) -> str:
     return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
 
 
-def _named_model(name: str, argument: str) -> BaseChatModel:
+def _named_model(name: str, argument: str, settings: Mapping[str, Any]) -> BaseChatModel:
     """Make the model that LangChain knows by this name, such as `openai:gpt-5-mini`."""
     fix = "give 'provider:model', such as 'openai:gpt-5-mini', or the chat model itself"
     if not name or name.endswith(":"):
@@ -65,7 +102,7 @@ def _named_model(name: str, argument: str) -> BaseChatModel:
             "or give the chat model itself"
         ) from None
     try:
-        model: BaseChatModel = init_chat_model(name)
+        model: BaseChatModel = init_chat_model(name, **settings)
     except Exception as error:  # each provider's client refuses in its own way: no package, no such model, no key
         reason = str(error).partition("\n")[0]
         raise ConfigError(f"{argument}={name!r} cannot be made; {fix} ({reason})") from error
@@ -85,7 +122,7 @@ def check_judge(judge: Judge) -> None:
             )
 
 
-def check_call_settings(*, node: object, query_text: object, on_trace: object) -> None:
+def check_call_settings(*, node: object, query_text: object, on_trace: object, inner_callbacks: object) -> None:
     """Check what describes the calls.
 
     Raises:
@@ -93,6 +130,9 @@ def check_call_settings(*, node: object, query_text: object, on_trace: object) -
     """
     if node is not None and not isinstance(node, str):
         raise ConfigError(f"node must be a name, such as 'research/plan', or None, not {_kind(node)}")
+    kinds = inner_callbacks if isinstance(inner_callbacks, Sequence) else [inner_callbacks]
+    if not all(isinstance(kind, type) and issubclass(kind, BaseCallbackHandler) for kind in kinds):
+        raise ConfigError("inner_callbacks must be a list of handler classes, such as [MyCallbackHandler]")
     for argument, function in (("query_text", query_text), ("on_trace", on_trace)):
         if function is not None and not callable(function):
             raise ConfigError(f"{argument} must be a function of one argument, or None, not {_kind(function)}")

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from langchain_core.messages import AIMessage
+from collections.abc import AsyncGenerator, Generator, Mapping
+from typing import Any, TypeVar
+
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
 
-__all__ = ["with_total_usage"]
+__all__ = ["ausage_last", "usage_last", "with_total_usage", "without_usage"]
+
+Message = TypeVar("Message", bound=AIMessage)
+
+_OF_PROVIDERS = ("token_usage", "usage")
+"""Where providers put the tokens of one model call in the response metadata."""
 
 
-def with_total_usage(answer: AIMessage) -> AIMessage:
+def without_usage(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return response metadata without the tokens of the one model call that it comes from."""
+    return {key: value for key, value in metadata.items() if key not in _OF_PROVIDERS}
+
+
+def with_total_usage(answer: Message) -> Message:
     """Return an answer with the usage of all model calls that led to it, as far as the providers told it.
 
     It is added after the run has ended: callbacks that count tokens have seen each model call by then, and would count
@@ -28,4 +41,33 @@ def with_total_usage(answer: AIMessage) -> AIMessage:
         },
         output_token_details={"reasoning": usage.get("reasoning_tokens", 0)},
     )
-    return answer.model_copy(update={"usage_metadata": total})
+    # A cache of LangChain's notes here that the answer cost nothing this time.
+    return answer.model_copy(update={"usage_metadata": {**(answer.usage_metadata or {}), **total}})
+
+
+def usage_last(chunks: Generator[AIMessageChunk]) -> Generator[AIMessageChunk]:
+    """Hold back the last chunk of a stream until its run has ended, and add the usage to it."""
+    last = None
+    for chunk in chunks:
+        if _is_last(chunk):
+            last = chunk
+        else:
+            yield chunk
+    if last is not None:
+        yield with_total_usage(last)
+
+
+async def ausage_last(chunks: AsyncGenerator[AIMessageChunk]) -> AsyncGenerator[AIMessageChunk]:
+    """Add the usage to the last chunk of a stream in asyncio; as `usage_last`."""
+    last = None
+    async for chunk in chunks:
+        if _is_last(chunk):
+            last = chunk
+        else:
+            yield chunk
+    if last is not None:
+        yield with_total_usage(last)
+
+
+def _is_last(chunk: AIMessage) -> bool:
+    return isinstance(chunk, AIMessageChunk) and chunk.chunk_position == "last"

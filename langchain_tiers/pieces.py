@@ -1,0 +1,79 @@
+"""An answer as LangChain takes it: whole, or in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.utils.utils import LC_ID_PREFIX
+
+from langchain_tiers.usage import with_total_usage, without_usage
+from llm_tiers.engine import Outcome
+
+if TYPE_CHECKING:
+    from langchain_tiers.runs import OuterRun
+
+__all__ = ["outcome_last", "shown", "whole"]
+
+
+def outcome_last(live: Generator[Any, None, Outcome]) -> Generator[Any]:
+    """Yield the chunks of a live call and then its outcome, as the engine does in asyncio."""
+    with closing(live):
+        yield (yield from live)
+
+
+def whole(outcome: Outcome, run_id: UUID | None = None) -> ChatResult:
+    """Return the answer as the tier gave it, with the trace, and without usage: `with_total_usage` adds that.
+
+    Args:
+        outcome: The answer and the trace.
+        run_id: The run whose pieces were shown, so that the message is known for the same.
+    """
+    message: AIMessage = outcome.answer.message
+    metadata = {**without_usage(message.response_metadata), "tiers": outcome.trace.to_dict()}
+    # A copy, because a cache of the tier's may hold the message itself.
+    changes = {"response_metadata": metadata, "usage_metadata": None, "id": _own_id(message.id, run_id)}
+    return ChatResult(generations=[ChatGeneration(message=message.model_copy(update=changes))])
+
+
+def shown(item: AIMessageChunk | Outcome, run: OuterRun, *, uncounted: bool = False) -> ChatGenerationChunk:
+    """Return a piece of an answer as the user sees it.
+
+    Args:
+        item: A chunk of a tier's, or the outcome at the end, of which the user sees trace and usage.
+        run: The user's run.
+        uncounted: No handler counts the usage of what is shown here; otherwise it is left out where one would count
+            it twice.
+    """
+    run_id = None if run.manager is None else run.manager.run_id
+    if isinstance(item, Outcome):
+        last = _last(item, run_id)
+        return ChatGenerationChunk(message=with_total_usage(last) if uncounted or not run.hearers else last)
+    changes = {
+        "response_metadata": without_usage(item.response_metadata),
+        "usage_metadata": None,
+        "chunk_position": None,  # the trace is still to come
+        "id": _own_id(item.id, run_id),
+    }
+    return ChatGenerationChunk(message=item.model_copy(update=changes))
+
+
+def _last(outcome: Outcome, run_id: UUID | None) -> AIMessageChunk:
+    in_blocks = not isinstance(outcome.answer.message.content, str)
+    return AIMessageChunk(
+        content=[] if in_blocks else "",
+        response_metadata={"tiers": outcome.trace.to_dict()},
+        chunk_position="last",
+        id=_own_id(None, run_id),
+    )
+
+
+def _own_id(given: str | None, run_id: UUID | None) -> str | None:
+    """Return the id of the user's run in place of the inner run's; a provider's own id stays."""
+    if given is not None and not given.startswith(LC_ID_PREFIX):
+        return given
+    return None if run_id is None else f"{LC_ID_PREFIX}-{run_id}"

@@ -1,0 +1,89 @@
+"""What the user asks in one call: messages, settings, tools, the shape of the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from langchain_tiers.rebuild import knows
+from langchain_tiers.structured import StructuredOutput
+from langchain_tiers.tools import ToolBinding, form_of, take_tools
+from llm_tiers.errors import ConfigError
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+    from langchain_core.runnables import Runnable
+
+    from llm_tiers.form import Form
+    from llm_tiers.tiers import Tier
+
+__all__ = ["STANDARD_SETTINGS", "Request"]
+
+STANDARD_SETTINGS = ("temperature", "max_tokens", "timeout", "stop", "max_retries")
+"""Settings that most chat models have; they go to the tiers that know them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call as the user makes it.
+
+    Attributes:
+        messages: The user's messages.
+        settings: The user's settings of this call, such as `stop` and `temperature`.
+        tools: The tools, or None.
+        structured: The object asked for, or None.
+    """
+
+    messages: Sequence[BaseMessage]
+    settings: Mapping[str, Any]
+    tools: ToolBinding | None = None
+    structured: StructuredOutput | None = None
+
+    @classmethod
+    def of(cls, messages: Sequence[BaseMessage], stop: list[str] | None, settings: Mapping[str, Any]) -> Self:
+        """Sort out what a chat model's methods are given.
+
+        Raises:
+            ConfigError: There is no message.
+        """
+        if not messages:
+            raise ConfigError("input: the list of messages is empty; give at least one message")
+        rest = dict(settings) if stop is None else {**settings, "stop": stop}
+        structured = rest.pop("structured_output", None)
+        tools = take_tools(rest)
+        return cls(tuple(messages), rest, tools, structured)
+
+    @property
+    def form(self) -> Form | None:
+        """The form that an answer must have, or None."""
+        if self.structured is not None:
+            return self.structured.shape.form
+        if self.tools is not None:
+            return self.tools.form
+        shape = self.settings.get("response_format")
+        return None if shape is None else form_of(shape)
+
+    @property
+    def offers_tools(self) -> bool:
+        """Whether the answer may call tools."""
+        return self.tools is not None or bool(self.structured and self.structured.shape.tools)
+
+    def model_for(self, tier: Tier) -> Runnable[Any, Any]:
+        """Return the tier's model with the tools or the object asked for.
+
+        Raises:
+            TierError: The tier cannot give such an object.
+        """
+        if self.structured is not None:
+            return self.structured.bound(tier)
+        model: Runnable[Any, Any] = tier.model
+        return model if self.tools is None else self.tools.bound(tier.model)
+
+    def settings_for(self, tier: Tier) -> dict[str, Any]:
+        """Return the settings without those standard ones that the tier's model does not know."""
+        return {
+            name: value
+            for name, value in self.settings.items()
+            if name == "stop" or name not in STANDARD_SETTINGS or knows(tier.model, name)
+        }

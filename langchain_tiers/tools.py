@@ -1,0 +1,124 @@
+"""The tools of a call: binding them to each tier's model, and the form that they ask of an answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel
+
+from llm_tiers.errors import ConfigError
+from llm_tiers.form import ANY_TOOL, Form, check_schema, schema_flaw
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.runnables import Runnable
+
+    from llm_tiers.answer import Answer
+
+__all__ = ["ToolBinding", "as_tools", "form_of", "take_tools"]
+
+_OPTIONS = ("tool_choice", "strict", "parallel_tool_calls", "response_format")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolBinding:
+    """Tools, and how they are to be bound.
+
+    Attributes:
+        tools: The tools in OpenAI's format.
+        options: What `bind_tools` takes beside them.
+    """
+
+    tools: tuple[dict[str, Any], ...]
+    options: Mapping[str, Any]
+
+    def bound(self, model: BaseChatModel) -> Runnable[Any, Any]:
+        """Return a tier's model with the tools, in its provider's format."""
+        return model.bind_tools(list(self.tools), **self.options)
+
+    @property
+    def form(self) -> Form:
+        """The form that an answer must have."""
+        schemas = {name: schema for name, schema in map(_function, self.tools) if name}
+        shape = self.options.get("response_format")
+        return Form(schemas, _must_call(self.options.get("tool_choice")), shape and _object_flaw(shape))
+
+
+def as_tools(tools: Any) -> list[dict[str, Any]]:
+    """Return tools in OpenAI's format, which every provider's `bind_tools` takes.
+
+    Raises:
+        ConfigError: The schema of a tool's arguments is no JSON schema.
+        ValueError: Something is no tool, as LangChain says it.
+    """
+    converted = [convert_to_openai_tool(tool) for tool in tools]
+    for name, schema in map(_function, converted):
+        check_schema(schema, f"tools: {name!r}")
+    return converted
+
+
+def take_tools(settings: dict[str, Any]) -> ToolBinding | None:
+    """Take the tools and what belongs to them out of a call's settings."""
+    tools = settings.pop("tools", None)
+    if not tools:
+        settings.pop("tool_choice", None)
+        return None
+    options = {name: settings.pop(name) for name in _OPTIONS if name in settings}
+    return ToolBinding(tuple(as_tools(tools)), {name: value for name, value in options.items() if value is not None})
+
+
+def form_of(response_format: Any) -> Form:
+    """Return the form that a `response_format` asks for where there are no tools."""
+    return Form(object_flaw=_object_flaw(response_format))
+
+
+def _function(tool: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return a tool's name and the schema of its arguments; a provider's own tool may have neither."""
+    function = tool.get("function") if isinstance(tool.get("function"), Mapping) else tool
+    assert function is not None  # noqa: S101 -- for the type checker
+    return function.get("name", ""), function.get("parameters") or {}
+
+
+def _must_call(choice: Any) -> str | None:
+    """Return the tool that a `tool_choice` forces; each provider has its own way to say it."""
+    if isinstance(choice, Mapping):
+        function = choice.get("function")
+        named = function if isinstance(function, Mapping) else choice
+        return named.get("name") or (ANY_TOOL if choice.get("type") in ("any", "required") else None)
+    if choice in ("any", "required", True):
+        return ANY_TOOL
+    return choice if isinstance(choice, str) and choice not in ("auto", "none") else None
+
+
+def _object_flaw(response_format: Any) -> Callable[[Answer], str | None]:
+    schema = _schema(response_format)
+
+    def flaw(answer: Answer) -> str | None:
+        try:
+            value = json.loads(answer.text)
+        except ValueError:
+            return "no JSON"
+        return schema_flaw(value, schema)
+
+    return flaw
+
+
+def _schema(response_format: Any) -> Mapping[str, Any]:
+    if isinstance(response_format, type) and issubclass(response_format, BaseModel):
+        return response_format.model_json_schema()
+    if isinstance(response_format, Mapping) and response_format.get("type") == "json_object":
+        return {"type": "object"}
+    if isinstance(response_format, Mapping) and response_format.get("type") == "json_schema":
+        schema = response_format.get("json_schema", {}).get("schema", {})
+        check_schema(schema, "response_format")
+        return dict(schema)
+    if isinstance(response_format, Mapping):
+        return {}  # a provider's own way to say it
+    raise ConfigError(
+        "response_format must be a Pydantic class, or a dict such as {'type': 'json_schema', ...}, "
+        f"not {type(response_format).__name__}"
+    )
