@@ -24,7 +24,7 @@ from langchain_tiers.runs import OuterRun, ahanding_down, begin, handed_down, ha
 from langchain_tiers.settings import as_tiers, check_call_settings, check_judge, ladder_of
 from langchain_tiers.structured import ObjectParser, StructuredOutput
 from langchain_tiers.tools import as_tools
-from langchain_tiers.usage import ausage_last, usage_last, with_total_usage
+from langchain_tiers.usage import with_total_usage
 from llm_tiers.engine import Engine
 from llm_tiers.errors import ConfigError
 from llm_tiers.history import as_history
@@ -308,7 +308,9 @@ class TieredChatModel(BaseChatModel):
         """Stream an answer; the last chunk carries the trace and the usage."""
         config, run = begin(self, config)
         chunks = cast("Generator[AIMessageChunk]", super().stream(input, config, stop=stop, **kwargs))
-        yield from usage_last(handing_down(run, chunks))
+        with closing(handing_down(run, chunks)) as stream:
+            for chunk in stream:
+                yield with_total_usage(chunk)
 
     async def astream(
         self,
@@ -321,9 +323,9 @@ class TieredChatModel(BaseChatModel):
         """Stream an answer in asyncio; as `stream`."""
         config, run = begin(self, config)
         chunks = cast("AsyncGenerator[AIMessageChunk]", super().astream(input, config, stop=stop, **kwargs))
-        async with aclosing(ausage_last(ahanding_down(run, chunks))) as stream:
+        async with aclosing(ahanding_down(run, chunks)) as stream:
             async for chunk in stream:
-                yield chunk
+                yield with_total_usage(chunk)
 
     def bind_tools(
         self,

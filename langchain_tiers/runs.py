@@ -86,12 +86,17 @@ def node_of(manager: RunManager | None, messages: Sequence[BaseMessage] = ()) ->
     levels = str(metadata.get("langgraph_checkpoint_ns") or "").split("|")
     names = [level.partition(":")[0] for level in levels if not level.isdigit()]
     names = list(filter(None, names)) or list(filter(None, [str(metadata.get("langgraph_node") or "")]))
-    if metadata.get("ls_integration") == "langchain_create_agent" and names[-1:] == ["model"]:
+    if names[-1:] == ["model"] and _in_agent():
         agent = metadata.get("lc_agent_name")
         if agent and agent not in names:
             names.insert(-1, str(agent))
         names.append("after_tools" if _after_tools(messages) else "first_turn")
     return "/".join(names)
+
+
+def _in_agent() -> bool:
+    # In the run's own metadata, the chat model has overwritten it.
+    return ensure_config()["metadata"].get("ls_integration") == "langchain_create_agent"
 
 
 def _after_tools(messages: Sequence[BaseMessage]) -> bool:

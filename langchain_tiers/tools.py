@@ -38,7 +38,10 @@ class ToolBinding:
 
     def bound(self, model: BaseChatModel) -> Runnable[Any, Any]:
         """Return a tier's model with the tools, in its provider's format."""
-        return model.bind_tools(list(self.tools), **self.options)
+        # Only a bare function is converted, and so made strict, where the provider wants that.
+        strict = {"strict", "response_format"} & self.options.keys()
+        tools = [tool.get("function", tool) if strict else tool for tool in self.tools]
+        return model.bind_tools(tools, **self.options)
 
     @property
     def form(self) -> Form:

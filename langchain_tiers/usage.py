@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 
-__all__ = ["ausage_last", "usage_last", "with_total_usage", "without_usage"]
+__all__ = ["with_total_usage", "without_usage"]
 
 Message = TypeVar("Message", bound=AIMessage)
 
@@ -24,8 +24,8 @@ def without_usage(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def with_total_usage(answer: Message) -> Message:
     """Return an answer with the usage of all model calls that led to it, as far as the providers told it.
 
-    It is added after the run has ended: callbacks that count tokens have seen each model call by then, and would count
-    the sum once more.
+    It is added to what the caller gets and not to what the run's handlers get: those that count tokens have seen each
+    model call, and would count the sum once more.
     """
     usage = answer.response_metadata.get("tiers", {}).get("usage")
     if usage is None:
@@ -43,31 +43,3 @@ def with_total_usage(answer: Message) -> Message:
     )
     # A cache of LangChain's notes here that the answer cost nothing this time.
     return answer.model_copy(update={"usage_metadata": {**(answer.usage_metadata or {}), **total}})
-
-
-def usage_last(chunks: Generator[AIMessageChunk]) -> Generator[AIMessageChunk]:
-    """Hold back the last chunk of a stream until its run has ended, and add the usage to it."""
-    last = None
-    for chunk in chunks:
-        if _is_last(chunk):
-            last = chunk
-        else:
-            yield chunk
-    if last is not None:
-        yield with_total_usage(last)
-
-
-async def ausage_last(chunks: AsyncGenerator[AIMessageChunk]) -> AsyncGenerator[AIMessageChunk]:
-    """Add the usage to the last chunk of a stream in asyncio; as `usage_last`."""
-    last = None
-    async for chunk in chunks:
-        if _is_last(chunk):
-            last = chunk
-        else:
-            yield chunk
-    if last is not None:
-        yield with_total_usage(last)
-
-
-def _is_last(chunk: AIMessage) -> bool:
-    return isinstance(chunk, AIMessageChunk) and chunk.chunk_position == "last"

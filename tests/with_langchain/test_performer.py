@@ -7,6 +7,7 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 
 from langchain_tiers.performer import ChatPerformer, answer_of
+from langchain_tiers.request import Request
 from llm_tiers import Answer, Tier, TierError, Usage
 from llm_tiers.requests import ModelCall
 
@@ -26,7 +27,7 @@ def speaker(*replies):
 
 @pytest.fixture
 def performer():
-    return ChatPerformer([HumanMessage("Speak.")], {})
+    return ChatPerformer(Request.of([HumanMessage("Speak.")], None, {}))
 
 
 def test_usage_keeps_cached_and_reasoning_tokens():

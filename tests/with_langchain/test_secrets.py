@@ -2,7 +2,6 @@
 
 import json
 import logging
-import pickle
 import subprocess
 import sys
 
@@ -31,12 +30,6 @@ def test_nothing_that_shows_a_model_shows_a_key(tiered, key):
 
     assert not [text for text in shown if key in text]
     assert "small" in shown[0]
-
-
-def test_a_model_is_not_pickled(tiered, key):
-    with pytest.raises(TypeError, match="cannot be pickled") as failure:
-        pickle.dumps(tiered())
-    assert key not in str(failure.value)
 
 
 def test_a_key_that_a_provider_echoes_is_hidden(server, tiered, key, caplog):

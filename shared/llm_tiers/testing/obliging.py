@@ -15,14 +15,16 @@ __all__ = ["obliging"]
 def obliging(request: LoopbackRequest) -> Reply:
     """Answer in the form that the request asks for, with what stands in the ask for contents.
 
-    A judge's question is answered yes. Where tools are offered, the one asked for or the first is called, unless a tool
-    has just answered. Where a JSON object is asked for, its schema is filled. Otherwise the ask is repeated.
+    A judge's question is answered yes. Where tools are offered, the one asked for or the first is called; once a tool
+    has answered, none, or where one must be called the last, by which agents give their answer. Where a JSON object
+    is asked for, its schema is filled. Otherwise the ask is repeated.
     """
     settings = request.settings
     if request.judges:
         return Reply("yes")
-    if settings.get("tools") and settings.get("tool_choice") != "none" and request.messages[-1].get("role") != "tool":
-        function = _chosen(settings)
+    answered = request.messages[-1].get("role") == "tool"
+    if settings.get("tools") and settings.get("tool_choice") not in (("none", "auto", None) if answered else ("none",)):
+        function = _chosen(settings, -1 if answered else 0)
         arguments = _filled(function.get("parameters") or {}, request.ask)
         return Reply(calls=(ToolCall(function["name"], arguments),))
     shape = settings.get("response_format") or {}
@@ -33,11 +35,11 @@ def obliging(request: LoopbackRequest) -> Reply:
     return Reply(f"You said: {request.ask}")
 
 
-def _chosen(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+def _chosen(settings: Mapping[str, Any], position: int) -> Mapping[str, Any]:
     functions: list[Mapping[str, Any]] = [tool["function"] for tool in settings["tools"] if "function" in tool]
     choice = settings.get("tool_choice")
     name = choice["function"]["name"] if isinstance(choice, Mapping) else None
-    return next((function for function in functions if function["name"] == name), functions[0])
+    return next((function for function in functions if function["name"] == name), functions[position])
 
 
 def _filled(schema: Mapping[str, Any], ask: str, root: Mapping[str, Any] | None = None) -> Any:
