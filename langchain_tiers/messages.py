@@ -50,6 +50,7 @@ def read_text(message: BaseMessage) -> str:
     parts = [str(message.text).strip()]
     if isinstance(message, AIMessage):
         parts += [f"{call['name']}({json.dumps(call['args'], sort_keys=True)})" for call in message.tool_calls]
+        parts += [f"{call['name']}({call['args'] or ''})" for call in message.invalid_tool_calls]
     return "\n".join(filter(None, parts))
 
 

@@ -19,6 +19,7 @@ from langchain_core.messages import (
     message_chunk_to_message,
 )
 from langchain_core.messages.ai import add_ai_message_chunks
+from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.runnables.config import set_config_context
 from pydantic import SecretStr
 
@@ -159,8 +160,31 @@ def _as_chunk(message: AIMessage) -> AIMessageChunk:
 
 
 def _joined(chunks: Sequence[AIMessageChunk]) -> AIMessage:
-    whole = message_chunk_to_message(add_ai_message_chunks(*chunks)) if chunks else AIMessage("")
-    return cast("AIMessage", whole)
+    if not chunks:
+        return AIMessage("")
+    whole = add_ai_message_chunks(*chunks)
+    message = cast("AIMessage", message_chunk_to_message(whole))
+    # LangChain completes arguments that were cut short, to show them while they stream; as an answer they are broken.
+    cut = {chunk["id"] for chunk in whole.tool_call_chunks if not _is_json(chunk["args"] or "{}")}
+    broken = [
+        invalid_tool_call(name=call["name"], id=call["id"], args=None, error="cut short")
+        for call in message.tool_calls
+        if call["id"] in cut
+    ]
+    return message.model_copy(
+        update={
+            "tool_calls": [call for call in message.tool_calls if call["id"] not in cut],
+            "invalid_tool_calls": [*message.invalid_tool_calls, *broken],
+        }
+    )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def answer_of(tier: Tier, message: AIMessage, shape: Shape | None = None) -> Answer:
