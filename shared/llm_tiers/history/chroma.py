@@ -165,6 +165,12 @@ class ChromaHistory:
             f"ChromaHistory({self._place.where!r}, namespace={self._namespace!r}, embedding={self._embedding.name!r})"
         )
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "history: a ChromaHistory holds an open store and cannot be pickled; give the model the folder or the URL "
+            "instead, which is opened where the model is unpickled"
+        )
+
     def __enter__(self) -> Self:
         return self
 

@@ -1,0 +1,178 @@
+"""A tier that fails goes one tier up, teaches nothing about itself, and costs nothing but time."""
+
+import asyncio
+import threading
+
+import pytest
+
+from llm_tiers import AllTiersFailed, ConfigError, FixedStarter, PromptJudge, Tier
+from llm_tiers.testing import BrokenJson, Cut, Hang, HttpError, Reply
+
+ASK = "What is the capital of France?"
+
+FAULTS = {
+    "rate limit": HttpError(429, "Rate limit reached", retry_after=1),
+    "server error": HttpError(500),
+    "overloaded": HttpError(503),
+    "wrong key": HttpError(401, "Incorrect API key"),
+    "context length": HttpError(400, "This model's maximum context length is 8192", code="context_length_exceeded"),
+    "cut connection": Cut(),
+    "broken JSON": BrokenJson(),
+}
+
+
+def trace_of(answer):
+    return answer.response_metadata["tiers"]
+
+
+@pytest.fixture(params=["invoke", "ainvoke", "stream", "astream"])
+def ask(request):
+    """Ask in each of the four ways; return the message."""
+
+    async def astream(model):
+        return [chunk async for chunk in model.astream(ASK)]
+
+    def ask(model):
+        match request.param:
+            case "invoke":
+                return model.invoke(ASK)
+            case "ainvoke":
+                return asyncio.run(model.ainvoke(ASK))
+            case "stream":
+                chunks = list(model.stream(ASK))
+            case "astream":
+                chunks = asyncio.run(astream(model))
+        whole = chunks[0]
+        for chunk in chunks[1:]:
+            whole += chunk
+        return whole
+
+    return ask
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_fault_goes_one_tier_up_and_leaves_no_label(server, tiered, ask, fault):
+    server.scripts["small"] = fault
+    model = tiered()
+
+    answer = ask(model)
+
+    assert answer.content == "Paris"
+    first = trace_of(answer)["attempts"][0]
+    assert (first["tier"], first["verdict"], first["cost_usd"]) == ("small", None, None)
+    assert first["error"]
+    assert trace_of(answer)["cost_usd"] > 0
+    (record,) = model._engine.history.export()
+    assert record["labels"] == {"medium": True, "large": True}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_fault_at_the_top_fails_the_call_with_every_cause(server, tiered, ask, fault):
+    server.scripts |= {"medium": HttpError(500), "large": fault}
+
+    with pytest.raises(AllTiersFailed) as failure:
+        ask(tiered(starter=FixedStarter("medium")))
+
+    assert [error.tier for error in failure.value.exceptions] == ["medium", "large"]
+
+
+def test_a_fault_of_the_judge_goes_one_tier_up(server, tiered, ask, judged):
+    server.scripts["medium"] = judged("Paris", verdict=lambda request: HttpError(429))
+
+    answer = ask(tiered())
+
+    assert trace_of(answer)["attempts"][0]["verdict"] == "uncertain"
+    assert "judge" in trace_of(answer)["warnings"][0]
+
+
+@pytest.mark.parametrize("given", ["to the tier", "to the model"])
+def test_a_tier_that_takes_too_long_goes_one_tier_up(chat, server, tiered, ask, given):
+    server.scripts["small"] = hang = Hang()
+    small = Tier(chat("small"), timeout=0.2 if given == "to the tier" else None)
+    settings = {} if given == "to the tier" else {"timeout": 1}
+
+    answer = ask(tiered(tiers=[small, chat("medium"), chat("large")], **settings))
+
+    assert hang.reached.is_set()
+    assert answer.content == "Paris"
+    assert trace_of(answer)["attempts"][0]["tier"] == "small"
+    assert trace_of(answer)["attempts"][0]["error"]
+    hang.release()
+
+
+def test_the_trace_says_how_long_was_waited(chat, server, tiered, ask):
+    server.scripts["small"] = hang = Hang()
+
+    answer = ask(tiered(tiers=[Tier(chat("small"), timeout=0.2), chat("large")]))
+
+    assert trace_of(answer)["attempts"][0]["error"] == "no answer within 0.2 s"
+    hang.release()
+
+
+def test_a_live_stream_that_stops_halfway_fails(chat, server, tiered):
+    server.scripts["large"] = hang = Hang(after="Paris it ")
+    model = tiered(tiers=[chat("small"), Tier(chat("large"), timeout=0.3)], starter=FixedStarter("large"))
+
+    with pytest.raises(AllTiersFailed, match=r"no answer within 0\.3 s"):
+        list(model.stream(ASK))
+    hang.release()
+
+
+def test_a_late_tier_keeps_no_task_in_asyncio(chat, server, tiered):
+    server.scripts["small"] = hang = Hang()
+
+    async def ask():
+        before = asyncio.all_tasks()
+        await tiered(tiers=[Tier(chat("small"), timeout=0.2), chat("large")]).ainvoke(ASK)
+        return asyncio.all_tasks() - before
+
+    assert asyncio.run(ask()) == set()
+    hang.release()
+
+
+def test_a_late_tier_keeps_no_process_alive(chat, server, tiered):
+    server.scripts["small"] = hang = Hang()
+
+    tiered(tiers=[Tier(chat("small"), timeout=0.2), chat("large")]).invoke(ASK)
+
+    late = [thread for thread in threading.enumerate() if thread.name == "llm-tiers-deadline"]
+    assert late
+    assert all(thread.daemon for thread in late)
+    hang.release()
+
+
+def test_a_judge_of_its_own_may_have_a_time_out(chat, server, tiered, ask):
+    server.scripts["referee"] = hang = Hang("yes")
+
+    answer = ask(tiered(judge=PromptJudge(model=Tier(chat("referee"), timeout=0.2))))
+
+    assert trace_of(answer)["final"] == "large"
+    hang.release()
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "fast"])
+def test_a_time_out_that_is_none_is_refused(chat, wrong):
+    with pytest.raises(ConfigError, match=r"Tier 'small': timeout=.* must be more than 0 seconds"):
+        Tier(chat("small"), timeout=wrong)
+
+
+def test_an_earlier_answer_stands_in_for_a_top_that_fails_only_if_nobody_rejected_it(server, tiered, ask):
+    server.scripts |= {"small": Reply("Lyon"), "medium": Reply("Marseille"), "large": HttpError(500)}
+
+    answer = ask(tiered(judge=lambda question, answer: None if answer == "Lyon" else False))
+    assert answer.content == "Lyon"
+
+    with pytest.raises(AllTiersFailed, match="rejected by the judge: small, medium"):
+        ask(tiered(judge=lambda question, answer: False))
+
+
+async def test_a_cancelled_call_stops_the_request(server, tiered):
+    server.scripts["small"] = hang = Hang()
+    call = asyncio.create_task(tiered().ainvoke(ASK))
+    assert await asyncio.to_thread(hang.reached.wait, 10)
+
+    call.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert [request.model for request in server.requests] == ["small"]

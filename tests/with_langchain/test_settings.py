@@ -1,0 +1,281 @@
+"""Settings of the model and of a call: where they go, and what a copy of a model keeps."""
+
+import copy
+import json
+import pickle
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.globals import set_llm_cache
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import ConfigurableField
+from langchain_openai import ChatOpenAI
+
+from langchain_tiers import TieredChatModel
+from llm_tiers import ChromaHistory, ConfigError, FixedStarter, Tier
+from llm_tiers.testing import HttpError
+
+ASK = "What is the capital of France?"
+
+
+def trace_of(answer):
+    return answer.response_metadata["tiers"]
+
+
+def test_standard_settings_go_to_every_tier_that_knows_them(server, tiered):
+    tiered(temperature=0.25, max_tokens=9, stop=["END"], judge=lambda question, answer: False).invoke(ASK)
+
+    assert len(server.requests) == 3
+    for request in server.requests:
+        assert request.settings["temperature"] == 0.25
+        assert request.settings["max_completion_tokens"] == 9
+        assert request.settings["stop"] == ["END"]
+
+
+def test_a_model_class_keeps_its_own_rules(server, chat, tiered):
+    """ChatOpenAI takes no temperature but 1 for its reasoning models."""
+    server.scripts["gpt-5-nano"] = "Lyon"
+
+    tiered(tiers=[chat("gpt-5-nano"), chat("large")], temperature=0).invoke(ASK)
+
+    thinking, judging = server.requests
+    assert "temperature" not in thinking.settings
+    assert judging.settings["temperature"] == 0
+
+
+def test_retries_are_the_tiers_own_unless_told(server, tiered):
+    server.scripts["small"] = HttpError(429, retry_after=0.01)
+
+    tiered(max_retries=2).invoke(ASK)
+
+    assert len(server.requests_to("small")) == 3
+
+
+def test_a_key_may_be_given_once(server, tiers, tiered):
+    model = tiered(tiers=["openai:small", *tiers[1:]], api_key="sk-given-once")
+
+    assert model.tiers[0].model.openai_api_key.get_secret_value() == "sk-given-once"
+    assert "sk-given-once" not in repr(model) + model.model_dump_json()
+
+
+def test_tiers_that_do_not_know_a_setting_go_without(server):
+    spoken = GenericFakeChatModel(messages=iter([AIMessage("Lyon")]))
+    with TieredChatModel([Tier(spoken, name="a"), Tier(spoken, name="b")], temperature=0, judge=lambda q, a: True) as m:
+        assert m.invoke(ASK, max_tokens=3).content == "Lyon"
+
+
+def test_settings_of_a_call_go_before_those_of_the_model(server, tiered):
+    tiered(temperature=0.25, stop=["END"]).invoke(ASK, temperature=0.75, stop=["STOP"])
+
+    assert (server.requests[0].settings["temperature"], server.requests[0].settings["stop"]) == (0.75, ["STOP"])
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("temperature", "hot"), ("cache", "please"), ("callbacks", 3), ("stop", 3), ("max_tokens", "x")]
+)
+def test_a_setting_of_another_kind_is_refused_by_name(server, tiered, key, name, wrong):
+    with pytest.raises(ConfigError, match=name) as failure:
+        tiered(**{name: wrong})
+    assert key not in str(failure.value)
+    assert server.requests == ()
+
+
+def test_what_a_tracer_is_told_of_the_model(tiered):
+    params = tiered(temperature=0.25, max_tokens=9, stop=["END"])._get_ls_params()
+
+    assert params == {
+        "ls_provider": "llm-tiers",
+        "ls_model_name": "small|medium|large",
+        "ls_model_type": "chat",
+        "ls_temperature": 0.25,
+        "ls_max_tokens": 9,
+        "ls_stop": ["END"],
+    }
+
+
+class TestConfigurable:
+    def test_a_setting_may_be_left_to_the_config(self, server, tiered):
+        model = tiered().configurable_fields(temperature=ConfigurableField(id="heat"))
+
+        model.with_config(configurable={"heat": 0.5}).invoke(ASK)
+        model.invoke(ASK)
+
+        assert [request.settings.get("temperature") for request in server.requests_to("small")] == [0.5, None]
+
+    def test_what_is_learned_is_shared(self, tiered, learner):
+        model = tiered(starter=learner, judge=lambda question, answer: answer == "Paris")
+        configured = model.configurable_fields(temperature=ConfigurableField(id="heat"))
+
+        for _ in range(3):
+            configured.with_config(configurable={"heat": 0.5}).invoke(ASK)
+
+        assert trace_of(model.invoke(ASK))["start"] == "medium"
+
+    def test_a_history_in_a_folder_stays_open(self, tiered, tmp_path):
+        model = tiered(history=tmp_path / "tiers").configurable_fields(node=ConfigurableField(id="node"))
+
+        answers = [model.with_config(configurable={"node": node}).invoke(ASK) for node in ("plan", "write")]
+
+        assert [trace_of(answer)["node"] for answer in answers] == ["plan", "write"]
+        assert not any(trace_of(answer)["warnings"] for answer in answers)
+
+    def test_alternatives(self, chat, tiered):
+        model = tiered().configurable_alternatives(ConfigurableField(id="llm"), default_key="tiers", top=chat("large"))
+
+        assert model.invoke(ASK).content == "Lyon"
+        assert model.with_config(configurable={"llm": "top"}).invoke(ASK).content == "Paris"
+
+    def test_a_tier_may_be_pinned_by_binding(self, tiered):
+        assert tiered().bind(model="large").invoke(ASK).content == "Paris"
+
+
+class TestCache:
+    @pytest.fixture(autouse=True)
+    def cache(self):
+        set_llm_cache(InMemoryCache())
+        yield
+        set_llm_cache(None)
+
+    def test_a_cached_call_costs_no_request(self, server, tiered):
+        model = tiered()
+        first = model.invoke(ASK)
+        server.forget()
+
+        second = model.invoke(ASK)
+
+        assert server.requests == ()
+        assert (second.content, trace_of(second)) == (first.content, trace_of(first))
+        assert second.usage_metadata["input_tokens"] == first.usage_metadata["input_tokens"]
+        assert second.usage_metadata["total_cost"] == 0
+
+    async def test_in_asyncio_too(self, server, tiered):
+        model = tiered()
+        first = await model.ainvoke(ASK)
+
+        assert (await model.ainvoke(ASK)).content == first.content
+        assert len(server.requests) == 2
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"starter": FixedStarter("medium")},
+            {"policy": "llm-at"},
+            {"judge": lambda question, answer: False},
+            {"temperature": 0.5},
+        ],
+        ids=["starter", "policy", "judge", "temperature"],
+    )
+    def test_models_that_differ_do_not_share(self, chat, tiered, other):
+        # The tiers' own caches are off: only the outer one is looked at.
+        tiers = [chat(name, cache=False) for name in ("small", "medium", "large")]
+        one, two = tiered(tiers=tiers), tiered(tiers=tiers, **other)
+
+        assert trace_of(one.invoke(ASK))["trace_id"] != trace_of(two.invoke(ASK))["trace_id"]
+
+    def test_models_with_other_tiers_of_the_same_names_do_not_share(self, chat, tiered):
+        tiers = [chat(name, cache=False) for name in ("small", "medium", "large")]
+        warm = [chat(name, cache=False, temperature=1) for name in ("small", "medium", "large")]
+
+        one, two = tiered(tiers=tiers), tiered(tiers=warm)
+
+        assert trace_of(one.invoke(ASK))["trace_id"] != trace_of(two.invoke(ASK))["trace_id"]
+
+    def test_equal_models_share(self, tiers, tiered):
+        one, two = tiered(tiers=tiers), tiered(tiers=tiers)
+
+        assert trace_of(one.invoke(ASK))["trace_id"] == trace_of(two.invoke(ASK))["trace_id"]
+
+    def test_the_key_of_the_cache_holds_no_key_of_a_provider(self, tiered, key):
+        assert key not in tiered()._get_llm_string()
+
+
+class TestPickle:
+    def test_a_model_comes_back_with_its_settings(self, server, tiered):
+        model = tiered(starter=FixedStarter("medium"), temperature=0.25, node="drafts")
+
+        with pickle.loads(pickle.dumps(model)) as again:  # noqa: S301
+            answer = again.invoke(ASK)
+
+        assert (trace_of(answer)["start"], trace_of(answer)["node"]) == ("medium", "drafts")
+        assert server.requests[0].settings["temperature"] == 0.25
+        assert trace_of(answer)["cost_usd"] > 0
+
+    def test_a_folder_is_found_again(self, tiered, learner, tmp_path):
+        model = tiered(history=tmp_path / "tiers", starter=learner)
+        for _ in range(3):
+            model.invoke(ASK)
+        model.close()
+
+        with pickle.loads(pickle.dumps(model)) as again:  # noqa: S301
+            assert trace_of(again.invoke(ASK))["neighbours"] == 3
+
+    def test_nothing_printed_shows_a_key(self, tiered, key):
+        again = pickle.loads(pickle.dumps(tiered()))  # noqa: S301
+        assert key not in repr(again) + str(again) + again.model_dump_json() + json.dumps(again._identifying_params)
+        again.close()
+
+    def test_a_deep_copy_shares_what_is_learned(self, tiered, learner):
+        model = tiered(starter=learner)
+        twin = copy.deepcopy(model)
+        for _ in range(3):
+            twin.invoke(ASK)
+
+        assert trace_of(model.invoke(ASK))["neighbours"] == 3
+
+    def test_a_history_of_the_users_own_says_that_it_stays(self, tiered):
+        with ChromaHistory() as history, pytest.raises(TypeError, match="history"):
+            pickle.dumps(tiered(history=history))
+
+
+class Plain(BaseCallbackHandler):
+    def __init__(self):
+        self.starts = 0
+
+    def on_chat_model_start(self, serialized, messages, **kwargs):
+        self.starts += 1
+
+
+def test_handlers_hear_of_the_calls_inside_on_request(server, tiered):
+    heard, inside = Plain(), Plain()
+
+    tiered().invoke(ASK, config={"callbacks": [heard]})
+    tiered(inner_callbacks=[Plain]).invoke(ASK, config={"callbacks": [inside]})
+
+    assert (heard.starts, inside.starts) == (1, 3)
+
+
+class TestProfile:
+    def test_it_is_what_all_tiers_can_do(self, tiered):
+        profiles = [
+            {"max_input_tokens": 100, "tool_calling": True, "structured_output": True, "name": "A"},
+            {"max_input_tokens": 900, "tool_calling": True, "structured_output": False, "name": "B"},
+        ]
+        tiers = [ChatOpenAI(model=f"m{n}", api_key="x", profile=profile) for n, profile in enumerate(profiles)]
+
+        assert tiered(tiers=tiers).profile == {
+            "max_input_tokens": 100,
+            "tool_calling": True,
+            "structured_output": False,
+        }
+
+    def test_unknown_models_have_none(self, tiered):
+        assert tiered().profile is None
+
+    def test_a_small_context_window_is_skipped_but_not_at_the_top(self, server, tiered, chat):
+        tiers = [chat(name, profile={"max_input_tokens": 5}) for name in ("small", "large")]
+
+        answer = tiered(tiers=tiers).invoke(ASK)
+
+        assert answer.content == "Paris"
+        assert trace_of(answer)["warnings"][0].startswith("tier small skipped: context window 5")
+
+    def test_images_skip_tiers_that_cannot_see(self, server, tiered, chat):
+        tiers = [chat("small", profile={"image_inputs": False}), chat("large")]
+        image = {"type": "image", "base64": "aGVsbG8=", "mime_type": "image/png"}
+
+        answer = tiered(tiers=tiers).invoke([HumanMessage([{"type": "text", "text": "What is this?"}, image])])
+
+        assert answer.content == "Paris"
+        assert [part["type"] for part in server.requests[0].messages[0]["content"]] == ["text", "image_url"]
