@@ -104,7 +104,7 @@ class LoopbackServer:
         script = self.scripts.get(request.model)
         if script is None:
             return HttpError(HTTPStatus.NOT_FOUND, f"The model {request.model!r} does not exist.")
-        turn = script(request) if callable(script) else script
+        turn = _played(script, request)
         if isinstance(turn, Hang):
             with self._lock:
                 self._hanging.append(turn)
@@ -203,11 +203,21 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: the log of requests tells more."""
 
 
+def _played(script: Script, request: LoopbackRequest) -> Turn:
+    """Return what a script makes of a request; a script's own error reaches the client, where a test sees it."""
+    try:
+        turn = script(request) if callable(script) else script
+    except Exception as error:  # noqa: BLE001 -- a thread of the server's would swallow it
+        return HttpError(500, f"the script of {request.model!r} raised {type(error).__name__}: {error}")
+    if isinstance(turn, str | Reply | HttpError | Cut | BrokenJson | Hang):
+        return turn
+    return HttpError(
+        500,
+        f"the script of {request.model!r} returned {type(turn).__name__}; it must return a text, a Reply or a fault",
+    )
+
+
 def _reply(turn: Turn) -> Reply:
     if isinstance(turn, Hang):
         return Reply(turn.then)
-    if isinstance(turn, str):
-        return Reply(turn)
-    if isinstance(turn, Reply):
-        return turn
-    raise TypeError(f"a script returned {type(turn).__name__}; it must return a text, a Reply or a fault")
+    return turn if isinstance(turn, Reply) else Reply(str(turn))
