@@ -44,7 +44,17 @@ NAMES = [
 ]
 PARTS = ["answer", "call", "cascade", "drive", "engine", "errors", "judges", "judges.base", "judges.compose"]
 PARTS += ["judges.function", "judges.prompt", "labels", "ledger", "performer", "policies", "prices", "requests"]
-PARTS += ["starters", "starters.accuracy", "starters.base", "starters.fixed", "tiers", "trace"]
+PARTS += [
+    "deadline",
+    "form",
+    "judges.schema",
+    "starters",
+    "starters.accuracy",
+    "starters.base",
+    "starters.fixed",
+    "tiers",
+    "trace",
+]
 
 
 def test_the_public_names_are_these():
