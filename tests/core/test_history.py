@@ -971,3 +971,17 @@ def test_the_database_is_in_wal_mode(tmp_path):
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     finally:
         connection.close()
+
+
+def test_what_openai_looks_at_is_never_imported_in_the_background():
+    """Its client peeks into sys.modules, and fails where another thread is half way through importing httpx."""
+    code = """
+import sys
+from llm_tiers import ChromaHistory
+from llm_tiers.history.record import Record
+with ChromaHistory(embedding=lambda text: [1.0, 0.0]) as history:
+    history.remember(Record("1", "", 1.0, {"a": True}, "a", "a", ("a",), ("a",), None, text="hi"))
+    print(hasattr(sys.modules.get("httpx"), "Response"), "chromadb" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]

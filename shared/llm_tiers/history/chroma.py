@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import re
@@ -113,6 +114,9 @@ class ChromaHistory:
         durability: Literal["background", "sync"] = "background",
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        # Chroma is imported later, in a background thread, and brings httpx along. OpenAI's client looks for httpx in
+        # `sys.modules` while it runs, and fails if it finds it half imported: so it is imported whole here.
+        importlib.import_module("httpx")
         _check_where(where, headers)
         _check_namespace(namespace)
         _check_positive("capacity", capacity)
