@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 
 demo: .venv/demo-ready
 	$(BIN)/llm-tiers demo
+	$(BIN)/python examples/graph.py
 
 test: .venv/test-ready
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
@@ -28,7 +29,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 .venv/demo-ready: pyproject.toml | $(BIN)/python
-	$(PIP) --editable .
+	$(PIP) --editable '.[agents]'
 	touch $@
 
 .venv/test-ready: pyproject.toml | $(BIN)/python

@@ -15,3 +15,15 @@ def test_the_first_call_learns_where_to_start(capsys):
     assert all("-> medium " in line for line in hard)
     assert " small -> medium " in hard[0]
     assert " medium -> medium " in hard[-1]
+
+
+def test_each_node_of_the_graph_finds_its_own_tier(capsys):
+    runpy.run_path(str(EXAMPLES / "graph.py"), run_name="__main__")
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    by_node = {row[0]: row[1:] for row in rows if row}
+
+    assert {by_node[node][0] for node in ("plan", "solve", "check")} == {"gpt-5-nano"}
+    assert by_node["plan"][1].startswith("gpt-5-nano")
+    assert by_node["solve"][1].startswith("gpt-5-mini")
+    tiered, alone = float(by_node["all"][2]), float(by_node["all"][3])
+    assert 0 < tiered < alone / 2
