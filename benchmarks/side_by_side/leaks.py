@@ -1,0 +1,178 @@
+"""What a wrapper must and must not let through: each check makes a candidate over scripted tiers and asks it once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import candidates
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langgraph.graph import END, START, MessagesState, StateGraph
+from pydantic import BaseModel
+
+from llm_tiers.testing import Cut, HttpError, LoopbackRequest, LoopbackServer, Reply, Script, ToolCall
+
+ASK = "What is the capital of France?"
+WRONG, RIGHT = "Lyon, I think.", "Paris, of course."
+
+Check = Callable[[Any, LoopbackServer], bool]
+
+
+def judge(_question: str, answer: str) -> bool:
+    return "Lyon" not in answer
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+    people: int
+
+
+def look_up(city: str) -> str:
+    """Look up a city."""
+    return city
+
+
+class Starts(BaseCallbackHandler):
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_chat_model_start(self, *_args: Any, **_kwargs: Any) -> None:
+        self.count += 1
+
+
+def tokens(server: LoopbackServer) -> int:
+    return sum(len(request.text.split()) for request in server.requests)
+
+
+def whole(chunks: Any) -> Any:
+    joined = None
+    for chunk in chunks:
+        joined = chunk if joined is None else joined + chunk
+    return joined
+
+
+def graph_of(model: Any) -> Any:
+    graph = StateGraph(MessagesState).add_node("chat", lambda state: {"messages": [model.invoke(state["messages"])]})
+    return graph.add_edge(START, "chat").add_edge("chat", END).compile()
+
+
+def escalates(model: Any, _server: LoopbackServer) -> bool:
+    return bool(model.invoke(ASK).text == RIGHT)
+
+
+def stream_is_clean(model: Any, _server: LoopbackServer) -> bool:
+    return bool("".join(chunk.text for chunk in model.stream(ASK)) == RIGHT)
+
+
+def astream_is_clean(model: Any, _server: LoopbackServer) -> bool:
+    async def texts() -> str:
+        return "".join([chunk.text async for chunk in model.astream(ASK)])
+
+    return asyncio.run(texts()) == RIGHT
+
+
+def graph_is_clean(model: Any, _server: LoopbackServer) -> bool:
+    shown = graph_of(model).stream({"messages": [("user", ASK)]}, stream_mode="messages")
+    return "".join(message.text for message, _ in shown) == RIGHT
+
+
+def events_are_clean(model: Any, _server: LoopbackServer) -> bool:
+    async def events() -> list[Any]:
+        return [event async for event in model.astream_events(ASK, version="v2")]
+
+    return "Lyon" not in repr(asyncio.run(events()))
+
+
+def usage_is_whole(model: Any, server: LoopbackServer) -> bool:
+    answer = model.invoke(ASK)
+    return bool(answer.usage_metadata and answer.usage_metadata["input_tokens"] == tokens(server))
+
+
+def streamed_usage_is_whole(model: Any, server: LoopbackServer) -> bool:
+    answer = whole(model.stream(ASK))
+    return bool(answer.usage_metadata and answer.usage_metadata["input_tokens"] == tokens(server))
+
+
+def counted_once(model: Any, server: LoopbackServer) -> bool:
+    counter = UsageMetadataCallbackHandler()
+    model.invoke(ASK, config={"callbacks": [counter]})
+    return sum(usage["input_tokens"] for usage in counter.usage_metadata.values()) == tokens(server)
+
+
+def heard_once(model: Any, _server: LoopbackServer) -> bool:
+    starts = Starts()
+    model.invoke(ASK, config={"callbacks": [starts]})
+    return starts.count == 1
+
+
+def bad_tool_call_is_held(model: Any, _server: LoopbackServer) -> bool:
+    answer = model.bind_tools([look_up]).invoke(ASK)
+    return bool(answer.tool_calls and answer.tool_calls[0]["args"] == {"city": "Paris"})
+
+
+def bad_object_is_held(model: Any, _server: LoopbackServer) -> bool:
+    return bool(model.with_structured_output(City).invoke(ASK) == City(name="Paris", people=2))
+
+
+def error_is_survived(model: Any, _server: LoopbackServer) -> bool:
+    return bool(model.invoke(ASK).text == RIGHT)
+
+
+def cut_stream_is_survived(model: Any, _server: LoopbackServer) -> bool:
+    return bool("".join(chunk.text for chunk in model.stream(ASK)) == RIGHT)
+
+
+def _judged(request: LoopbackRequest) -> str:
+    return "yes" if request.judges else RIGHT
+
+
+def _call(arguments: dict[str, str]) -> Reply:
+    return Reply(calls=(ToolCall("look_up", arguments),))
+
+
+_WRONG: dict[str, Script] = {"small": WRONG, "large": _judged}
+CHECKS: tuple[tuple[str, Check, dict[str, Script]], ...] = (
+    ("a wrong answer of the cheap tier is replaced", escalates, _WRONG),
+    ("`stream` shows the accepted answer only", stream_is_clean, _WRONG),
+    ("`astream` shows the accepted answer only", astream_is_clean, _WRONG),
+    ('LangGraph `stream_mode="messages"` shows the accepted answer only', graph_is_clean, _WRONG),
+    ("`astream_events` shows the accepted answer only", events_are_clean, _WRONG),
+    ("`usage_metadata` is the sum of all calls", usage_is_whole, _WRONG),
+    ("`usage_metadata` of a stream is, too", streamed_usage_is_whole, _WRONG),
+    ("a token counter counts each call once", counted_once, _WRONG),
+    ("a plain handler hears of one call", heard_once, _WRONG),
+    (
+        "a tool call that does not fit is held back",
+        bad_tool_call_is_held,
+        {
+            "small": Reply(calls=(ToolCall("look_up", {}),)),
+            "large": Reply(calls=(ToolCall("look_up", {"city": "Paris"}),)),
+        },
+    ),
+    (
+        "an object that does not fit is held back",
+        bad_object_is_held,
+        {"small": json.dumps({"name": "Lyon"}), "large": json.dumps({"name": "Paris", "people": 2})},
+    ),
+    ("a tier with status 429 is survived", error_is_survived, {"small": HttpError(429), "large": _judged}),
+    ("a stream that is cut is survived", cut_stream_is_survived, {"small": Cut("Lyon, I"), "large": _judged}),
+)
+
+
+OF_REPLACED = (stream_is_clean, astream_is_clean, graph_is_clean, events_are_clean)
+
+
+def run(candidate: str) -> list[bool]:
+    """Run all checks on a candidate; a check that raises has failed."""
+    results = []
+    for _, check, scripts in CHECKS:
+        with LoopbackServer(scripts) as server:
+            try:
+                results.append(check(candidates.make(candidate, server.base_url, judge=judge), server))
+            except Exception:  # noqa: BLE001 -- whatever a candidate raises
+                results.append(False)
+    return results
