@@ -17,7 +17,7 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 
 from langchain_tiers import TieredChatModel
-from llm_tiers import ChromaHistory, FixedStarter, Tier
+from llm_tiers import FixedStarter, Tier
 
 
 def endless(text: str) -> GenericFakeChatModel:
@@ -47,9 +47,7 @@ def main() -> None:
             "the bare model": endless("yes"),
             "fixed start, a function judges": TieredChatModel(tiers(), starter=FixedStarter(), judge=accept),
             "estimator, history in memory, a function judges": TieredChatModel(tiers(), judge=accept),
-            "estimator, history in a folder, a function judges": TieredChatModel(
-                tiers(), judge=accept, history=ChromaHistory(folder)
-            ),
+            "estimator, history in a folder, a function judges": TieredChatModel(tiers(), judge=accept, history=folder),
         }
         times: dict[str, list[float]] = {name: [] for name in models}
         for number in range(calls):

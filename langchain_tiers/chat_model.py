@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from llm_tiers.policies import Policy
     from llm_tiers.prices import Price
     from llm_tiers.starters.base import Starter
-    from llm_tiers.tiers import Tier
+    from llm_tiers.tiers import Ladder, Tier
 
 __all__ = ["TieredChatModel"]
 
@@ -94,6 +94,11 @@ class TieredChatModel(BaseChatModel):
             different nodes learn apart.
         query_text: Takes the messages and returns the text to find similar calls by; by default the human ask.
         on_trace: Is called with the `Trace` of each call, failed and cancelled ones included.
+        inner_callbacks: Kinds of callback handlers that hear of the model calls inside, beside tracers and token
+            counters; by default other handlers hear of one call, as of any chat model.
+        temperature, max_tokens, stop, max_retries, api_key: Go to every tier that knows them, and not to the judge
+            but for the last two.
+        timeout: Seconds to wait for each tier before the call goes one tier up; `Tier(model, timeout=...)` wins.
 
         The settings of every chat model (`cache`, `callbacks`, `tags`, `metadata`, `name`, ...) are taken too.
 
@@ -116,10 +121,34 @@ class TieredChatModel(BaseChatModel):
 
         Settings of the call (`stop`, `temperature`, ...) go to the tiers, never to the judge.
 
+    Stream:
+        ```python
+        for chunk in model.stream("What is the capital of Australia?"):
+            print(chunk.text, end="")
+        ```
+
+        An answer that is not judged (the top tier's, a pinned tier's) streams live. Any other is held back until it
+        stands, and then streamed in the chunks that it came in. The last chunk carries trace and usage.
+
     Async:
         ```python
         await model.ainvoke("What is the capital of Australia?")
         ```
+
+    Tool calling:
+        ```python
+        model.bind_tools([get_weather]).invoke("What is the weather in Canberra?").tool_calls
+        ```
+
+        A call that fits its tool's schema is accepted without a judge. An unknown tool, arguments that do not fit,
+        malformed JSON, and a missing call where one is forced go one tier up.
+
+    Structured output:
+        ```python
+        model.with_structured_output(City).invoke("What is the capital of Australia?")
+        ```
+
+        Every tier is asked in its own provider's way. An object that fits is accepted without a judge.
 
     Token usage:
         `usage_metadata` of the answer is the sum over all model calls, the judge's and the rejected tiers' included.
@@ -158,6 +187,7 @@ class TieredChatModel(BaseChatModel):
     streaming: bool = False
 
     _engine: Engine = PrivateAttr()
+    _judging: Ladder = PrivateAttr()
     _given_history: Any = PrivateAttr()
 
     def __init__(
@@ -212,9 +242,11 @@ class TieredChatModel(BaseChatModel):
             super().__init__(**{name: value for name, value in fields.items() if value is not None})
         except ValidationError as error:
             raise _without_values(error) from None
-        ladder = ladder_of(given, {name: getattr(self, name) for name in STANDARD_SETTINGS})
+        standard = {name: getattr(self, name) for name in STANDARD_SETTINGS}
+        ladder = ladder_of(given, standard)
         chosen.check(ladder)
         check_judge(chosen.judge)
+        self._judging = ladder_of(given, {name: standard[name] for name in ("timeout", "max_retries")})
         # Last, so that a wrong argument leaves no folder open.
         opened = as_history(history, embedding)
         self._engine = Engine(ladder, chosen, opened, prices=price_book, on_trace=on_trace)
@@ -507,7 +539,7 @@ class TieredChatModel(BaseChatModel):
             needs=needs_of(messages, tools=request.offers_tools),
             form=request.form,
         )
-        return call, ChatPerformer(request, run, streaming=streaming)
+        return call, ChatPerformer(request, run, streaming=streaming, judging=self._judging)
 
     def _own_query(self, messages: list[BaseMessage]) -> str:
         query = self.query_text(messages)

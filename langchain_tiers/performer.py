@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from langchain_tiers.structured import Shape
     from llm_tiers.requests import ModelCall
-    from llm_tiers.tiers import Tier
+    from llm_tiers.tiers import Ladder, Tier
 
 __all__ = ["ChatPerformer", "answer_of"]
 
@@ -51,11 +51,13 @@ class ChatPerformer:
         request: What the user asks.
         run: The user's run, and who hears of the calls inside it.
         streaming: The user takes the answer in chunks, so every tier is asked for them; a judge is not.
+        judging: The tiers as they judge, without the settings that are meant for answers; by default as they are.
     """
 
     request: Request
     run: OuterRun = field(default_factory=OuterRun)
     streaming: bool = False
+    judging: Ladder | None = None
 
     def generate(self, call: ModelCall) -> Answer:
         """Call a model and wait for its answer."""
@@ -109,8 +111,12 @@ class ChatPerformer:
         return self.streaming and call.prompt is None
 
     def _model(self, call: ModelCall) -> Runnable[Any, Any]:
-        model: Runnable[Any, Any] = call.tier.model
-        return model if call.prompt is not None else self.request.model_for(call.tier)
+        if call.prompt is None:
+            return self.request.model_for(call.tier)
+        judges = self.judging or ()
+        tier = next((tier for tier in judges if tier.name == call.tier.name), call.tier)
+        model: Runnable[Any, Any] = tier.model
+        return model
 
     def _input(self, call: ModelCall) -> list[BaseMessage]:
         if call.prompt is not None:

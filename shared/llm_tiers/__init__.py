@@ -19,7 +19,7 @@ from llm_tiers.errors import (
     UnknownTrace,
 )
 from llm_tiers.history import ChromaHistory, Embedding
-from llm_tiers.judges import FunctionJudge, Judge, PromptJudge, Verdict
+from llm_tiers.judges import FunctionJudge, Judge, PromptJudge, Schema, Verdict
 from llm_tiers.policies import Policy, llm_at
 from llm_tiers.prices import Price
 from llm_tiers.starters import AccuracyEstimator, FixedStarter
@@ -50,6 +50,7 @@ __all__ = [
     "Price",
     "PromptJudge",
     "ReplayFileError",
+    "Schema",
     "Tier",
     "TierError",
     "Trace",

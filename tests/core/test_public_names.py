@@ -34,6 +34,7 @@ NAMES = [
     "Price",
     "PromptJudge",
     "ReplayFileError",
+    "Schema",
     "Tier",
     "TierError",
     "Trace",

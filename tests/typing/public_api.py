@@ -13,6 +13,7 @@ from llm_tiers import (
     Policy,
     Price,
     PromptJudge,
+    Schema,
     Tier,
     Trace,
     llm_at,
@@ -38,6 +39,7 @@ ladder = Ladder(
     [Tier(model, name="small", price=(0.1, 0.4), prior=0.6), Tier(model, name="large", price=Price(1.0, 4.0, 0.5))]
 )
 either: Judge = PromptJudge(floor="large") | short
+formed: Judge = Schema() | short
 both: Judge = short & PromptJudge(model="large", effort="minimal")
 policies: list[Policy] = [
     llm_at(theta=0.6),

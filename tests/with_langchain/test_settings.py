@@ -40,9 +40,18 @@ def test_a_model_class_keeps_its_own_rules(server, chat, tiered):
 
     tiered(tiers=[chat("gpt-5-nano"), chat("large")], temperature=0).invoke(ASK)
 
-    thinking, judging = server.requests
-    assert "temperature" not in thinking.settings
-    assert judging.settings["temperature"] == 0
+    tiered(tiers=[chat("gpt-5-nano"), chat("large")], temperature=0, starter=FixedStarter("large")).invoke(ASK)
+
+    assert "temperature" not in server.requests_to("gpt-5-nano")[0].settings
+    assert server.requests[-1].settings["temperature"] == 0
+
+
+def test_the_judge_gets_no_settings_that_are_meant_for_answers(server, tiered):
+    tiered(temperature=0.25, max_tokens=9, stop=["END"]).invoke(ASK)
+
+    answering, judging = server.requests
+    assert {"temperature", "max_completion_tokens", "stop"} <= answering.settings.keys()
+    assert not {"temperature", "max_completion_tokens", "stop"} & judging.settings.keys()
 
 
 def test_retries_are_the_tiers_own_unless_told(server, tiered):
