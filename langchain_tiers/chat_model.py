@@ -547,6 +547,16 @@ class TieredChatModel(BaseChatModel):
             raise ConfigError(f"query_text returned {type(query).__name__}; it must return the text to look up")
         return query
 
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return the tokens of a text as the top tier's model counts them."""
+        model: BaseChatModel = self._engine.ladder.top.model
+        return model.get_token_ids(text)
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """Return how many tokens messages have as the top tier's model counts them."""
+        model: BaseChatModel = self._engine.ladder.top.model
+        return model.get_num_tokens_from_messages(messages, tools)
+
     @property
     def _llm_type(self) -> str:
         return "llm-tiers"

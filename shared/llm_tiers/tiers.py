@@ -70,6 +70,8 @@ class Tier:
     @property
     def model_name(self) -> str | None:
         """The model's own name, which prices are looked up by."""
+        if isinstance(self.model, str):  # `provider:model`, which an integration makes a model of
+            return self.model.rpartition(":")[2] or None
         for attribute in _NAME_ATTRIBUTES:
             value = getattr(self.model, attribute, None)
             if isinstance(value, str) and value:

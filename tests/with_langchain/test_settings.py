@@ -104,6 +104,28 @@ def test_what_a_tracer_is_told_of_the_model(tiered):
     }
 
 
+def test_a_named_tier_is_known_by_the_models_name(server, chat, tiered, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+
+    answer = tiered(tiers=[Tier("openai:small", timeout=30), chat("large")]).invoke(ASK)
+
+    assert trace_of(answer)["start"] == "small"
+
+
+def test_tokens_are_counted_as_the_top_tier_counts_them(tiered, chat):
+    class Counting(ChatOpenAI):
+        def get_token_ids(self, text):
+            return [len(word) for word in text.split()]
+
+        def get_num_tokens_from_messages(self, messages, tools=None):
+            return 10 * len(messages)
+
+    model = tiered(tiers=[chat("small"), Counting(model="large", api_key="unused")])
+
+    assert (model.get_num_tokens("one two"), model.get_num_tokens_from_messages([HumanMessage("x")])) == (2, 10)
+
+
 class TestConfigurable:
     def test_a_setting_may_be_left_to_the_config(self, server, tiered):
         model = tiered().configurable_fields(temperature=ConfigurableField(id="heat"))
