@@ -88,6 +88,8 @@ class TieredChatModel(BaseChatModel):
         policy: How calls are answered: a `Policy` such as `llm_at()`, or the name of one.
         starter: Replaces the policy's choice of the first tier.
         judge: Replaces the policy's judge; a function of question and answer will do.
+        extract: Takes an answer's text and returns the final answer in it, or None; by it answers are compared. By
+            default one that finds "the answer is ...", a boxed or bold last line, and the like.
         embedding: What makes vectors of the queries; WordLlama, which needs no network, by default.
         prices: (input, output) in US$ per million tokens, by tier or model name, where the public list lacks them.
         node: Where in your application the calls come from; by default the node of the LangGraph graph. Calls of
@@ -173,6 +175,7 @@ class TieredChatModel(BaseChatModel):
     policy: Any = _setting()
     starter: Any = _setting()
     judge: Any = _setting()
+    extract: Any = _setting()
     embedding: Any = _setting()
     prices: Any = _setting()
     node: Any = _setting()
@@ -198,6 +201,7 @@ class TieredChatModel(BaseChatModel):
         policy: Policy | str | None = None,
         starter: Starter | None = None,
         judge: Judge | JudgeFunction | None = None,
+        extract: Callable[[str], str | None] | None = None,
         embedding: object | None = None,
         prices: Mapping[str, Price | tuple[float, float]] | None = None,
         node: str | None = None,
@@ -217,7 +221,7 @@ class TieredChatModel(BaseChatModel):
             raise ConfigError(f"unknown argument {', '.join(unknown)}; there are {', '.join(type(self).model_fields)}")
         check_call_settings(node=node, query_text=query_text, on_trace=on_trace, inner_callbacks=inner_callbacks)
         given = as_tiers(tiers, api_key=api_key)
-        chosen = as_policy(policy, starter=starter, judge=judge)
+        chosen = as_policy(policy, starter=starter, judge=judge, extract=extract)
         price_book = PriceBook(prices)
         fields = {
             "tiers": given,
@@ -225,6 +229,7 @@ class TieredChatModel(BaseChatModel):
             "policy": policy,
             "starter": starter,
             "judge": judge,
+            "extract": extract,
             "embedding": embedding,
             "prices": prices,
             "node": node,

@@ -19,7 +19,7 @@ from llm_tiers.errors import (
     UnknownTrace,
 )
 from llm_tiers.history import ChromaHistory, Embedding
-from llm_tiers.judges import FunctionJudge, Judge, PromptJudge, Schema, Verdict
+from llm_tiers.judges import Agreement, FunctionJudge, Judge, PromptJudge, Schema, Verdict
 from llm_tiers.policies import Policy, llm_at
 from llm_tiers.prices import Price
 from llm_tiers.starters import AccuracyEstimator, FixedStarter
@@ -28,6 +28,7 @@ from llm_tiers.trace import Attempt, Trace
 
 __all__ = [
     "AccuracyEstimator",
+    "Agreement",
     "AllTiersFailed",
     "Answer",
     "Attempt",

@@ -1,4 +1,4 @@
-"""What a tier gives back, and when two answers are the same."""
+"""What a tier gives back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Answer", "ToolCall", "Usage", "same_answer"]
+__all__ = ["Answer", "ToolCall", "Usage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,3 @@ class Answer:
     tool_calls: tuple[ToolCall, ...] = ()
     chunks: tuple[Any, ...] = field(default=(), repr=False, compare=False)
     live: bool = field(default=False, compare=False)
-
-
-def same_answer(one: Answer, other: Answer, *, missing_counts: bool = False) -> bool:
-    """Say whether two answers are equal.
-
-    Args:
-        one: An answer.
-        other: Another.
-        missing_counts: Two missing answers are equal, as in LLM-AT's code; otherwise a missing answer equals
-            nothing.
-    """
-    if one.value is None and other.value is None:
-        return missing_counts
-    return one.value == other.value

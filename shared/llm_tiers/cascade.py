@@ -168,7 +168,7 @@ def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Genera
     if answer.value is None and not policy.missing_counts:
         return Judgement(Verdict.INVALID, "missing")
     others = tuple(other for other in ledger.answers if other.tier != answer.tier)
-    case = Case(ledger.call, ledger.ladder, answer, others)
+    case = Case(ledger.call, ledger.ladder, answer, others, policy.equality)
     by_form = judge_form(case)
     if by_form is not None and by_form.verdict is Verdict.INVALID:
         return by_form

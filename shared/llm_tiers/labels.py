@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from llm_tiers.answer import Answer, same_answer
+from llm_tiers.answer import Answer
 
 if TYPE_CHECKING:
     from llm_tiers.history.record import Record
@@ -14,23 +14,31 @@ __all__ = ["labels_after_feedback", "labels_of_call"]
 
 
 def labels_of_call(
-    tiers: Sequence[str], answers: Sequence[Answer], accepted: Answer, *, missing_counts: bool = False
+    tiers: Sequence[str],
+    answers: Sequence[Answer],
+    accepted: Answer,
+    same: Callable[[Answer, Answer], bool | None],
+    rejected: Container[str] = (),
 ) -> dict[str, bool]:
     """Label the tiers of one call: True for valid, False for invalid.
 
     The accepted tier and every tier above it are valid. A tier that was tried and passed over is valid if its answer
-    equals the accepted one, else invalid. A tier that was not tried, or failed, has no label.
+    equals the accepted one, invalid if it does not; where that cannot be told, it is invalid if the judge rejected it.
+    A tier that was not tried, or failed, has no label.
 
-    Source: LLM-AT (arXiv 2505.20921), the history update.
+    Source: LLM-AT (arXiv 2505.20921), the history update; what cannot be told is ours.
 
     Args:
         tiers: Names of the tiers that could serve the call, cheapest first.
         answers: What the tiers answered.
         accepted: The answer that was returned.
-        missing_counts: Two missing answers are equal, as in the paper's code.
+        same: Says whether two answers are the same, or None where it cannot be told.
+        rejected: Names of the tiers whose answer the judge found invalid.
     """
-    tried = {answer.tier: same_answer(answer, accepted, missing_counts=missing_counts) for answer in answers}
-    return tried | dict.fromkeys(tiers[tiers.index(accepted.tier) :], True)
+    equal = {answer.tier: same(answer, accepted) for answer in answers}
+    undecided = {tier: False for tier, label in equal.items() if label is None and tier in rejected}
+    tried = {tier: label for tier, label in equal.items() if label is not None}
+    return tried | undecided | dict.fromkeys(tiers[tiers.index(accepted.tier) :], True)
 
 
 def labels_after_feedback(record: Record, tiers: Sequence[str], *, correct: bool) -> Mapping[str, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from llm_tiers.answer import Answer, Usage, same_answer
+from llm_tiers.answer import Answer, Usage
 from llm_tiers.errors import TierError
 from llm_tiers.history.record import Record, Vector
 from llm_tiers.labels import labels_of_call
@@ -159,17 +159,18 @@ class Ledger:
         answer, plan = self.accepted, self.plan
         if answer is None or plan is None or self.call.pin is not None or not self._stands(answer):
             return None
-        missing_counts = self._policy.missing_counts
+        same = self._policy.equality.same
+        rejected = {tier for tier, judgement in self.judgements.items() if judgement.verdict == "invalid"}
         return Record(
             id=self.call.id,
             node=self.call.node,
             created=ended,
-            labels=labels_of_call(self.serving, self.answers, answer, missing_counts=missing_counts),
+            labels=labels_of_call(self.serving, self.answers, answer, same, rejected),
             start=plan.start,
             final=answer.tier,
             answered=tuple(other.tier for other in self.answers),
             agreed=tuple(
-                other.tier for other in self.answers if same_answer(other, answer, missing_counts=missing_counts)
+                other.tier for other in self.answers if other.tier == answer.tier or same(other, answer) is True
             ),
             cost_usd=self.cost_usd,
             text=self.call.query,

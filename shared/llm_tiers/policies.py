@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from llm_tiers.equality import Equality, ExactEquality, FinalAnswers
 from llm_tiers.errors import ConfigError
 from llm_tiers.judges.function import as_judge
 from llm_tiers.judges.prompt import PromptJudge
@@ -27,15 +28,21 @@ class Policy:
         name: How the trace calls it.
         starter: Chooses the tier that answers first.
         judge: Decides whether an answer stands.
-        missing_counts: Treat a missing answer as an answer: judge it, return it from the top tier although an
-            earlier one may stand, and label two missing answers as equal. LLM-AT's code does; otherwise a missing
-            answer goes one tier up unjudged and equals nothing.
+        equality: When two answers are the same, for the labels and for a judge that compares.
     """
 
     name: str
     starter: Starter
     judge: Judge
-    missing_counts: bool = False
+    equality: Equality = field(default_factory=FinalAnswers)
+
+    @property
+    def missing_counts(self) -> bool:
+        """Whether a missing answer is an answer: judged, and returned from the top tier although an earlier may stand.
+
+        LLM-AT's code takes it so; otherwise a missing answer goes one tier up unjudged.
+        """
+        return isinstance(self.equality, ExactEquality) and self.equality.missing_counts
 
     def check(self, ladder: Ladder) -> None:
         """Check that the ladder has what the policy names.
@@ -60,7 +67,7 @@ def llm_at(*, theta: float = 0.7, offer_abstention: bool = True) -> Policy:
         "llm-at",
         AccuracyEstimator.paper(theta=theta),
         PromptJudge(offer_abstention=offer_abstention),
-        missing_counts=True,
+        ExactEquality(missing_counts=True),
     )
 
 
@@ -82,8 +89,9 @@ def as_policy(
     *,
     starter: Starter | None = None,
     judge: Judge | JudgeFunction | None = None,
+    extract: Callable[[str], str | None] | None = None,
 ) -> Policy:
-    """Make one policy of what a user gives: a policy or its name, and either half to replace.
+    """Make one policy of what a user gives: a policy or its name, either half to replace, and how answers compare.
 
     Raises:
         ConfigError: The policy's name is unknown, or an argument is of another kind.
@@ -102,6 +110,8 @@ def as_policy(
         policy = replace(policy, starter=starter)
     if judge is not None:
         policy = replace(policy, judge=as_judge(judge))
+    if extract is not None:
+        policy = replace(policy, equality=FinalAnswers(extract))
     if starter is not None or judge is not None:
         policy = replace(policy, name="custom")
     return policy

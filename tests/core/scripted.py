@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from llm_tiers import Answer, Call, Engine, Ladder, Policy, Tier, TierError, Usage
+from llm_tiers.equality import ExactEquality
 from llm_tiers.errors import UnknownTrace
 from llm_tiers.history.record import Neighbour, Recollection
 from llm_tiers.ledger import Ledger
@@ -213,14 +214,16 @@ def ledger_of(policy, tiers=None, prices=None, **facts):
 class Bench:
     """An engine whose ids, clock and traces are in the test's hands."""
 
-    def __init__(self, starter, judge, tiers=None, history=None, *, missing_counts=False, prices=None, hook=None):
+    def __init__(
+        self, starter, judge, tiers=None, history=None, *, missing_counts=False, equality=None, prices=None, hook=None
+    ):
         self.traces = []
         self.clock = Clock()
         self.history = history
         ids = itertools.count(1)
         self.engine = Engine(
             tiers or ladder(),
-            Policy("tested", starter, judge, missing_counts=missing_counts),
+            Policy("tested", starter, judge, equality or ExactEquality(missing_counts=missing_counts)),
             history,
             prices=prices,
             on_trace=hook or self.traces.append,

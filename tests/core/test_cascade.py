@@ -7,6 +7,7 @@ import pytest
 
 from llm_tiers import AccuracyEstimator, AllTiersFailed, Answer, FunctionJudge, Judge, PromptJudge, TierError, Verdict
 from llm_tiers.cascade import cascade
+from llm_tiers.equality import ExactEquality
 from llm_tiers.history.record import Recollection
 from llm_tiers.judges import Judgement
 from llm_tiers.policies import Policy
@@ -32,7 +33,7 @@ def begin(scripted):
 
     def begin(starter="small", judge=None, witnesses=(), tiers=None, *, missing_counts=False, **facts):
         starter = scripted.Planned(starter, witnesses) if isinstance(starter, str) else starter
-        policy = Policy("tested", starter, judge or Verdicts(), missing_counts=missing_counts)
+        policy = Policy("tested", starter, judge or Verdicts(), equality=ExactEquality(missing_counts=missing_counts))
         ledger = scripted.ledger_of(policy, tiers, **facts)
         return cascade(policy, ledger), ledger
 

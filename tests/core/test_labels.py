@@ -3,7 +3,7 @@
 import pytest
 
 from llm_tiers import AccuracyEstimator, AllTiersFailed, Answer, PromptJudge
-from llm_tiers.answer import same_answer
+from llm_tiers.equality import ExactEquality
 from llm_tiers.labels import labels_of_call
 
 TIERS = ("small", "medium", "large")
@@ -11,16 +11,6 @@ TIERS = ("small", "medium", "large")
 
 def said(tier, value):
     return Answer(tier, value or "", value)
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "by_default", "by_the_paper"),
-    [("4", "4", True, True), ("4", "5", False, False), ("4", None, False, False), (None, None, False, True)],
-)
-def test_when_two_answers_are_equal(one, other, by_default, by_the_paper):
-    for left, right in ((one, other), (other, one)):
-        assert same_answer(said("a", left), said("b", right)) is by_default
-        assert same_answer(said("a", left), said("b", right), missing_counts=True) is by_the_paper
 
 
 @pytest.mark.parametrize(
@@ -36,13 +26,16 @@ def test_when_two_answers_are_equal(one, other, by_default, by_the_paper):
 )
 def test_the_rule_with_the_last_answer_accepted(answers, labels):
     given = [said(tier, value) for tier, value in answers.items()]
-    assert labels_of_call(TIERS, given, given[-1]) == labels
+    assert labels_of_call(TIERS, given, given[-1], ExactEquality().same) == labels
 
 
 def test_two_missing_answers_are_equal_in_the_papers_code_only():
     given = [said("small", None), said("large", None)]
-    assert labels_of_call(TIERS, given, given[-1]) == {"small": False, "large": True}
-    assert labels_of_call(TIERS, given, given[-1], missing_counts=True) == {"small": True, "large": True}
+    assert labels_of_call(TIERS, given, given[-1], ExactEquality().same) == {"small": False, "large": True}
+    assert labels_of_call(TIERS, given, given[-1], ExactEquality(missing_counts=True).same) == {
+        "small": True,
+        "large": True,
+    }
 
 
 def only_record(bench):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from llm_tiers import AllTiersFailed, PromptJudge, Usage
 from llm_tiers.cascade import cascade
 from llm_tiers.drive import adrive, adrive_live
+from llm_tiers.equality import ExactEquality
 from llm_tiers.policies import Policy
 
 NAMES = ("t0", "t1", "t2", "t3", "t4")
@@ -262,7 +263,7 @@ def test_every_way_to_run_a_call_tells_the_same_story(scripted, world):
 def test_cancellation_leaves_nothing_behind(scripted, world, stop_at, live):
     """The call is cancelled while its `stop_at`-th model call runs, if it comes that far."""
     starter, judge, tiers = settings_of(scripted, world)
-    policy = Policy("tested", starter, judge, missing_counts=world.missing_counts)
+    policy = Policy("tested", starter, judge, ExactEquality(missing_counts=world.missing_counts))
     ledger = scripted.ledger_of(policy, tiers, tokens=TOKENS + 1)
     flow = cascade(policy, ledger)
 

@@ -12,6 +12,7 @@ from llm_tiers import errors
 
 NAMES = [
     "AccuracyEstimator",
+    "Agreement",
     "AllTiersFailed",
     "Answer",
     "Attempt",
@@ -45,10 +46,8 @@ NAMES = [
 ]
 PARTS = ["answer", "call", "cascade", "drive", "engine", "errors", "judges", "judges.base", "judges.compose"]
 PARTS += ["judges.function", "judges.prompt", "labels", "ledger", "performer", "policies", "prices", "requests"]
+PARTS += ["deadline", "equality", "final_answer", "form", "judges.agreement", "judges.schema", "judges.verdict"]
 PARTS += [
-    "deadline",
-    "form",
-    "judges.schema",
     "starters",
     "starters.accuracy",
     "starters.base",

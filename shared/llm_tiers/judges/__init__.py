@@ -1,8 +1,9 @@
 """Whether an answer stands."""
 
+from llm_tiers.judges.agreement import Agreement
 from llm_tiers.judges.base import Case, Judge, Judgement, Verdict
 from llm_tiers.judges.function import FunctionJudge
 from llm_tiers.judges.prompt import PromptJudge
 from llm_tiers.judges.schema import Schema
 
-__all__ = ["Case", "FunctionJudge", "Judge", "Judgement", "PromptJudge", "Schema", "Verdict"]
+__all__ = ["Agreement", "Case", "FunctionJudge", "Judge", "Judgement", "PromptJudge", "Schema", "Verdict"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from llm_tiers.answer import Answer
+from llm_tiers.equality import Equality, FinalAnswers
 from llm_tiers.requests import Request, Response
 
 if TYPE_CHECKING:
@@ -54,12 +55,14 @@ class Case:
         ladder: All tiers, cheapest first.
         answer: The answer to judge.
         others: What other tiers answered to the same call, in the order of the calls.
+        equality: When two answers are the same.
     """
 
     call: Call
     ladder: Ladder
     answer: Answer
     others: tuple[Answer, ...] = ()
+    equality: Equality = field(default_factory=FinalAnswers)
 
 
 Review: TypeAlias = Generator[Request, Response, Judgement]

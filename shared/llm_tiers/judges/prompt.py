@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import TYPE_CHECKING, Any
 
 from llm_tiers.errors import ConfigError, TierError
 from llm_tiers.judges.base import Case, Judge, Judgement, Review, Verdict
 from llm_tiers.judges.schema import judge_form
+from llm_tiers.judges.verdict import verdict_of
 from llm_tiers.requests import Generate, ModelCall, Prompt, generate
 from llm_tiers.tiers import Ladder, Tier
 
@@ -29,7 +29,6 @@ _SYSTEM = (
 _INVITATION = (
     "If you are not confident that you can answer this correctly, reply with the single word Abstain and nothing else."
 )
-_FIRST_WORD = re.compile(r"\W*(yes|no)(?![\w/|])", re.IGNORECASE | re.ASCII)
 
 
 class PromptJudge(Judge):
@@ -110,7 +109,7 @@ class PromptJudge(Judge):
         (reply,) = yield from generate(Generate((call,)))
         if isinstance(reply, TierError):
             return Judgement(Verdict.UNCERTAIN, "prompt", f"judge: {reply}")
-        return Judgement(_verdict(reply.text), "prompt")
+        return Judgement(verdict_of(reply.text), "prompt")
 
     def _judging_tier(self, case: Case) -> Tier:
         ladder = case.ladder
@@ -127,13 +126,6 @@ def _own_tier(model: Any) -> Tier:
         return Tier(model)
     except ConfigError as error:
         raise ConfigError(str(error).replace("tiers:", "judge:", 1)) from None
-
-
-def _verdict(reply: str) -> Verdict:
-    match = _FIRST_WORD.match(reply)
-    if match is None:
-        return Verdict.UNCERTAIN
-    return Verdict.VALID if match[1].lower() == "yes" else Verdict.INVALID
 
 
 def _question(case: Case) -> Prompt:

@@ -42,11 +42,11 @@ class RecordedPerformer:
 
     def _answer(self, call: ModelCall) -> Answer:
         table, at = self._table, (self._row, self._table.tiers.index(call.tier.name))
-        number = int(table.answer_exact[at])
+        exact, equal = int(table.answer_exact[at]), int(table.answer_equal[at])
         return Answer(
             tier=call.tier.name,
-            text="Abstain" if table.abstained[at] else f"answer {number}",
-            value=None if number < 0 else str(number),
+            text="Abstain" if table.abstained[at] else f"The answer is {equal}.",
+            value=None if exact < 0 else str(exact),
             usage=Usage(int(table.gen_in[at]), int(table.gen_out[at])),
             seconds=float(table.gen_s[at]),
         )

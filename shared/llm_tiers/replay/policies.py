@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llm_tiers.equality import ExactEquality
 from llm_tiers.errors import ConfigError
 from llm_tiers.judges import PromptJudge
 from llm_tiers.policies import Policy, default, llm_at
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ReplayPolicy", "replay_policy"]
 
+_EXACT = ExactEquality(missing_counts=True)
 _NAMES = "single:TIER, start:TIER, llm-at, default, oracle, random"
 
 
@@ -81,7 +83,7 @@ def _single(table: ReplayTable, tier: str) -> ReplayPolicy:
 
 def _start(table: ReplayTable, tier: str) -> ReplayPolicy:
     _position(table, tier, "start")
-    policy = Policy(f"start:{tier}", FixedStarter(tier), PromptJudge(offer_abstention=True), missing_counts=True)
+    policy = Policy(f"start:{tier}", FixedStarter(tier), PromptJudge(offer_abstention=True), _EXACT)
     return ReplayPolicy(policy.name, None, policy)
 
 

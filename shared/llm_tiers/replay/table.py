@@ -33,6 +33,7 @@ _BY_QUESTION_AND_TIER = (
     "judge_out",
     "judge_s",
     "answer_exact",
+    "answer_equal",
 )
 _EMBEDDINGS = ("embedding_wordllama", "embedding")
 _UNREAD = np.empty(0)
@@ -56,7 +57,8 @@ class ReplayTable:
         judge_tier: N x K, the position of the tier that judged, -1 for none.
         gen_in: N x K, input tokens of the answer; gen_out its output tokens, gen_s its seconds.
         judge_in: N x K, input tokens of the judge call; judge_out its output tokens, judge_s its seconds.
-        answer_exact: N x K; within a row equal numbers are equal answers, -1 is no answer.
+        answer_exact: N x K; within a row equal numbers are equal answers, letter by letter; -1 is no answer.
+        answer_equal: N x K, the same where numbers are compared as numbers; `answer_exact` in a file without it.
     """
 
     path: Path
@@ -77,6 +79,7 @@ class ReplayTable:
     judge_out: NDArray[np.int64]
     judge_s: NDArray[np.float64]
     answer_exact: NDArray[np.int64]
+    answer_equal: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.correct)
@@ -104,6 +107,8 @@ def load_table(path: str | Path, embedding: str | None = None) -> ReplayTable:
     """
     path = Path(path)
     arrays = _read(path, frozenset((*_BY_TIER, *_BY_QUESTION_AND_TIER, *_EMBEDDINGS, embedding or "")))
+    if "answer_exact" in arrays:
+        arrays.setdefault("answer_equal", arrays["answer_exact"])
     name = embedding or next((known for known in _EMBEDDINGS if known in arrays), _EMBEDDINGS[0])
     for needed in (*_BY_TIER, *_BY_QUESTION_AND_TIER, name):
         if needed not in arrays:

@@ -40,8 +40,10 @@ class LoopbackRequest:
 
     @property
     def judges(self) -> bool:
-        """Whether it is the question of a `PromptJudge`, which wants yes or no."""
-        return bool(self.messages) and _text(self.messages[0]).startswith("You check answers.")
+        """Whether it is a judge's question, of `PromptJudge` or `Agreement`, which wants yes or no."""
+        return bool(self.messages) and _text(self.messages[0]).startswith(
+            ("You check answers.", "You compare answers.")
+        )
 
 
 @dataclass(frozen=True, slots=True)

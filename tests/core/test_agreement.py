@@ -1,0 +1,123 @@
+"""The judge that compares: who agrees, who is asked where it cannot be told, and what a call then teaches."""
+
+import pytest
+
+from llm_tiers import Agreement, Answer, PromptJudge, TierError, Verdict
+from llm_tiers.equality import FinalAnswers
+from llm_tiers.judges import Case
+
+VAGUE = ("Paris lies on the Seine.", "The Seine flows through Paris.")
+
+
+def said(tier, text):
+    return Answer(tier, text, text or None)
+
+
+@pytest.fixture
+def case(scripted):
+    def case(text, *others):
+        answers = tuple(said(tier, other) for tier, other in zip(("small", "large"), others, strict=False))
+        return Case(scripted.call("Where is Paris?"), scripted.ladder(), said("medium", text), answers)
+
+    return case
+
+
+def judged(judge, case, *replies):
+    """Run a review, replying to what it asks; return the judgement and the calls that it asked for."""
+    review, asked = judge.review(case), []
+    try:
+        request = next(review)
+        for reply in replies:
+            asked.append(request.calls[0])
+            request = review.send((reply,))
+    except StopIteration as stop:
+        return stop.value, asked
+    raise AssertionError("the judge asks on")
+
+
+def test_an_answer_that_another_tier_gave_stands(case):
+    judgement, asked = judged(Agreement(), case("The answer is 0.5.", "It is\n**1/2**"))
+    assert (judgement.verdict, judgement.by, judgement.why, asked) == (Verdict.VALID, "agreement", "as small", [])
+
+
+@pytest.mark.parametrize("others", [(), ("The answer is 0.6.",), ("I cannot say.",), ("",)])
+def test_an_answer_that_nobody_else_gave_is_left_open_and_nobody_is_asked(case, others):
+    judgement, asked = judged(Agreement(), case("The answer is 0.5.", *others))
+    assert (judgement.verdict, asked) == (Verdict.UNCERTAIN, [])
+
+
+@pytest.mark.parametrize(("reply", "verdict"), [("Yes.", "valid"), ("no", "uncertain"), ("perhaps", "uncertain")])
+def test_where_it_cannot_be_told_the_cheapest_tier_is_asked(case, reply, verdict):
+    judgement, (asked,) = judged(Agreement(), case(VAGUE[0], VAGUE[1]), said("small", reply))
+    assert judgement.verdict.value == verdict
+    assert (asked.tier.name, asked.role, asked.subject) == ("small", "judge", "medium")
+    assert all(text in asked.prompt.user for text in (*VAGUE, "Where is Paris?"))
+
+
+def test_the_dearest_other_tier_is_compared_first(case):
+    judgement, asked = judged(Agreement(), case(VAGUE[0], VAGUE[1], "Paris? On the Seine."), said("small", "yes"))
+    assert judgement.why == "as large"
+    assert len(asked) == 1
+
+
+def test_markers_cannot_be_guessed_from_the_answers(case):
+    _, (asked,) = judged(Agreement(), case(VAGUE[0], VAGUE[1]), said("small", "no"))
+    mark = asked.prompt.user.split(" ", 1)[0]
+    assert mark.startswith("<<")
+    assert mark not in "".join(VAGUE)
+
+
+def test_a_model_that_fails_leaves_it_open_and_is_told(case):
+    judgement, _ = judged(Agreement(), case(*VAGUE), TierError("small", "down"))
+    assert judgement.verdict is Verdict.UNCERTAIN
+    assert "down" in judgement.warning
+
+
+def test_nobody_is_asked_where_that_is_not_wanted(case):
+    judgement, asked = judged(Agreement(ask=False), case(*VAGUE))
+    assert (judgement.verdict, asked) == (Verdict.UNCERTAIN, [])
+
+
+class TestCascade:
+    """With a witness beside the start: agreement costs no judge, and disagreement asks one."""
+
+    @pytest.fixture
+    def ask(self, scripted, way):
+        def ask(answers, verdicts=None):
+            self.history = scripted.ListHistory()
+            starter = scripted.Planned("medium", ("small",))
+            judge = Agreement() | PromptJudge()
+            bench = scripted.Bench(starter, judge, history=self.history, equality=FinalAnswers())
+            self.performer = scripted.ScriptedPerformer(answers, verdicts)
+            return bench.ask(self.performer, way=way)
+
+        return ask
+
+    def test_the_pair_agrees(self, ask):
+        outcome = ask({"small": "The answer is 4.", "medium": "2 + 2 is\n**4**"})
+
+        assert outcome.answer.tier == "medium"
+        assert sorted(self.performer.roles) == [("generate", "medium"), ("witness", "small")]
+        assert self.history.given[0].labels == {"small": True, "medium": True, "large": True}
+
+    def test_the_pair_disagrees_and_a_model_judges(self, ask):
+        outcome = ask({"small": "The answer is 5.", "medium": "The answer is 4."}, {"medium": "yes"})
+
+        assert outcome.answer.tier == "medium"
+        assert "judge" in {role for role, _ in self.performer.roles}
+        assert self.history.given[0].labels == {"small": False, "medium": True, "large": True}
+
+    def test_a_dearer_tier_agrees_with_the_witness(self, ask):
+        answers = {"small": "The answer is 4.", "medium": "The answer is 5.", "large": "The answer is 4."}
+        outcome = ask(answers, {"medium": "no"})
+
+        assert outcome.answer.tier == "large"
+        assert self.history.given[0].labels == {"small": True, "medium": False, "large": True}
+
+    def test_what_cannot_be_told_leaves_no_label(self, ask):
+        answers = {"small": VAGUE[0], "medium": VAGUE[1], "large": "x"}
+        # The small tier, asked whether the two are the same, and the medium one, asked for a verdict.
+        outcome = ask(answers, {"medium": "perhaps"})
+
+        assert outcome.answer.tier == "large"
+        assert self.history.given[0].labels == {"large": True}
