@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import RunnableMap, RunnablePassthrough
+from langchain_core.runnables.config import set_config_context
 from pydantic import Field, PrivateAttr, ValidationError
 
 from langchain_tiers.messages import needs_of, read_ask
@@ -20,12 +21,12 @@ from langchain_tiers.pickling import packed, unpacked
 from langchain_tiers.pieces import outcome_last, shown, whole
 from langchain_tiers.profile import common_profile
 from langchain_tiers.request import STANDARD_SETTINGS, Request
-from langchain_tiers.runs import OuterRun, ahanding_down, begin, handed_down, handing_down, node_of
+from langchain_tiers.runs import OuterRun, ahanding_down, aquietly, begin, handed_down, handing_down, node_of, quietly
 from langchain_tiers.settings import as_tiers, check_call_settings, check_judge, ladder_of
 from langchain_tiers.structured import ObjectParser, StructuredOutput
 from langchain_tiers.tools import as_tools
 from langchain_tiers.usage import with_total_usage
-from llm_tiers.engine import Engine
+from llm_tiers.engine import Engine, Outcome
 from llm_tiers.errors import ConfigError
 from llm_tiers.history import as_history
 from llm_tiers.policies import as_policy
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput, ModelProfile
     from langchain_core.language_models.base import LangSmithParams
     from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-    from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
+    from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation, LLMResult
     from langchain_core.runnables import Runnable, RunnableConfig
     from langchain_core.tools import BaseTool
 
@@ -63,7 +64,12 @@ __all__ = ["TieredChatModel"]
 
 def _setting(default: Any = None) -> Any:
     """Return a field that no dump or representation shows: models hold keys, and a history's URL may."""
-    return Field(default=default, exclude=True, repr=False)
+    return Field(default=default, exclude=True, repr=False, frozen=True)
+
+
+def _standard() -> Any:
+    """Return a field for a setting that goes to the tiers; another one needs another model (`model_copy`)."""
+    return Field(default=None, frozen=True)
 
 
 class TieredChatModel(BaseChatModel):
@@ -182,11 +188,11 @@ class TieredChatModel(BaseChatModel):
     query_text: Any = _setting()
     on_trace: Any = _setting()
     inner_callbacks: Any = _setting(())
-    temperature: float | None = None
-    max_tokens: int | None = None
-    timeout: float | None = None
-    stop: list[str] | None = None
-    max_retries: int | None = None
+    temperature: float | None = _standard()
+    max_tokens: int | None = _standard()
+    timeout: float | None = _standard()
+    stop: list[str] | None = _standard()
+    max_retries: int | None = _standard()
     streaming: bool = False
 
     _engine: Engine = PrivateAttr()
@@ -247,7 +253,7 @@ class TieredChatModel(BaseChatModel):
             super().__init__(**{name: value for name, value in fields.items() if value is not None})
         except ValidationError as error:
             raise _without_values(error) from None
-        standard = {name: getattr(self, name) for name in STANDARD_SETTINGS}
+        standard = {name: getattr(self, name) for name in STANDARD_SETTINGS if name != "stop"}
         ladder = ladder_of(given, standard)
         chosen.check(ladder)
         check_judge(chosen.judge)
@@ -256,7 +262,8 @@ class TieredChatModel(BaseChatModel):
         opened = as_history(history, embedding)
         self._engine = Engine(ladder, chosen, opened, prices=price_book, on_trace=on_trace)
         # A copy with other settings (`configurable_fields`) is made of the fields, and has to share what was learned.
-        self._given_history, self.history, self.embedding = (history, embedding), opened, None
+        self._given_history = history, embedding
+        self.__dict__.update(history=opened, embedding=None)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return (("tiers", self._engine.ladder.names), ("policy", self._engine.policy.name))
@@ -267,9 +274,18 @@ class TieredChatModel(BaseChatModel):
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Return another model over the same tiers and the same history."""
-        return type(self)(
-            **{name: getattr(self, name) for name in self.model_fields_set | {"history"}} | {"embedding": None}
-        )
+        return self.model_copy(update={"history": self.history, "embedding": None})
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return another model, with some arguments changed; it shares what is learned, unless it gets a history.
+
+        Raises:
+            ConfigError: An argument is wrong.
+        """
+        if not update and not deep:
+            return super().model_copy()
+        shared = {"history": self.history, "embedding": None}
+        return type(self)(**{**self._arguments(), **shared, **(update or {})})
 
     def _arguments(self) -> dict[str, Any]:
         history, embedding = self._given_history
@@ -449,14 +465,15 @@ class TieredChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        run = self._outer(run_manager)
+        run = self._outer(run_manager, messages)
         if run_manager is None or not self._is_heard(run_manager, async_api=False, **kwargs):
-            return whole(self._engine.run(*self._prepare(messages, stop, run, **kwargs)))
-        live = self._engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
-        for item in outcome_last(live):
-            piece = shown(item, run, uncounted=True)
-            run_manager.on_llm_new_token(piece.text, chunk=piece)
-        return whole(item, run_manager.run_id)
+            with set_config_context(run.quiet_config()) as context:
+                return whole(context.run(self._ask, messages, stop, run, **kwargs))
+        with closing(quietly(run, self._live(messages, stop, run, **kwargs))) as items:
+            for item in items:
+                piece = shown(item, run, uncounted=True)
+                run_manager.on_llm_new_token(piece.text, chunk=piece)
+        return whole(cast("Outcome", item), run_manager.run_id)
 
     async def _agenerate(
         self,
@@ -465,16 +482,16 @@ class TieredChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        run = self._outer(run_manager)
+        run = self._outer(run_manager, messages)
         if run_manager is None or not self._is_heard(run_manager, async_api=True, **kwargs):
-            return whole(await self._engine.arun(*self._prepare(messages, stop, run, **kwargs)))
-        async with aclosing(
-            self._engine.astream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
-        ) as live:
-            async for item in live:
+            with set_config_context(run.quiet_config()) as context:
+                asked = self._aask(messages, stop, run, **kwargs)
+                return whole(await asyncio.create_task(asked, context=context))
+        async with aclosing(aquietly(run, self._alive(messages, stop, run, **kwargs))) as items:
+            async for item in items:
                 piece = shown(item, run, uncounted=True)
                 await run_manager.on_llm_new_token(piece.text, chunk=piece)
-        return whole(item, run_manager.run_id)
+        return whole(cast("Outcome", item), run_manager.run_id)
 
     def _stream(
         self,
@@ -483,11 +500,10 @@ class TieredChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Generator[ChatGenerationChunk]:
-        run = self._outer(run_manager or handed_down())
-        live = self._engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
-        with closing(outcome_last(live)) as items:
+        run = self._outer(run_manager or handed_down(), messages)
+        with closing(quietly(run, self._live(messages, stop, run, **kwargs))) as items:
             for item in items:
-                piece = shown(item, run)
+                piece = shown(item, run, uncounted=_is_uncounted(run_manager))
                 if run_manager is not None:
                     run_manager.on_llm_new_token(piece.text, chunk=piece)
                 yield piece
@@ -499,15 +515,32 @@ class TieredChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncGenerator[ChatGenerationChunk]:
-        run = self._outer(run_manager or handed_down())
-        async with aclosing(
-            self._engine.astream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
-        ) as live:
-            async for item in live:
-                piece = shown(item, run)
+        run = self._outer(run_manager or handed_down(), messages)
+        async with aclosing(aquietly(run, self._alive(messages, stop, run, **kwargs))) as items:
+            async for item in items:
+                piece = shown(item, run, uncounted=_is_uncounted(run_manager))
                 if run_manager is not None:
                     await run_manager.on_llm_new_token(piece.text, chunk=piece)
                 yield piece
+
+    def _ask(self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any) -> Outcome:
+        return self._engine.run(*self._prepare(messages, stop, run, **kwargs))
+
+    async def _aask(self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any) -> Outcome:
+        return await self._engine.arun(*self._prepare(messages, stop, run, **kwargs))
+
+    def _live(
+        self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
+    ) -> Generator[AIMessageChunk | Outcome]:
+        yield from outcome_last(self._engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs)))
+
+    async def _alive(
+        self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
+    ) -> AsyncGenerator[AIMessageChunk | Outcome]:
+        live = self._engine.astream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
+        async with aclosing(live):
+            async for item in live:
+                yield item
 
     def _should_stream(self, *, async_api: bool, run_manager: RunManager | None = None, **kwargs: Any) -> bool:
         # LangChain would have `invoke` go through `_stream`, which is not told of its run; `_generate` is, and streams.
@@ -517,8 +550,9 @@ class TieredChatModel(BaseChatModel):
         """Say whether somebody listens for the tokens of an `invoke`."""
         return super()._should_stream(async_api=async_api, run_manager=run_manager, **kwargs)
 
-    def _outer(self, manager: RunManager | None) -> OuterRun:
-        return OuterRun(manager, tuple(self.inner_callbacks))
+    def _outer(self, manager: RunManager | None, messages: Sequence[BaseMessage]) -> OuterRun:
+        node = node_of(manager, messages) if self.node is None else self.node
+        return OuterRun(manager, node, tuple(self.inner_callbacks))
 
     def _prepare(
         self,
@@ -528,18 +562,20 @@ class TieredChatModel(BaseChatModel):
         *,
         streaming: bool = False,
         model: str | None = None,
+        timeout: float | None = None,
         **kwargs: Any,
     ) -> tuple[Call, ChatPerformer]:
         """Describe a call to the core, and say how its models are called."""
-        request = Request.of(messages, stop, kwargs)
+        request = Request.of(messages, stop if stop is not None else self.stop, kwargs)
         ask = read_ask(messages)
         call = self._engine.call(
             ask.query if self.query_text is None else self._own_query(messages),
             ask=ask.text,
             context=ask.context,
             since=ask.since,
-            node=node_of(run.manager, messages) if self.node is None else self.node,
+            node=run.node,
             pin=model,
+            timeout=timeout,
             tokens=count_tokens_approximately(messages),
             needs=needs_of(messages, tools=request.offers_tools),
             form=request.form,
@@ -579,11 +615,32 @@ class TieredChatModel(BaseChatModel):
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """Return what an outer cache tells models apart by: the tiers with their settings, and how one is chosen."""
         policy = self._engine.policy
-        tiers = [(tier.name, tier.model._get_llm_string(stop=stop)) for tier in self._engine.ladder]  # noqa: SLF001
-        return str([tiers, policy.name, repr(policy.starter), repr(policy.judge), sorted(kwargs.items())])
+        models = [*self._engine.ladder, *policy.judge.own_tiers()]
+        tiers = [(tier.name, tier.model._get_llm_string(stop=stop or self.stop)) for tier in models]  # noqa: SLF001
+        starter = type(policy.starter).__name__, sorted(vars(policy.starter).items())
+        return str([tiers, policy.name, starter, policy.judge.identity(), policy.equality, sorted(kwargs.items())])
+
+    def _convert_cached_generations(self, cache_val: list[Generation]) -> list[ChatGeneration]:
+        converted = super()._convert_cached_generations(cache_val)
+        for generation in converted:
+            # LangChain notes a cost of 0 and no tokens, which those who count tokens stumble over.
+            message = cast("AIMessage", generation.message)
+            none = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+            usage = {**none, **(message.usage_metadata or {})}
+            generation.message = message.model_copy(update={"usage_metadata": usage})
+        return converted
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         return common_profile(self.tiers)
+
+
+def _is_uncounted(run_manager: RunManager | None) -> bool:
+    """Say whether a stream may carry its usage inside the run.
+
+    The public methods add it outside, but the third version of stream events has no outside: it hands its run to the
+    stream, and then the usage goes along where no handler would count it once more.
+    """
+    return run_manager is not None and not run_manager.handlers
 
 
 def _without_values(error: ValidationError) -> ConfigError:

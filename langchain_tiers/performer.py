@@ -19,9 +19,9 @@ from langchain_core.messages import (
     message_chunk_to_message,
 )
 from langchain_core.messages.ai import add_ai_message_chunks
-from langchain_core.messages.tool import invalid_tool_call
+from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 from langchain_core.runnables.config import set_config_context
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from langchain_tiers.messages import read_text, with_postscript
 from langchain_tiers.rebuild import knows
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from llm_tiers.tiers import Ladder, Tier
 
 __all__ = ["ChatPerformer", "answer_of"]
+
+_SHORTEST_SECRET = 8
+_ABOUT_THE_ANSWER = (ValidationError, OutputParserException, json.JSONDecodeError)
+"""Errors that quote the answer, of which nothing may reach the user."""
 
 _EFFORTS = ("reasoning_effort", "effort")
 """How chat models call their setting for the effort of reasoning."""
@@ -162,7 +166,14 @@ def _as_chunk(message: AIMessage) -> AIMessageChunk:
     """Return a chunk; a model that does not stream gives its whole message instead."""
     if isinstance(message, AIMessageChunk):
         return message
-    return AIMessageChunk(**message.model_dump(exclude={"type", "invalid_tool_calls"}))
+    whole = [(call["name"], json.dumps(call["args"]), call["id"]) for call in message.tool_calls]
+    broken = [(call["name"], call["args"], call["id"]) for call in message.invalid_tool_calls]
+    parts = [
+        tool_call_chunk(name=name, args=args, id=identity, index=index)
+        for index, (name, args, identity) in enumerate([*whole, *broken])
+    ]
+    rest = message.model_dump(exclude={"type", "tool_calls", "invalid_tool_calls"})
+    return AIMessageChunk(**rest, tool_call_chunks=parts)
 
 
 def _joined(chunks: Sequence[AIMessageChunk]) -> AIMessage:
@@ -255,22 +266,53 @@ def _usage(message: AIMessage) -> Usage | None:
 
 @contextmanager
 def _tier_errors(tier: Tier) -> Iterator[None]:
-    """Turn whatever the tier's client raises into a `TierError`, without the client's keys."""
+    """Turn whatever the tier's client raises into a `TierError`, without the client's keys and without the answer."""
     try:
         yield
     except TierError:
         raise
     except Exception as error:  # the boundary to the tier: clients raise whatever they like
-        text = str(error)
-        for secret in _secrets(tier.model):
-            text = text.replace(secret, "***")
-        if text == str(error):
-            raise TierError(tier.name, error) from error
-        raise TierError(tier.name, f"{type(error).__name__}: {text}") from None
+        if any(kind.__name__ == "GraphBubbleUp" for kind in type(error).__mro__):
+            raise  # LangGraph's way to interrupt a graph, and no failure
+        raise _tier_error(tier, error) from (error if _may_be_shown(tier, error) else None)
+
+
+def _tier_error(tier: Tier, error: Exception) -> TierError:
+    usage = _usage_in(error)
+    if _may_be_shown(tier, error):
+        return TierError(tier.name, error, usage=usage)
+    return TierError(tier.name, f"{type(error).__name__}: {_told(tier, error)}", usage=usage)
+
+
+def _may_be_shown(tier: Tier, error: Exception) -> bool:
+    return not isinstance(error, _ABOUT_THE_ANSWER) and not any(key in str(error) for key in _secrets(tier.model))
+
+
+def _told(tier: Tier, error: Exception) -> str:
+    """Return what an error says, without keys, and of an answer that was rejected only what is wrong with it."""
+    if isinstance(error, ValidationError):
+        return ", ".join(sorted({repr(one["type"]) for one in error.errors(include_input=False)}))
+    if isinstance(error, _ABOUT_THE_ANSWER):
+        return "the answer cannot be read"
+    text = str(error)
+    for secret in _secrets(tier.model):
+        text = text.replace(secret, "***")
+    return text
+
+
+def _usage_in(error: Exception) -> Usage | None:
+    """Return the tokens of an answer that the client could not read, which its error carries along."""
+    response = getattr(error, "response", None)
+    try:
+        usage = response.json().get("usage") if response is not None else None
+        return None if usage is None else Usage(usage["prompt_tokens"], usage["completion_tokens"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _secrets(model: Any) -> Iterator[str]:
     for name in type(model).model_fields:
         value = getattr(model, name)
-        if isinstance(value, SecretStr) and value.get_secret_value():
+        # A dummy such as "x" is no secret, and would be found in every word.
+        if isinstance(value, SecretStr) and len(value.get_secret_value()) >= _SHORTEST_SECRET:
             yield value.get_secret_value()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -14,33 +14,36 @@ from langchain_tiers.rebuild import arguments_of
 __all__ = ["packed", "unpacked"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Recipe:
-    """What to make a chat model of."""
+def packed(arguments: Mapping[str, Any]) -> bytes:
+    """Pickle a tiered model's arguments; chat models that cannot be pickled as what they were made of.
 
-    kind: type[BaseChatModel]
-    arguments: Mapping[str, Any] = field(repr=False)
-
-
-def packed(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a tiered model's arguments such that they can be pickled, where the tiers' models allow it at all."""
-    tiers = [replace(tier, model=_packed(tier.model)) for tier in arguments["tiers"]]
-    return {**arguments, "tiers": tiers}
+    Raises:
+        TypeError: Something else cannot be pickled.
+    """
+    buffer = io.BytesIO()
+    _Pickler(buffer).dump(dict(arguments))
+    return buffer.getvalue()
 
 
-def unpacked(kind: type[BaseChatModel], arguments: Mapping[str, Any]) -> BaseChatModel:
+def unpacked(kind: type[BaseChatModel], arguments: bytes) -> BaseChatModel:
     """Make the tiered model again."""
-    tiers = [replace(tier, model=_unpacked(tier.model)) for tier in arguments["tiers"]]
-    return kind(**{**arguments, "tiers": tiers})
+    return kind(**pickle.loads(arguments))  # noqa: S301 -- part of a pickle that is being loaded
 
 
-def _packed(model: BaseChatModel) -> BaseChatModel | _Recipe:
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        if not isinstance(value, BaseChatModel) or _pickles(value):
+            return NotImplemented
+        return _made, (type(value), arguments_of(value))
+
+
+def _pickles(model: BaseChatModel) -> bool:
     try:
         pickle.dumps(model)
     except (TypeError, AttributeError, pickle.PicklingError):
-        return _Recipe(type(model), arguments_of(model))
-    return model
+        return False
+    return True
 
 
-def _unpacked(packed: BaseChatModel | _Recipe) -> BaseChatModel:
-    return packed.kind(**packed.arguments) if isinstance(packed, _Recipe) else packed
+def _made(kind: type[BaseChatModel], arguments: Mapping[str, Any]) -> BaseChatModel:
+    return kind(**arguments)

@@ -40,19 +40,18 @@ def whole(outcome: Outcome, run_id: UUID | None = None) -> ChatResult:
     return ChatResult(generations=[ChatGeneration(message=message.model_copy(update=changes))])
 
 
-def shown(item: AIMessageChunk | Outcome, run: OuterRun, *, uncounted: bool = False) -> ChatGenerationChunk:
+def shown(item: AIMessageChunk | Outcome, run: OuterRun, *, uncounted: bool) -> ChatGenerationChunk:
     """Return a piece of an answer as the user sees it.
 
     Args:
         item: A chunk of a tier's, or the outcome at the end, of which the user sees trace and usage.
         run: The user's run.
-        uncounted: No handler counts the usage of what is shown here; otherwise it is left out where one would count
-            it twice.
+        uncounted: No handler counts the usage of what is shown here; otherwise it is left out.
     """
     run_id = None if run.manager is None else run.manager.run_id
     if isinstance(item, Outcome):
         last = _last(item, run_id)
-        return ChatGenerationChunk(message=with_total_usage(last) if uncounted or not run.hearers else last)
+        return ChatGenerationChunk(message=with_total_usage(last) if uncounted else last)
     changes = {
         "response_metadata": without_usage(item.response_metadata),
         "usage_metadata": None,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from uuid import uuid4
 
 from langchain_core.callbacks import (
@@ -16,7 +17,7 @@ from langchain_core.callbacks import (
     UsageMetadataCallbackHandler,
 )
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
-from langchain_core.runnables.config import ensure_config
+from langchain_core.runnables.config import ensure_config, set_config_context
 from langchain_core.tracers import BaseTracer, LogStreamCallbackHandler
 
 if TYPE_CHECKING:
@@ -26,10 +27,21 @@ if TYPE_CHECKING:
 
     from llm_tiers.requests import ModelCall
 
-__all__ = ["OuterRun", "RunManager", "ahanding_down", "begin", "handed_down", "handing_down", "node_of"]
+__all__ = [
+    "OuterRun",
+    "RunManager",
+    "ahanding_down",
+    "aquietly",
+    "begin",
+    "handed_down",
+    "handing_down",
+    "node_of",
+    "quietly",
+]
 
 RunManager: TypeAlias = "CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun"
 Chunk = TypeVar("Chunk")
+Item = TypeVar("Item")
 
 _handed_down: ContextVar[RunManager | None] = ContextVar("llm_tiers_outer_run", default=None)
 
@@ -40,10 +52,12 @@ class OuterRun:
 
     Attributes:
         manager: The run's manager, or None where there is no run.
+        node: Where in the user's graph the run is.
         inner_callbacks: Kinds of handlers that hear of the calls inside, beside tracers and token counters.
     """
 
     manager: RunManager | None = None
+    node: str = ""
     inner_callbacks: tuple[type[BaseCallbackHandler], ...] = ()
 
     @property
@@ -52,7 +66,13 @@ class OuterRun:
         return tuple(filter(self._hears, self.manager.handlers)) if self.manager is not None else ()
 
     def child_config(self, call: ModelCall) -> RunnableConfig:
-        """Return the config that makes a model call a child of the user's run.
+        """Return the config of a model call."""
+        config = self.quiet_config()
+        own = {"llm_tiers_tier": call.tier.name, "llm_tiers_role": call.role}
+        return {**config, "metadata": {**config["metadata"], **own}}
+
+    def quiet_config(self) -> RunnableConfig:
+        """Return the config that makes whatever happens inside the user's run its child.
 
         Nothing of a rejected tier or a judge may reach the user, so handlers that show what a model says are left out,
         and `nostream` keeps LangGraph from streaming it. Token counters are kept: they count each model's tokens here,
@@ -60,14 +80,13 @@ class OuterRun:
         """
         manager = self.manager
         children = CallbackManager(handlers=[], parent_run_id=None if manager is None else manager.run_id)
-        tags, metadata = ["nostream"], {"llm_tiers_tier": call.tier.name, "llm_tiers_role": call.role}
+        tags, metadata = ["nostream"], dict[str, Any]()
         for handler in self.hearers:
             children.add_handler(handler)
         if manager is not None:
             tags = [*manager.inheritable_tags, *tags]
             # `ls_*` describes the model of the user's run, which is not this one.
-            outer = {key: value for key, value in manager.metadata.items() if not key.startswith("ls_")}
-            metadata = outer | metadata
+            metadata = {key: value for key, value in manager.metadata.items() if not key.startswith("ls_")}
         return {"callbacks": children, "tags": tags, "metadata": metadata}
 
     def _hears(self, handler: BaseCallbackHandler) -> bool:
@@ -162,6 +181,27 @@ def handing_down(run: RunManager, chunks: Generator[Chunk]) -> Generator[Chunk]:
         if first is not None:
             yield first
             yield from chunks
+
+
+def quietly(run: OuterRun, items: Generator[Item, None, Any]) -> Generator[Item]:
+    """Take items in the quiet context of a run: what a user's judge does inside is not the user's run."""
+    with set_config_context(run.quiet_config()) as context, closing(items):
+        while (item := context.run(next, items, None)) is not None:
+            yield item
+
+
+async def aquietly(run: OuterRun, items: AsyncGenerator[Item]) -> AsyncGenerator[Item]:
+    """Take items in the quiet context of a run in asyncio; as `quietly`."""
+    with set_config_context(run.quiet_config()) as context:
+        try:
+            while (item := await asyncio.create_task(_next(items), context=context)) is not None:
+                yield item
+        finally:
+            await asyncio.create_task(items.aclose(), context=context)
+
+
+async def _next(items: AsyncGenerator[Item]) -> Item | None:
+    return await anext(items, None)
 
 
 async def ahanding_down(run: RunManager, chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:

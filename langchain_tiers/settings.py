@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableBinding
+from pydantic import SecretStr
 
 from langchain_tiers.profile import with_profile
 from langchain_tiers.rebuild import known_settings, rebuilt
@@ -34,6 +35,8 @@ def as_tiers(tiers: object, *, api_key: object = None) -> tuple[Tier, ...]:
     # A chat model is iterable too, over its fields.
     if isinstance(tiers, str | Mapping | Tier | BaseChatModel) or not isinstance(tiers, Iterable):
         raise ConfigError(f"tiers must be a list of chat models, cheapest first, not {type(tiers).__name__}")
+    if api_key is not None and not isinstance(api_key, str | SecretStr) and not callable(api_key):
+        raise ConfigError(f"api_key must be a key, not {_kind(api_key)}")
     settings = {} if api_key is None else {"api_key": api_key}
     return tuple(Ladder(_as_tier(tier, f"tiers[{position}]", settings) for position, tier in enumerate(tiers)))
 
@@ -48,7 +51,7 @@ def ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
     Raises:
         ConfigError: A model does not take a setting.
     """
-    given = {name: value for name, value in settings.items() if value is not None and value != []}
+    given = {name: value for name, value in settings.items() if value is not None}
     made = [
         replace(tier, model=_configured(tier, given), timeout=tier.timeout or given.get("timeout")) for tier in tiers
     ]
@@ -56,15 +59,19 @@ def ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
 
 
 def _configured(tier: Tier, settings: Mapping[str, Any]) -> BaseChatModel:
-    try:
-        model = rebuilt(tier.model, settings)
-    except Exception as error:  # noqa: BLE001 -- each class refuses in its own way, and may show a key
-        names = ", ".join(known_settings(tier.model, settings))
-        raise ConfigError(f"tier {tier.name!r} does not take {names}: {type(error).__name__}") from None
+    model = _rebuilt(tier.model, settings, f"tier {tier.name!r}")
     if getattr(model, "stream_usage", True) is None:
         # Without being asked, OpenAI's client leaves the usage out of streams where the base URL is not OpenAI's.
         return model.model_copy(update={"stream_usage": True})
     return model
+
+
+def _rebuilt(model: BaseChatModel, settings: Mapping[str, Any], argument: str) -> BaseChatModel:
+    try:
+        return rebuilt(model, settings)
+    except Exception as error:  # noqa: BLE001 -- each class refuses in its own way, and may show a key
+        names = ", ".join(known_settings(model, settings))
+        raise ConfigError(f"{argument} does not take {names}: {type(error).__name__}") from None
 
 
 def _as_tier(given: object, argument: str, settings: Mapping[str, Any]) -> Tier:
@@ -77,7 +84,7 @@ def _as_model(given: object, argument: str, settings: Mapping[str, Any]) -> Base
     if isinstance(given, str):
         return _named_model(given, argument, settings)
     if isinstance(given, BaseChatModel):
-        return rebuilt(given, settings)
+        return _rebuilt(given, settings, argument)
     fix = f"{given.__name__}(...)" if isinstance(given, type) else "ChatOpenAI(model=..., temperature=...), or a name"
     if isinstance(given, RunnableBinding):
         fix += "; what was bound belongs into the model itself"
@@ -103,9 +110,9 @@ def _named_model(name: str, argument: str, settings: Mapping[str, Any]) -> BaseC
         ) from None
     try:
         model: BaseChatModel = init_chat_model(name, **settings)
-    except Exception as error:  # each provider's client refuses in its own way: no package, no such model, no key
+    except Exception as error:  # noqa: BLE001 -- each client refuses in its own way, and may show a key further down
         reason = str(error).partition("\n")[0]
-        raise ConfigError(f"{argument}={name!r} cannot be made; {fix} ({reason})") from error
+        raise ConfigError(f"{argument}={name!r} cannot be made; {fix} ({reason})") from None
     return model
 
 
@@ -130,7 +137,7 @@ def check_call_settings(*, node: object, query_text: object, on_trace: object, i
     """
     if node is not None and not isinstance(node, str):
         raise ConfigError(f"node must be a name, such as 'research/plan', or None, not {_kind(node)}")
-    kinds = inner_callbacks if isinstance(inner_callbacks, Sequence) else [inner_callbacks]
+    kinds = inner_callbacks if isinstance(inner_callbacks, list | tuple) else [None]
     if not all(isinstance(kind, type) and issubclass(kind, BaseCallbackHandler) for kind in kinds):
         raise ConfigError("inner_callbacks must be a list of handler classes, such as [MyCallbackHandler]")
     for argument, function in (("query_text", query_text), ("on_trace", on_trace)):

@@ -90,16 +90,14 @@ class Shape:
         Raises:
             OutputParserException: It does not fit the class.
         """
-        if value is None or not isinstance(self.schema, type):
+        if value is None or not _builds(self.schema):
             return value
         try:
             if issubclass(self.schema, BaseModel):
                 return self.schema.model_validate(value)
-            if issubclass(self.schema, BaseModelV1):
-                return self.schema.parse_obj(value)
+            return self.schema.parse_obj(value)
         except (ValidationError, ValidationErrorV1) as error:
             raise OutputParserException(f"The object does not fit {self.schema.__name__}: {error}") from error
-        return value
 
     def _flaw(self, answer: Answer) -> str | None:
         """Say what is wrong with an answer's object, without its contents."""
@@ -107,19 +105,37 @@ class Shape:
             value = self.read(answer.message)
             self.build(value)
         except OutputParserException as error:
-            return _reason(error)
-        return schema_flaw(value, self.function["parameters"])
+            return self._reason(error)
+        # The class has the last word: it may take what its JSON schema, made for the provider, does not.
+        return None if _builds(self.schema) else schema_flaw(value, self.function["parameters"])
+
+    def _reason(self, error: OutputParserException) -> str:
+        if not isinstance(error.__cause__, ValidationError | ValidationErrorV1):
+            return "no JSON object"
+        first = error.__cause__.errors()[0]
+        known = _names_in(self.function["parameters"])
+        path = "".join(
+            "[*]" if isinstance(step, int) else f".{step}" if step in known else ".*" for step in first["loc"]
+        )
+        return f"${path} fails {first['type']!r}"
 
     def __repr__(self) -> str:
         return json.dumps([self.function, self.tools], sort_keys=True, default=str)
 
 
-def _reason(error: OutputParserException) -> str:
-    if not isinstance(error.__cause__, ValidationError | ValidationErrorV1):
-        return "no JSON object"
-    first = error.__cause__.errors()[0]
-    path = ".".join(str(step) for step in first["loc"])
-    return f"$.{path} fails {first['type']!r}"
+def _builds(schema: Any) -> bool:
+    return isinstance(schema, type) and issubclass(schema, BaseModel | BaseModelV1)
+
+
+def _names_in(schema: Any) -> set[str]:
+    """Return the names of all properties in a schema; a name in an answer may be anything."""
+    if isinstance(schema, list):
+        return set().union(*map(_names_in, schema))
+    if not isinstance(schema, Mapping):
+        return set()
+    properties = schema.get("properties")
+    own = set(properties) if isinstance(properties, Mapping) else set()
+    return own.union(*map(_names_in, schema.values()))
 
 
 class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
@@ -165,18 +181,18 @@ class StructuredOutput:
 
     Attributes:
         shape: What the user asks for.
-        options: What `with_structured_output` was given beside the schema.
+        options: What each tier's `with_structured_output` is given beside the schema.
     """
 
     shape: Shape
     options: Mapping[str, Any]
-    _models: Mapping[str, Runnable[Any, Any] | Exception] = field(repr=False)
+    _bound: dict[str, Runnable[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def over(
         cls, ladder: Ladder, schema: Any, *, tools: Sequence[Any] | None, options: Mapping[str, Any]
     ) -> StructuredOutput:
-        """Ask every tier how it is asked.
+        """Describe the object, and make sure that a tier can give it.
 
         Raises:
             ConfigError: The schema is no JSON schema.
@@ -184,12 +200,11 @@ class StructuredOutput:
         """
         shape = Shape(schema, tuple(as_tools(tools or ())))
         check_schema(shape.function["parameters"], "schema")
-        given = dict(options) | ({"tools": list(shape.tools)} if shape.tools else {})
-        models = {tier.name: _way_of(tier, schema, given) for tier in ladder}
-        top = models[ladder.top.name]
-        if isinstance(top, Exception) and all(isinstance(model, Exception) for model in models.values()):
-            raise top
-        return cls(shape, dict(options), models)
+        structured = cls(shape, dict(options))
+        failures = [error for error in map(structured._failure, ladder) if error is not None]
+        if len(failures) == len(ladder):
+            raise failures[-1]
+        return structured
 
     def bound(self, tier: Tier) -> Runnable[Any, Any]:
         """Return a tier's model as it is to be asked.
@@ -197,18 +212,28 @@ class StructuredOutput:
         Raises:
             TierError: The tier cannot give such an object.
         """
-        model = self._models[tier.name]
-        if isinstance(model, Exception):
-            raise TierError(tier.name, model)
-        return model
+        if tier.name not in self._bound:
+            try:
+                self._bound[tier.name] = self._bind(tier)
+            except Exception as error:  # each provider refuses in its own way
+                raise TierError(tier.name, error) from error
+        return self._bound[tier.name]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without the models, whose clients cannot be pickled.
+        return StructuredOutput, (self.shape, self.options)
 
-def _way_of(tier: Tier, schema: Any, options: Mapping[str, Any]) -> Runnable[Any, Any] | Exception:
-    """Return the model of `model | parser`: the parser is ours, and the model takes the settings of a call."""
-    try:
-        chain = tier.model.with_structured_output(schema, **options)
-    except Exception as error:  # noqa: BLE001 -- each provider refuses in its own way; the tier fails when it is asked
-        return error
-    if not isinstance(chain, RunnableSequence):
-        return TypeError(f"with_structured_output of {type(tier.model).__name__} returns no model and parser")
-    return chain.first
+    def _failure(self, tier: Tier) -> Exception | None:
+        try:
+            self.bound(tier)
+        except TierError as error:
+            return error.__cause__ if isinstance(error.__cause__, Exception) else error
+        return None
+
+    def _bind(self, tier: Tier) -> Runnable[Any, Any]:
+        """Return the model of `model | parser`: the parser is ours, and the model takes the settings of a call."""
+        tools = {"tools": list(self.shape.tools)} if self.shape.tools else {}
+        chain = tier.model.with_structured_output(self.shape.schema, **self.options, **tools)
+        if not isinstance(chain, RunnableSequence):
+            raise TypeError(f"with_structured_output of {type(tier.model).__name__} returns no model and parser")
+        return chain.first

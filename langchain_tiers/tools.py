@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import BaseModel
 
 from llm_tiers.errors import ConfigError
 from llm_tiers.form import ANY_TOOL, Form, check_schema, schema_flaw
@@ -48,7 +47,8 @@ class ToolBinding:
         """The form that an answer must have."""
         schemas = {name: schema for name, schema in map(_function, self.tools) if name}
         shape = self.options.get("response_format")
-        return Form(schemas, _must_call(self.options.get("tool_choice")), shape and _object_flaw(shape))
+        must_call = _must_call(self.options.get("tool_choice"))
+        return Form(schemas, must_call, None if shape is None else _object_flaw(shape))
 
 
 def as_tools(tools: Any) -> list[dict[str, Any]]:
@@ -71,7 +71,9 @@ def take_tools(settings: dict[str, Any]) -> ToolBinding | None:
         settings.pop("tool_choice", None)
         return None
     options = {name: settings.pop(name) for name in _OPTIONS if name in settings}
-    return ToolBinding(tuple(as_tools(tools)), {name: value for name, value in options.items() if value is not None})
+    return ToolBinding(
+        tuple(as_tools(tools)), {name: value for name, value in options.items() if value not in (None, {})}
+    )
 
 
 def form_of(response_format: Any) -> Form:
@@ -97,8 +99,11 @@ def _must_call(choice: Any) -> str | None:
     return choice if isinstance(choice, str) and choice not in ("auto", "none") else None
 
 
-def _object_flaw(response_format: Any) -> Callable[[Answer], str | None]:
+def _object_flaw(response_format: Any) -> Callable[[Answer], str | None] | None:
+    """Return what checks an object of this format, or None where the format asks for none that is known here."""
     schema = _schema(response_format)
+    if schema is None:
+        return None
 
     def flaw(answer: Answer) -> str | None:
         try:
@@ -110,18 +115,20 @@ def _object_flaw(response_format: Any) -> Callable[[Answer], str | None]:
     return flaw
 
 
-def _schema(response_format: Any) -> Mapping[str, Any]:
-    if isinstance(response_format, type) and issubclass(response_format, BaseModel):
-        return response_format.model_json_schema()
-    if isinstance(response_format, Mapping) and response_format.get("type") == "json_object":
+def _schema(response_format: Any) -> Mapping[str, Any] | None:
+    if isinstance(response_format, type):
+        schema: Mapping[str, Any] = convert_to_openai_tool(response_format)["function"]["parameters"]
+        return schema
+    if not isinstance(response_format, Mapping):
+        raise ConfigError(
+            "response_format must be a class, or a dict such as {'type': 'json_schema', ...}, "
+            f"not {type(response_format).__name__}"
+        )
+    if response_format.get("type") == "json_object":
         return {"type": "object"}
-    if isinstance(response_format, Mapping) and response_format.get("type") == "json_schema":
-        schema = response_format.get("json_schema", {}).get("schema", {})
-        check_schema(schema, "response_format")
-        return dict(schema)
-    if isinstance(response_format, Mapping):
-        return {}  # a provider's own way to say it
-    raise ConfigError(
-        "response_format must be a Pydantic class, or a dict such as {'type': 'json_schema', ...}, "
-        f"not {type(response_format).__name__}"
-    )
+    if response_format.get("type") == "json_schema":
+        response_format = response_format.get("json_schema", {}).get("schema", {})
+    elif "properties" not in response_format:
+        return None
+    check_schema(response_format, "response_format")
+    return dict(response_format)

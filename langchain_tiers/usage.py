@@ -17,8 +17,8 @@ _OF_PROVIDERS = ("token_usage", "usage")
 
 
 def without_usage(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return response metadata without the tokens of the one model call that it comes from."""
-    return {key: value for key, value in metadata.items() if key not in _OF_PROVIDERS}
+    """Return response metadata without the tokens of the one model call that it comes from, and without its trace."""
+    return {key: value for key, value in metadata.items() if key not in (*_OF_PROVIDERS, "tiers")}
 
 
 def with_total_usage(answer: Message) -> Message:

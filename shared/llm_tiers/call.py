@@ -27,6 +27,7 @@ class Call:
         tokens: Length of the input in tokens, or None where it is not known.
         needs: What a tier must be able to do to serve the call, such as `"tools"` or `"images"`.
         form: The form that an answer must have, or None where plain text will do.
+        timeout: Seconds to wait for each tier, before the tier's own time-out; None for that.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Call:
     tokens: int | None = None
     needs: frozenset[str] = frozenset()
     form: Form | None = field(default=None, repr=False)
+    timeout: float | None = None
 
     @property
     def question(self) -> str:

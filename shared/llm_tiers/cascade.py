@@ -52,6 +52,7 @@ def _pinned(tier: Tier, ledger: Ledger) -> Flow:
     ledger.note(reply)
     if isinstance(reply, TierError):
         raise _failure(ledger)
+    _warn_of_flaw(ledger, reply)
     return ledger.accept(reply)
 
 
@@ -110,20 +111,25 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
 
 def _final(policy: Policy, ledger: Ledger, answer: Answer) -> Answer:
     """Return the top tier's answer, or an earlier one where the top has nothing to say or not in the form asked for."""
-    flaw = ledger.flaw(answer)
-    if flaw is not None:
-        ledger.warn(f"the top tier's answer does not have the form asked for: {flaw}")
-    wanting = flaw is not None or (answer.value is None and not policy.missing_counts)
+    wanting = _warn_of_flaw(ledger, answer) or (answer.value is None and not policy.missing_counts)
     # What the user has been shown already cannot be taken back.
     shown = answer.live and answer.text != ""
     return (_unsure(ledger) if wanting and not shown else None) or answer
 
 
+def _warn_of_flaw(ledger: Ledger, answer: Answer) -> bool:
+    """Say in the trace where an answer that nobody judges does not have the form asked for."""
+    flaw = ledger.flaw(answer)
+    if flaw is not None:
+        ledger.warn(f"the answer of {answer.tier} does not have the form asked for: {flaw}")
+    return flaw is not None
+
+
 def _witnesses(ledger: Ledger, start: Tier) -> tuple[Tier, ...]:
-    """Return the planned witnesses that can serve the call and are cheaper than the start: dearer ones come later."""
+    """Return the planned witnesses that can serve the call and cost less than judging the start's answer would."""
     names = ledger.plan.witnesses if ledger.plan is not None else ()
     cheaper = ledger.serving[: ledger.serving.index(start.name)]
-    return tuple(ledger.ladder[name] for name in names if name in cheaper)
+    return tuple(ledger.ladder[name] for name in names if name in cheaper and ledger.is_worth_it(name, start.name))
 
 
 def _ask(

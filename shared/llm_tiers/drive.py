@@ -178,16 +178,16 @@ def _stream(call: ModelCall, performer: Performer, ledger: Ledger) -> Generator[
     with _charged(call, ledger, ledger.begin_step()) as outcome, _closing_unless_late(performer.stream(call)) as stream:
         try:
             while True:
-                item = within(call.tier.timeout, partial(_next, stream))
+                item = within(_seconds(call, ledger), partial(_next, stream))
                 if isinstance(item, Answer):
                     outcome.append(replace(item, live=live))
                     break
                 live = True
                 yield item
         except TimeoutError:
-            raise _late(call, broke_off=live) from None
+            raise _late(call, ledger, broke_off=live) from None
         except TierError as error:
-            raise TierError(error.tier, error.cause, broke_off=live) from error
+            raise TierError(error.tier, error.cause, broke_off=live, usage=error.usage) from error
     return outcome[0]
 
 
@@ -209,8 +209,13 @@ def _closing_unless_late(stream: Generator[Any, None, Answer]) -> Iterator[Gener
             stream.close()
 
 
-def _late(call: ModelCall, *, broke_off: bool = False) -> TierError:
-    return TierError(call.tier.name, f"no answer within {call.tier.timeout:g} s", broke_off=broke_off)
+def _seconds(call: ModelCall, ledger: Ledger) -> float | None:
+    """Return how long to wait: what the user says of this call goes before what is said of the tier."""
+    return call.tier.timeout if ledger.call.timeout is None else ledger.call.timeout
+
+
+def _late(call: ModelCall, ledger: Ledger, *, broke_off: bool = False) -> TierError:
+    return TierError(call.tier.name, f"no answer within {_seconds(call, ledger):g} s", broke_off=broke_off)
 
 
 def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger) -> tuple[Reply, ...]:
@@ -220,9 +225,9 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
     def one(call: ModelCall) -> Reply:
         with _charged(call, ledger, step) as outcome:
             try:
-                outcome.append(within(call.tier.timeout, partial(performer.generate, call)))
+                outcome.append(within(_seconds(call, ledger), partial(performer.generate, call)))
             except TimeoutError:
-                raise _late(call) from None
+                raise _late(call, ledger) from None
         return outcome[0]
 
     first, *beside = calls
@@ -243,7 +248,7 @@ async def _astream(call: ModelCall, performer: AsyncPerformer, ledger: Ledger) -
         try:
             async with aclosing(performer.astream(call)) as stream:
                 while not outcome:
-                    async with asyncio.timeout(call.tier.timeout):
+                    async with asyncio.timeout(_seconds(call, ledger)):
                         item = await anext(stream)
                     if isinstance(item, Answer):
                         outcome.append(replace(item, live=live))
@@ -251,9 +256,9 @@ async def _astream(call: ModelCall, performer: AsyncPerformer, ledger: Ledger) -
                         live = True
                         yield item
         except TimeoutError:
-            raise _late(call, broke_off=live) from None
+            raise _late(call, ledger, broke_off=live) from None
         except TierError as error:
-            raise TierError(error.tier, error.cause, broke_off=live) from error
+            raise TierError(error.tier, error.cause, broke_off=live, usage=error.usage) from error
     yield outcome[0]
 
 
@@ -263,10 +268,10 @@ async def _agenerate(calls: tuple[ModelCall, ...], performer: AsyncPerformer, le
     async def one(call: ModelCall) -> Reply:
         with _charged(call, ledger, step) as outcome:
             try:
-                async with asyncio.timeout(call.tier.timeout):
+                async with asyncio.timeout(_seconds(call, ledger)):
                     outcome.append(await performer.agenerate(call))
             except TimeoutError:
-                raise _late(call) from None
+                raise _late(call, ledger) from None
         return outcome[0]
 
     if len(calls) == 1:

@@ -16,11 +16,13 @@ LlmTiersError
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llm_tiers.answer import Usage
     from llm_tiers.trace import Trace
 
 __all__ = [
@@ -52,13 +54,21 @@ class TierError(LlmTiersError):
         tier: Name of the tier.
         cause: What the tier's client raised.
         broke_off: Whether a part of the answer had reached the user already.
+        usage: The tokens that the call took all the same, or None where they are not known.
     """
 
-    def __init__(self, tier: str, cause: BaseException | str, *, broke_off: bool = False) -> None:
+    def __init__(
+        self, tier: str, cause: BaseException | str, *, broke_off: bool = False, usage: Usage | None = None
+    ) -> None:
         super().__init__(tier, cause)
         self.tier = tier
         self.cause = cause
         self.broke_off = broke_off
+        self.usage = usage
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A client's exception often cannot be pickled, and would break a pool of processes.
+        return partial(TierError, broke_off=self.broke_off, usage=self.usage), (self.tier, self.summary)
 
     @property
     def summary(self) -> str:

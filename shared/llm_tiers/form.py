@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -62,18 +63,46 @@ class Form:
 
 
 def check_schema(schema: Mapping[str, Any], argument: str) -> None:
-    """Check that a schema is one.
+    """Check that a schema names types that there are; what else a provider makes of it is not ours to say.
 
     Raises:
-        ConfigError: It is not; the message begins with `argument`.
+        ConfigError: It does not; the message begins with `argument`.
     """
-    flaw = _flaw_of_schema(json.dumps(schema, sort_keys=True, default=str))
-    if flaw is not None:
-        raise ConfigError(f"{argument} has no valid JSON schema: {flaw}")
+    error = _error_in(_as_text(schema))
+    if error is not None and error[0].endswith(".type"):
+        raise ConfigError(f"{argument} has no valid JSON schema: {error[0]}: {error[1]}")
+
+
+def schema_flaw(value: object, schema: Mapping[str, Any]) -> str | None:
+    """Say where a JSON value does not fit a JSON schema, without the value, or None where it does.
+
+    A null in place of a property that may be left out is taken for one that was left out. What cannot be checked is
+    taken on trust: a schema in another dialect, such as OpenAPI's, and what a schema refers to elsewhere.
+    """
+    from jsonschema.exceptions import best_match
+    from jsonschema.validators import Draft202012Validator, validator_for
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    if _error_in(_as_text(schema)) is not None:
+        return None
+    # An empty registry, so that nothing is fetched.
+    registry: Registry[Any] = Registry()
+    validator = validator_for(schema, default=Draft202012Validator)(schema, registry=registry)
+    try:
+        error = best_match(validator.iter_errors(_without_nulls(value, schema)))
+    except (Unresolvable, re.error):
+        return None
+    return error and f"{_path(error.absolute_schema_path)} fails {error.validator!r}"
+
+
+def _as_text(schema: Mapping[str, Any]) -> str:
+    return json.dumps(schema, sort_keys=True, default=str)
 
 
 @lru_cache(maxsize=1024)  # an agent binds the same tools for every turn
-def _flaw_of_schema(schema: str) -> str | None:
+def _error_in(schema: str) -> tuple[str, str] | None:
+    """Return where a schema is none and why, or None."""
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import Draft202012Validator, validator_for
 
@@ -81,22 +110,33 @@ def _flaw_of_schema(schema: str) -> str | None:
     try:
         validator_for(parsed, default=Draft202012Validator).check_schema(parsed)
     except SchemaError as error:
-        return f"{error.json_path}: {error.message}"
+        return error.json_path, error.message
     return None
 
 
-def schema_flaw(value: object, schema: Mapping[str, Any]) -> str | None:
-    """Say where a JSON value does not fit a JSON schema, without the value, or None where it does."""
-    from jsonschema.exceptions import best_match
-    from jsonschema.validators import Draft202012Validator, validator_for
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
+def _without_nulls(value: Any, schema: Any) -> Any:
+    if not isinstance(schema, Mapping):
+        return value
+    if isinstance(value, list):
+        return [_without_nulls(item, schema.get("items")) for item in value]
+    if not isinstance(value, dict):
+        return value
+    properties, required = schema.get("properties", {}), schema.get("required", ())
+    return {
+        key: _without_nulls(item, properties.get(key))
+        for key, item in value.items()
+        if not (item is None and key in properties and key not in required)
+    }
 
-    # An empty registry: what a schema refers to elsewhere is not fetched, and what cannot be looked up is not checked.
-    registry: Registry[Any] = Registry()
-    validator = validator_for(schema, default=Draft202012Validator)(schema, registry=registry)
-    try:
-        error = best_match(validator.iter_errors(value))
-    except Unresolvable:
-        return None
-    return error and f"{error.json_path} fails {error.validator!r}"
+
+def _path(schema_path: Iterable[str | int]) -> str:
+    """Return where in a value an error is, by the names that the schema gives: those in the value may be anything."""
+    path, steps = "$", iter(schema_path)
+    for step in steps:
+        if step == "properties":
+            path += f".{next(steps, '*')}"
+        elif step in ("items", "prefixItems"):
+            path += "[*]"
+        elif step in ("additionalProperties", "patternProperties"):
+            path += ".*"
+    return path

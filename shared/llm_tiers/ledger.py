@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Ledger"]
 
+_TYPICAL = Usage(1_000, 300)
+"""Tokens by which two tiers' prices are compared."""
+
 
 class Ledger:
     """The account of one call.
@@ -81,6 +84,18 @@ class Ledger:
         if text not in self._warnings:
             self._warnings.append(text)
 
+    def is_worth_it(self, witness: str, start: str) -> bool:
+        """Say whether an answer of the witness costs less than the judge that it may save; note where it does not.
+
+        The judge is the started tier, which reads the question and the answer and writes little or thinks as long as
+        it did to answer. So a witness at half the price of an answer of the started tier is worth it.
+        """
+        costs = [self._prices.cost(self.ladder[name], _TYPICAL) for name in (witness, start)]
+        if costs[0] is None or costs[1] is None or costs[0] <= costs[1] / 2:
+            return True
+        self.warn(f"witness {witness} left out: at its price, judging {start}'s answer is as cheap")
+        return False
+
     def begin_step(self) -> int:
         """Begin a round of model calls that run side by side and return its number."""
         with self._lock:
@@ -90,7 +105,15 @@ class Ledger:
     def charge(self, call: ModelCall, reply: Reply, seconds: float, step: int) -> None:
         """Account for a model call that ended, from any thread."""
         if isinstance(reply, TierError):
-            attempt = Attempt(tier=call.tier.name, role=call.role, seconds=seconds, error=reply.summary)
+            attempt = Attempt(
+                tier=call.tier.name,
+                role=call.role,
+                input_tokens=reply.usage and reply.usage.input_tokens,
+                output_tokens=reply.usage and reply.usage.output_tokens,
+                seconds=seconds,
+                cost_usd=reply.usage and self._prices.cost(call.tier, reply.usage),
+                error=reply.summary,
+            )
         else:
             attempt = Attempt(
                 tier=reply.tier,
@@ -103,7 +126,7 @@ class Ledger:
         with self._lock:
             self._steps[step] = max(self._steps[step], attempt.seconds)
             self._attempts.append(attempt)
-            if isinstance(reply, Answer) and reply.usage is not None:
+            if reply.usage is not None:
                 self._usages.append(reply.usage)
 
     def _payee(self, call: ModelCall, reply: Answer) -> Tier:
@@ -120,8 +143,11 @@ class Ledger:
 
     @property
     def cost_usd(self) -> float | None:
-        """What the call cost so far, or None where the cost of an answer is unknown. A failed call costs nothing."""
-        costs = [attempt.cost_usd for attempt in self.attempts if attempt.error is None]
+        """What the call cost so far, or None where the cost of an answer is unknown.
+
+        A failed call costs nothing, unless it is known what it took.
+        """
+        costs = [attempt.cost_usd for attempt in self.attempts if attempt.error is None or attempt.input_tokens]
         known = [cost for cost in costs if cost is not None]
         return sum(known) if len(known) == len(costs) else None
 

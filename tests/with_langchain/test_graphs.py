@@ -10,7 +10,7 @@ from langchain_core.tools import tool
 from langgraph.graph import END, START, StateGraph
 from pydantic import BaseModel
 
-from llm_tiers import FixedStarter
+from llm_tiers import AccuracyEstimator, FixedStarter
 from llm_tiers.testing import Reply, ToolCall, obliging
 
 
@@ -37,7 +37,8 @@ class TestTwoNodes:
             "medium": judged("It follows from what was shown.", verdict=verdict),
             "large": judged("It follows, and here is why.", verdict=verdict),
         }
-        return tiered()
+        # Without exploration, which tries the small model again now and then.
+        return tiered(starter=AccuracyEstimator(explore=0))
 
     @pytest.fixture
     def graph(self, model):
@@ -55,10 +56,7 @@ class TestTwoNodes:
 
         late = rounds[25:]
         assert {trace_of(state["sketch"])["start"] for state in late} == {"small"}
-        starts = Counter(trace_of(state["proof"])["start"] for state in late)
-        # The cheapest tier is tried again now and then, or it could never earn back its place.
-        assert starts["medium"] > len(late) / 2
-        assert starts["large"] == 0
+        assert {trace_of(state["proof"])["start"] for state in late} == {"medium"}
         assert {trace_of(state["proof"])["node"] for state in late} == {"prover"}
 
     def test_what_a_node_learns_does_not_reach_the_other(self, model, graph):

@@ -5,6 +5,7 @@ import json
 import threading
 from typing import Literal
 
+import httpx
 import openai
 import pytest
 from openai import APIConnectionError, APIStatusError, OpenAI
@@ -274,3 +275,23 @@ class TestRecording:
         server.scripts = recording.scripts()
         with pytest.raises(openai.NotFoundError, match="no recorded answer"):
             chat("small").invoke("What is the meaning of it?")
+
+
+def test_a_status_without_a_name_and_a_body_that_is_none(ask):
+    with LoopbackServer({"small": HttpError(529)}) as server:
+        with pytest.raises(APIStatusError, match="status 529"):
+            ask(server)
+        for body in (b"no JSON", b"[]", b"{}"):
+            assert httpx.post(f"{server.base_url}/chat/completions", content=body).status_code == 400
+
+
+class Branch(BaseModel):
+    name: str
+    branches: list["Branch"] = []
+
+
+def test_obliging_fills_a_schema_that_contains_itself():
+    shape = {"type": "json_schema", "json_schema": {"schema": Branch.model_json_schema()}}
+    filled = obliging(LoopbackRequest("small", [{"role": "user", "content": "A tree"}], {"response_format": shape}))
+
+    assert Branch.model_validate_json(filled.text).branches[0].name == "A tree"

@@ -1,13 +1,19 @@
 """How calls stand in LangChain's and LangGraph's machinery: nodes, callbacks, streams, caches."""
 
+from contextvars import ContextVar
 from typing import Any, TypedDict
 
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler, get_usage_metadata_callback
+from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers import BaseTracer
+from langchain_core.tracers.context import register_configure_hook
+from langgraph.errors import GraphInterrupt
 from langgraph.graph import END, START, StateGraph
+
+from llm_tiers import Tier
 
 ASK = "What is the capital of France?"
 
@@ -208,3 +214,86 @@ def test_a_cached_answer_of_a_tier_is_not_written_into(chat, tiered):
     model.invoke(ASK)
 
     assert "tiers" not in cached.invoke(ASK).response_metadata
+
+
+def checked_by(checker):
+    """A judge of the user's own, which asks a model."""
+    return lambda question, answer: checker.invoke(answer).content == "good"
+
+
+@pytest.fixture
+def checker(server, chat):
+    server.scripts["checker"] = lambda request: "good" if "Paris" in request.ask else "bad"
+    return chat("checker")
+
+
+@pytest.mark.parametrize("way", ["invoke", "stream"])
+def test_a_judge_of_the_users_that_calls_a_model_is_not_heard(checker, tiered, way):
+    model, counter = tiered(judge=checked_by(checker)), UsageMetadataCallbackHandler()
+
+    def ask(state):
+        return {"plan": model.invoke(ASK) if way == "invoke" else list(model.stream(ASK))[-1]}
+
+    streamed = graph_of(plan=ask).stream({}, config={"callbacks": [counter]}, stream_mode="messages")
+
+    assert "".join(message.text for message, _ in streamed) == "Paris"
+    assert set(counter.usage_metadata) == {"small", "medium", "checker"}
+
+
+async def test_in_asyncio_it_is_not_heard_either(checker, tiered):
+    model = tiered(judge=checked_by(checker))
+
+    async def ask(state):
+        return {"plan": await model.ainvoke(ASK)}
+
+    streamed = graph_of(plan=ask).astream({}, stream_mode="messages")
+
+    assert "".join([message.text async for message, _ in streamed]) == "Paris"
+
+
+HOOKED = ContextVar("hooked", default=None)
+register_configure_hook(HOOKED, inheritable=True)
+
+
+class Counter(BaseCallbackHandler):
+    """Counts tokens at the end of every run that it hears of."""
+
+    def __init__(self):
+        self.tokens = 0
+
+    def on_llm_end(self, response, **kwargs):
+        usage = response.generations[0][0].message.usage_metadata
+        self.tokens += usage["input_tokens"] if usage else 0
+
+
+@pytest.mark.parametrize("way", ["invoke", "stream"])
+def test_a_counter_from_a_context_counts_once(server, tiered, way):
+    counter = Counter()
+    token = HOOKED.set(counter)
+    try:
+        tiered().invoke(ASK) if way == "invoke" else list(tiered().stream(ASK))
+    finally:
+        HOOKED.reset(token)
+
+    assert counter.tokens == sum(len(request.text.split()) for request in server.requests)
+
+
+def test_an_interrupt_of_the_graph_is_no_failure_of_the_tier(server, tiered):
+    class Interrupting(GenericFakeChatModel):
+        def _generate(self, *args, **kwargs):
+            raise GraphInterrupt
+
+    tiers = [Tier(Interrupting(messages=iter(())), name=name, price=(1, 1)) for name in ("one", "two")]
+    with pytest.raises(GraphInterrupt):
+        tiered(tiers=tiers).invoke(ASK)
+
+
+def test_a_ladder_in_a_ladder_streams(server, chat, tiered):
+    inner = tiered(tiers=[chat("small"), chat("medium")])
+    chunks = list(tiered(tiers=[Tier(inner, name="inner"), chat("large")], prices={}).stream(ASK, model="inner"))
+
+    whole = chunks[0]
+    for chunk in chunks[1:]:
+        whole += chunk
+    assert whole.content == "Lyon"
+    assert whole.response_metadata["tiers"]["final"] == "inner"

@@ -6,16 +6,17 @@ import pickle
 
 import pytest
 from langchain_core.caches import InMemoryCache
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.globals import set_llm_cache
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import ConfigurableField
 from langchain_openai import ChatOpenAI
+from pydantic import ValidationError
 
 from langchain_tiers import TieredChatModel
-from llm_tiers import ChromaHistory, ConfigError, FixedStarter, Tier
-from llm_tiers.testing import HttpError
+from llm_tiers import AllTiersFailed, ChromaHistory, ConfigError, FixedStarter, PromptJudge, Tier
+from llm_tiers.testing import Hang, HttpError
 
 ASK = "What is the capital of France?"
 
@@ -310,3 +311,99 @@ class TestProfile:
 
         assert answer.content == "Paris"
         assert [part["type"] for part in server.requests[0].messages[0]["content"]] == ["text", "image_url"]
+
+
+class TestCopies:
+    def test_a_copy_with_another_setting_uses_it(self, server, tiered):
+        model = tiered().model_copy(update={"temperature": 0.5, "node": "drafts"})
+
+        answer = model.invoke(ASK)
+
+        assert server.requests[0].settings["temperature"] == 0.5
+        assert trace_of(answer)["node"] == "drafts"
+
+    @pytest.mark.parametrize("name", ["temperature", "stop", "node", "tiers"])
+    def test_a_setting_cannot_be_changed_behind_the_models_back(self, tiered, name):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(tiered(), name, None)
+
+    def test_judges_that_differ_do_not_share_a_cache(self, chat, tiered):
+        cache, tiers = InMemoryCache(), [chat(name, cache=False) for name in ("small", "medium", "large")]
+        judges = [lambda q, a: True, lambda q, a: "Paris" in a, PromptJudge(), PromptJudge(judge_formed=True)]
+        judges += [PromptJudge(model=chat("large")), PromptJudge(model=chat("large", temperature=1))]
+
+        answers = [tiered(tiers=tiers, judge=judge, cache=cache).invoke(ASK) for judge in judges]
+
+        assert len({trace_of(answer)["trace_id"] for answer in answers}) == len(judges)
+
+    def test_a_counter_can_read_a_cached_answer(self, tiered):
+        model, counter = tiered(cache=InMemoryCache()), UsageMetadataCallbackHandler()
+        model.invoke(ASK)
+
+        model.invoke(ASK, config={"callbacks": [counter]})
+
+        assert {usage["input_tokens"] for usage in counter.usage_metadata.values()} == {0}
+
+    def test_a_judges_own_model_is_pickled(self, chat, server, tiered):
+        server.scripts["referee"] = "yes"
+        model = tiered(judge=PromptJudge(model=chat("referee")))
+
+        with pickle.loads(pickle.dumps(model)) as again:  # noqa: S301
+            again.invoke(ASK)
+
+        assert server.requests[-1].model == "referee"
+
+    def test_a_failure_is_pickled(self, server, tiered):
+        for name in ("small", "medium", "large"):
+            server.scripts[name] = HttpError(500, f"{name} is down")
+        with pytest.raises(AllTiersFailed) as failure:
+            tiered().invoke(ASK)
+
+        again = pickle.loads(pickle.dumps(failure.value))  # noqa: S301
+
+        assert [error.tier for error in again.exceptions] == ["small", "medium", "large"]
+        assert "small is down" in str(again.exceptions[0])
+
+
+@pytest.mark.parametrize("wrong", [["sk-listed-key"], {"key": "sk-listed-key"}, 3])
+def test_a_key_of_another_kind_is_refused_and_not_shown(tiers, tiered, wrong):
+    with pytest.raises(ConfigError, match="api_key must be a key") as failure:
+        tiered(tiers=tiers, api_key=wrong)
+    assert "sk-listed-key" not in str(failure.value)
+    assert failure.value.__cause__ is None
+
+
+def test_handlers_given_without_a_list_are_refused(tiered):
+    with pytest.raises(ConfigError, match="inner_callbacks must be a list"):
+        tiered(inner_callbacks=Plain)
+
+
+def test_a_dummy_key_hides_no_words(server, chat, tiered):
+    server.scripts["small"] = HttpError(429, "Rate limit exceeded for you")
+    tiers = [ChatOpenAI(model="small", base_url=server.base_url, api_key="x", max_retries=0), chat("large")]
+
+    assert "Rate limit exceeded for you" in trace_of(tiered(tiers=tiers).invoke(ASK))["attempts"][0]["error"]
+
+
+def test_a_time_out_of_one_call(server, tiered):
+    server.scripts["small"] = hang = Hang()
+
+    answer = tiered().invoke(ASK, timeout=1)
+
+    assert trace_of(answer)["attempts"][0]["error"] == "no answer within 1 s"
+    hang.release()
+
+
+def test_a_stop_of_the_model_reaches_tiers_that_know_it_only_in_calls():
+    seen = []
+
+    class Stopping(GenericFakeChatModel):
+        def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+            seen.append(stop)
+            return super()._generate(messages, stop, run_manager, **kwargs)
+
+    spoken = Stopping(messages=iter([AIMessage("Lyon")]))
+    tiers = [Tier(spoken, name="a"), Tier(spoken, name="b")]
+    with TieredChatModel(tiers, stop=["END"], judge=lambda q, a: True) as model:
+        model.invoke(ASK)
+    assert seen == [["END"]]

@@ -1,13 +1,15 @@
 """Structured output: every tier asked in its own way, objects checked inside, built outside."""
 
 import asyncio
+import copy
 import json
-from typing import TypedDict
+import pickle
+from typing import Annotated, TypedDict
 
 import pytest
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import GenericFakeChatModel
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from llm_tiers import AllTiersFailed, ConfigError, Tier
 from llm_tiers.testing import HttpError, Reply, ToolCall
@@ -38,10 +40,10 @@ GOOD = {"name": "Paris", "people": 2_100_000}
 METHODS = ("json_schema", "function_calling", "json_mode")
 
 
-def said(method, value):
+def said(method, value, name="City"):
     """What a model says that is asked in one of the three ways."""
     if method == "function_calling":
-        return Reply(calls=(ToolCall("City", value),))
+        return Reply(calls=(ToolCall(name, value),))
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -235,3 +237,76 @@ def test_in_a_batch(server, tiered):
     server.scripts["small"] = json.dumps(GOOD)
 
     assert tiered().with_structured_output(City).batch([ASK, ASK]) == [City(**GOOD)] * 2
+
+
+class Strict(BaseModel):
+    """A class that takes no more than it names."""
+
+    model_config = {"extra": "forbid"}
+
+    name: str
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_of_a_rejected_object_is_in_the_trace(server, tiered, method):
+    bad = {"name": ["my mother's maiden name"], "my_mothers_maiden_name": "Smith"}
+    server.scripts |= {"small": said(method, bad, "Strict"), "medium": said(method, {"name": "x"}, "Strict")}
+
+    found = tiered().with_structured_output(Strict, method=method, include_raw=True).invoke(ASK)
+
+    trace = repr(found["raw"].response_metadata["tiers"])
+    assert found["parsed"] == Strict(name="x")
+    assert "maiden" not in trace
+    assert "Smith" not in trace
+
+
+@pytest.mark.parametrize("unreadable", ['{"name": "Paris"}', "not JSON"])
+def test_what_a_client_could_not_read_is_counted_all_the_same(server, tiered, unreadable):
+    """OpenAI's client raises, inside the tier; its error carries the response along."""
+    server.scripts |= {
+        "small": Reply(unreadable, input_tokens=100, output_tokens=10),
+        "medium": Reply(json.dumps(GOOD), input_tokens=200, output_tokens=20),
+    }
+
+    raw = tiered().with_structured_output(City, include_raw=True).invoke(ASK)["raw"]
+
+    assert (raw.usage_metadata["input_tokens"], raw.usage_metadata["output_tokens"]) == (300, 30)
+    assert raw.response_metadata["tiers"]["cost_usd"] == pytest.approx((300 + 2 * 30) / 1e6)
+
+
+class Lax(BaseModel):
+    """A class that takes more than its JSON schema says."""
+
+    tags: Annotated[list[str], BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value)]
+    number: int
+
+
+class Optionals(TypedDict):
+    """What may be left out."""
+
+    name: str
+    people: Annotated[int | None, None, "How many"]
+
+
+def test_the_users_class_has_the_last_word(server, tiered):
+    server.scripts["small"] = json.dumps({"tags": "a,b", "number": "5"})
+
+    found = tiered().with_structured_output(Lax, method="json_mode").invoke(ASK)
+
+    assert found == Lax(tags=["a", "b"], number=5)
+    assert len(server.requests) == 1
+
+
+def test_a_null_in_place_of_what_may_be_left_out_fits(server, tiered):
+    server.scripts["small"] = json.dumps({"name": "Paris", "people": None})
+
+    assert tiered().with_structured_output(Optionals).invoke(ASK) == {"name": "Paris", "people": None}
+    assert len(server.requests) == 1
+
+
+def test_a_structured_model_is_pickled_and_copied(server, tiered):
+    server.scripts["small"] = json.dumps(GOOD)
+    chain = tiered().with_structured_output(City)
+
+    assert pickle.loads(pickle.dumps(chain)).invoke(ASK) == City(**GOOD)  # noqa: S301
+    assert copy.deepcopy(chain).invoke(ASK) == City(**GOOD)

@@ -292,3 +292,60 @@ def test_a_ladder_may_be_a_tier_of_a_ladder(chat, server, tiered):
     assert answer.tool_calls[0]["args"] == {"city": "Paris", "days": 3}
     assert steps(answer) == [("inner", "generate", "valid")]
     outer.close()
+
+
+def test_a_response_format_that_asks_for_no_object_is_none_of_our_business(server, tiered):
+    for answer in (
+        tiered().invoke(ASK, response_format={"type": "text"}),
+        tiered().bind_tools([weather], response_format={}).invoke(ASK),
+    ):
+        assert steps(answer) == [("small", "generate", "valid"), ("medium", "judge", None)]
+
+
+@pytest.mark.parametrize(
+    "city",
+    [{"type": "string", "pattern": "^\\p{L}+$"}, {"type": "number", "minimum": 0, "exclusiveMinimum": True}],
+    ids=["a pattern of JavaScript's", "OpenAPI"],
+)
+def test_a_schema_in_another_dialect_is_taken_on_trust(server, tiered, city):
+    schema = {"type": "object", "properties": {"city": city}}
+    bound = {"type": "function", "function": {"name": "add", "parameters": schema}}
+    server.scripts["small"] = Reply(calls=(ToolCall("add", {"city": 3}),))
+
+    assert steps(tiered().bind_tools([bound]).invoke(ASK)) == [("small", "generate", "valid")]
+
+
+@tool
+def counts(numbers: dict[str, int]) -> str:
+    """Count."""
+    return str(numbers)
+
+
+def test_why_a_call_does_not_fit_shows_no_name_that_the_model_made_up(server, tiered):
+    said = ToolCall("counts", {"numbers": {"my_mothers_maiden_name": "Smith"}})
+    server.scripts |= {"small": Reply(calls=(said,)), "medium": Reply(calls=(ToolCall("counts", {"numbers": {}}),))}
+
+    answer = tiered().bind_tools([counts]).invoke(ASK)
+
+    assert trace_of(answer)["attempts"][0]["why"] == "counts: $.numbers.* fails 'type'"
+
+
+@pytest.mark.parametrize("way", ["invoke", "stream"])
+def test_a_broken_call_beside_text_goes_one_tier_up_where_nothing_streams_too(chat, server, tiered, way):
+    server.scripts |= {"small": Reply("Let me see.", calls=(ToolCall("weather", '{"city": '),)), "medium": GOOD}
+    names = ("small", "medium", "large")
+    model = tiered(tiers=[chat(name, disable_streaming=True) for name in names]).bind_tools([weather])
+
+    answer = model.invoke(ASK) if way == "invoke" else joined(list(model.stream(ASK)))
+
+    assert steps(answer) == [("small", "generate", "invalid"), ("medium", "generate", "valid")]
+
+
+def test_a_pinned_tier_whose_call_does_not_fit_is_told(server, tiered):
+    server.scripts["large"] = Reply(calls=(ToolCall("weather", {}),))
+
+    answer = tiered().bind_tools([weather]).invoke(ASK, model="large")
+
+    assert trace_of(answer)["warnings"] == [
+        "the answer of large does not have the form asked for: weather: $ fails 'required'"
+    ]

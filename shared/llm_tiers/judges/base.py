@@ -87,6 +87,10 @@ class Judge(ABC):
         """Return what to add to the user's messages so that `tier` may abstain, or None."""
         return None
 
+    def identity(self) -> str:
+        """Return what a cache of answers tells judges apart by."""
+        return repr(self)
+
     def own_tiers(self) -> Iterator[Tier]:
         """Yield the models outside the ladder that the judge calls."""
         yield from ()

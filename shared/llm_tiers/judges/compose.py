@@ -25,6 +25,9 @@ class _Pair(Judge):
     def invitation(self, tier: Tier, ladder: Ladder) -> str | None:
         return self.first.invitation(tier, ladder) or self.second.invitation(tier, ladder)
 
+    def identity(self) -> str:
+        return f"{type(self).__name__}({self.first.identity()}, {self.second.identity()})"
+
     def own_tiers(self) -> Iterator[Tier]:
         yield from self.first.own_tiers()
         yield from self.second.own_tiers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import uuid
 
 import numpy as np
 
@@ -24,8 +25,15 @@ class FunctionJudge(Judge):
     def __init__(self, function: JudgeFunction) -> None:
         self.function = function
 
+        self._token = uuid.uuid4().hex
+
     def __repr__(self) -> str:
         return f"FunctionJudge({self._name})"
+
+    def identity(self) -> str:
+        """Return the function's name, or for one that has none of its own what no other judge has."""
+        name = getattr(self.function, "__qualname__", "<")
+        return self._token if "<" in name else f"{self.function.__module__}.{name}"
 
     @property
     def _name(self) -> str:

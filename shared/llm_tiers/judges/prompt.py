@@ -78,6 +78,10 @@ class PromptJudge(Judge):
         who = self.model.name if isinstance(self.model, Tier) else self.model
         return f"PromptJudge(floor={self.floor!r}, model={who!r}, effort={self.effort!r})"
 
+    def identity(self) -> str:
+        """Return all settings."""
+        return f"{self!r}, offer_abstention={self.offer_abstention}, judge_formed={self.judge_formed}"
+
     def own_tiers(self) -> Iterator[Tier]:
         """Yield the judge's own model, if it has one outside the ladder."""
         if isinstance(self.model, Tier):

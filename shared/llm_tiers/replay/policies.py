@@ -11,7 +11,7 @@ import numpy as np
 
 from llm_tiers.equality import ExactEquality
 from llm_tiers.errors import ConfigError
-from llm_tiers.judges import PromptJudge
+from llm_tiers.judges import Agreement, PromptJudge
 from llm_tiers.policies import Policy, default, llm_at
 from llm_tiers.starters import AccuracyEstimator, FixedStarter
 
@@ -69,6 +69,7 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         "start": partial(_start, table, tier),
         "llm-at": partial(_llm_at, knob),
         "default": partial(_default, knob, seed),
+        "agree": partial(_agree, knob, seed),
         "oracle": partial(_oracle, table),
         "random": partial(_random, table, seed),
     }
@@ -95,6 +96,11 @@ def _llm_at(knob: float | None) -> ReplayPolicy:
 def _default(knob: float | None, seed: int) -> ReplayPolicy:
     policy = default(seed=seed) if knob is None else default(theta=knob, seed=seed)
     return ReplayPolicy("default", _theta(policy), policy, learns=True)
+
+
+def _agree(knob: float | None, seed: int) -> ReplayPolicy:
+    starter = AccuracyEstimator(theta=0.71 if knob is None else knob, k=10, strength=10.0, seed=seed, witness="below")
+    return ReplayPolicy("agree", starter.theta, Policy("agree", starter, Agreement() | PromptJudge()), learns=True)
 
 
 def _oracle(table: ReplayTable) -> ReplayPolicy:

@@ -50,6 +50,8 @@ class AccuracyEstimator:
         seed: Seed of the exploration, which depends on it and on the call's trace id alone.
         min_similarity: Least similarity of the nearest past query that counts as a signal, in [-1, 1].
         half_life: Age in seconds at which a past query counts half, or None: labels do not age.
+        witness: `"below"` lets the next cheaper tier answer side by side with the started one, where its price makes
+            that worth it: a judge that compares then often needs no model, and the cheaper tier earns a label.
 
     Raises:
         ConfigError: An argument is out of its range.
@@ -67,6 +69,7 @@ class AccuracyEstimator:
         seed: int = 0,
         min_similarity: float = 0.2,
         half_life: float | None = None,
+        witness: Literal["below"] | None = None,
     ) -> None:
         _require(isinstance(k, int) and k >= 1, f"k={k!r} must be a whole number of at least 1")
         for argument, value in (("strength", strength), ("theta", theta), ("explore", explore)):
@@ -79,6 +82,7 @@ class AccuracyEstimator:
         _require(0 <= explore <= 1, f"explore={explore!r} must lie in [0, 1]; 0 switches exploration off")
         _require(-1 <= min_similarity <= 1, f"min_similarity={min_similarity!r} must lie in [-1, 1]")
         _require(half_life is None or half_life > 0, f"half_life={half_life!r} must be greater than 0 seconds, or None")
+        _require(witness in ("below", None), f"witness={witness!r} must be 'below' or None")
         self.k = k
         self.strength = strength
         self.theta = theta
@@ -88,6 +92,7 @@ class AccuracyEstimator:
         self.seed = seed
         self.min_similarity = min_similarity
         self.half_life = half_life
+        self.witness = witness
         # A negative similarity would count a label for its opposite; the published formula lets it.
         self._least_weight = 0.0
 
@@ -120,6 +125,7 @@ class AccuracyEstimator:
         return Plan(
             start=start,
             reason=f"{reason}; {evidence.reason}",
+            witnesses=self._witnesses(ladder, start),
             estimates=estimates,
             neighbours=len(evidence.neighbours),
             warnings=evidence.warnings,
@@ -180,6 +186,10 @@ class AccuracyEstimator:
         if random.Random(f"{self.seed}:{call.id}").random() >= chance:
             return start, reason
         return below.name, f"explore one below {start}"
+
+    def _witnesses(self, ladder: Ladder, start: str) -> tuple[str, ...]:
+        below = ladder.below(start)
+        return () if self.witness is None or below is None else (below.name,)
 
     def _priors_of(self, ladder: Ladder) -> dict[str, float]:
         spread = (_HIGHEST_PRIOR - _LOWEST_PRIOR) / (len(ladder) - 1)

@@ -128,15 +128,17 @@ class _Handler(BaseHTTPRequestHandler):
         return cast("_HttpServer", self.server).loopback
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        data = self.rfile.read(int(self.headers["Content-Length"]))
         try:
-            self._answer(body)
+            self._answer(_parsed(data))
         except ConnectionError:
             self.log_message("the client has gone")
 
-    def _answer(self, body: dict[str, Any]) -> None:
+    def _answer(self, body: dict[str, Any] | None) -> None:
         if not self.path.endswith("/chat/completions"):
             return self._fail(HttpError(404, f"There is no {self.path}."))
+        if body is None:
+            return self._fail(HttpError(400, "The body must be a JSON object with `model` and `messages`."))
         settings = {key: value for key, value in body.items() if key not in ("model", "messages")}
         request = LoopbackRequest(body["model"], body["messages"], settings)
         turn = self._loopback.turn(request)
@@ -201,6 +203,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Say nothing: the log of requests tells more."""
+
+
+def _parsed(data: bytes) -> dict[str, Any] | None:
+    try:
+        body = json.loads(data)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) and {"model", "messages"} <= body.keys() else None
 
 
 def _played(script: Script, request: LoopbackRequest) -> Turn:

@@ -11,6 +11,8 @@ from llm_tiers.testing.turns import LoopbackRequest, Reply, ToolCall
 
 __all__ = ["obliging"]
 
+_DEEP = 6
+
 
 def obliging(request: LoopbackRequest) -> Reply:
     """Answer in the form that the request asks for, with what stands in the ask for contents.
@@ -42,18 +44,21 @@ def _chosen(settings: Mapping[str, Any], position: int) -> Mapping[str, Any]:
     return next((function for function in functions if function["name"] == name), functions[position])
 
 
-def _filled(schema: Mapping[str, Any], ask: str, root: Mapping[str, Any] | None = None) -> Any:
+def _filled(schema: Mapping[str, Any], ask: str, root: Mapping[str, Any] | None = None, depth: int = 0) -> Any:
     """Return a value that fits a JSON schema, made of the ask: its text, and the first number in it."""
     root = schema if root is None else root
     branch = next((schema[key][0] for key in ("anyOf", "oneOf", "allOf") if schema.get(key)), None)
     if "$ref" in schema:
         branch = _looked_up(schema["$ref"], root)
     if branch is not None:
-        return _filled(branch, ask, root)
+        return _filled(branch, ask, root, depth + 1)
     if schema.get("type") == "object":
-        return {key: _filled(value, ask, root) for key, value in schema.get("properties", {}).items()}
+        properties, required = schema.get("properties", {}), schema.get("required", ())
+        # Deep down only what must be: a schema may contain itself.
+        names = [name for name in properties if depth < _DEEP or name in required]
+        return {name: _filled(properties[name], ask, root, depth + 1) for name in names}
     if schema.get("type") == "array":
-        return [_filled(schema.get("items", {}), ask, root)]
+        return [] if depth >= _DEEP else [_filled(schema.get("items", {}), ask, root, depth + 1)]
     return _plain(schema, ask)
 
 

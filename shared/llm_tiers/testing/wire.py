@@ -47,7 +47,8 @@ def events(request: LoopbackRequest, reply: Reply) -> Iterator[dict[str, Any]]:
 
 def error(fault: HttpError) -> dict[str, Any]:
     """Return the body of an error."""
-    message = fault.message or HTTPStatus(fault.status).phrase
+    known = fault.status in {status.value for status in HTTPStatus}
+    message = fault.message or (HTTPStatus(fault.status).phrase if known else f"status {fault.status}")
     return {"error": {"message": message, "type": "loopback", "param": None, "code": fault.code}}
 
 
