@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from llm_tiers.equality import Equality, ExactEquality, FinalAnswers
 from llm_tiers.errors import ConfigError
+from llm_tiers.judges.agreement import Agreement
 from llm_tiers.judges.function import as_judge
 from llm_tiers.judges.prompt import PromptJudge
 from llm_tiers.starters.accuracy import AccuracyEstimator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from llm_tiers.starters.base import Starter
     from llm_tiers.tiers import Ladder
 
-__all__ = ["Policy", "as_policy", "default", "llm_at"]
+__all__ = ["Policy", "agree", "as_policy", "default", "llm_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,20 @@ def default(*, theta: float = 0.74, seed: int = 0) -> Policy:
     return Policy("default", AccuracyEstimator(theta=theta, seed=seed), PromptJudge())
 
 
-_NAMED: dict[str, Callable[[], Policy]] = {"default": default, "llm-at": llm_at}
+def agree(*, theta: float = 0.74, seed: int = 0) -> Policy:
+    """Return the default with a witness: the next cheaper tier answers beside the start, and agreement needs no judge.
+
+    Source: the agreement is Agreement-Based Cascading's (TMLR 2025), the starter LLM-AT's.
+
+    Args:
+        theta: The threshold, in [0, 1]; higher is more accurate and dearer.
+        seed: Seed of the exploration.
+    """
+    starter = AccuracyEstimator(theta=theta, strength=10.0, seed=seed, witness="below")
+    return Policy("agree", starter, Agreement() | PromptJudge())
+
+
+_NAMED: dict[str, Callable[[], Policy]] = {"default": default, "agree": agree, "llm-at": llm_at}
 
 
 def as_policy(

@@ -2,9 +2,10 @@
 
 import pytest
 
-from llm_tiers import Agreement, Answer, PromptJudge, TierError, Verdict
+from llm_tiers import AccuracyEstimator, Agreement, Answer, ConfigError, PromptJudge, TierError, Verdict
 from llm_tiers.equality import FinalAnswers
 from llm_tiers.judges import Case
+from llm_tiers.policies import as_policy
 
 VAGUE = ("Paris lies on the Seine.", "The Seine flows through Paris.")
 
@@ -121,3 +122,45 @@ class TestCascade:
 
         assert outcome.answer.tier == "large"
         assert self.history.given[0].labels == {"large": True}
+
+
+class TestWitness:
+    """The estimator may plan the next cheaper tier as a witness."""
+
+    @pytest.fixture
+    def ask(self, scripted):
+        def ask(prices, **settings):
+            tiers = scripted.ladder(**{name: {"price": price} for name, price in prices.items()})
+            starter = AccuracyEstimator(priors=[0.1, 0.9, 0.9], explore=0, witness="below", **settings)
+            history = scripted.ListHistory()
+            bench = scripted.Bench(starter, Agreement(), tiers, history, equality=FinalAnswers())
+            performer = scripted.ScriptedPerformer({"small": "The answer is 4.", "medium": "**4**", "large": "4"})
+            for _ in range(11):
+                outcome = bench.ask(performer)
+            return outcome.trace
+
+        return ask
+
+    def roles(self, trace):
+        return sorted((attempt.role, attempt.tier) for attempt in trace.attempts)
+
+    def test_it_answers_beside_the_start_and_agreement_is_enough(self, ask):
+        trace = ask({"small": (1, 1), "medium": (10, 10), "large": (100, 100)})
+        assert self.roles(trace) == [("generate", "medium"), ("witness", "small")]
+
+    def test_it_is_left_out_where_a_judge_costs_no_more(self, ask):
+        trace = ask({"small": (6, 6), "medium": (10, 10), "large": (100, 100)})
+        assert ("witness", "small") not in self.roles(trace)
+        assert "witness small left out: at its price, judging medium's answer is as cheap" in trace.warnings
+
+    def test_another_name_is_refused(self):
+        with pytest.raises(ConfigError, match="witness='above' must be 'below' or None"):
+            AccuracyEstimator(witness="above")
+
+    def test_the_policy_is_known_by_name(self):
+        policy = as_policy("agree")
+        assert (policy.name, policy.starter.witness, repr(policy.judge)) == (
+            "agree",
+            "below",
+            f"(Agreement(ask=True) | {PromptJudge()!r})",
+        )

@@ -11,8 +11,8 @@ import numpy as np
 
 from llm_tiers.equality import ExactEquality
 from llm_tiers.errors import ConfigError
-from llm_tiers.judges import Agreement, PromptJudge
-from llm_tiers.policies import Policy, default, llm_at
+from llm_tiers.judges import PromptJudge
+from llm_tiers.policies import Policy, agree, default, llm_at
 from llm_tiers.starters import AccuracyEstimator, FixedStarter
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ReplayPolicy", "replay_policy"]
 
 _EXACT = ExactEquality(missing_counts=True)
-_NAMES = "single:TIER, start:TIER, llm-at, default, oracle, random"
+_NAMES = "single:TIER, start:TIER, llm-at, default, agree, oracle, random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,9 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
 
     Args:
         name: `single:TIER` (that tier alone), `start:TIER` (always start there, judge as LLM-AT does), `llm-at`
-            (as published), `default` (what the models do), `oracle` (the cheapest tier that is right, or the
-            cheapest of all where none is), or `random` (any tier, unjudged).
+            (as published), `default` (what the models do), `agree` (with a witness, whose agreement needs no judge),
+            `oracle` (the cheapest tier that is right, or the cheapest of all where none is), or `random` (any tier,
+            unjudged).
         table: The table to replay.
         knob: Higher is more accurate, in [0, 1]; None for the policy's default. Policies without one ignore it.
         seed: Seed of all that is random.
@@ -99,8 +100,8 @@ def _default(knob: float | None, seed: int) -> ReplayPolicy:
 
 
 def _agree(knob: float | None, seed: int) -> ReplayPolicy:
-    starter = AccuracyEstimator(theta=0.71 if knob is None else knob, k=10, strength=10.0, seed=seed, witness="below")
-    return ReplayPolicy("agree", starter.theta, Policy("agree", starter, Agreement() | PromptJudge()), learns=True)
+    policy = agree(seed=seed) if knob is None else agree(theta=knob, seed=seed)
+    return ReplayPolicy("agree", _theta(policy), policy, learns=True)
 
 
 def _oracle(table: ReplayTable) -> ReplayPolicy:

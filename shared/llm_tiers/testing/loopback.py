@@ -112,6 +112,9 @@ class LoopbackServer:
 
 
 class _HttpServer(ThreadingHTTPServer):
+    # With the usual five, a dozen clients at once wait a second for their connection.
+    request_queue_size = 128
+
     def __init__(self, loopback: LoopbackServer) -> None:
         self.loopback = loopback
         super().__init__(("127.0.0.1", 0), _Handler)
