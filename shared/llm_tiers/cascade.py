@@ -88,10 +88,15 @@ def _from_start(serving: Sequence[Tier], ledger: Ledger) -> Sequence[Tier]:
 
 def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
     """Ask one tier after the other until an answer stands."""
+    early: dict[str, Reply] = {}
     for position, tier in enumerate(tiers):
         top = tier is tiers[-1]
-        witnesses = _witnesses(ledger, tier) if position == 0 else ()
-        reply = yield from _ask(policy, ledger, tier, witnesses, unjudged=top)
+        beside = (*_witnesses(ledger, tier), *_companions(ledger, tiers)) if position == 0 else ()
+        if tier.name in early:
+            reply = early[tier.name]
+            ledger.note(reply)
+        else:
+            reply, early = yield from _ask(policy, ledger, tier, beside, early, unjudged=top)
         if isinstance(reply, TierError):
             if reply.broke_off:
                 # The user has half an answer; the whole of another one would be read as its end.
@@ -102,11 +107,20 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
         judgement = yield from _judge(policy, ledger, reply, tier)
         ledger.rule(reply, judgement)
         if judgement.verdict is Verdict.VALID:
-            return ledger.accept(reply)
+            return ledger.accept(_standing(ledger, reply, judgement))
     earlier = _unsure(ledger)
     if earlier is None:
         raise _failure(ledger)
     return ledger.accept(earlier)
+
+
+def _standing(ledger: Ledger, answer: Answer, judgement: Judgement) -> Answer:
+    """Return the answer that the judge found valid: the one judged, or an earlier one."""
+    if judgement.instead is None:
+        return answer
+    earlier = next(other for other in ledger.answers if other.tier == judgement.instead)
+    ledger.rule(earlier, replace(judgement, instead=None))
+    return earlier
 
 
 def _final(policy: Policy, ledger: Ledger, answer: Answer) -> Answer:
@@ -126,30 +140,54 @@ def _warn_of_flaw(ledger: Ledger, answer: Answer) -> bool:
 
 
 def _witnesses(ledger: Ledger, start: Tier) -> tuple[Tier, ...]:
-    """Return the planned witnesses that can serve the call and cost less than judging the start's answer would."""
-    names = ledger.plan.witnesses if ledger.plan is not None else ()
+    """Return the planned witnesses that can serve the call and are cheaper than the start: dearer ones come later."""
+    plan = ledger.plan
+    if plan is None:
+        return ()
     cheaper = ledger.serving[: ledger.serving.index(start.name)]
-    return tuple(ledger.ladder[name] for name in names if name in cheaper and ledger.is_worth_it(name, start.name))
+    names = [name for name in plan.witnesses if name in cheaper]
+    return tuple(ledger.ladder[name] for name in names if not plan.thrifty or ledger.is_worth_it(name, start.name))
+
+
+def _companions(ledger: Ledger, tiers: Sequence[Tier]) -> tuple[Tier, ...]:
+    """Return the planned companions that can serve the call and are judged: the top's answer may stream."""
+    names = ledger.plan.companions if ledger.plan is not None else ()
+    return tuple(tier for tier in tiers[1:-1] if tier.name in names)
 
 
 def _ask(
-    policy: Policy, ledger: Ledger, tier: Tier, witnesses: tuple[Tier, ...], *, unjudged: bool
-) -> Generator[Request, Response, Reply]:
-    """Let `tier` answer, its witnesses beside it, and note who answered what."""
+    policy: Policy,
+    ledger: Ledger,
+    tier: Tier,
+    beside: tuple[Tier, ...],
+    early: dict[str, Reply],
+    *,
+    unjudged: bool,
+) -> Generator[Request, Response, tuple[Reply, dict[str, Reply]]]:
+    """Let `tier` answer, others beside it, and note who answered what; a dearer tier's answer is kept for its turn."""
     # Whose answer is final must not be offered a way out of giving one.
     own = ModelCall(tier, postscript=None if unjudged else _invitation(policy, ledger, tier))
-    if unjudged and not witnesses:
+    if unjudged and not beside:
         reply = yield from hand_off(Handoff(own))
         ledger.note(reply)
-        return reply
-    beside = tuple(
-        ModelCall(witness, role="witness", postscript=_invitation(policy, ledger, witness)) for witness in witnesses
+        return reply, early
+    cheaper = ledger.serving[: ledger.serving.index(tier.name)]
+    others = tuple(
+        ModelCall(
+            other,
+            role="witness" if other.name in cheaper else "generate",
+            postscript=_invitation(policy, ledger, other),
+        )
+        for other in beside
     )
-    replies = yield from generate(Generate((own, *beside)))
-    noted = [_without_abstention(reply, call) for reply, call in zip(replies, (own, *beside), strict=True)]
-    for reply in noted:
-        ledger.note(reply)
-    return noted[0]
+    replies = yield from generate(Generate((own, *others)))
+    noted = [_without_abstention(reply, call) for reply, call in zip(replies, (own, *others), strict=True)]
+    for call, reply in zip((own, *others), noted, strict=True):
+        if call is own or call.role == "witness":
+            ledger.note(reply)
+        else:
+            early[call.tier.name] = reply
+    return noted[0], early
 
 
 def _invitation(policy: Policy, ledger: Ledger, tier: Tier) -> str | None:
@@ -171,10 +209,11 @@ def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Genera
     """Judge an answer; an abstention, a missing answer and one of another form than asked for need no judge."""
     if answer.value is None and _abstains(answer) and _invitation(policy, ledger, tier) is not None:
         return Judgement(Verdict.INVALID, "abstained")
-    if answer.value is None and not policy.missing_counts:
+    if answer.value is None and not (policy.missing_counts or policy.judge.judges_missing):
         return Judgement(Verdict.INVALID, "missing")
     others = tuple(other for other in ledger.answers if other.tier != answer.tier)
-    case = Case(ledger.call, ledger.ladder, answer, others, policy.equality)
+    notes = ledger.plan.notes if ledger.plan is not None else {}
+    case = Case(ledger.call, ledger.ladder, answer, others, policy.equality, notes)
     by_form = judge_form(case)
     if by_form is not None and by_form.verdict is Verdict.INVALID:
         return by_form

@@ -46,7 +46,7 @@ def replay(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="single:TIER, start:TIER, llm-at, default, agree, oracle or random; repeatable. "
+            help="single:TIER, start:TIER, llm-at, default, agree, doubt, oracle or random; repeatable. "
             "Without it: every single tier, llm-at, default and oracle.",
         ),
     ] = None,

@@ -12,6 +12,8 @@ from llm_tiers.labels import labels_of_call
 from llm_tiers.trace import Attempt, TotalUsage, Trace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from llm_tiers.call import Call
     from llm_tiers.judges.base import Judgement
     from llm_tiers.policies import Policy
@@ -199,6 +201,8 @@ class Ledger:
                 other.tier for other in self.answers if other.tier == answer.tier or same(other, answer) is True
             ),
             cost_usd=self.cost_usd,
+            said=_said(self.answers, same),
+            tokens={other.tier: other.usage.output_tokens for other in self.answers if other.usage is not None},
             text=self.call.query,
             vector=self.vector,
         )
@@ -234,3 +238,18 @@ class Ledger:
         answered = [attempt.cost_usd for attempt in own if attempt.error is None]
         alone = answered[0] if answered else self._prices.cost(top, answer.usage)
         return (None if alone is None else alone - cost), not answered
+
+
+def _said(answers: Sequence[Answer], same: Callable[[Answer, Answer], bool | None]) -> dict[str, int]:
+    """Number the answers such that equal ones have equal numbers; where it cannot be told they count as different."""
+    said: dict[str, int] = {}
+    leaders: list[Answer] = []
+    for answer in answers:
+        if answer.value is None:
+            said[answer.tier] = -1
+            continue
+        number = next((number for number, leader in enumerate(leaders) if same(answer, leader) is True), len(leaders))
+        said[answer.tier] = number
+        if number == len(leaders):
+            leaders.append(answer)
+    return said

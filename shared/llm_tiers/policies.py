@@ -12,13 +12,14 @@ from llm_tiers.judges.agreement import Agreement
 from llm_tiers.judges.function import as_judge
 from llm_tiers.judges.prompt import PromptJudge
 from llm_tiers.starters.accuracy import AccuracyEstimator
+from llm_tiers.starters.doubt import Doubt
 
 if TYPE_CHECKING:
     from llm_tiers.judges.base import Judge, JudgeFunction
     from llm_tiers.starters.base import Starter
     from llm_tiers.tiers import Ladder
 
-__all__ = ["Policy", "agree", "as_policy", "default", "llm_at"]
+__all__ = ["Policy", "agree", "as_policy", "default", "doubt", "llm_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,17 @@ def agree(*, theta: float = 0.74, seed: int = 0) -> Policy:
     return Policy("agree", starter, Agreement() | PromptJudge())
 
 
-_NAMED: dict[str, Callable[[], Policy]] = {"default": default, "agree": agree, "llm-at": llm_at}
+def doubt(*, quality: float = 0.25) -> Policy:
+    """Return the doubt cascade: two cheap tiers side by side, and no judge where answers can be compared.
+
+    Args:
+        quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
+    """
+    both = Doubt(quality=quality)
+    return Policy("doubt", both, both)
+
+
+_NAMED: dict[str, Callable[[], Policy]] = {"default": default, "agree": agree, "doubt": doubt, "llm-at": llm_at}
 
 
 def as_policy(

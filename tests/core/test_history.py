@@ -47,6 +47,8 @@ def record(number, node="n", *, created=None, text=None, labels=None, vector=Non
         answered=("small", "large"),
         agreed=("large",),
         cost_usd=0.25,
+        said={"small": 1, "large": 0},
+        tokens={"small": 7},
         text=f"question {number}" if text is None else text,
         vector=vector,
     )
@@ -554,6 +556,8 @@ def test_an_export_is_json_and_complete(history):
         "answered": ["small", "large"],
         "agreed": ["large"],
         "cost_usd": 0.25,
+        "said": {"small": 1, "large": 0},
+        "tokens": {"small": 7},
     }
     assert "vector" not in next(history.export())
 

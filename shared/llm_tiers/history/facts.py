@@ -43,6 +43,8 @@ def read(trace_id: str, metadata: Mapping[str, Any] | None) -> Record:
             answered=tuple(facts["answered"]),
             agreed=tuple(facts["agreed"]),
             cost_usd=facts["cost_usd"],
+            said=facts.get("said", {}),
+            tokens=facts.get("tokens", {}),
             text=held.get("text"),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -74,6 +76,8 @@ def _facts(record: Record) -> dict[str, Any]:
         "answered": list(record.answered),
         "agreed": list(record.agreed),
         "cost_usd": record.cost_usd,
+        "said": dict(record.said),
+        "tokens": dict(record.tokens),
     }
 
 

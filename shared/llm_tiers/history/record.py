@@ -29,6 +29,8 @@ class Record:
         answered: Names of the tiers that answered, in the order of the calls.
         agreed: Names of the tiers whose answer equals the returned one, `final` among them.
         cost_usd: What the call cost, judge and witnesses included; None where a price is unknown.
+        said: Tier name to a number; tiers with equal numbers gave the same answer, -1 gave none.
+        tokens: Tier name to the output tokens of its answer, where the provider told them.
         text: The query. A history stores it only where the user asked for that.
         vector: The query's embedding, or None: the history then embeds `text`.
     """
@@ -42,6 +44,8 @@ class Record:
     answered: tuple[str, ...]
     agreed: tuple[str, ...]
     cost_usd: float | None
+    said: Mapping[str, int] = field(default_factory=dict)
+    tokens: Mapping[str, int] = field(default_factory=dict)
     text: str | None = field(default=None, repr=False)
     vector: Vector | None = field(default=None, repr=False, compare=False)
 

@@ -14,7 +14,7 @@ from llm_tiers.requests import Generate, ModelCall, Prompt, Request, Response, g
 if TYPE_CHECKING:
     from llm_tiers.answer import Answer
 
-__all__ = ["Agreement"]
+__all__ = ["Agreement", "same_by_asking"]
 
 _SYSTEM = (
     "You compare answers. You are shown a question and two answers to it, each between marker lines. "
@@ -49,31 +49,32 @@ class Agreement(Judge):
         """Look for a tier that gave the same answer, first without asking a model."""
         same = [(other, case.equality.same(case.answer, other)) for other in case.others]
         agreeing = next((other for other, equal in same if equal), None)
-        warning = None
-        if agreeing is None and self.ask:
-            agreeing, warning = yield from _asked(case, [other for other, equal in same if equal is None])
+        open_ones = [other for other, equal in same if equal is None] if self.ask else []
+        # The dearest, whose word weighs most, first.
+        while agreeing is None and open_ones:
+            other = open_ones.pop()
+            if (yield from same_by_asking(case, case.answer, other)):
+                agreeing = other
         if agreeing is not None:
             return Judgement(Verdict.VALID, "agreement", why=f"as {agreeing.tier}")
-        return Judgement(Verdict.UNCERTAIN, "agreement", warning)
+        return Judgement(Verdict.UNCERTAIN, "agreement")
 
 
-def _asked(case: Case, others: list[Answer]) -> Generator[Request, Response, tuple[Answer | None, str | None]]:
-    """Ask the cheapest tier which of the others says the same; the dearest of them, whose word weighs most, first."""
+def same_by_asking(case: Case, one: Answer, other: Answer) -> Generator[Request, Response, bool | None]:
+    """Ask the cheapest tier whether two answers say the same; None where it does not say, or fails."""
     cheapest = next(iter(case.ladder))
-    for other in reversed(others):
-        call = ModelCall(cheapest, role="judge", prompt=_question(case, other), subject=case.answer.tier)
-        (reply,) = yield from generate(Generate((call,)))
-        if isinstance(reply, TierError):
-            return None, f"judge: {reply}"
-        if verdict_of(reply.text) is Verdict.VALID:
-            return other, None
-    return None, None
+    call = ModelCall(cheapest, role="judge", prompt=_question(case, one, other), subject=case.answer.tier)
+    (reply,) = yield from generate(Generate((call,)))
+    if isinstance(reply, TierError):
+        return None
+    verdict = verdict_of(reply.text)
+    return None if verdict is Verdict.UNCERTAIN else verdict is Verdict.VALID
 
 
-def _question(case: Case, other: Answer) -> Prompt:
+def _question(case: Case, one: Answer, other: Answer) -> Prompt:
     call = case.call
     # Neither the asker nor the tiers have seen the call's id, so none of them can close the marker.
-    mark = hashlib.sha256(f"{call.id}:{case.answer.tier}:{other.tier}".encode()).hexdigest()[:16]
-    parts = (("question", call.question), ("one answer", case.answer.text), ("other answer", other.text))
+    mark = hashlib.sha256(f"{call.id}:{one.tier}:{other.tier}".encode()).hexdigest()[:16]
+    parts = (("question", call.question), ("one answer", one.text), ("other answer", other.text))
     marked = [f"<<{mark} {title}>>\n{text}\n<<{mark} end>>" for title, text in parts]
     return Prompt(_SYSTEM, "\n\n".join([*marked, "Do the two answers say the same? Reply yes or no."]))

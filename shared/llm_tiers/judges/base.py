@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
@@ -38,12 +38,14 @@ class Judgement:
         by: What decided, in a word, for the trace.
         warning: What went wrong in judging, or None.
         why: What the judge found, in a few words without the answer's contents, or None.
+        instead: Name of the tier whose earlier answer stands in place of this one, or None.
     """
 
     verdict: Verdict
     by: str
     warning: str | None = None
     why: str | None = None
+    instead: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Case:
         answer: The answer to judge.
         others: What other tiers answered to the same call, in the order of the calls.
         equality: When two answers are the same.
+        notes: What the starter of the same policy noted of the call.
     """
 
     call: Call
@@ -63,6 +66,7 @@ class Case:
     answer: Answer
     others: tuple[Answer, ...] = ()
     equality: Equality = field(default_factory=FinalAnswers)
+    notes: Mapping[str, float] = field(default_factory=dict)
 
 
 Review: TypeAlias = Generator[Request, Response, Judgement]
@@ -78,6 +82,9 @@ class Judge(ABC):
     accept, and asks `b` only where `a` did not reject. Where neither side decides, any uncertainty remains. Either
     side may be a plain function of question and answer.
     """
+
+    judges_missing = False
+    """Whether the judge is asked about missing answers too; otherwise they go one tier up."""
 
     @abstractmethod
     def review(self, case: Case) -> Review:

@@ -12,8 +12,8 @@ import numpy as np
 from llm_tiers.equality import ExactEquality
 from llm_tiers.errors import ConfigError
 from llm_tiers.judges import PromptJudge
-from llm_tiers.policies import Policy, agree, default, llm_at
-from llm_tiers.starters import AccuracyEstimator, FixedStarter
+from llm_tiers.policies import Policy, agree, default, doubt, llm_at
+from llm_tiers.starters import AccuracyEstimator, Doubt, FixedStarter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ReplayPolicy", "replay_policy"]
 
 _EXACT = ExactEquality(missing_counts=True)
-_NAMES = "single:TIER, start:TIER, llm-at, default, agree, oracle, random"
+_NAMES = "single:TIER, start:TIER, llm-at, default, agree, doubt, oracle, random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
     Args:
         name: `single:TIER` (that tier alone), `start:TIER` (always start there, judge as LLM-AT does), `llm-at`
             (as published), `default` (what the models do), `agree` (with a witness, whose agreement needs no judge),
+            `doubt` (the doubt cascade),
             `oracle` (the cheapest tier that is right, or the cheapest of all where none is), or `random` (any tier,
             unjudged).
         table: The table to replay.
@@ -71,6 +72,7 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         "llm-at": partial(_llm_at, knob),
         "default": partial(_default, knob, seed),
         "agree": partial(_agree, knob, seed),
+        "doubt": partial(_doubt, knob),
         "oracle": partial(_oracle, table),
         "random": partial(_random, table, seed),
     }
@@ -102,6 +104,13 @@ def _default(knob: float | None, seed: int) -> ReplayPolicy:
 def _agree(knob: float | None, seed: int) -> ReplayPolicy:
     policy = agree(seed=seed) if knob is None else agree(theta=knob, seed=seed)
     return ReplayPolicy("agree", _theta(policy), policy, learns=True)
+
+
+def _doubt(knob: float | None) -> ReplayPolicy:
+    policy = doubt() if knob is None else doubt(quality=knob)
+    return ReplayPolicy(
+        "doubt", policy.starter.quality if isinstance(policy.starter, Doubt) else None, policy, learns=True
+    )
 
 
 def _oracle(table: ReplayTable) -> ReplayPolicy:

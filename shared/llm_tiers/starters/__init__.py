@@ -2,6 +2,7 @@
 
 from llm_tiers.starters.accuracy import AccuracyEstimator
 from llm_tiers.starters.base import Plan, Planning, Starter
+from llm_tiers.starters.doubt import Doubt
 from llm_tiers.starters.fixed import FixedStarter
 
-__all__ = ["AccuracyEstimator", "FixedStarter", "Plan", "Planning", "Starter"]
+__all__ = ["AccuracyEstimator", "Doubt", "FixedStarter", "Plan", "Planning", "Starter"]

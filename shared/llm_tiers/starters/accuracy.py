@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Literal, Self
 
 from llm_tiers.errors import ConfigError
 from llm_tiers.history.record import Neighbour
-from llm_tiers.requests import Recall, Request, Response, recall
 from llm_tiers.starters.base import Plan, Planning
+from llm_tiers.starters.past import look_up, weight_of
 
 if TYPE_CHECKING:
     from llm_tiers.call import Call
@@ -115,7 +115,7 @@ class AccuracyEstimator:
 
     def plan(self, call: Call, ladder: Ladder) -> Planning:
         """Choose where to start `call`, looking at its node's past, then at the parent nodes'."""
-        evidence = yield from self._gather(call)
+        evidence = yield from look_up(call, k=self.k, min_similarity=self.min_similarity, enough=self.k)
         if evidence.cold:
             return Plan(start=ladder.names[0], reason=evidence.reason, warnings=evidence.warnings)
         tally = self._tally(evidence.neighbours, call.created, ladder)
@@ -126,29 +126,17 @@ class AccuracyEstimator:
             start=start,
             reason=f"{reason}; {evidence.reason}",
             witnesses=self._witnesses(ladder, start),
+            thrifty=True,
             estimates=estimates,
             neighbours=len(evidence.neighbours),
             warnings=evidence.warnings,
         )
 
-    def _gather(self, call: Call) -> Generator[Request, Response, _Evidence]:
-        """Find the nearest level of the graph that has a signal: the node, then its parents."""
-        warm = False
-        for node in _lineage(call.node):
-            near = yield from recall(Recall(call.query, node, self.k))
-            if near.error is not None:
-                return _Evidence(reason="history unavailable: priors", warnings=(f"history: {near.error}",))
-            known = near.count >= self.k
-            warm = warm or known
-            if known and near.neighbours and near.neighbours[0].similarity >= self.min_similarity:
-                where = "" if node == call.node else f" of parent node {node!r}"
-                return _Evidence(f"{len(near.neighbours)} neighbours{where}", near.neighbours)
-        if not warm:
-            return _Evidence(reason=f"cold start: fewer than {self.k} past queries", cold=True)
-        return _Evidence(reason=f"no past query within similarity {self.min_similarity}: priors")
-
     def _tally(self, neighbours: Sequence[Neighbour], now: float, ladder: Ladder) -> dict[str, _Estimate]:
-        weighted = [(self._weight(neighbour, now), neighbour.record.labels) for neighbour in neighbours]
+        weighted = [
+            (weight_of(near, now=now, half_life=self.half_life, least=self._least_weight), near.record.labels)
+            for near in neighbours
+        ]
         priors = self._priors_of(ladder)
         return {
             name: _Estimate(
@@ -159,13 +147,6 @@ class AccuracyEstimator:
             )
             for name, prior in priors.items()
         }
-
-    def _weight(self, neighbour: Neighbour, now: float) -> float:
-        weight = max(neighbour.similarity, self._least_weight)
-        if self.half_life is None:
-            return weight
-        age = max(now - neighbour.record.created, 0.0)
-        return weight * float(0.5 ** (age / self.half_life))
 
     def _choose(self, estimates: Mapping[str, float]) -> tuple[str, str]:
         for name, accuracy in estimates.items():
@@ -232,24 +213,6 @@ class _Estimate:
     def ignorance(self) -> float:
         """The share of the estimate that is prior, in (0, 1]."""
         return self.strength / (self.valid + self.invalid + self.strength)
-
-
-@dataclass(frozen=True, slots=True)
-class _Evidence:
-    """The past that a plan rests on."""
-
-    reason: str
-    neighbours: tuple[Neighbour, ...] = ()
-    cold: bool = False
-    warnings: tuple[str, ...] = ()
-
-
-def _lineage(node: str) -> Iterator[str]:
-    """Yield the node and its parents, `research/plan` then `research`."""
-    yield node
-    while "/" in node:
-        node = node.rpartition("/")[0]
-        yield node
 
 
 def _checked_priors(priors: Mapping[str, float] | Sequence[float] | None) -> Mapping[str, float] | tuple[float, ...]:

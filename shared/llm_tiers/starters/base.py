@@ -23,17 +23,23 @@ class Plan:
         start: Name of the tier that answers first.
         reason: Why, in a few words, for the trace.
         witnesses: Names of cheaper tiers that answer side by side with it.
+        thrifty: The witnesses are only there to save a judge, so one that costs as much is left out.
+        companions: Names of dearer tiers that answer side by side with it, since they will likely be needed.
         estimates: Each tier's chance to get the query right, in [0, 1].
         neighbours: How many similar past calls the estimates rest on.
         warnings: What the user should know, such as a history that cannot be read.
+        notes: What the starter wants a judge of its own to know.
     """
 
     start: str
     reason: str
     witnesses: tuple[str, ...] = ()
+    thrifty: bool = False
+    companions: tuple[str, ...] = ()
     estimates: Mapping[str, float] = field(default_factory=dict)
     neighbours: int = 0
     warnings: tuple[str, ...] = ()
+    notes: Mapping[str, float] = field(default_factory=dict)
 
 
 Planning: TypeAlias = Generator[Request, Response, Plan]
