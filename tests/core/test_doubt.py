@@ -193,10 +193,10 @@ def test_what_is_learned_is_found_again_in_a_folder(bench, ask, tmp_path):
     for _ in range(2):
         with ChromaHistory(tmp_path / "tiers", embedding=Embedding(vector, name="one")) as history:
             known = bench(history=history)
-            traces = [ask(known, said(4, 4))[0] for _ in range(12)]
+            traces = [ask(known, said(4, 4))[0] for _ in range(20)]
 
     assert traces[0].start == "small"
-    assert traces[0].neighbours == 12
+    assert traces[0].neighbours == 20
 
 
 @pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)

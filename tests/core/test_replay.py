@@ -5,7 +5,7 @@ import pytest
 
 from llm_tiers import ConfigError, ReplayFileError
 from llm_tiers.history import Record
-from llm_tiers.replay import BUNDLED, load_table, replay
+from llm_tiers.replay import BUNDLED, load_table, neighbourhood_of, replay
 from llm_tiers.replay.run import recorded_history
 
 MATH, MCQA = BUNDLED
@@ -304,3 +304,16 @@ def test_an_unknown_policy_is_refused_by_name(name):
 def test_a_knob_out_of_range_is_refused(knob):
     with pytest.raises(ConfigError, match=r"knob=.* must lie in \[0, 1\]"):
         replay(load_table(MATH), "llm-at", knob=knob)
+
+
+@pytest.mark.parametrize("policy", ["default", "agree", "doubt", "llm-at"])
+def test_neighbours_found_once_serve_every_policy(policy):
+    table = load_table(BUNDLED[0])
+    near = neighbourhood_of(table, order="shuffle", seed=3)
+
+    alone = replay(table, policy, order="shuffle", seed=3)
+    shared = replay(table, policy, order="shuffle", seed=3, neighbourhood=near)
+
+    assert shared == alone
+    assert sum(shared.right) / len(shared.right) == shared.accuracy
+    assert "right" not in shared.to_dict()

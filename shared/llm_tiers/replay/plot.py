@@ -21,6 +21,8 @@ _STYLES = {
     "start": ("v", "tab:blue"),
     "llm-at": ("D", "tab:orange"),
     "default": ("o", "tab:red"),
+    "agree": ("^", "tab:brown"),
+    "doubt": ("P", "tab:pink"),
     "oracle": ("*", "tab:green"),
     "random": ("X", "tab:purple"),
 }

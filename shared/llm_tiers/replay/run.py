@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from llm_tiers.call import Call
 from llm_tiers.engine import Engine
 from llm_tiers.history import ChromaHistory, Embedding
+from llm_tiers.replay.neighbours import Neighbourhood, RememberedHistory, find_neighbours
 from llm_tiers.replay.performer import RecordedPerformer
 from llm_tiers.replay.policies import replay_policy
 from llm_tiers.tiers import Ladder, Tier
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from llm_tiers.replay.table import ReplayTable
     from llm_tiers.trace import Trace
 
-__all__ = ["Order", "ReplayResult", "replay"]
+__all__ = ["Order", "ReplayResult", "neighbourhood_of", "replay"]
 
 Order = Literal["file", "shuffle"]
 
@@ -50,6 +51,7 @@ class ReplayResult:
         finals: How many questions were answered by each tier in the end.
         judge_calls: Number of judge calls.
         witness_calls: Number of witness calls.
+        right: Whether the answer to each question is right, in the table's order.
     """
 
     file: str
@@ -66,10 +68,11 @@ class ReplayResult:
     finals: dict[str, int]
     judge_calls: int
     witness_calls: int
+    right: tuple[bool, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON-ready data."""
-        return asdict(self)
+        """Return the result as JSON-ready data, without the single questions."""
+        return {key: value for key, value in asdict(self).items() if key != "right"}
 
 
 def replay(
@@ -80,6 +83,7 @@ def replay(
     order: Order = "file",
     seed: int = 0,
     on_question: Callable[[], object] | None = None,
+    neighbourhood: Neighbourhood | None = None,
 ) -> ReplayResult:
     """Answer every question of a table, one after the other, and learn on the way.
 
@@ -90,13 +94,15 @@ def replay(
         order: The file's order, or `numpy.random.default_rng(seed).permutation(N)`.
         seed: Seed of the shuffle and of the policy.
         on_question: Called after each question.
+        neighbourhood: What `neighbourhood_of` found for the same table, order and seed; without it, the policy looks
+            up a Chroma history of its own.
 
     Raises:
         ConfigError: The policy is unknown or the knob is outside [0, 1].
     """
     chosen = replay_policy(policy, table, knob=knob, seed=seed)
     rows = _rows(len(table), order, seed)
-    with closing(_engine(table, chosen)) as engine:
+    with closing(_engine(table, chosen, neighbourhood)) as engine:
         traces = []
         for position, row in enumerate(rows):
             call = Call(
@@ -118,7 +124,19 @@ def _rows(n: int, order: Order, seed: int) -> list[int]:
     return rows
 
 
-def _engine(table: ReplayTable, chosen: ReplayPolicy) -> Engine:
+def neighbourhood_of(table: ReplayTable, *, order: Order = "file", seed: int = 0, k: int = 40) -> Neighbourhood:
+    """Find each question's nearest earlier ones with a real Chroma history, for any number of replays.
+
+    Args:
+        table: The recorded outcomes.
+        order: As `replay` takes it.
+        seed: As `replay` takes it.
+        k: Number of neighbours: more than any policy looks at, since a question that taught nothing is no neighbour.
+    """
+    return find_neighbours(recorded_history(table), [str(row) for row in _rows(len(table), order, seed)], k)
+
+
+def _engine(table: ReplayTable, chosen: ReplayPolicy, neighbourhood: Neighbourhood | None) -> Engine:
     tiers = [
         Tier(
             None,
@@ -128,7 +146,9 @@ def _engine(table: ReplayTable, chosen: ReplayPolicy) -> Engine:
         )
         for position, name in enumerate(table.tiers)
     ]
-    history = recorded_history(table) if chosen.learns else None
+    history: History | None = None
+    if chosen.learns:
+        history = recorded_history(table) if neighbourhood is None else RememberedHistory(neighbourhood)
     return Engine(Ladder(tiers), chosen.policy, history, clock=map(float, itertools.count()).__next__)
 
 
@@ -160,6 +180,7 @@ def _result(
         finals=_counts(table, finals),
         judge_calls=roles["judge"],
         witness_calls=roles["witness"],
+        right=tuple(verdict for _, verdict in sorted(zip(rows, right, strict=True))),
     )
 
 

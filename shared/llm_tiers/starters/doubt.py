@@ -59,7 +59,7 @@ class _Limits:
     def at(cls, quality: float) -> _Limits:
         """Return the limits at a quality in [0, 1]; each falls linearly.
 
-        Found on the two recorded sets by search over both at once (two embeddings, six shuffles), then rounded.
+        Found by search on the two recorded sets at once, rounded, and checked with two embeddings and six shuffles.
         """
         return cls(
             beside=0.95 - 0.7 * quality,
@@ -68,7 +68,7 @@ class _Limits:
             differ=0.2 - 2.2 * quality,
             match=1.8 - 1.5 * quality,
             apart=1.4 - 1.6 * quality,
-            alone=0.1 - 0.16 * quality,
+            alone=0.05 - 0.04 * quality,
             alone_of_two=0.4 - 0.4 * quality,
         )
 
@@ -100,6 +100,8 @@ class Doubt(Judge):
     Raises:
         ConfigError: An argument is out of its range.
     """
+
+    judges_missing = True
 
     def __init__(
         self,
@@ -136,8 +138,6 @@ class Doubt(Judge):
         settings = (self.quality, self.k, self.strength, self.prior, self.half_life)
         return f"Doubt{settings}, {self.judge.identity()}"
 
-    judges_missing = True
-
     def own_tiers(self) -> Iterator[Tier]:
         """Yield the models outside the ladder that the judge behind calls."""
         yield from self.judge.own_tiers()
@@ -173,13 +173,16 @@ class Doubt(Judge):
 
     def _share_of_disagreement(self, past: Past, now: float, pair: Sequence[str]) -> tuple[float, int]:
         """Return how often the pair disagreed on similar past queries, and on how many both answered."""
-        seen = [
-            (weight_of(neighbour, now=now, half_life=self.half_life), differs)
-            for neighbour in past.neighbours
-            if (differs := _disagree(neighbour.record, pair)) is not None
-        ]
-        total = sum(weight for weight, _ in seen) + self.strength
-        return (sum(weight for weight, differs in seen if differs) + self.strength * self.prior) / total, len(seen)
+        total, differing, compared = self.strength, self.strength * self.prior, 0
+        for neighbour in past.neighbours:
+            weight = weight_of(neighbour, now=now, half_life=self.half_life)
+            differs = _disagree(neighbour.record, pair)
+            if differs is not None:
+                total, differing, compared = total + weight, differing + weight * differs, compared + 1
+            elif neighbour.record.final == pair[0]:
+                # The cheapest answered alone: a guess that they agree, so it counts half.
+                total += weight / 2
+        return differing / total, compared
 
     def review(self, case: Case) -> Review:
         """Accept the answer if the doubt in it is borne, comparing it with what the tiers below said."""
@@ -195,6 +198,8 @@ class Doubt(Judge):
         if position == 0:
             of_two = len(case.ladder) == 2  # noqa: PLR2004
             return _ruled(doubt, self._limits.alone_of_two if of_two else self._limits.alone + 0.1)
+        if case.answer.value is None and None in (first, second):
+            return Judgement(Verdict.UNCERTAIN, "doubt", why="no answer, and nothing to compare")
         if first is None or second is None:
             return (yield from self.judge.review(case))
         agree = yield from self._same(case, first, second)

@@ -1,0 +1,83 @@
+"""Neighbours found once by a real Chroma history and used by any number of replays.
+
+Who is near whom depends on the file, the embedding and the order alone, not on the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llm_tiers.errors import UnknownTrace
+from llm_tiers.history.record import Neighbour, Recollection, Record
+
+if TYPE_CHECKING:
+    from llm_tiers.history import History
+    from llm_tiers.history.record import Vector
+
+__all__ = ["Neighbourhood", "RememberedHistory", "find_neighbours"]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbourhood:
+    """The nearest earlier questions of each question of a stream.
+
+    Attributes:
+        near: By question, the earlier ones and their similarities, nearest first.
+        earlier: By question, how many came before it.
+    """
+
+    near: Mapping[str, Sequence[tuple[str, float]]]
+    earlier: Mapping[str, int]
+
+
+def find_neighbours(history: History, questions: Sequence[str], k: int) -> Neighbourhood:
+    """Ask and teach an empty history one question after the other; it is closed at the end.
+
+    Args:
+        history: Embeds the questions.
+        questions: The stream.
+        k: Number of neighbours of each.
+    """
+    near, earlier = {}, {}
+    with closing(history):
+        for position, question in enumerate(questions):
+            found = history.recall(question, node="", k=k)
+            near[question] = [(neighbour.record.id, neighbour.similarity) for neighbour in found.neighbours]
+            earlier[question] = position
+            history.remember(Record(question, "", float(position), {}, "", "", (), (), None, text=question))
+    return Neighbourhood(near, earlier)
+
+
+class RememberedHistory:
+    """A history of one stream whose neighbours are known beforehand; a record's text is its question.
+
+    Args:
+        neighbourhood: Who is near whom.
+    """
+
+    def __init__(self, neighbourhood: Neighbourhood) -> None:
+        self._neighbourhood = neighbourhood
+        self._records: dict[str, Record] = {}
+
+    def recall(self, text: str, *, node: str, k: int, vector: Vector | None = None) -> Recollection:  # noqa: ARG002
+        """Return the nearest of the earlier questions that taught something."""
+        near = [
+            Neighbour(similarity, self._records[question])
+            for question, similarity in self._neighbourhood.near[text]
+            if question in self._records
+        ]
+        return Recollection(tuple(near[:k]), count=len(self._records))
+
+    def remember(self, record: Record) -> None:
+        """Add a record."""
+        self._records[record.text or ""] = record
+
+    def revise(self, trace_id: str, change: Callable[[Record], Mapping[str, bool]]) -> Record:  # noqa: ARG002
+        """Refuse: a replay gives no feedback."""
+        raise UnknownTrace(f"trace_id={trace_id!r} is unknown")
+
+    def close(self) -> None:
+        """Keep nothing."""
