@@ -198,19 +198,23 @@ class Doubt(Judge):
         if position == 0:
             of_two = len(case.ladder) == 2  # noqa: PLR2004
             return _ruled(doubt, self._limits.alone_of_two if of_two else self._limits.alone + 0.1)
-        if case.answer.value is None and None in (first, second):
-            return Judgement(Verdict.UNCERTAIN, "doubt", why="no answer, and nothing to compare")
-        if first is None or second is None:
-            return (yield from self.judge.review(case))
-        agree = yield from self._same(case, first, second)
-        if agree is None:
-            return (yield from self.judge.review(case))
+        agree = None
+        if first is not None and second is not None:
+            agree = yield from self._same(case, first, second)
+        if agree is None or second is None:
+            return (yield from self._otherwise(case))
         if position == 1:
             return _ruled(doubt, self._limits.agree if agree else self._limits.differ)
         sides = yield from self._same(case, case.answer, second)
         if agree:
             return _ruled(doubt, self._limits.agree_three if sides else -math.inf)
         return _ruled(doubt, self._limits.match if sides or second.value is None else self._limits.apart)
+
+    def _otherwise(self, case: Case) -> Review:
+        """Judge an answer that cannot be compared."""
+        if case.answer.value is None:
+            return Judgement(Verdict.UNCERTAIN, "doubt", why="no answer, and nothing to compare")
+        return (yield from self.judge.review(case))
 
     def _same(self, case: Case, one: Answer, other: Answer) -> Generator[Request, Response, bool | None]:
         same = case.equality.same(one, other)
