@@ -85,6 +85,8 @@ class Doubt(Judge):
     Where the two hardly ever disagreed, the cheapest answers alone, and where they nearly always did, the second and
     the third are the two. Neither teaches whether the two agree, so what is known fades, and they are tried again.
 
+    It trusts that each tier is better than the one below. Two names for one model agree always, right or wrong.
+
     It is a starter and a judge in one: `Policy("doubt", doubt, doubt)`, or `policy="doubt"`.
 
     Source: our own; the agreement is Agreement-Based Cascading's (TMLR 2025).
