@@ -96,6 +96,7 @@ class TieredChatModel(BaseChatModel):
         judge: Replaces the policy's judge; a function of question and answer will do.
         extract: Takes an answer's text and returns the final answer in it, or None; by it answers are compared. By
             default one that finds "the answer is ...", a boxed or bold last line, and the like.
+        quality: With `policy="doubt"`, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
         embedding: What makes vectors of the queries; WordLlama, which needs no network, by default.
         prices: (input, output) in US$ per million tokens, by tier or model name, where the public list lacks them.
         node: Where in your application the calls come from; by default the node of the LangGraph graph. Calls of
@@ -182,6 +183,7 @@ class TieredChatModel(BaseChatModel):
     starter: Any = _setting()
     judge: Any = _setting()
     extract: Any = _setting()
+    quality: Any = _setting()
     embedding: Any = _setting()
     prices: Any = _setting()
     node: Any = _setting()
@@ -208,6 +210,7 @@ class TieredChatModel(BaseChatModel):
         starter: Starter | None = None,
         judge: Judge | JudgeFunction | None = None,
         extract: Callable[[str], str | None] | None = None,
+        quality: float | None = None,
         embedding: object | None = None,
         prices: Mapping[str, Price | tuple[float, float]] | None = None,
         node: str | None = None,
@@ -227,7 +230,7 @@ class TieredChatModel(BaseChatModel):
             raise ConfigError(f"unknown argument {', '.join(unknown)}; there are {', '.join(type(self).model_fields)}")
         check_call_settings(node=node, query_text=query_text, on_trace=on_trace, inner_callbacks=inner_callbacks)
         given = as_tiers(tiers, api_key=api_key)
-        chosen = as_policy(policy, starter=starter, judge=judge, extract=extract)
+        chosen = as_policy(policy, starter=starter, judge=judge, extract=extract, quality=quality)
         price_book = PriceBook(prices)
         fields = {
             "tiers": given,
@@ -236,6 +239,7 @@ class TieredChatModel(BaseChatModel):
             "starter": starter,
             "judge": judge,
             "extract": extract,
+            "quality": quality,
             "embedding": embedding,
             "prices": prices,
             "node": node,

@@ -115,19 +115,21 @@ def as_policy(
     starter: Starter | None = None,
     judge: Judge | JudgeFunction | None = None,
     extract: Callable[[str], str | None] | None = None,
+    quality: float | None = None,
 ) -> Policy:
-    """Make one policy of what a user gives: a policy or its name, either half to replace, and how answers compare.
+    """Make one policy of what a user gives.
+
+    Args:
+        policy: A policy or the name of one; None for the default.
+        starter: Replaces the policy's starter.
+        judge: Replaces the policy's judge.
+        extract: Takes an answer's text and returns the final answer in it; by it answers are compared.
+        quality: The knob of the doubt cascade, in [0, 1].
 
     Raises:
-        ConfigError: The policy's name is unknown, or an argument is of another kind.
+        ConfigError: The policy's name is unknown, it has no such knob, or an argument is of another kind.
     """
-    if policy is None or isinstance(policy, str):
-        name = policy or "default"
-        if name not in _NAMED:
-            raise ConfigError(f"policy={name!r} is unknown; take one of {', '.join(map(repr, _NAMED))}, or a Policy")
-        policy = _NAMED[name]()
-    if not isinstance(policy, Policy):
-        raise ConfigError(f"policy must be a Policy, such as llm_at(), or the name of one, not {type(policy).__name__}")
+    policy = _chosen(policy, quality)
     if starter is not None:
         if isinstance(starter, type) or not callable(getattr(starter, "plan", None)):
             kind = type(starter).__name__
@@ -139,4 +141,19 @@ def as_policy(
         policy = replace(policy, equality=FinalAnswers(extract))
     if starter is not None or judge is not None:
         policy = replace(policy, name="custom")
+    return policy
+
+
+def _chosen(policy: Policy | str | None, quality: float | None) -> Policy:
+    if quality is not None:
+        if policy != "doubt":
+            raise ConfigError(f"quality={quality!r} is the knob of policy='doubt'; others have theta, at their starter")
+        return doubt(quality=quality)
+    if policy is None or isinstance(policy, str):
+        name = policy or "default"
+        if name not in _NAMED:
+            raise ConfigError(f"policy={name!r} is unknown; take one of {', '.join(map(repr, _NAMED))}, or a Policy")
+        return _NAMED[name]()
+    if not isinstance(policy, Policy):
+        raise ConfigError(f"policy must be a Policy, such as llm_at(), or the name of one, not {type(policy).__name__}")
     return policy

@@ -1,5 +1,6 @@
 """Settings of the model and of a call: where they go, and what a copy of a model keeps."""
 
+import asyncio
 import copy
 import json
 import pickle
@@ -407,3 +408,48 @@ def test_a_stop_of_the_model_reaches_tiers_that_know_it_only_in_calls():
     with TieredChatModel(tiers, stop=["END"], judge=lambda q, a: True) as model:
         model.invoke(ASK)
     assert seen == [["END"]]
+
+
+class TestDoubt:
+    """The doubt cascade over real clients: two tiers side by side, and the knob."""
+
+    @pytest.fixture(autouse=True)
+    def served(self, server):
+        server.scripts = {
+            "small": "The answer is 4.",
+            "medium": lambda request: f"It is\n**{4 if 'easy' in request.ask else 5}**",
+            "large": "So the answer is 5.",
+        }
+
+    @pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream"])
+    def test_two_that_agree_need_no_judge(self, server, tiered, way):
+        model = tiered(policy="doubt")
+        if way == "stream":
+            chunks = list(model.stream("An easy one."))
+            said, trace = "".join(chunk.text for chunk in chunks), trace_of(chunks[-1])
+        else:
+            answer = model.invoke("An easy one.") if way == "invoke" else asyncio.run(model.ainvoke("An easy one."))
+            said, trace = answer.text, trace_of(answer)
+
+        assert said == "It is\n**4**"
+        assert trace["policy"] == "doubt"
+        assert {request.model for request in server.requests} == {"small", "medium"}
+        assert len(server.requests) == 2
+
+    def test_a_third_decides_where_they_differ(self, tiered):
+        answer = tiered(policy="doubt", quality=1).invoke("A hard one.")
+
+        assert trace_of(answer)["final"] == "large"
+
+    def test_the_knob_belongs_to_this_policy(self, tiered):
+        with pytest.raises(ConfigError, match=r"quality=0.5 is the knob of policy='doubt'"):
+            tiered(quality=0.5)
+        with pytest.raises(ConfigError, match=r"quality=2 must lie in \[0, 1\]"):
+            tiered(policy="doubt", quality=2)
+
+    def test_the_users_own_extraction(self, server, tiered):
+        server.scripts |= {"small": "a; final=7", "medium": "b; final=7"}
+
+        tiered(policy="doubt", extract=lambda text: text.partition("final=")[2] or None).invoke("Which one?")
+
+        assert len(server.requests) == 2
