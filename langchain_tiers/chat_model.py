@@ -18,10 +18,19 @@ from pydantic import Field, PrivateAttr, ValidationError
 from langchain_tiers.messages import needs_of, read_ask
 from langchain_tiers.performer import ChatPerformer
 from langchain_tiers.pickling import packed, unpacked
-from langchain_tiers.pieces import outcome_last, shown, whole
+from langchain_tiers.pieces import result_last, shown, whole
 from langchain_tiers.profile import common_profile
 from langchain_tiers.request import STANDARD_SETTINGS, Request
-from langchain_tiers.runs import OuterRun, ahanding_down, aquietly, begin, handed_down, handing_down, node_of, quietly
+from langchain_tiers.runs import (
+    OuterRun,
+    ahanding_down,
+    ain_context,
+    begin,
+    handed_down,
+    handing_down,
+    in_context,
+    node_of,
+)
 from langchain_tiers.settings import as_tiers, check_call_settings, check_judge, ladder_of
 from langchain_tiers.structured import ObjectParser, StructuredOutput
 from langchain_tiers.tools import as_tools
@@ -261,7 +270,9 @@ class TieredChatModel(BaseChatModel):
         ladder = ladder_of(given, standard)
         chosen.check(ladder)
         check_judge(chosen.judge)
-        self._judging = ladder_of(given, {name: standard[name] for name in ("timeout", "max_retries")})
+        of_answers = {name for name in ("temperature", "max_tokens") if standard[name] is not None}
+        rest = {name: value for name, value in standard.items() if name not in of_answers}
+        self._judging = ladder_of(given, rest) if of_answers else ladder
         # Last, so that a wrong argument leaves no folder open.
         opened = as_history(history, embedding)
         self._engine = Engine(ladder, chosen, opened, prices=price_book, on_trace=on_trace)
@@ -278,7 +289,7 @@ class TieredChatModel(BaseChatModel):
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Return another model over the same tiers and the same history."""
-        return self.model_copy(update={"history": self.history, "embedding": None})
+        return self.model_copy(deep=True)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return another model, with some arguments changed; it shares what is learned, unless it gets a history.
@@ -473,7 +484,7 @@ class TieredChatModel(BaseChatModel):
         if run_manager is None or not self._is_heard(run_manager, async_api=False, **kwargs):
             with set_config_context(run.quiet_config()) as context:
                 return whole(context.run(self._ask, messages, stop, run, **kwargs))
-        with closing(quietly(run, self._live(messages, stop, run, **kwargs))) as items:
+        with closing(in_context(run.quiet_config(), self._live(messages, stop, run, **kwargs))) as items:
             for item in items:
                 piece = shown(item, run, uncounted=True)
                 run_manager.on_llm_new_token(piece.text, chunk=piece)
@@ -491,7 +502,7 @@ class TieredChatModel(BaseChatModel):
             with set_config_context(run.quiet_config()) as context:
                 asked = self._aask(messages, stop, run, **kwargs)
                 return whole(await asyncio.create_task(asked, context=context))
-        async with aclosing(aquietly(run, self._alive(messages, stop, run, **kwargs))) as items:
+        async with aclosing(ain_context(run.quiet_config(), self._alive(messages, stop, run, **kwargs))) as items:
             async for item in items:
                 piece = shown(item, run, uncounted=True)
                 await run_manager.on_llm_new_token(piece.text, chunk=piece)
@@ -505,7 +516,7 @@ class TieredChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Generator[ChatGenerationChunk]:
         run = self._outer(run_manager or handed_down(), messages)
-        with closing(quietly(run, self._live(messages, stop, run, **kwargs))) as items:
+        with closing(in_context(run.quiet_config(), self._live(messages, stop, run, **kwargs))) as items:
             for item in items:
                 piece = shown(item, run, uncounted=_is_uncounted(run_manager))
                 if run_manager is not None:
@@ -520,7 +531,7 @@ class TieredChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncGenerator[ChatGenerationChunk]:
         run = self._outer(run_manager or handed_down(), messages)
-        async with aclosing(aquietly(run, self._alive(messages, stop, run, **kwargs))) as items:
+        async with aclosing(ain_context(run.quiet_config(), self._alive(messages, stop, run, **kwargs))) as items:
             async for item in items:
                 piece = shown(item, run, uncounted=_is_uncounted(run_manager))
                 if run_manager is not None:
@@ -536,7 +547,7 @@ class TieredChatModel(BaseChatModel):
     def _live(
         self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
     ) -> Generator[AIMessageChunk | Outcome]:
-        yield from outcome_last(self._engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs)))
+        yield from result_last(self._engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs)))
 
     async def _alive(
         self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any

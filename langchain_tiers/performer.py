@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Generator, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,9 +24,10 @@ from langchain_core.runnables.config import set_config_context
 from pydantic import SecretStr, ValidationError
 
 from langchain_tiers.messages import read_text, with_postscript
+from langchain_tiers.pieces import result_last
 from langchain_tiers.rebuild import knows
 from langchain_tiers.request import Request
-from langchain_tiers.runs import OuterRun
+from langchain_tiers.runs import OuterRun, ain_context, in_context
 from llm_tiers.answer import Answer, ToolCall, Usage
 from llm_tiers.errors import TierError
 
@@ -66,7 +67,7 @@ class ChatPerformer:
     def generate(self, call: ModelCall) -> Answer:
         """Call a model and wait for its answer."""
         if self._in_chunks(call):
-            return _drained(self.stream(call))
+            return _withholding(list(result_last(self.stream(call))))
         config = self.run.child_config(call)
         with _tier_errors(call.tier), set_config_context(config) as context:
             message = context.run(self._model(call).invoke, self._input(call), config, **self._settings(call))
@@ -75,7 +76,7 @@ class ChatPerformer:
     async def agenerate(self, call: ModelCall) -> Answer:
         """Call a model and wait for its answer."""
         if self._in_chunks(call):
-            return await _adrained(self.astream(call))
+            return _withholding([item async for item in self.astream(call)])
         config = self.run.child_config(call)
         with _tier_errors(call.tier), set_config_context(config) as context:
             invoked = self._model(call).ainvoke(self._input(call), config, **self._settings(call))
@@ -86,29 +87,24 @@ class ChatPerformer:
         """Call a model, yield its chunks as they come, and return the whole answer."""
         config = self.run.child_config(call)
         received: list[AIMessageChunk] = []
-        with _tier_errors(call.tier), set_config_context(config) as context:
-            chunks = context.run(self._model(call).stream, self._input(call), config, **self._settings(call))
-            try:
-                while (message := context.run(next, chunks, None)) is not None:
+        with _tier_errors(call.tier):
+            opened = self._model(call).stream(self._input(call), config, **self._settings(call))
+            with closing(in_context(config, cast("Generator[AIMessage]", opened))) as messages:
+                for message in messages:
                     received.append(_as_chunk(message))
                     yield received[-1]
-            finally:
-                context.run(cast("Generator[Any]", chunks).close)
         return self._answer(call, _joined(received))
 
     async def astream(self, call: ModelCall) -> AsyncGenerator[AIMessageChunk | Answer, None]:
         """Call a model, yield its chunks as they come and, last, the whole `Answer`."""
         config = self.run.child_config(call)
         received: list[AIMessageChunk] = []
-        with _tier_errors(call.tier), set_config_context(config) as context:
+        with _tier_errors(call.tier):
             opened = self._model(call).astream(self._input(call), config, **self._settings(call))
-            chunks = cast("AsyncGenerator[AIMessage]", opened)
-            try:
-                while (message := await asyncio.create_task(_next(chunks), context=context)) is not None:
+            async with aclosing(ain_context(config, cast("AsyncGenerator[AIMessage]", opened))) as messages:
+                async for message in messages:
                     received.append(_as_chunk(message))
                     yield received[-1]
-            finally:
-                await asyncio.create_task(chunks.aclose(), context=context)
         yield self._answer(call, _joined(received))
 
     def _in_chunks(self, call: ModelCall) -> bool:
@@ -138,28 +134,14 @@ class ChatPerformer:
         return answer_of(call.tier, message, None if structured is None else structured.shape)
 
 
-def _drained(stream: Generator[AIMessageChunk, None, Answer]) -> Answer:
-    """Take all the chunks of a stream, so that they can be shown later."""
-    chunks: list[AIMessageChunk] = []
-    while True:
-        try:
-            chunks.append(next(stream))
-        except StopIteration as stop:
-            return replace(cast("Answer", stop.value), chunks=tuple(chunks))
-
-
-async def _adrained(stream: AsyncGenerator[AIMessageChunk | Answer, None]) -> Answer:
-    async with aclosing(stream):
-        items = [item async for item in stream]
-    return replace(cast("Answer", items[-1]), chunks=tuple(items[:-1]))
+def _withholding(items: Sequence[AIMessageChunk | Answer]) -> Answer:
+    """Return the answer at the end of a stream with its chunks, so that they can be shown later."""
+    *chunks, answer = items
+    return replace(cast("Answer", answer), chunks=tuple(chunks))
 
 
 async def _awaited(result: Awaitable[AIMessage]) -> AIMessage:
     return await result
-
-
-async def _next(chunks: AsyncGenerator[AIMessage, None]) -> AIMessage | None:
-    return await anext(chunks, None)
 
 
 def _as_chunk(message: AIMessage) -> AIMessageChunk:

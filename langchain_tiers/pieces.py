@@ -17,11 +17,11 @@ from llm_tiers.engine import Outcome
 if TYPE_CHECKING:
     from langchain_tiers.runs import OuterRun
 
-__all__ = ["outcome_last", "shown", "whole"]
+__all__ = ["result_last", "shown", "whole"]
 
 
-def outcome_last(live: Generator[Any, None, Outcome]) -> Generator[Any]:
-    """Yield the chunks of a live call and then its outcome, as the engine does in asyncio."""
+def result_last(live: Generator[Any, None, Any]) -> Generator[Any]:
+    """Yield what a generator yields and then what it returns, as its twin in asyncio does."""
     with closing(live):
         yield (yield from live)
 

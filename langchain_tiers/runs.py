@@ -31,12 +31,12 @@ __all__ = [
     "OuterRun",
     "RunManager",
     "ahanding_down",
-    "aquietly",
+    "ain_context",
     "begin",
     "handed_down",
     "handing_down",
+    "in_context",
     "node_of",
-    "quietly",
 ]
 
 RunManager: TypeAlias = "CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun"
@@ -183,16 +183,19 @@ def handing_down(run: RunManager, chunks: Generator[Chunk]) -> Generator[Chunk]:
             yield from chunks
 
 
-def quietly(run: OuterRun, items: Generator[Item, None, Any]) -> Generator[Item]:
-    """Take items in the quiet context of a run: what a user's judge does inside is not the user's run."""
-    with set_config_context(run.quiet_config()) as context, closing(items):
-        while (item := context.run(next, items, None)) is not None:
-            yield item
+def in_context(config: RunnableConfig, items: Generator[Item, None, Any]) -> Generator[Item]:
+    """Take items in the context of a config: what is called while they are made belongs to its run."""
+    with set_config_context(config) as context:
+        try:
+            while (item := context.run(next, items, None)) is not None:
+                yield item
+        finally:
+            context.run(items.close)
 
 
-async def aquietly(run: OuterRun, items: AsyncGenerator[Item]) -> AsyncGenerator[Item]:
-    """Take items in the quiet context of a run in asyncio; as `quietly`."""
-    with set_config_context(run.quiet_config()) as context:
+async def ain_context(config: RunnableConfig, items: AsyncGenerator[Item]) -> AsyncGenerator[Item]:
+    """Take items in the context of a config in asyncio; as `in_context`."""
+    with set_config_context(config) as context:
         try:
             while (item := await asyncio.create_task(_next(items), context=context)) is not None:
                 yield item

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from llm_tiers.answer import Answer
 
-__all__ = ["ToolBinding", "as_tools", "form_of", "take_tools"]
+__all__ = ["ToolBinding", "as_tools", "form_of", "schemas_of", "take_tools"]
 
 _OPTIONS = ("tool_choice", "strict", "parallel_tool_calls", "response_format")
 
@@ -45,7 +45,7 @@ class ToolBinding:
     @property
     def form(self) -> Form:
         """The form that an answer must have."""
-        schemas = {name: schema for name, schema in map(_function, self.tools) if name}
+        schemas = schemas_of(self.tools)
         shape = self.options.get("response_format")
         must_call = _must_call(self.options.get("tool_choice"))
         return Form(schemas, must_call, None if shape is None else _object_flaw(shape))
@@ -62,6 +62,11 @@ def as_tools(tools: Any) -> list[dict[str, Any]]:
     for name, schema in map(_function, converted):
         check_schema(schema, f"tools: {name!r}")
     return converted
+
+
+def schemas_of(tools: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return the schema of each tool's arguments by the tool's name."""
+    return {name: schema for name, schema in map(_function, tools) if name}
 
 
 def take_tools(settings: dict[str, Any]) -> ToolBinding | None:

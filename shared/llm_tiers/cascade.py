@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from llm_tiers.answer import Answer
 from llm_tiers.errors import AllTiersFailed, TierError
 from llm_tiers.judges.base import Case, Judgement, Verdict
-from llm_tiers.judges.schema import judge_form
 from llm_tiers.requests import Flow, Generate, Handoff, ModelCall, Reply, Request, Response, generate, hand_off
 from llm_tiers.starters.base import Plan
 
@@ -214,9 +213,8 @@ def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Genera
     others = tuple(other for other in ledger.answers if other.tier != answer.tier)
     notes = ledger.plan.notes if ledger.plan is not None else {}
     case = Case(ledger.call, ledger.ladder, answer, others, policy.equality, notes)
-    by_form = judge_form(case)
-    if by_form is not None and by_form.verdict is Verdict.INVALID:
-        return by_form
+    if case.by_form is not None and case.by_form.verdict is Verdict.INVALID:
+        return case.by_form
     return (yield from policy.judge.review(case))
 
 

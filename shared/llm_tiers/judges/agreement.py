@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from llm_tiers.errors import TierError
 from llm_tiers.judges.base import Case, Judge, Judgement, Review, Verdict
+from llm_tiers.judges.markers import marked
 from llm_tiers.judges.verdict import verdict_of
 from llm_tiers.requests import Generate, ModelCall, Prompt, Request, Response, generate
 
@@ -73,8 +73,6 @@ def same_by_asking(case: Case, one: Answer, other: Answer) -> Generator[Request,
 
 def _question(case: Case, one: Answer, other: Answer) -> Prompt:
     call = case.call
-    # Neither the asker nor the tiers have seen the call's id, so none of them can close the marker.
-    mark = hashlib.sha256(f"{call.id}:{one.tier}:{other.tier}".encode()).hexdigest()[:16]
     parts = (("question", call.question), ("one answer", one.text), ("other answer", other.text))
-    marked = [f"<<{mark} {title}>>\n{text}\n<<{mark} end>>" for title, text in parts]
-    return Prompt(_SYSTEM, "\n\n".join([*marked, "Do the two answers say the same? Reply yes or no."]))
+    material = marked(f"{call.id}:{one.tier}:{other.tier}", parts)
+    return Prompt(_SYSTEM, "\n\n".join([*material, "Do the two answers say the same? Reply yes or no."]))

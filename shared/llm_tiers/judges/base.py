@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from llm_tiers.answer import Answer
@@ -48,7 +49,7 @@ class Judgement:
     instead: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Case:
     """What there is to judge.
 
@@ -67,6 +68,15 @@ class Case:
     others: tuple[Answer, ...] = ()
     equality: Equality = field(default_factory=FinalAnswers)
     notes: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def by_form(self) -> Judgement | None:
+        """What the answer's form alone says of it; None where it says nothing, or no form is asked for."""
+        form = self.call.form
+        if form is None or not form.covers(self.answer):
+            return None
+        flaw = form.flaw(self.answer)
+        return Judgement(Verdict.VALID if flaw is None else Verdict.INVALID, "schema", why=flaw)
 
 
 Review: TypeAlias = Generator[Request, Response, Judgement]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from llm_tiers.errors import ConfigError, TierError
 from llm_tiers.judges.base import Case, Judge, Judgement, Review, Verdict
-from llm_tiers.judges.schema import judge_form
+from llm_tiers.judges.markers import marked
 from llm_tiers.judges.verdict import verdict_of
 from llm_tiers.requests import Generate, ModelCall, Prompt, generate
 from llm_tiers.tiers import Ladder, Tier
@@ -100,9 +99,8 @@ class PromptJudge(Judge):
 
     def review(self, case: Case) -> Review:
         """Ask the judging model about the answer, unless its form is enough."""
-        by_form = None if self.judge_formed else judge_form(case)
-        if by_form is not None:
-            return by_form
+        if case.by_form is not None and not self.judge_formed:
+            return case.by_form
         call = ModelCall(
             tier=self._judging_tier(case),
             role="judge",
@@ -134,12 +132,10 @@ def _own_tier(model: Any) -> Tier:
 
 def _question(case: Case) -> Prompt:
     call, answer = case.call, case.answer
-    # Neither the asker nor the answering tier has seen the call's id, so neither can close the marker.
-    mark = hashlib.sha256(f"{call.id}:{answer.tier}".encode()).hexdigest()[:16]
     parts = [("question", call.question), ("answer", answer.text)]
     if call.context:
         parts.insert(0, ("conversation before the question", call.context[-CONTEXT_LIMIT:]))
     if call.since:
         parts.insert(-1, ("what was done since the question", call.since[-CONTEXT_LIMIT:]))
-    marked = [f"<<{mark} {title}>>\n{text}\n<<{mark} end>>" for title, text in parts]
-    return Prompt(_SYSTEM, "\n\n".join([*marked, "Is the answer valid? Reply yes or no."]))
+    material = marked(f"{call.id}:{answer.tier}", parts)
+    return Prompt(_SYSTEM, "\n\n".join([*material, "Is the answer valid? Reply yes or no."]))

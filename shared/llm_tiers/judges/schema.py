@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llm_tiers.judges.base import Case, Judge, Judgement, Review, Verdict
 
-__all__ = ["Schema", "judge_form"]
+__all__ = ["Schema"]
 
 
 class Schema(Judge):
@@ -22,13 +22,4 @@ class Schema(Judge):
     def review(self, case: Case) -> Review:
         """Check the form."""
         yield from ()  # a review is a generator, also where it asks for nothing
-        return judge_form(case) or Judgement(Verdict.UNCERTAIN, "schema")
-
-
-def judge_form(case: Case) -> Judgement | None:
-    """Judge an answer by its form; None where the form says nothing of it."""
-    form = case.call.form
-    if form is None or not form.covers(case.answer):
-        return None
-    flaw = form.flaw(case.answer)
-    return Judgement(Verdict.VALID if flaw is None else Verdict.INVALID, "schema", why=flaw)
+        return case.by_form or Judgement(Verdict.UNCERTAIN, "schema")

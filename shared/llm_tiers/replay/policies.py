@@ -70,8 +70,8 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         "single": partial(_single, table, tier),
         "start": partial(_start, table, tier),
         "llm-at": partial(_llm_at, knob),
-        "default": partial(_default, knob, seed),
-        "agree": partial(_agree, knob, seed),
+        "default": partial(_estimating, default, knob, seed),
+        "agree": partial(_estimating, agree, knob, seed),
         "doubt": partial(_doubt, knob),
         "oracle": partial(_oracle, table),
         "random": partial(_random, table, seed),
@@ -96,14 +96,9 @@ def _llm_at(knob: float | None) -> ReplayPolicy:
     return ReplayPolicy("llm-at", _theta(policy), policy, learns=True, uses_priors=True)
 
 
-def _default(knob: float | None, seed: int) -> ReplayPolicy:
-    policy = default(seed=seed) if knob is None else default(theta=knob, seed=seed)
-    return ReplayPolicy("default", _theta(policy), policy, learns=True)
-
-
-def _agree(knob: float | None, seed: int) -> ReplayPolicy:
-    policy = agree(seed=seed) if knob is None else agree(theta=knob, seed=seed)
-    return ReplayPolicy("agree", _theta(policy), policy, learns=True)
+def _estimating(make: Callable[..., Policy], knob: float | None, seed: int) -> ReplayPolicy:
+    policy = make(seed=seed) if knob is None else make(theta=knob, seed=seed)
+    return ReplayPolicy(policy.name, _theta(policy), policy, learns=True)
 
 
 def _doubt(knob: float | None) -> ReplayPolicy:

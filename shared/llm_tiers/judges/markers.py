@@ -1,0 +1,20 @@
+"""Material for a judging model, set apart such that nothing in it reads as an instruction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+__all__ = ["marked"]
+
+
+def marked(seed: str, parts: Iterable[tuple[str, str]]) -> list[str]:
+    """Put each text between marker lines that name it.
+
+    Args:
+        seed: Tells judge calls apart; it begins with the call's id, which neither the asker nor a tier has seen, so
+            that none of them can close a marker.
+        parts: Titles and texts.
+    """
+    mark = hashlib.sha256(seed.encode()).hexdigest()[:16]
+    return [f"<<{mark} {title}>>\n{text}\n<<{mark} end>>" for title, text in parts]
