@@ -1,5 +1,7 @@
 """Real ChatOpenAI clients against a server on this machine."""
 
+import asyncio
+
 import pytest
 from langchain_openai import ChatOpenAI
 
@@ -24,6 +26,26 @@ def judged(answer, verdict="yes"):
 @pytest.fixture(name="judged")
 def judged_fixture():
     return judged
+
+
+@pytest.fixture(params=["invoke", "ainvoke", "stream", "astream"])
+def take(request):
+    """Ask a runnable in each of the four ways; return what came, one thing or the chunks."""
+
+    async def taken(runnable, given):
+        if request.param == "ainvoke":
+            return [await runnable.ainvoke(given)]
+        return [item async for item in runnable.astream(given)]
+
+    def take(runnable, given):
+        match request.param:
+            case "invoke":
+                return [runnable.invoke(given)]
+            case "stream":
+                return list(runnable.stream(given))
+        return asyncio.run(taken(runnable, given))
+
+    return take
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+from functools import reduce
+from operator import add
 
 import pytest
 
@@ -25,29 +27,10 @@ def trace_of(answer):
     return answer.response_metadata["tiers"]
 
 
-@pytest.fixture(params=["invoke", "ainvoke", "stream", "astream"])
-def ask(request):
+@pytest.fixture
+def ask(take):
     """Ask in each of the four ways; return the message."""
-
-    async def astream(model):
-        return [chunk async for chunk in model.astream(ASK)]
-
-    def ask(model):
-        match request.param:
-            case "invoke":
-                return model.invoke(ASK)
-            case "ainvoke":
-                return asyncio.run(model.ainvoke(ASK))
-            case "stream":
-                chunks = list(model.stream(ASK))
-            case "astream":
-                chunks = asyncio.run(astream(model))
-        whole = chunks[0]
-        for chunk in chunks[1:]:
-            whole += chunk
-        return whole
-
-    return ask
+    return lambda model: reduce(add, take(model, ASK))
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)

@@ -5,9 +5,10 @@
 The file's format is that of `llm_tiers.testing.Recording`.
 """
 
-import asyncio
 import os
 import random
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import pytest
@@ -37,15 +38,14 @@ def served(server, recording):
     return sum(reply.input_tokens for reply in replies), sum(reply.output_tokens for reply in replies)
 
 
-@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream"])
-def test_what_is_returned_stands_and_what_is_counted_was_served(server, recording, questions, chat, tiered, way):
+def test_what_is_returned_stands_and_what_is_counted_was_served(server, recording, questions, chat, tiered, take):
     server.scripts = recording.scripts()
     tiers = [chat(name) for name in recording.models]
     model = tiered(tiers=tiers, prices=dict.fromkeys(recording.models, (1, 1)), starter=AccuracyEstimator(seed=1))
 
     for question in questions:
         server.forget()
-        answer = said(model, question.prompt, way)
+        answer = reduce(add, take(model, question.prompt))
 
         tier = answer.response_metadata["tiers"]["final"]
         recorded = question.answers[tier]
@@ -55,16 +55,3 @@ def test_what_is_returned_stands_and_what_is_counted_was_served(server, recordin
         assert tier == recording.models[-1] or "yes" in said_so
         counted = answer.usage_metadata["input_tokens"], answer.usage_metadata["output_tokens"]
         assert counted == served(server, recording)
-
-
-def said(model, prompt, way):
-    match way:
-        case "invoke":
-            return model.invoke(prompt)
-        case "ainvoke":
-            return asyncio.run(model.ainvoke(prompt))
-    chunks = list(model.stream(prompt))
-    whole = chunks[0]
-    for chunk in chunks[1:]:
-        whole += chunk
-    return whole

@@ -1,6 +1,8 @@
 """How calls stand in LangChain's and LangGraph's machinery: nodes, callbacks, streams, caches."""
 
 from contextvars import ContextVar
+from functools import reduce
+from operator import add
 from typing import Any, TypedDict
 
 import pytest
@@ -290,10 +292,8 @@ def test_an_interrupt_of_the_graph_is_no_failure_of_the_tier(server, tiered):
 
 def test_a_ladder_in_a_ladder_streams(server, chat, tiered):
     inner = tiered(tiers=[chat("small"), chat("medium")])
-    chunks = list(tiered(tiers=[Tier(inner, name="inner"), chat("large")], prices={}).stream(ASK, model="inner"))
+    outer = tiered(tiers=[Tier(inner, name="inner"), chat("large")], prices={})
 
-    whole = chunks[0]
-    for chunk in chunks[1:]:
-        whole += chunk
+    whole = reduce(add, outer.stream(ASK, model="inner"))
     assert whole.content == "Lyon"
     assert whole.response_metadata["tiers"]["final"] == "inner"

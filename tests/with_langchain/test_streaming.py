@@ -3,6 +3,8 @@
 import asyncio
 import threading
 import warnings
+from functools import reduce
+from operator import add
 
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler
@@ -35,10 +37,7 @@ def stream(request):
 
 
 def joined(chunks):
-    whole = chunks[0]
-    for chunk in chunks[1:]:
-        whole += chunk
-    return whole
+    return reduce(add, chunks)
 
 
 def texts(chunks):

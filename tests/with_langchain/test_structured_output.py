@@ -1,6 +1,5 @@
 """Structured output: every tier asked in its own way, objects checked inside, built outside."""
 
-import asyncio
 import copy
 import json
 import pickle
@@ -47,24 +46,10 @@ def said(method, value, name="City"):
     return value if isinstance(value, str) else json.dumps(value)
 
 
-@pytest.fixture(params=["invoke", "ainvoke", "stream", "astream"])
-def ask(request):
+@pytest.fixture
+def ask(take):
     """Ask in each of the four ways; return the last object."""
-
-    async def astream(chain):
-        return [value async for value in chain.astream(ASK)][-1]
-
-    def ask(chain):
-        match request.param:
-            case "invoke":
-                return chain.invoke(ASK)
-            case "ainvoke":
-                return asyncio.run(chain.ainvoke(ASK))
-            case "stream":
-                return list(chain.stream(ASK))[-1]
-        return asyncio.run(astream(chain))
-
-    return ask
+    return lambda chain: take(chain, ASK)[-1]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,7 +1,8 @@
 """Tools: bound to every tier in its own way, judged by their schemas, never seen by the judge."""
 
-import asyncio
 import json
+from functools import reduce
+from operator import add
 
 import pytest
 from langchain_core.language_models import GenericFakeChatModel
@@ -40,32 +41,10 @@ def steps(answer):
     return [(attempt["tier"], attempt["role"], attempt["verdict"]) for attempt in trace_of(answer)["attempts"]]
 
 
-@pytest.fixture(params=["invoke", "ainvoke", "stream", "astream"])
-def ask(request):
+@pytest.fixture
+def ask(take):
     """Ask in each of the four ways; return the message."""
-
-    async def astream(model, messages):
-        chunks = [chunk async for chunk in model.astream(messages)]
-        return joined(chunks)
-
-    def ask(model, messages=ASK):
-        match request.param:
-            case "invoke":
-                return model.invoke(messages)
-            case "ainvoke":
-                return asyncio.run(model.ainvoke(messages))
-            case "stream":
-                return joined(list(model.stream(messages)))
-        return asyncio.run(astream(model, messages))
-
-    return ask
-
-
-def joined(chunks):
-    whole = chunks[0]
-    for chunk in chunks[1:]:
-        whole += chunk
-    return whole
+    return lambda model, messages=ASK: reduce(add, take(model, messages))
 
 
 def test_a_call_that_fits_is_accepted_without_a_judge(server, tiered, ask):
@@ -336,7 +315,7 @@ def test_a_broken_call_beside_text_goes_one_tier_up_where_nothing_streams_too(ch
     names = ("small", "medium", "large")
     model = tiered(tiers=[chat(name, disable_streaming=True) for name in names]).bind_tools([weather])
 
-    answer = model.invoke(ASK) if way == "invoke" else joined(list(model.stream(ASK)))
+    answer = model.invoke(ASK) if way == "invoke" else reduce(add, model.stream(ASK))
 
     assert steps(answer) == [("small", "generate", "invalid"), ("medium", "generate", "valid")]
 
