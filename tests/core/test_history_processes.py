@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -298,17 +299,14 @@ def _free_port():
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A Chroma server on the loopback address."""
+@contextmanager
+def serving(folder):
+    """Run a Chroma server on the loopback address; yield its address and its process once it answers."""
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     command = [Path(sys.executable).with_name("chroma"), "run", "--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(
-        [*command, "--path", tmp_path_factory.mktemp("served")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=tmp_path_factory.mktemp("cwd"),
+        [*command, "--path", folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder
     ) as process:
         try:
             deadline = time.monotonic() + 60
@@ -316,9 +314,16 @@ def server(tmp_path_factory):
                 assert process.poll() is None
                 assert time.monotonic() < deadline
                 threading.Event().wait(0.05)
-            yield url
+            yield url, process
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A Chroma server that the tests share."""
+    with serving(tmp_path_factory.mktemp("served")) as (url, _):
+        yield url
 
 
 def _answers(url):
@@ -413,22 +418,10 @@ def test_headers_reach_the_server_and_are_not_shown(server, namespace):
 
 
 def test_a_server_that_goes_away_does_not_stop_the_call(tmp_path, caplog):
-    port = _free_port()
-    command = [Path(sys.executable).with_name("chroma"), "run", "--host", "127.0.0.1", "--port", str(port)]
-    with subprocess.Popen(
-        [*command, "--path", tmp_path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
-    ) as process:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            deadline = time.monotonic() + 60
-            while not _answers(url):
-                assert time.monotonic() < deadline
-                threading.Event().wait(0.05)
-            history = ChromaHistory(url, embedding=EMBEDDING)
-            history.remember(record(1))
-            history.flush()
-        finally:
-            process.kill()
+    with serving(tmp_path) as (url, _):
+        history = ChromaHistory(url, embedding=EMBEDDING)
+        history.remember(record(1))
+        history.flush()
     found = history.recall("question 1", node="n", k=1)
     assert "does not answer" in found.error
     history.remember(record(2))
@@ -441,24 +434,12 @@ def test_a_server_that_goes_away_does_not_stop_the_call(tmp_path, caplog):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
 def test_a_server_that_hangs_is_not_waited_for_twice(tmp_path):
-    port = _free_port()
-    command = [Path(sys.executable).with_name("chroma"), "run", "--host", "127.0.0.1", "--port", str(port)]
-    with subprocess.Popen(
-        [*command, "--path", tmp_path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
-    ) as process:
-        try:
-            deadline = time.monotonic() + 60
-            while not _answers(f"http://127.0.0.1:{port}"):
-                assert time.monotonic() < deadline
-                threading.Event().wait(0.05)
-            with ChromaHistory(f"http://127.0.0.1:{port}", embedding=EMBEDDING) as history:
-                history.remember(record(1))
-                history.flush()
-                process.send_signal(signal.SIGSTOP)
-                first, second = (history.recall("question 1", node="n", k=1) for _ in range(2))
-                process.send_signal(signal.SIGCONT)
-        finally:
-            process.kill()
+    with serving(tmp_path) as (url, process), ChromaHistory(url, embedding=EMBEDDING) as history:
+        history.remember(record(1))
+        history.flush()
+        process.send_signal(signal.SIGSTOP)
+        first, second = (history.recall("question 1", node="n", k=1) for _ in range(2))
+        process.send_signal(signal.SIGCONT)
     assert "does not answer" in first.error
     assert "asked again soon" in second.error
 

@@ -6,11 +6,11 @@ import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Literal, Self
 
 from llm_tiers.errors import ConfigError
 from llm_tiers.history.record import Neighbour
+from llm_tiers.starters.arguments import require, require_number
 from llm_tiers.starters.base import Plan, Planning
 from llm_tiers.starters.past import look_up, weight_of
 
@@ -71,18 +71,18 @@ class AccuracyEstimator:
         half_life: float | None = None,
         witness: Literal["below"] | None = None,
     ) -> None:
-        _require(isinstance(k, int) and k >= 1, f"k={k!r} must be a whole number of at least 1")
+        require(isinstance(k, int) and k >= 1, f"k={k!r} must be a whole number of at least 1")
         for argument, value in (("strength", strength), ("theta", theta), ("explore", explore)):
-            _require_number(value, argument)
-        _require_number(min_similarity, "min_similarity")
-        _require_number(0 if half_life is None else half_life, "half_life")
-        _require(0 < strength < math.inf, f"strength={strength!r} must be greater than 0, and finite")
-        _require(0 <= theta <= 1, f"theta={theta!r} must lie in [0, 1]")
-        _require(when_none in ("best", "cheapest"), f"when_none={when_none!r} must be 'best' or 'cheapest'")
-        _require(0 <= explore <= 1, f"explore={explore!r} must lie in [0, 1]; 0 switches exploration off")
-        _require(-1 <= min_similarity <= 1, f"min_similarity={min_similarity!r} must lie in [-1, 1]")
-        _require(half_life is None or half_life > 0, f"half_life={half_life!r} must be greater than 0 seconds, or None")
-        _require(witness in ("below", None), f"witness={witness!r} must be 'below' or None")
+            require_number(value, argument)
+        require_number(min_similarity, "min_similarity")
+        require_number(0 if half_life is None else half_life, "half_life")
+        require(0 < strength < math.inf, f"strength={strength!r} must be greater than 0, and finite")
+        require(0 <= theta <= 1, f"theta={theta!r} must lie in [0, 1]")
+        require(when_none in ("best", "cheapest"), f"when_none={when_none!r} must be 'best' or 'cheapest'")
+        require(0 <= explore <= 1, f"explore={explore!r} must lie in [0, 1]; 0 switches exploration off")
+        require(-1 <= min_similarity <= 1, f"min_similarity={min_similarity!r} must lie in [-1, 1]")
+        require(half_life is None or half_life > 0, f"half_life={half_life!r} must be greater than 0 seconds, or None")
+        require(witness in ("below", None), f"witness={witness!r} must be 'below' or None")
         self.k = k
         self.strength = strength
         self.theta = theta
@@ -220,15 +220,6 @@ def _checked_priors(priors: Mapping[str, float] | Sequence[float] | None) -> Map
         raise ConfigError(f"priors={priors!r} must be one number a tier, by name or by position")
     values = priors.values() if isinstance(priors, Mapping) else priors or ()
     for value in values:
-        _require_number(value, "priors")
-        _require(0 <= value <= 1, f"priors={priors!r}: each must lie in [0, 1]")
+        require_number(value, "priors")
+        require(0 <= value <= 1, f"priors={priors!r}: each must lie in [0, 1]")
     return dict(priors) if isinstance(priors, Mapping) else tuple(priors or ())
-
-
-def _require_number(value: object, argument: str) -> None:
-    _require(isinstance(value, Real) and not isinstance(value, bool), f"{argument}={value!r} must be a number")
-
-
-def _require(holds: bool, message: str) -> None:  # noqa: FBT001
-    if not holds:
-        raise ConfigError(message)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING
 
-from llm_tiers.errors import ConfigError
 from llm_tiers.judges.agreement import same_by_asking
 from llm_tiers.judges.base import Case, Judge, Judgement, Review, Verdict
 from llm_tiers.judges.prompt import PromptJudge
 from llm_tiers.requests import Request, Response
+from llm_tiers.starters.arguments import require, require_number
 from llm_tiers.starters.base import Plan, Planning
 from llm_tiers.starters.past import Past, look_up, weight_of
 
@@ -115,15 +115,14 @@ class Doubt(Judge):
         half_life: float | None = None,
         judge: Judge | None = None,
     ) -> None:
-        for argument, value, holds, fix in (
-            ("quality", quality, _is_share(quality), "lie in [0, 1]"),
-            ("k", k, isinstance(k, int) and k >= 1, "be a whole number of at least 1"),
-            ("strength", strength, _is_number(strength) and 0 < strength < math.inf, "be greater than 0, and finite"),
-            ("prior", prior, _is_share(prior), "lie in [0, 1]"),
-            ("half_life", half_life, half_life is None or (_is_number(half_life) and half_life > 0), "be seconds > 0"),
-        ):
-            if not holds:
-                raise ConfigError(f"{argument}={value!r} must {fix}")
+        for argument, value in (("quality", quality), ("prior", prior), ("strength", strength)):
+            require_number(value, argument)
+        require_number(1 if half_life is None else half_life, "half_life")
+        require(0 <= quality <= 1, f"quality={quality!r} must lie in [0, 1]")
+        require(isinstance(k, int) and k >= 1, f"k={k!r} must be a whole number of at least 1")
+        require(0 < strength < math.inf, f"strength={strength!r} must be greater than 0, and finite")
+        require(0 <= prior <= 1, f"prior={prior!r} must lie in [0, 1]")
+        require(half_life is None or half_life > 0, f"half_life={half_life!r} must be greater than 0 seconds, or None")
         self.quality = quality
         self.k = k
         self.strength = strength
@@ -270,11 +269,3 @@ def _usual_lengths(past: Past, names: Sequence[str]) -> dict[str, float]:
             usual[f"mean:{name}"] = fmean(lengths)
             usual[f"deviation:{name}"] = max(pstdev(lengths), 0.2)
     return usual
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_share(value: object) -> bool:
-    return _is_number(value) and 0 <= value <= 1  # type: ignore[operator]
