@@ -6,6 +6,7 @@ it notes in the call's ledger, which the driver owns, so that a call that is cut
 
 from __future__ import annotations
 
+import random
 from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING
 from llm_tiers.answer import Answer
 from llm_tiers.errors import AllTiersFailed, TierError
 from llm_tiers.judges.base import Case, Judgement, Verdict
-from llm_tiers.requests import Flow, Generate, Handoff, ModelCall, Reply, Request, Response, generate, hand_off
+from llm_tiers.requests import Flow, Generate, Handoff, ModelCall, Reply, Request, Response, Role, generate, hand_off
 from llm_tiers.starters.base import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llm_tiers.call import Call
     from llm_tiers.ledger import Ledger
     from llm_tiers.policies import Policy
     from llm_tiers.tiers import Tier
@@ -41,8 +43,14 @@ def cascade(policy: Policy, ledger: Ledger) -> Flow:
     if call.pin is not None:
         return (yield from _pinned(ledger.ladder[call.pin], ledger))
     serving = _serving(ledger)
-    ledger.plan = yield from policy.starter.plan(call, ledger.ladder)
+    plan = yield from policy.starter.plan(call, ledger.ladder)
+    ledger.plan = replace(plan, audit=True) if plan is not None and _drawn(policy, call) else plan
     return (yield from _climb(policy, ledger, _from_start(serving, ledger)))
+
+
+def _drawn(policy: Policy, call: Call) -> bool:
+    """Say whether the call is one of those that all tiers answer."""
+    return policy.audit > 0 and random.Random(f"audit:{call.id}").random() < policy.audit
 
 
 def _pinned(tier: Tier, ledger: Ledger) -> Flow:
@@ -88,11 +96,14 @@ def _from_start(serving: Sequence[Tier], ledger: Ledger) -> Sequence[Tier]:
 def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
     """Ask one tier after the other until an answer stands."""
     early: dict[str, Reply] = {}
+    lowest = 0
     for position, tier in enumerate(tiers):
+        if ledger.ladder.index(tier.name) < lowest and tier is not tiers[-1]:
+            continue
         top = tier is tiers[-1]
         beside = (*_witnesses(ledger, tier), *_companions(ledger, tiers)) if position == 0 else ()
         if tier.name in early:
-            reply = early[tier.name]
+            reply = early.pop(tier.name)
             ledger.note(reply)
         else:
             reply, early = yield from _ask(policy, ledger, tier, beside, early, unjudged=top)
@@ -102,15 +113,23 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
                 raise _failure(ledger)
             continue
         if top:
-            return ledger.accept(_final(policy, ledger, reply))
+            return _accept(ledger, _final(policy, ledger, reply), early)
         judgement = yield from _judge(policy, ledger, reply, tier)
         ledger.rule(reply, judgement)
         if judgement.verdict is Verdict.VALID:
-            return ledger.accept(_standing(ledger, reply, judgement))
+            return _accept(ledger, _standing(ledger, reply, judgement), early)
+        lowest = 0 if judgement.skip_to is None else ledger.ladder.index(judgement.skip_to)
     earlier = _unsure(ledger)
     if earlier is None:
         raise _failure(ledger)
     return ledger.accept(earlier)
+
+
+def _accept(ledger: Ledger, answer: Answer, early: dict[str, Reply]) -> Answer:
+    """Accept an answer, and note those that were given early and not needed: they teach as much."""
+    for reply in early.values():
+        ledger.note(reply)
+    return ledger.accept(answer)
 
 
 def _standing(ledger: Ledger, answer: Answer, judgement: Judgement) -> Answer:
@@ -144,14 +163,19 @@ def _witnesses(ledger: Ledger, start: Tier) -> tuple[Tier, ...]:
     if plan is None:
         return ()
     cheaper = ledger.serving[: ledger.serving.index(start.name)]
+    if plan.audit:
+        return tuple(ledger.ladder[name] for name in cheaper)
     names = [name for name in plan.witnesses if name in cheaper]
     return tuple(ledger.ladder[name] for name in names if not plan.thrifty or ledger.is_worth_it(name, start.name))
 
 
 def _companions(ledger: Ledger, tiers: Sequence[Tier]) -> tuple[Tier, ...]:
     """Return the planned companions that can serve the call and are judged: the top's answer may stream."""
-    names = ledger.plan.companions if ledger.plan is not None else ()
-    return tuple(tier for tier in tiers[1:-1] if tier.name in names)
+    if ledger.plan is None:
+        return ()
+    if ledger.plan.audit:
+        return tuple(tiers[1:])
+    return tuple(tier for tier in tiers[1:-1] if tier.name in ledger.plan.companions)
 
 
 def _ask(
@@ -174,7 +198,7 @@ def _ask(
     others = tuple(
         ModelCall(
             other,
-            role="witness" if other.name in cheaper else "generate",
+            role=_role(ledger, other, cheaper),
             postscript=_invitation(policy, ledger, other),
         )
         for other in beside
@@ -187,6 +211,14 @@ def _ask(
         else:
             early[call.tier.name] = reply
     return noted[0], early
+
+
+def _role(ledger: Ledger, beside: Tier, cheaper: Sequence[str]) -> Role:
+    """Return what a tier beside the start is asked for."""
+    plan = ledger.plan
+    if plan is not None and plan.audit and beside.name not in (*plan.witnesses, *plan.companions):
+        return "audit"
+    return "witness" if beside.name in cheaper else "generate"
 
 
 def _invitation(policy: Policy, ledger: Ledger, tier: Tier) -> str | None:
@@ -211,8 +243,10 @@ def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Genera
     if answer.value is None and not (policy.missing_counts or policy.judge.judges_missing):
         return Judgement(Verdict.INVALID, "missing")
     others = tuple(other for other in ledger.answers if other.tier != answer.tier)
-    notes = ledger.plan.notes if ledger.plan is not None else {}
-    case = Case(ledger.call, ledger.ladder, answer, others, policy.equality, notes)
+    insight = ledger.plan.insight if ledger.plan is not None else None
+    case = Case(
+        ledger.call, ledger.ladder, answer, others, policy.equality, insight, ledger.sameness, ledger.cost
+    )
     if case.by_form is not None and case.by_form.verdict is Verdict.INVALID:
         return case.by_form
     return (yield from policy.judge.review(case))

@@ -20,6 +20,7 @@ from llm_tiers.errors import AllTiersFailed, ConfigError, UnknownTrace
 from llm_tiers.labels import labels_after_feedback
 from llm_tiers.ledger import Ledger
 from llm_tiers.prices import PriceBook
+from llm_tiers.tiers import Ladder
 from llm_tiers.trace import Trace
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from llm_tiers.history.record import History, Record
     from llm_tiers.performer import AsyncPerformer, Performer
     from llm_tiers.policies import Policy
-    from llm_tiers.tiers import Ladder
 
 __all__ = ["Engine", "Outcome", "TraceHook"]
 
@@ -73,11 +73,11 @@ class Engine:
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         policy.check(ladder)
-        self.ladder = ladder
-        self.policy = policy
-        self.history = history
         self._prices = prices or PriceBook()
         self._prices.load(ladder)
+        self.ladder = Ladder(ladder, self._prices.usual(ladder))
+        self.policy = policy
+        self.history = history
         self._on_trace = on_trace
         self._clock = clock
         self._new_id = new_id

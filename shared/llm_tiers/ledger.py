@@ -12,8 +12,6 @@ from llm_tiers.labels import labels_of_call
 from llm_tiers.trace import Attempt, TotalUsage, Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from llm_tiers.call import Call
     from llm_tiers.judges.base import Judgement
     from llm_tiers.policies import Policy
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
     from llm_tiers.tiers import Ladder, Tier
 
 __all__ = ["Ledger"]
-
-_TYPICAL = Usage(1_000, 300)
-"""Tokens by which two tiers' prices are compared."""
 
 
 class Ledger:
@@ -51,6 +46,7 @@ class Ledger:
         self.accepted: Answer | None = None
         self.errors: list[TierError] = []
         self.vector: Vector | None = None
+        self.sameness: dict[frozenset[str], bool | None] = {}
         self._policy = policy
         self._prices = prices
         self._warnings: list[str] = []
@@ -92,11 +88,19 @@ class Ledger:
         The judge is the started tier, which reads the question and the answer and writes little or thinks as long as
         it did to answer. So a witness at half the price of an answer of the started tier is worth it.
         """
-        costs = [self._prices.cost(self.ladder[name], _TYPICAL) for name in (witness, start)]
-        if costs[0] is None or costs[1] is None or costs[0] <= costs[1] / 2:
+        if self.ladder.costs[witness] <= self.ladder.costs[start] / 2:
             return True
         self.warn(f"witness {witness} left out: at its price, judging {start}'s answer is as cheap")
         return False
+
+    def cost(self, tier: Tier, usage: Usage) -> float | None:
+        """Return what an answer of `tier` would cost in US$, or None where its price is unknown."""
+        return self._prices.cost(tier, usage)
+
+    def same(self, one: Answer, other: Answer) -> bool | None:
+        """Say whether two answers are the same, as far as a judge found out, else as far as can be told."""
+        known = self.sameness.get(frozenset((one.tier, other.tier)))
+        return self._policy.equality.same(one, other) if known is None else known
 
     def begin_step(self) -> int:
         """Begin a round of model calls that run side by side and return its number."""
@@ -156,6 +160,7 @@ class Ledger:
     def trace(self) -> Trace:
         """Return the trace of the call as it stands."""
         plan = self.plan
+        judged = self.accepted and self.judgements.get(self.accepted.tier)
         saved, is_estimate = self._saving()
         return Trace(
             trace_id=self.call.id,
@@ -167,6 +172,7 @@ class Ledger:
             neighbours=plan.neighbours if plan else 0,
             attempts=self.attempts,
             final=self.accepted and self.accepted.tier,
+            confidence=judged.confidence if judged is not None else None,
             usage=self._total_usage(),
             cost_usd=self.cost_usd,
             saved_usd=saved,
@@ -187,25 +193,50 @@ class Ledger:
         answer, plan = self.accepted, self.plan
         if answer is None or plan is None or self.call.pin is not None or not self._stands(answer):
             return None
-        same = self._policy.equality.same
         rejected = {tier for tier, judgement in self.judgements.items() if judgement.verdict == "invalid"}
         return Record(
             id=self.call.id,
             node=self.call.node,
             created=ended,
-            labels=labels_of_call(self.serving, self.answers, answer, same, rejected),
+            labels=labels_of_call(self.serving, self.answers, answer, self.same, rejected),
             start=plan.start,
             final=answer.tier,
             answered=tuple(other.tier for other in self.answers),
             agreed=tuple(
-                other.tier for other in self.answers if other.tier == answer.tier or same(other, answer) is True
+                other.tier for other in self.answers if other.tier == answer.tier or self.same(other, answer) is True
             ),
             cost_usd=self.cost_usd,
-            said=_said(self.answers, same),
+            said=self._said(),
             tokens={other.tier: other.usage.output_tokens for other in self.answers if other.usage is not None},
+            costs=self._costs(),
+            share=plan.share,
             text=self.call.query,
             vector=self.vector,
         )
+
+    def _said(self) -> dict[str, int]:
+        """Number the answers such that equal ones have equal numbers; one that cannot be compared is left out."""
+        said: dict[str, int] = {}
+        leaders: list[Answer] = []
+        for answer in self.answers:
+            if answer.value is None or self.flaw(answer) is not None:
+                said[answer.tier] = -1
+                continue
+            same = [self.same(answer, leader) for leader in leaders]
+            if True in same:
+                said[answer.tier] = same.index(True)
+            elif None not in same:
+                said[answer.tier] = len(leaders)
+                leaders.append(answer)
+        return said
+
+    def _costs(self) -> dict[str, float]:
+        """Return what each tier's answer cost, where that is known."""
+        return {
+            attempt.tier: attempt.cost_usd
+            for attempt in self.attempts
+            if attempt.role != "judge" and attempt.error is None and attempt.cost_usd is not None
+        }
 
     def _total_usage(self) -> TotalUsage | None:
         if not self._usages:
@@ -239,17 +270,3 @@ class Ledger:
         alone = answered[0] if answered else self._prices.cost(top, answer.usage)
         return (None if alone is None else alone - cost), not answered
 
-
-def _said(answers: Sequence[Answer], same: Callable[[Answer, Answer], bool | None]) -> dict[str, int]:
-    """Number the answers such that equal ones have equal numbers; where it cannot be told they count as different."""
-    said: dict[str, int] = {}
-    leaders: list[Answer] = []
-    for answer in answers:
-        if answer.value is None:
-            said[answer.tier] = -1
-            continue
-        number = next((number for number, leader in enumerate(leaders) if same(answer, leader) is True), len(leaders))
-        said[answer.tier] = number
-        if number == len(leaders):
-            leaders.append(answer)
-    return said

@@ -11,7 +11,9 @@ from llm_tiers.errors import ConfigError
 from llm_tiers.judges.agreement import Agreement
 from llm_tiers.judges.function import as_judge
 from llm_tiers.judges.prompt import PromptJudge
+from llm_tiers.judges.thrifty import Thrifty
 from llm_tiers.starters.accuracy import AccuracyEstimator
+from llm_tiers.starters.arguments import require, require_number
 from llm_tiers.starters.doubt import Doubt
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from llm_tiers.starters.base import Starter
     from llm_tiers.tiers import Ladder
 
-__all__ = ["Policy", "agree", "as_policy", "default", "doubt", "llm_at"]
+__all__ = ["Policy", "agree", "as_policy", "default", "doubt", "estimate", "llm_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,15 @@ class Policy:
         starter: Chooses the tier that answers first.
         judge: Decides whether an answer stands.
         equality: When two answers are the same, for the labels and for a judge that compares.
+        audit: Chance, in [0, 1], that all tiers answer a call, so that what each would have said is known; the
+            answer returned is the same. `llm-tiers calibrate` needs some such calls.
     """
 
     name: str
     starter: Starter
     judge: Judge
     equality: Equality = field(default_factory=FinalAnswers)
+    audit: float = 0.0
 
     @property
     def missing_counts(self) -> bool:
@@ -73,18 +78,18 @@ def llm_at(*, theta: float = 0.7, offer_abstention: bool = True) -> Policy:
     )
 
 
-def default(*, theta: float = 0.74, seed: int = 0) -> Policy:
-    """Return the policy that is used where none is given: LLM-AT with its faults mended.
+def estimate(*, theta: float = 0.74, seed: int = 0) -> Policy:
+    """Return LLM-AT with its faults mended: the estimator starts, a model judges.
 
     Args:
         theta: The threshold, in [0, 1]; higher is more accurate and dearer.
         seed: Seed of the exploration.
     """
-    return Policy("default", AccuracyEstimator(theta=theta, seed=seed), PromptJudge())
+    return Policy("estimate", AccuracyEstimator(theta=theta, seed=seed), PromptJudge())
 
 
 def agree(*, theta: float = 0.74, seed: int = 0) -> Policy:
-    """Return the default with a witness: the next cheaper tier answers beside the start, and agreement needs no judge.
+    """Return `estimate` with a witness: the next cheaper tier answers beside the start, and agreement needs no judge.
 
     Source: the agreement is Agreement-Based Cascading's (TMLR 2025), the starter LLM-AT's.
 
@@ -93,20 +98,38 @@ def agree(*, theta: float = 0.74, seed: int = 0) -> Policy:
         seed: Seed of the exploration.
     """
     starter = AccuracyEstimator(theta=theta, strength=10.0, seed=seed, witness="below")
-    return Policy("agree", starter, Agreement() | PromptJudge())
+    return Policy("agree", starter, Agreement() | Thrifty(PromptJudge()))
 
 
-def doubt(*, quality: float = 0.25) -> Policy:
-    """Return the doubt cascade: two cheap tiers side by side, and no judge where answers can be compared.
+def doubt(*, quality: float = 0.3, seed: int = 0) -> Policy:
+    """Return the doubt cascade: cheap tiers side by side, and no judge where answers can be compared.
 
     Args:
         quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
+        seed: Seed of the exploration.
     """
-    both = Doubt(quality=quality)
+    both = Doubt(quality=quality, seed=seed)
     return Policy("doubt", both, both)
 
 
-_NAMED: dict[str, Callable[[], Policy]] = {"default": default, "agree": agree, "doubt": doubt, "llm-at": llm_at}
+def default(*, quality: float = 0.3, seed: int = 0) -> Policy:
+    """Return the policy that is used where none is given: the doubt cascade, which wins on the recorded sets.
+
+    Args:
+        quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
+        seed: Seed of the exploration.
+    """
+    return replace(doubt(quality=quality, seed=seed), name="default")
+
+
+_NAMED: dict[str, Callable[[], Policy]] = {
+    "default": default,
+    "doubt": doubt,
+    "agree": agree,
+    "estimate": estimate,
+    "llm-at": llm_at,
+}
+_WITH_QUALITY: dict[str, Callable[..., Policy]] = {"default": default, "doubt": doubt}
 
 
 def as_policy(
@@ -116,6 +139,7 @@ def as_policy(
     judge: Judge | JudgeFunction | None = None,
     extract: Callable[[str], str | None] | None = None,
     quality: float | None = None,
+    audit: float | None = None,
 ) -> Policy:
     """Make one policy of what a user gives.
 
@@ -124,7 +148,8 @@ def as_policy(
         starter: Replaces the policy's starter.
         judge: Replaces the policy's judge.
         extract: Takes an answer's text and returns the final answer in it; by it answers are compared.
-        quality: The knob of the doubt cascade, in [0, 1].
+        quality: The knob of the default and the doubt cascade, in [0, 1].
+        audit: Chance that all tiers answer a call, in [0, 1].
 
     Raises:
         ConfigError: The policy's name is unknown, it has no such knob, or an argument is of another kind.
@@ -141,14 +166,20 @@ def as_policy(
         policy = replace(policy, equality=FinalAnswers(extract))
     if starter is not None or judge is not None:
         policy = replace(policy, name="custom")
+    if audit is not None:
+        require_number(audit, "audit")
+        require(0 <= audit <= 1, f"audit={audit!r} must lie in [0, 1]; 0.02 lets all tiers answer every fiftieth call")
+        policy = replace(policy, audit=audit)
     return policy
 
 
 def _chosen(policy: Policy | str | None, quality: float | None) -> Policy:
     if quality is not None:
-        if policy != "doubt":
-            raise ConfigError(f"quality={quality!r} is the knob of policy='doubt'; others have theta, at their starter")
-        return doubt(quality=quality)
+        name = "default" if policy is None else policy
+        if not isinstance(name, str) or name not in _WITH_QUALITY:
+            takers = " and ".join(f"policy={taker!r}" for taker in _WITH_QUALITY)
+            raise ConfigError(f"quality={quality!r} is the knob of {takers}; others have theta, at their starter")
+        return _WITH_QUALITY[name](quality=quality)
     if policy is None or isinstance(policy, str):
         name = policy or "default"
         if name not in _NAMED:

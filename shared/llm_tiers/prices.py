@@ -15,12 +15,17 @@ from llm_tiers.errors import ConfigError
 if TYPE_CHECKING:
     from llm_tiers.tiers import Tier
 
-__all__ = ["Price", "PriceBook", "as_price"]
+__all__ = ["STEP", "Price", "PriceBook", "as_price"]
+
+STEP = 4.0
+"""How much dearer than the one below a tier is taken to be where no price is known."""
 
 logger = logging.getLogger("llm_tiers.prices")
 
 _MILLION = 1_000_000
 _NOTHING = Usage(0, 0)
+_USUAL = Usage(1_000, 300)
+_ALMOST_FREE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,18 @@ class PriceBook:
             )
         return public
 
+    def usual(self, tiers: Iterable[Tier]) -> dict[str, float]:
+        """Return by tier name what an answer of 300 tokens to 1,000 costs, in US$.
+
+        A tier without a price is taken to cost four times the one below; where no tier has one, the unit is the
+        cheapest tier's answer.
+        """
+        known: dict[str, float | None] = {}
+        for tier in tiers:
+            own = self._own(tier)
+            known[tier.name] = self._public_cost(tier, _USUAL) if own is None else own.cost(_USUAL)
+        return _filled(known)
+
     def load(self, tiers: Iterable[Tier]) -> None:
         """Load the public list if a tier needs it, so that no call has to wait for that."""
         unpriced = next((tier for tier in tiers if tier.model_name and self._own(tier) is None), None)
@@ -130,6 +147,19 @@ class PriceBook:
                 return
             self._unknown.add(subject)
         logger.warning(message)
+
+
+def _filled(known: Mapping[str, float | None]) -> dict[str, float]:
+    """Put in a cost where none is known, by the nearest tier with one; what is free costs next to nothing."""
+    priced = {place: cost for place, cost in enumerate(known.values()) if cost}
+    if not priced:
+        return {name: STEP**place for place, name in enumerate(known)}
+    filled = {}
+    for place, (name, cost) in enumerate(known.items()):
+        nearest = min(priced, key=lambda other: abs(other - place))
+        guess = priced[nearest] * STEP ** (place - nearest)
+        filled[name] = guess if cost is None else cost or _ALMOST_FREE * min(priced.values())
+    return filled
 
 
 def _public_cost(model_name: str, usage: Usage) -> float | None:

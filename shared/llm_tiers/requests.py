@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from llm_tiers.answer import Answer
 from llm_tiers.errors import TierError
-from llm_tiers.history.record import Recollection
+from llm_tiers.history.record import Recollection, Study
 from llm_tiers.tiers import Tier
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
     "Role",
 ]
 
-Role: TypeAlias = Literal["generate", "witness", "judge"]
+Role: TypeAlias = Literal["generate", "witness", "judge", "audit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,12 @@ class ModelCall:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Look up the `k` past calls of `node` that resemble `text` most."""
+    """Look up the `k` past calls of `node` that resemble `text` most, and what `study` made of all of them."""
 
     text: str = field(repr=False)
     node: str
     k: int
+    study: Study | None = None
 
 
 @dataclass(frozen=True, slots=True)

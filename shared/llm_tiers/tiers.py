@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from llm_tiers.errors import ConfigError
-from llm_tiers.prices import Price, as_price
+from llm_tiers.prices import STEP, Price, as_price
 
 if TYPE_CHECKING:
     from llm_tiers.call import Call
@@ -91,12 +91,13 @@ class Ladder:
 
     Args:
         tiers: The tiers, cheapest first; names must differ.
+        costs: By tier, what a usual answer costs, in any unit; without it each tier costs four times the one below.
 
     Raises:
         ConfigError: There are fewer than two tiers, or two share a name.
     """
 
-    def __init__(self, tiers: Iterable[Tier]) -> None:
+    def __init__(self, tiers: Iterable[Tier], costs: Mapping[str, float] | None = None) -> None:
         self._tiers = tuple(tiers)
         _check_length(self._tiers)
         self._by_name = {tier.name: tier for tier in self._tiers}
@@ -107,6 +108,7 @@ class Ladder:
                 f"tiers: {', '.join(map(repr, twice))} stands more than once; "
                 f"tell them apart: Tier(model, name='{twice[0]}-low'), Tier(model, name='{twice[0]}-high')"
             )
+        self.costs = costs or {tier.name: STEP**position for position, tier in enumerate(self._tiers)}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -151,6 +153,10 @@ class Ladder:
         """Return the next cheaper tier, or None for the cheapest."""
         position = self.index(name)
         return self._tiers[position - 1] if position else None
+
+    def above(self, name: str) -> Tier | None:
+        """Return the next dearer tier, or None for the top."""
+        return next(iter(self._tiers[self.index(name) + 1 :]), None)
 
 
 def _check_length(tiers: tuple[Tier, ...]) -> None:

@@ -71,6 +71,8 @@ class Trace(BaseModel):
         neighbours: How many similar past calls the estimates rest on.
         attempts: Every model call, in the order of their ends.
         final: Name of the tier whose answer was returned; None where none was.
+        confidence: Chance that the top tier would have given the same answer, in [0, 1]; None where the top tier gave
+            it, or nobody said.
         usage: The tokens of all model calls together; None where no provider told any.
         cost_usd: What the call cost, judge and witnesses included; None where one attempt's cost is unknown.
         saved_usd: What the top tier alone would have cost, less `cost_usd`; negative where tiering cost more.
@@ -91,6 +93,7 @@ class Trace(BaseModel):
     neighbours: int = 0
     attempts: tuple[Attempt, ...] = ()
     final: str | None = None
+    confidence: float | None = None
     usage: TotalUsage | None = None
     cost_usd: float | None = None
     saved_usd: float | None = None

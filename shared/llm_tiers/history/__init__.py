@@ -3,7 +3,7 @@
 from llm_tiers.history.choice import as_history
 from llm_tiers.history.chroma import ChromaHistory
 from llm_tiers.history.embedding import Embedding, as_embedding
-from llm_tiers.history.record import History, Neighbour, Recollection, Record, Vector
+from llm_tiers.history.record import History, Neighbour, Recollection, Record, Study, Vector
 
 __all__ = [
     "ChromaHistory",
@@ -12,6 +12,7 @@ __all__ = [
     "Neighbour",
     "Recollection",
     "Record",
+    "Study",
     "Vector",
     "as_embedding",
     "as_history",

@@ -22,7 +22,7 @@ from llm_tiers.history import facts, registry
 from llm_tiers.history.embedding import Embedding, as_embedding
 from llm_tiers.history.library import Library
 from llm_tiers.history.places import Place
-from llm_tiers.history.record import Recollection, Record, Vector
+from llm_tiers.history.record import Recollection, Record, Study, Vector
 
 __all__ = ["ChromaHistory", "HistoryStats"]
 
@@ -188,7 +188,9 @@ class ChromaHistory:
         """What turns queries into vectors."""
         return self._embedding
 
-    def recall(self, text: str, *, node: str, k: int, vector: Vector | None = None) -> Recollection:
+    def recall(
+        self, text: str, *, node: str, k: int, vector: Vector | None = None, study: Study | None = None
+    ) -> Recollection:
         """Return the `k` records of `node` whose queries are most like `text`.
 
         A failure of the embedding or of Chroma is in the result's `error`, and logged once: a user's answer does not
@@ -199,6 +201,8 @@ class ChromaHistory:
             node: The node asked about; the result is empty where nothing was recorded under it.
             k: Most neighbours.
             vector: The query's embedding, if it is known already.
+            study: What is wanted of all records of the node, for the result's `learned`. It starts with the newest
+                1,000 stored ones; on a server, what other processes add later is only seen in the neighbours.
 
         Raises:
             HistoryError: The history is closed, or its folder was opened before a fork.
@@ -211,7 +215,7 @@ class ChromaHistory:
         if time.monotonic() < self._quiet_until:
             return self._without(query, "the Chroma server did not answer a moment ago; it is asked again soon")
         try:
-            found = library.recall(query, node=facts.printable(node), k=k)
+            found = library.recall(query, node=facts.printable(node), k=k, study=study)
         except HistoryUnreachable as error:
             # No call should wait for a server that hangs while the last one still remembers that it does.
             self._pause = min(max(2 * self._pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)

@@ -45,6 +45,8 @@ def read(trace_id: str, metadata: Mapping[str, Any] | None) -> Record:
             cost_usd=facts["cost_usd"],
             said=facts.get("said", {}),
             tokens=facts.get("tokens", {}),
+            costs=facts.get("costs", {}),
+            share=facts.get("share"),
             text=held.get("text"),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -78,6 +80,8 @@ def _facts(record: Record) -> dict[str, Any]:
         "cost_usd": record.cost_usd,
         "said": dict(record.said),
         "tokens": dict(record.tokens),
+        "costs": dict(record.costs),
+        "share": record.share,
     }
 
 

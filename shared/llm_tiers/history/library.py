@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from llm_tiers.errors import ConfigError, EmbeddingMismatch, UnknownTrace
 from llm_tiers.history import facts
 from llm_tiers.history.client import chroma_errors
 from llm_tiers.history.pending import Addition, Batch, Pending
-from llm_tiers.history.record import Neighbour, Recollection, Record, Vector
+from llm_tiers.history.record import Neighbour, Recollection, Record, Study, Vector
+from llm_tiers.history.studies import NEWEST, Studies
 from llm_tiers.history.title import Row, Title
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class Library:
         self._store = store
         self._dimension: int | None = None
         self._pending = Pending()
+        self._studies = Studies()
         self._recent: OrderedDict[str, Record] = OrderedDict()
         self._shelves: dict[str, Shelf] = {}
         self._nodes: set[str] = set()
@@ -142,8 +145,8 @@ class Library:
 
     # Reading
 
-    def recall(self, vector: Vector, *, node: str, k: int) -> Recollection:
-        """Return the records of `node` that are most similar to `vector`."""
+    def recall(self, vector: Vector, *, node: str, k: int, study: Study | None = None) -> Recollection:
+        """Return the records of `node` that are most similar to `vector`, and what `study` made of all."""
         with chroma_errors("reading"):
             self._open_if_stored()
             self.expect(vector.size)
@@ -160,12 +163,20 @@ class Library:
                 count = shelf.count_with(waiting.records.keys())
                 known = records | known
                 hits += found
+            learned = None if study is None else self._studies.of(node, study, partial(self._newest, node))
         if not vector.any():
             # A text without a vector resembles nothing, though its cosine with everything is 0.
-            return Recollection(count=count, vector=vector)
+            return Recollection(count=count, vector=vector, learned=learned)
         neighbours = [Neighbour(similarity, known[trace_id]) for trace_id, similarity in hits if trace_id in known]
         neighbours.sort(key=lambda n: (-n.similarity, -n.record.created, n.record.id))
-        return Recollection(tuple(neighbours[:k]), count, vector)
+        return Recollection(tuple(neighbours[:k]), count, vector, learned=learned)
+
+    def _newest(self, node: str) -> list[Record]:
+        """Return the newest records of a node, oldest first, those that wait included."""
+        waiting = self._pending.on(node).records
+        shelf = self._shelf(node)
+        stored = {} if shelf is None else shelf.newest(NEWEST)
+        return list({**stored, **waiting}.values())[-NEWEST:]
 
     def _search(
         self, shelf: Shelf, vector: Vector, k: int, waiting: Mapping[str, Record]
@@ -234,7 +245,9 @@ class Library:
                 self.write_batch()
         self.expect(vector.size)
         kept = replace(record, vector=None, text=text, node=facts.printable(record.node))
-        self._pending.add(Addition(Row(kept, vector), self._nodes_for(kept.node)))
+        nodes = self._nodes_for(kept.node)
+        with self._studies.learning(kept, nodes):
+            self._pending.add(Addition(Row(kept, vector), nodes))
 
     def _nodes_for(self, node: str) -> tuple[str, ...]:
         """The shelves of a record: its node's and each ancestor's, as far as `max_nodes` allows."""

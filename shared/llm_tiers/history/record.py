@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["History", "Neighbour", "Recollection", "Record", "Vector"]
+__all__ = ["History", "Neighbour", "Recollection", "Record", "Study", "Vector"]
 
 Vector = NDArray[np.float32]
 """An embedding: one dimension, unit length."""
@@ -31,6 +31,9 @@ class Record:
         cost_usd: What the call cost, judge and witnesses included; None where a price is unknown.
         said: Tier name to a number; tiers with equal numbers gave the same answer, -1 gave none.
         tokens: Tier name to the output tokens of its answer, where the provider told them.
+        costs: Tier name to what its answer cost in US$, where that is known.
+        share: How often tiers had differed on similar queries, in [0, 1], as the starter saw it; None where it did
+            not look.
         text: The query. A history stores it only where the user asked for that.
         vector: The query's embedding, or None: the history then embeds `text`.
     """
@@ -46,6 +49,8 @@ class Record:
     cost_usd: float | None
     said: Mapping[str, int] = field(default_factory=dict)
     tokens: Mapping[str, int] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
+    share: float | None = None
     text: str | None = field(default=None, repr=False)
     vector: Vector | None = field(default=None, repr=False, compare=False)
 
@@ -72,18 +77,38 @@ class Recollection:
         count: How many records the node holds.
         vector: The query's embedding; None where it could not be made.
         error: Why nothing could be recalled, or None.
+        learned: What the study that was asked for made of the node's records; None where none was.
     """
 
     neighbours: tuple[Neighbour, ...] = ()
     count: int = 0
     vector: Vector | None = field(default=None, repr=False, compare=False)
     error: str | None = None
+    learned: Any = field(default=None, repr=False)
+
+
+class Study(Protocol):
+    """Makes one thing out of all records of a node, such as what they say of the tiers.
+
+    A history keeps the result for each node and each study that it is asked for: it starts with the newest stored
+    records, and learns every further one as it comes. Studies that are equal share one result.
+    """
+
+    def start(self) -> Any:
+        """Return the result of no records. Results are never changed, only replaced."""
+
+    def learn(self, result: Any, record: Record) -> Any:
+        """Return the result with one more record."""
+
+    def __hash__(self) -> int: ...
 
 
 class History(Protocol):
     """Where past calls are kept. Every method may be called from any thread."""
 
-    def recall(self, text: str, *, node: str, k: int, vector: Vector | None = None) -> Recollection:
+    def recall(
+        self, text: str, *, node: str, k: int, vector: Vector | None = None, study: Study | None = None
+    ) -> Recollection:
         """Return the `k` most similar records of `node`; `vector` saves embedding `text` again."""
 
     def remember(self, record: Record) -> None:

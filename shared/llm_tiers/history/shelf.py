@@ -122,11 +122,15 @@ class Shelf:
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Record]:
         """Return those of `ids` that are here."""
-        found = self._read("get", ids=list(ids), include=["metadatas"])
-        return {
-            trace_id: facts.read(trace_id, metadata)
-            for trace_id, metadata in zip(found["ids"], found["metadatas"], strict=True)
-        }
+        return _records(self._read("get", ids=list(ids), include=["metadatas"]))
+
+    def newest(self, most: int) -> dict[str, Record]:
+        """Return the newest records by id, oldest first."""
+        count = self.count()
+        if not count:
+            return {}
+        # Chroma pages in the order of addition.
+        return _records(self._read("get", limit=most, offset=max(count - most, 0), include=["metadatas"]))
 
     def ids(self) -> list[str]:
         """Return the id of every record."""
@@ -278,6 +282,11 @@ class Shelf:
             self._left.wait_for(lambda: not self._readers[old.name])
             del self._readers[old.name]
         self._client.delete_collection(old.name)
+
+
+def _records(found: Mapping[str, Any]) -> dict[str, Record]:
+    pairs = zip(found["ids"], found["metadatas"], strict=True)
+    return {trace_id: facts.read(trace_id, metadata) for trace_id, metadata in pairs}
 
 
 def _cuts_equals(hits: Sequence[Hit], k: int, wanted: int) -> bool:

@@ -14,7 +14,7 @@ from llm_tiers.requests import Generate, ModelCall, Prompt, Request, Response, g
 if TYPE_CHECKING:
     from llm_tiers.answer import Answer
 
-__all__ = ["Agreement", "same_by_asking"]
+__all__ = ["Agreement", "same_by_asking", "told"]
 
 _SYSTEM = (
     "You compare answers. You are shown a question and two answers to it, each between marker lines. "
@@ -47,7 +47,7 @@ class Agreement(Judge):
 
     def review(self, case: Case) -> Review:
         """Look for a tier that gave the same answer, first without asking a model."""
-        same = [(other, case.equality.same(case.answer, other)) for other in case.others]
+        same = [(other, told(case, case.answer, other)) for other in case.others]
         agreeing = next((other for other, equal in same if equal), None)
         open_ones = [other for other, equal in same if equal is None] if self.ask else []
         # The dearest, whose word weighs most, first.
@@ -60,15 +60,25 @@ class Agreement(Judge):
         return Judgement(Verdict.UNCERTAIN, "agreement")
 
 
+def told(case: Case, one: Answer, other: Answer) -> bool | None:
+    """Say whether two answers are the same, without asking a model; None where it cannot be told."""
+    known = case.sameness.get(frozenset((one.tier, other.tier)))
+    return case.equality.same(one, other) if known is None else known
+
+
 def same_by_asking(case: Case, one: Answer, other: Answer) -> Generator[Request, Response, bool | None]:
-    """Ask the cheapest tier whether two answers say the same; None where it does not say, or fails."""
-    cheapest = next(iter(case.ladder))
-    call = ModelCall(cheapest, role="judge", prompt=_question(case, one, other), subject=case.answer.tier)
-    (reply,) = yield from generate(Generate((call,)))
-    if isinstance(reply, TierError):
-        return None
-    verdict = verdict_of(reply.text)
-    return None if verdict is Verdict.UNCERTAIN else verdict is Verdict.VALID
+    """Ask the cheapest tier whether two answers say the same; None where it does not say, or fails.
+
+    A pair is asked about once in a call.
+    """
+    pair = frozenset((one.tier, other.tier))
+    if pair not in case.sameness:
+        cheapest = next(iter(case.ladder))
+        call = ModelCall(cheapest, role="judge", prompt=_question(case, one, other), subject=case.answer.tier)
+        (reply,) = yield from generate(Generate((call,)))
+        verdict = Verdict.UNCERTAIN if isinstance(reply, TierError) else verdict_of(reply.text)
+        case.sameness[pair] = None if verdict is Verdict.UNCERTAIN else verdict is Verdict.VALID
+    return case.sameness[pair]
 
 
 def _question(case: Case, one: Answer, other: Answer) -> Prompt:

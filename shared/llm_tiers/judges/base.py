@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from llm_tiers.answer import Answer
+from llm_tiers.answer import Answer, Usage
 from llm_tiers.equality import Equality, FinalAnswers
 from llm_tiers.requests import Request, Response
 
@@ -40,6 +40,9 @@ class Judgement:
         warning: What went wrong in judging, or None.
         why: What the judge found, in a few words without the answer's contents, or None.
         instead: Name of the tier whose earlier answer stands in place of this one, or None.
+        skip_to: Name of the tier to go on with where the answer does not stand; None: the next one.
+        confidence: Chance that the top tier would have given the answer that stands, in [0, 1]; None where the judge
+            does not say.
     """
 
     verdict: Verdict
@@ -47,6 +50,8 @@ class Judgement:
     warning: str | None = None
     why: str | None = None
     instead: str | None = None
+    skip_to: str | None = None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,10 @@ class Case:
         answer: The answer to judge.
         others: What other tiers answered to the same call, in the order of the calls.
         equality: When two answers are the same.
-        notes: What the starter of the same policy noted of the call.
+        insight: What the starter of the same policy noted of the call.
+        sameness: What is known of pairs of answers, by their tiers' names: True and False, and None where it was tried
+            to no avail. It belongs to the call, so that no pair is compared twice.
+        cost: Returns what a tier's answer of so many tokens costs in US$, or None where that is not known.
     """
 
     call: Call
@@ -67,7 +75,9 @@ class Case:
     answer: Answer
     others: tuple[Answer, ...] = ()
     equality: Equality = field(default_factory=FinalAnswers)
-    notes: Mapping[str, float] = field(default_factory=dict)
+    insight: Any = None
+    sameness: dict[frozenset[str], bool | None] = field(default_factory=dict)
+    cost: Callable[[Tier, Usage], float | None] = lambda _tier, _usage: None
 
     @cached_property
     def by_form(self) -> Judgement | None:
@@ -111,6 +121,10 @@ class Judge(ABC):
     def own_tiers(self) -> Iterator[Tier]:
         """Yield the models outside the ladder that the judge calls."""
         yield from ()
+
+    def asks(self, case: Case) -> Tier | None:  # noqa: ARG002
+        """Return the tier that the judge will ask about `case`, or None where it asks none."""
+        return None
 
     def check(self, ladder: Ladder) -> None:
         """Check the judge against the ladder.

@@ -97,6 +97,10 @@ class PromptJudge(Judge):
         """Return the sentence that lets the cheapest tier abstain, where that is wanted."""
         return _INVITATION if self.offer_abstention and tier.name == ladder.names[0] else None
 
+    def asks(self, case: Case) -> Tier | None:
+        """Return the judging tier, unless the form of the answer is enough."""
+        return None if case.by_form is not None and not self.judge_formed else self._judging_tier(case)
+
     def review(self, case: Case) -> Review:
         """Ask the judging model about the answer, unless its form is enough."""
         if case.by_form is not None and not self.judge_formed:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from llm_tiers.errors import UnknownTrace
 from llm_tiers.history.record import Neighbour, Recollection, Record
+from llm_tiers.history.studies import Studies
 
 if TYPE_CHECKING:
     from llm_tiers.history import History
-    from llm_tiers.history.record import Vector
+    from llm_tiers.history.record import Study, Vector
 
 __all__ = ["Neighbourhood", "RememberedHistory", "find_neighbours"]
 
@@ -61,19 +62,30 @@ class RememberedHistory:
     def __init__(self, neighbourhood: Neighbourhood) -> None:
         self._neighbourhood = neighbourhood
         self._records: dict[str, Record] = {}
+        self._studies = Studies()
 
-    def recall(self, text: str, *, node: str, k: int, vector: Vector | None = None) -> Recollection:  # noqa: ARG002
+    def recall(
+        self,
+        text: str,
+        *,
+        node: str,
+        k: int,
+        vector: Vector | None = None,  # noqa: ARG002
+        study: Study | None = None,
+    ) -> Recollection:
         """Return the nearest of the earlier questions that taught something."""
         near = [
             Neighbour(similarity, self._records[question])
             for question, similarity in self._neighbourhood.near[text]
             if question in self._records
         ]
-        return Recollection(tuple(near[:k]), count=len(self._records))
+        learned = None if study is None else self._studies.of(node, study, self._records.values)
+        return Recollection(tuple(near[:k]), count=len(self._records), learned=learned)
 
     def remember(self, record: Record) -> None:
         """Add a record."""
-        self._records[record.text or ""] = record
+        with self._studies.learning(record, (record.node,)):
+            self._records[record.text or ""] = record
 
     def revise(self, trace_id: str, change: Callable[[Record], Mapping[str, bool]]) -> Record:  # noqa: ARG002
         """Refuse: a replay gives no feedback."""

@@ -12,7 +12,7 @@ import numpy as np
 from llm_tiers.equality import ExactEquality
 from llm_tiers.errors import ConfigError
 from llm_tiers.judges import PromptJudge
-from llm_tiers.policies import Policy, agree, default, doubt, llm_at
+from llm_tiers.policies import Policy, agree, default, doubt, estimate, llm_at
 from llm_tiers.starters import AccuracyEstimator, Doubt, FixedStarter
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ReplayPolicy", "replay_policy"]
 
 _EXACT = ExactEquality(missing_counts=True)
-_NAMES = "single:TIER, start:TIER, llm-at, default, agree, doubt, oracle, random"
+_NAMES = "single:TIER, start:TIER, llm-at, default, doubt, agree, estimate, oracle, random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
 
     Args:
         name: `single:TIER` (that tier alone), `start:TIER` (always start there, judge as LLM-AT does), `llm-at`
-            (as published), `default` (what the models do), `agree` (with a witness, whose agreement needs no judge),
+            (as published), `default` (what the models do), `estimate` (LLM-AT mended), `agree` (with a witness, whose agreement needs no judge),
             `doubt` (the doubt cascade),
             `oracle` (the cheapest tier that is right, or the cheapest of all where none is), or `random` (any tier,
             unjudged).
@@ -70,9 +70,10 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         "single": partial(_single, table, tier),
         "start": partial(_start, table, tier),
         "llm-at": partial(_llm_at, knob),
-        "default": partial(_estimating, default, knob, seed),
+        "default": partial(_doubting, default, knob, seed),
+        "estimate": partial(_estimating, estimate, knob, seed),
         "agree": partial(_estimating, agree, knob, seed),
-        "doubt": partial(_doubt, knob),
+        "doubt": partial(_doubting, doubt, knob, seed),
         "oracle": partial(_oracle, table),
         "random": partial(_random, table, seed),
     }
@@ -101,11 +102,10 @@ def _estimating(make: Callable[..., Policy], knob: float | None, seed: int) -> R
     return ReplayPolicy(policy.name, _theta(policy), policy, learns=True)
 
 
-def _doubt(knob: float | None) -> ReplayPolicy:
-    policy = doubt() if knob is None else doubt(quality=knob)
-    return ReplayPolicy(
-        "doubt", policy.starter.quality if isinstance(policy.starter, Doubt) else None, policy, learns=True
-    )
+def _doubting(make: Callable[..., Policy], knob: float | None, seed: int) -> ReplayPolicy:
+    policy = make(seed=seed) if knob is None else make(quality=knob, seed=seed)
+    quality = policy.starter.quality if isinstance(policy.starter, Doubt) else None
+    return ReplayPolicy(policy.name, quality, policy, learns=True)
 
 
 def _oracle(table: ReplayTable) -> ReplayPolicy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from llm_tiers.requests import Request, Response
 
@@ -28,7 +28,9 @@ class Plan:
         estimates: Each tier's chance to get the query right, in [0, 1].
         neighbours: How many similar past calls the estimates rest on.
         warnings: What the user should know, such as a history that cannot be read.
-        notes: What the starter wants a judge of its own to know.
+        share: How often tiers differed on similar past calls, in [0, 1], for the record; None where it did not look.
+        audit: All dearer tiers answer side by side with the start, so that the record has every tier's answer.
+        insight: What the starter wants a judge of its own to know.
     """
 
     start: str
@@ -39,7 +41,9 @@ class Plan:
     estimates: Mapping[str, float] = field(default_factory=dict)
     neighbours: int = 0
     warnings: tuple[str, ...] = ()
-    notes: Mapping[str, float] = field(default_factory=dict)
+    share: float | None = None
+    audit: bool = False
+    insight: Any = None
 
 
 Planning: TypeAlias = Generator[Request, Response, Plan]

@@ -1,16 +1,19 @@
-"""The doubt cascade: two cheap tiers side by side, and a doubt that their agreement and its history give."""
+"""The doubt cascade: cheap tiers side by side, and what their agreement tells of the query."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+import random
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, pstdev
 from typing import TYPE_CHECKING
 
-from llm_tiers.judges.agreement import same_by_asking
+from llm_tiers.agreement import Experience, ExperienceOf, Move, Outlook
+from llm_tiers.agreement.experience import differs
+from llm_tiers.judges.agreement import same_by_asking, told
 from llm_tiers.judges.base import Case, Judge, Judgement, Review, Verdict
 from llm_tiers.judges.prompt import PromptJudge
+from llm_tiers.judges.thrifty import Thrifty
 from llm_tiers.requests import Request, Response
 from llm_tiers.starters.arguments import require, require_number
 from llm_tiers.starters.base import Plan, Planning
@@ -19,85 +22,46 @@ from llm_tiers.starters.past import Past, look_up, weight_of
 if TYPE_CHECKING:
     from llm_tiers.answer import Answer
     from llm_tiers.call import Call
-    from llm_tiers.history.record import Record
     from llm_tiers.tiers import Ladder, Tier
 
 __all__ = ["Doubt"]
 
-_FEW = 5
-"""Fewer past answers than these say nothing of a query."""
+_COLD = 20
+"""Calls of a node that the two cheapest tiers answer whatever is expected: nothing is known yet."""
 
-_HOPELESS = 0.9
-"""At this share of disagreement, asking the two is a waste."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """How much doubt is borne at one quality; beyond it the call goes on to the next tier.
-
-    Attributes:
-        beside: Of a query, before anything is asked: the third tier answers beside the two.
-        agree: Of an answer that both gave.
-        agree_three: Of an answer that all three gave.
-        differ: Of an answer where the two differ.
-        match: Of a third answer that sides with the second.
-        apart: Of a third answer that stands alone, or sides with the first.
-        alone: Of a query, before anything is asked: the cheapest tier answers alone.
-        alone_of_two: The same in a ladder of two tiers, whose dearer one is the top.
-    """
-
-    beside: float
-    agree: float
-    agree_three: float
-    differ: float
-    match: float
-    apart: float
-    alone: float
-    alone_of_two: float
-
-    @classmethod
-    def at(cls, quality: float) -> _Limits:
-        """Return the limits at a quality in [0, 1]; each falls linearly.
-
-        Found by search on the two recorded sets at once, rounded, and checked with two embeddings and six shuffles.
-        """
-        return cls(
-            beside=0.95 - 0.7 * quality,
-            agree=0.85 - 1.1 * quality,
-            agree_three=1.15 - 0.65 * quality,
-            differ=0.2 - 2.2 * quality,
-            match=1.8 - 1.5 * quality,
-            apart=1.4 - 1.6 * quality,
-            alone=0.05 - 0.04 * quality,
-            alone_of_two=0.4 - 0.4 * quality,
-        )
+_LIKELY = 0.6
+"""A third tier that will be asked with this chance is asked side by side with the first two: it saves the wait."""
 
 
 class Doubt(Judge):
-    """Start with the two cheapest tiers side by side, and go on as far as the doubt in their answer asks for.
+    """Ask cheap tiers first, and go on as long as a dearer tier's answer is worth its price.
 
-    Whether the two agree is a label that every call gives for free. From how often they disagreed on similar past
-    queries (p), and from how much longer than there they write now (z, in standard deviations, clipped), comes the
-    doubt `p + 0.2 z`. An agreed answer in little doubt stands; a third tier decides where they differ, or looks too
-    where they agree in much doubt; the top is asked where the three differ in doubt. No model is asked for a verdict,
-    unless answers cannot be compared: then the cheapest tier is asked whether they say the same, and last `judge`.
+    Whether tiers agree is a label that every call gives for free. From the answers that tiers gave to past calls it
+    learns how likely each tier repeats what cheaper ones said: the more it disagreed on similar queries, and the longer
+    the tiers write now, the less. So after each answer it knows all the ways in which the others may answer, takes the
+    answer that is most likely right, and asks the tier next that adds most to that chance for its price; tiers between
+    are skipped. No model is asked for a verdict, unless answers cannot be compared: then the cheapest tier is asked
+    whether they say the same, and last `judge`.
 
-    Where the two hardly ever disagreed, the cheapest answers alone, and where they nearly always did, the second and
-    the third are the two. Neither teaches whether the two agree, so what is known fades, and they are tried again.
-
-    It trusts that each tier is better than the one below. Two names for one model agree always, right or wrong.
+    A tier that says what a cheaper one says, or that the top tier does not side with, adds nothing and is left out. Where
+    the cheap tiers never stand, the start moves above them. Now and then the two cheapest are asked all the same, or
+    nothing about them would be learned any more.
 
     It is a starter and a judge in one: `Policy("doubt", doubt, doubt)`, or `policy="doubt"`.
 
-    Source: our own; the agreement is Agreement-Based Cascading's (TMLR 2025).
+    Source: our own. Agreement as the signal is Agreement-Based Cascading's (TMLR 2025); to decide anew after each answer
+    is cascade routing's (Dekoninck et al., ICML 2025).
 
     Args:
-        quality: What the user turns, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
+        quality: What the user turns, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets. It sets what an answer of
+            the top tier may cost in chance to be right: `0.5 (1 - quality)**3`.
         k: Number of past queries looked at.
-        strength: Weight of the prior, in units of one perfectly similar past query.
-        prior: Share of queries on which the two disagree, in [0, 1], before anything is learned.
-        half_life: Age in seconds at which a past query counts half, or None: labels do not age.
-        judge: Decides where answers cannot be compared; by default a `PromptJudge`.
+        strength: Weight of the share on which tiers usually differ, in units of one perfectly similar past query.
+        explore: Chance, in [0, 1], that the two cheapest tiers are asked whatever is expected.
+        seed: Seed of that, which depends on it and on the call's trace id alone.
+        half_life: Age in seconds at which a past query counts half, or None: they do not age.
+        judge: Decides where answers cannot be compared; by default a `PromptJudge`, where its verdict is cheaper than
+            the next tier's answer.
 
     Raises:
         ConfigError: An argument is out of its range.
@@ -108,36 +72,42 @@ class Doubt(Judge):
     def __init__(
         self,
         *,
-        quality: float = 0.25,
+        quality: float = 0.3,
         k: int = 20,
         strength: float = 2.0,
-        prior: float = 0.3,
+        explore: float = 0.03,
+        seed: int = 0,
         half_life: float | None = None,
         judge: Judge | None = None,
     ) -> None:
-        for argument, value in (("quality", quality), ("prior", prior), ("strength", strength)):
+        for argument, value in (("quality", quality), ("explore", explore), ("strength", strength)):
             require_number(value, argument)
         require_number(1 if half_life is None else half_life, "half_life")
         require(0 <= quality <= 1, f"quality={quality!r} must lie in [0, 1]")
         require(isinstance(k, int) and k >= 1, f"k={k!r} must be a whole number of at least 1")
         require(0 < strength < math.inf, f"strength={strength!r} must be greater than 0, and finite")
-        require(0 <= prior <= 1, f"prior={prior!r} must lie in [0, 1]")
+        require(0 <= explore <= 1, f"explore={explore!r} must lie in [0, 1]; 0 switches exploration off")
         require(half_life is None or half_life > 0, f"half_life={half_life!r} must be greater than 0 seconds, or None")
         self.quality = quality
         self.k = k
         self.strength = strength
-        self.prior = prior
+        self.explore = explore
+        self.seed = seed
         self.half_life = half_life
-        self.judge = judge or PromptJudge()
-        self._limits = _Limits.at(quality)
+        self.judge = judge or Thrifty(PromptJudge())
 
     def __repr__(self) -> str:
         return f"Doubt(quality={self.quality}, judge={self.judge!r})"
 
     def identity(self) -> str:
         """Return all settings."""
-        settings = (self.quality, self.k, self.strength, self.prior, self.half_life)
+        settings = (self.quality, self.k, self.strength, self.explore, self.seed, self.half_life)
         return f"Doubt{settings}, {self.judge.identity()}"
+
+    @property
+    def price(self) -> float:
+        """What a usual answer of the top tier may cost in chance to be right."""
+        return 0.5 * float(1 - self.quality) ** 3
 
     def own_tiers(self) -> Iterator[Tier]:
         """Yield the models outside the ladder that the judge behind calls."""
@@ -147,125 +117,139 @@ class Doubt(Judge):
         """Check the judge behind against the ladder."""
         self.judge.check(ladder)
 
+    # The start
+
     def plan(self, call: Call, ladder: Ladder) -> Planning:
-        """Plan the two cheapest tiers, a third beside them where the query looks hard, or one alone."""
-        past = yield from look_up(call, k=self.k, min_similarity=-1.0, enough=1)
-        names = ladder.names
-        p, compared = self._share_of_disagreement(past, call.created, names[:2])
-        alone = self._limits.alone_of_two if len(names) == 2 else self._limits.alone  # noqa: PLR2004
-        plan = Plan(
-            start=names[1],
-            witnesses=names[:1],
-            companions=names[2:3] if p > self._limits.beside else (),
-            reason=f"doubt {p:.2f} before asking; {past.reason}",
-            estimates={names[1]: 1 - p},
+        """Plan the tiers that answer side by side first: one, two or three."""
+        past = yield from look_up(call, k=self.k, min_similarity=-1.0, enough=1, study=ExperienceOf(ladder.names))
+        experience = past.learned or Experience.none(ladder.names)
+        share = self._share(past, call.created, experience)
+        insight = _Insight(experience, share, tuple(p for p, tier in enumerate(ladder) if not tier.shortfall(call)))
+        outlook, costs = insight.expect([None] * len(ladder), {}, ladder)
+        usable = insight.usable or tuple(range(len(ladder)))
+        first, second, third = outlook.first_two(costs, self.price, usable)
+        asked, why = _side_by_side(first, second, usable), "best value"
+        # Of two tiers the dearer is the top, which is asked beside the cheapest only now and then.
+        if self._explores(call) or (experience.count < _COLD and len(usable) > 2):  # noqa: PLR2004
+            asked, why = usable[:2], "to learn of them"
+        names = [ladder.names[position] for position in asked]
+        follows = [p for p in usable[:-1] if third >= _LIKELY and p > asked[-1]][:1] if len(asked) > 1 else []
+        return Plan(
+            start=names[-1],
+            witnesses=tuple(names[:-1]),
+            companions=tuple(ladder.names[position] for position in follows),
+            reason=f"{why}: {' and '.join(names)}; tiers differ on {share:.2f} of queries like it; {past.reason}",
+            estimates={name: outlook.chance_right(position) for position, name in enumerate(ladder.names)},
             neighbours=len(past.neighbours),
             warnings=past.warnings,
-            notes={"p": p, "first": 0, **_usual_lengths(past, names[:2])},
+            share=share,
+            insight=insight,
         )
-        if compared < _FEW:
-            return plan
-        if p <= alone:
-            return replace(plan, start=names[0], witnesses=(), companions=(), estimates={names[0]: 1 - p})
-        if p >= _HOPELESS and len(names) > 3:  # noqa: PLR2004 -- above the two that would start there is the top
-            notes = {**plan.notes, "first": 1}
-            return replace(plan, start=names[2], witnesses=names[1:2], companions=(), estimates={}, notes=notes)
-        return plan
 
-    def _share_of_disagreement(self, past: Past, now: float, pair: Sequence[str]) -> tuple[float, int]:
-        """Return how often the pair disagreed on similar past queries, and on how many both answered."""
-        total, differing, compared = self.strength, self.strength * self.prior, 0
+    def _share(self, past: Past, now: float, experience: Experience) -> float:
+        """Return how often tiers differed on similar past queries."""
+        total, differing = self.strength, self.strength * experience.usual
         for neighbour in past.neighbours:
-            weight = weight_of(neighbour, now=now, half_life=self.half_life)
-            differs = _disagree(neighbour.record, pair)
-            if differs is not None:
-                total, differing, compared = total + weight, differing + weight * differs, compared + 1
-            elif neighbour.record.final == pair[0]:
-                # The cheapest answered alone: a guess that they agree, so it counts half.
-                total += weight / 2
-        return differing / total, compared
+            differed = differs(neighbour.record, experience.names)
+            if differed is not None:
+                weight = weight_of(neighbour, now=now, half_life=self.half_life)
+                total, differing = total + weight, differing + weight * differed
+        return differing / total
+
+    def _explores(self, call: Call) -> bool:
+        return self.explore > 0 and random.Random(f"{self.seed}:{call.id}").random() < self.explore
+
+    # The verdict
 
     def review(self, case: Case) -> Review:
-        """Accept the answer if the doubt in it is borne, comparing it with what the tiers below said."""
-        judgement = yield from self._review(case)
-        return _or_earlier(case, judgement) if case.answer.value is None else judgement
+        """Accept the answer that is most likely right, unless a dearer tier's is worth its price."""
+        given = (*case.others, case.answer)
+        if all(_is_missing(case, answer) for answer in given):
+            return Judgement(Verdict.UNCERTAIN, "doubt", why="no answer yet")
+        numbers = yield from self._numbers(case, given)
+        if numbers is None:
+            return (yield from self.judge.review(case))
+        insight = case.insight if isinstance(case.insight, _Insight) else _Insight.of_nothing(case.ladder)
+        answers = [numbers.get(name) for name in case.ladder.names]
+        outlook, costs = insight.expect(answers, _tokens(given), case.ladder)
+        move = outlook.best(costs, self.price, insight.usable)
+        return self._ruled(case, outlook, move)
 
-    def _review(self, case: Case) -> Review:
-        low = int(case.notes.get("first", 0))
-        position = case.ladder.index(case.answer.tier) - low
-        answers = {answer.tier: answer for answer in (*case.others, case.answer)}
-        first, second = (answers.get(name) for name in case.ladder.names[low : low + 2])
-        doubt = self._doubt(case, [answer for answer in (first, second) if answer is not None])
-        if position == 0:
-            of_two = len(case.ladder) == 2  # noqa: PLR2004
-            return _ruled(doubt, self._limits.alone_of_two if of_two else self._limits.alone + 0.1)
-        agree = None
-        if first is not None and second is not None:
-            agree = yield from self._same(case, first, second)
-        if agree is None or second is None:
-            return (yield from self._otherwise(case))
-        if position == 1:
-            return _ruled(doubt, self._limits.agree if agree else self._limits.differ)
-        sides = yield from self._same(case, case.answer, second)
-        if agree:
-            return _ruled(doubt, self._limits.agree_three if sides else -math.inf)
-        return _ruled(doubt, self._limits.match if sides or second.value is None else self._limits.apart)
+    def _numbers(self, case: Case, given: Sequence[Answer]) -> Generator[Request, Response, dict[str, int] | None]:
+        """Number the answers such that equal ones have equal numbers; None where it cannot be told."""
+        numbers: dict[str, int] = {}
+        leaders: list[Answer] = []
+        for answer in given:
+            if _is_missing(case, answer):
+                numbers[answer.tier] = -1
+                continue
+            same = [told(case, answer, leader) for leader in leaders]
+            for place in range(len(leaders)):
+                if True not in same and same[place] is None:
+                    same[place] = yield from same_by_asking(case, answer, leaders[place])
+            if True not in same:
+                if None in same:
+                    return None
+                leaders.append(answer)
+            numbers[answer.tier] = same.index(True) if True in same else len(leaders) - 1
+        return numbers
 
-    def _otherwise(self, case: Case) -> Review:
-        """Judge an answer that cannot be compared."""
-        if case.answer.value is None:
-            return Judgement(Verdict.UNCERTAIN, "doubt", why="no answer, and nothing to compare")
-        return (yield from self.judge.review(case))
-
-    def _same(self, case: Case, one: Answer, other: Answer) -> Generator[Request, Response, bool | None]:
-        same = case.equality.same(one, other)
-        return same if same is not None else (yield from same_by_asking(case, one, other))
-
-    def _doubt(self, case: Case, answers: Sequence[Answer]) -> float:
-        """Return p + 0.2 z."""
-        scores = [
-            (math.log1p(answer.usage.output_tokens) - case.notes[f"mean:{answer.tier}"])
-            / case.notes[f"deviation:{answer.tier}"]
-            for answer in answers
-            if answer.usage is not None and f"mean:{answer.tier}" in case.notes
-        ]
-        z = min(max(fmean(scores), -2.5), 2.5) if scores else 0.0
-        return case.notes.get("p", self.prior) + 0.2 * z
-
-
-def _or_earlier(case: Case, judgement: Judgement) -> Judgement:
-    """Let the dearest earlier answer stand in for a missing one."""
-    earlier = [other.tier for other in case.others if other.value is not None]
-    if judgement.verdict is Verdict.VALID and earlier:
-        return replace(judgement, instead=max(earlier, key=case.ladder.index))
-    return replace(judgement, verdict=Verdict.UNCERTAIN)
+    def _ruled(self, case: Case, outlook: Outlook, move: Move) -> Judgement:
+        names = case.ladder.names
+        if move.accept is None:
+            # Uncertain, not invalid: should no tier above answer, it may stand in.
+            goes_on = None if move.ask is None else names[move.ask]
+            return Judgement(Verdict.UNCERTAIN, "doubt", why=f"{goes_on} is worth its price", skip_to=goes_on)
+        name, right = names[move.accept], outlook.chance_right(move.accept)
+        return Judgement(
+            Verdict.VALID,
+            "doubt",
+            why=f"right with chance {right:.2f}",
+            instead=None if name == case.answer.tier else name,
+            confidence=outlook.chance_of_top(move.accept),
+        )
 
 
-def _ruled(doubt: float, limit: float) -> Judgement:
-    stands = doubt <= limit
-    why = f"doubt {doubt:.2f}" if limit == -math.inf else f"doubt {doubt:.2f} {'<=' if stands else '>'} {limit:.2f}"
-    # Uncertain, not invalid: should no tier above answer, it may stand in.
-    return Judgement(Verdict.VALID if stands else Verdict.UNCERTAIN, "doubt", why=why)
+@dataclass(frozen=True, slots=True)
+class _Insight:
+    """What the plan of a call knows.
+
+    Attributes:
+        experience: What the node's past taught when the call began.
+        share: How often tiers differed on similar queries.
+        usable: Positions of the tiers that can serve the call.
+    """
+
+    experience: Experience
+    share: float
+    usable: tuple[int, ...]
+
+    @classmethod
+    def of_nothing(cls, ladder: Ladder) -> _Insight:
+        experience = Experience.none(ladder.names)
+        return cls(experience, experience.usual, tuple(range(len(ladder))))
+
+    def expect(
+        self, answers: Sequence[int | None], tokens: Mapping[str, int], ladder: Ladder
+    ) -> tuple[Outlook, tuple[float, ...]]:
+        """Return what is to be expected after some answers, and what further ones will cost."""
+        known = self.experience.hardness(self.share, tokens)
+        return Outlook(self.experience.votes, answers, known), self.experience.expected_costs(ladder.costs, known)
 
 
-def _disagree(record: Record, pair: Sequence[str]) -> bool | None:
-    """Say whether the pair disagreed on a past call, or None where not both answered."""
-    said = [record.said.get(name) for name in pair]
-    if None in said:
-        return None
-    return said[0] != said[1] or said[0] == -1
+def _side_by_side(first: Move, second: Move, usable: Sequence[int]) -> tuple[int, ...]:
+    """Return the tiers to ask at once; the dearest that can serve waits for its turn, since its answer may stream."""
+    if first.ask is None:
+        return usable[:1]
+    if second.ask is None or second.ask == usable[-1]:
+        return (first.ask,)
+    return (first.ask, second.ask)
 
 
-def _usual_lengths(past: Past, names: Sequence[str]) -> dict[str, float]:
-    """Return mean and deviation of the log of the output tokens on similar past queries, by tier."""
-    usual = {}
-    for name in names:
-        lengths = [
-            math.log1p(neighbour.record.tokens[name])
-            for neighbour in past.neighbours
-            if name in neighbour.record.tokens
-        ]
-        if len(lengths) >= _FEW:
-            usual[f"mean:{name}"] = fmean(lengths)
-            usual[f"deviation:{name}"] = max(pstdev(lengths), 0.2)
-    return usual
+def _is_missing(case: Case, answer: Answer) -> bool:
+    form = case.call.form
+    return answer.value is None or (form is not None and form.flaw(answer) is not None)
+
+
+def _tokens(given: Sequence[Answer]) -> dict[str, int]:
+    return {answer.tier: answer.usage.output_tokens for answer in given if answer.usage is not None}

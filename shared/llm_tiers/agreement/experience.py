@@ -1,0 +1,186 @@
+"""What a node's past calls taught: how long its tiers write, what they cost, and how they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import exp, log1p, sqrt
+from typing import TYPE_CHECKING
+
+from llm_tiers.agreement.votes import Hardness, Votes
+
+if TYPE_CHECKING:
+    from llm_tiers.history.record import Record
+
+__all__ = ["Experience", "ExperienceOf", "Lengths", "differs"]
+
+_FEW = 5
+"""Fewer past answers than these do not say how long a tier writes."""
+
+_LONGEST = 2.5
+_LEAST_DEVIATION = 0.15
+_STRETCH = 5.0
+"""Disagreement beyond the usual share counts so many times, to weigh like a standard deviation of length."""
+
+_PRIOR_DIFFERING, _PRIOR_WEIGHT = 0.25, 2.0
+_DEARER_WITH = (0.25, 0.1)
+"""Logarithm by which a call costs more for each unit of hardness: measured on both recorded sets, all tiers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Mean and spread of the logarithm of a tier's output tokens."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.3
+
+    def after(self, tokens: int) -> Lengths:
+        """Return them with one more answer."""
+        length, count = log1p(tokens), self.count + 1
+        if not self.count:
+            return replace(self, count=1, mean=length)
+        mean = self.mean + (length - self.mean) / count
+        return Lengths(count, mean, self.squares + (length - self.mean) * (length - mean))
+
+    def excess(self, tokens: int) -> float | None:
+        """Return how much longer than usual an answer is, in standard deviations, or None where that is not known."""
+        if self.count < _FEW:
+            return None
+        deviation = max(sqrt(self.squares / self.count), _LEAST_DEVIATION)
+        return min(max((log1p(tokens) - self.mean) / deviation, -_LONGEST), _LONGEST)
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """What was learned, at one moment.
+
+    Attributes:
+        names: The ladder's tiers, cheapest first.
+        votes: How the tiers' answers foretell each other.
+        count: Number of calls learned from.
+        differing: On how many of them the two cheapest tiers that answered differed, and on how many two answered.
+        lengths: By tier, how long it writes.
+        costs: By tier, the sum of what its answers cost in US$, each freed of its hardness, and their number.
+    """
+
+    names: tuple[str, ...]
+    votes: Votes
+    count: int = 0
+    differing: tuple[float, float] = (_PRIOR_DIFFERING * _PRIOR_WEIGHT, _PRIOR_WEIGHT)
+    lengths: Mapping[str, Lengths] = field(default_factory=dict)
+    costs: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+
+    @classmethod
+    def none(cls, names: tuple[str, ...]) -> Experience:
+        """Return what is assumed before anything is learned."""
+        return cls(names, Votes.assumed(len(names)))
+
+    @property
+    def usual(self) -> float:
+        """Share of past calls on which the two cheapest tiers that answered differed."""
+        return self.differing[0] / self.differing[1]
+
+    def hardness(self, share: float, tokens: Mapping[str, int]) -> Hardness:
+        """Return what is known of a query.
+
+        Args:
+            share: How often the tiers differed on similar queries.
+            tokens: The output tokens of the tiers that answered it.
+        """
+        excesses = [self.lengths[name].excess(tokens[name]) for name in tokens if name in self.lengths]
+        told = [0.0 if excess is None else excess for excess in excesses]
+        return (_STRETCH * (share - self.usual), sum(told) / len(told) if told else 0.0)
+
+    def expected_costs(self, listed: Mapping[str, float], known: Hardness) -> tuple[float, ...]:
+        """Return what each tier's answer will cost, in usual answers of the top tier.
+
+        Args:
+            listed: By tier, what a usual answer costs by the price list, in any unit; two past calls' worth.
+            known: Hardness of the query.
+        """
+        seen = {name: total / number / listed[name] for name, (total, number) in self.costs.items() if number}
+        unit = sum(seen.values()) / len(seen) if seen else 1.0
+        means = []
+        for name in self.names:
+            total, number = self.costs.get(name, (0.0, 0))
+            means.append((total + 2 * unit * listed[name]) / (number + 2))
+        return tuple(mean / means[-1] * _dearer(known) for mean in means)
+
+    def after(self, record: Record) -> Experience:
+        """Return the experience with one more call."""
+        said = [record.said.get(name) for name in self.names]
+        share = record.share if record.share is not None else self.usual
+        votes = self._votes_after(said, share, record)
+        differed = differs(record, self.names)
+        known = self.hardness(share, self._tokens(record))
+        return replace(
+            self,
+            votes=votes,
+            count=self.count + 1,
+            differing=self.differing
+            if differed is None
+            else (self.differing[0] + differed, self.differing[1] + 1),
+            lengths={**self.lengths, **self._lengths_after(record)},
+            costs={**self.costs, **self._costs_after(record, known)},
+        )
+
+    def _votes_after(self, said: list[int | None], share: float, record: Record) -> Votes:
+        votes, tokens = self.votes, self._tokens(record)
+        for of, given in enumerate(said):
+            before = said[:of]
+            if given is None or all(answer is None for answer in before):
+                continue
+            written = {name: tokens[name] for name in self.names[:of] if name in tokens}
+            votes = votes.after(of, before, given, self.hardness(share, written))
+        return votes
+
+    def _tokens(self, record: Record) -> dict[str, int]:
+        return {name: record.tokens[name] for name in self.names if name in record.tokens}
+
+    def _lengths_after(self, record: Record) -> dict[str, Lengths]:
+        return {
+            name: self.lengths.get(name, Lengths()).after(tokens) for name, tokens in self._tokens(record).items()
+        }
+
+    def _costs_after(self, record: Record, known: Hardness) -> dict[str, tuple[float, int]]:
+        kept = {}
+        for name, cost in record.costs.items():
+            if name in self.names:
+                total, number = self.costs.get(name, (0.0, 0))
+                kept[name] = (total + cost / _dearer(known), number + 1)
+        return kept
+
+
+@dataclass(frozen=True, slots=True)
+class ExperienceOf:
+    """Makes the experience of a ladder's tiers out of records, for a history that keeps it up to date.
+
+    Attributes:
+        names: The ladder's tiers, cheapest first.
+    """
+
+    names: tuple[str, ...]
+
+    def start(self) -> Experience:
+        """Return what is assumed before anything is learned."""
+        return Experience.none(self.names)
+
+    def learn(self, experience: Experience, record: Record) -> Experience:
+        """Return the experience with one more record."""
+        return experience.after(record)
+
+
+def differs(record: Record, names: tuple[str, ...]) -> bool | None:
+    """Say whether the two cheapest tiers that answered a past call differed; None where not two answered.
+
+    A missing answer differs from any, and so does one that the user called wrong.
+    """
+    if record.labels.get(record.final) is False:
+        return True
+    said = [record.said[name] for name in names if name in record.said][:2]
+    return None if len(said) < 2 else said[0] != said[1] or -1 in said  # noqa: PLR2004
+
+
+def _dearer(known: Hardness) -> float:
+    return exp(sum(rate * value for rate, value in zip(_DEARER_WITH, known, strict=True)))

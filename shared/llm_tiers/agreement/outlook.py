@@ -1,0 +1,199 @@
+"""What is to be expected of the tiers that have not answered yet, and what is best done next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import exp
+from typing import TYPE_CHECKING
+
+from llm_tiers.agreement.votes import Answers, scale_of
+
+if TYPE_CHECKING:
+    from llm_tiers.agreement.votes import Hardness, Votes
+
+__all__ = ["Move", "Outlook"]
+
+_TOP = 1.48
+_TRUST, _LESS = 0.38, 0.9
+_NONE, _NONE_HARD = 0.6, -0.2
+_SHRINK = 0.6
+"""How votes for an answer turn into a chance that it is right: weight of the top's own vote; the share of a cheaper
+tier's vote for the top's answer that counts as a vote for the truth, less for each tier further down; weight of
+"nobody is right" from that of a new answer, and from hardness; and how fast cheap votes lose weight with hardness.
+Fitted to where, on both recorded sets and on ladders made of three of their four tiers, right answers lay."""
+
+_UNLIKELY = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What to do next.
+
+    Attributes:
+        ask: Position of the tier to ask; None: an answer stands.
+        accept: Position of the dearest tier whose answer stands; None: a tier is asked, or nobody has answered.
+        worth: Chance that the answer in the end is right, less the price of what is asked until then.
+    """
+
+    ask: int | None
+    accept: int | None
+    worth: float
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """One way in which all tiers may answer.
+
+    Attributes:
+        answers: By tier; equal numbers are equal answers.
+        chance: How likely it is.
+        right: By answer, the chance that it is right.
+    """
+
+    answers: tuple[int, ...]
+    chance: float
+    right: tuple[float, ...]
+
+
+class Outlook:
+    """All the ways in which the tiers may answer, given what some have answered already.
+
+    Args:
+        votes: How answers foretell answers.
+        answers: What was answered so far.
+        known: Hardness of the query.
+    """
+
+    def __init__(self, votes: Votes, answers: Answers, known: Hardness) -> None:
+        self._votes = votes
+        self._answers = tuple(answers)
+        self._hardness = votes.hardness(known)
+        self._asked = tuple(position for position, answer in enumerate(answers) if answer is not None)
+        found = list(self._worlds((), [], 1.0))
+        total = sum(world.chance for world in found)
+        self._found = [_World(world.answers, world.chance / total, world.right) for world in found]
+
+    def chance_of_top(self, position: int) -> float:
+        """Return how likely the top tier gives the answer of the tier at `position`."""
+        return sum(world.chance for world in self._found if world.answers[position] == world.answers[-1])
+
+    def chance_right(self, position: int) -> float:
+        """Return how likely the answer of the tier at `position` is right."""
+        return sum(world.chance * world.right[world.answers[position]] for world in self._found)
+
+    def best(self, costs: Sequence[float], price: float, usable: Sequence[int]) -> Move:
+        """Return what is best done next.
+
+        Every tier dearer than those asked may come next, those between are skipped; so it is decided anew after each
+        answer, as in cascade routing (Dekoninck et al., ICML 2025).
+
+        Args:
+            costs: What each tier's answer costs, in answers of the top tier.
+            price: What a usual answer of the top tier may cost in chance to be right.
+            usable: Positions of the tiers that can serve the call.
+        """
+        return self._best(_Quest(costs, price, usable), self._found, self._asked)
+
+    def first_two(self, costs: Sequence[float], price: float, usable: Sequence[int]) -> tuple[Move, Move, float]:
+        """Return the best first move, the best one after it (whatever is answered), and how likely a third follows.
+
+        The third is the next dearer tier that can serve.
+        """
+        quest = _Quest(costs, price, usable)
+        first = self._best(quest, self._found, ())
+        if first.ask is None:
+            return first, first, 0.0
+        second = self._best(quest, self._found, (first.ask,))
+        third = next((k for k in usable if second.ask is not None and k > second.ask), None)
+        if second.ask is None or third is None:
+            return first, second, 0.0
+        asked = (first.ask, second.ask)
+        groups = _groups(self._found, asked)
+        follows = (sum(w.chance for w in group) for group in groups if self._best(quest, group, asked).ask == third)
+        return first, second, sum(follows)
+
+    def _best(self, quest: _Quest, worlds: Sequence[_World], asked: tuple[int, ...]) -> Move:
+        best = self._accepting(worlds, asked)
+        whole = sum(world.chance for world in worlds)
+        bound = sum(world.chance * max(world.right) for world in worlds)
+        for position in quest.usable:
+            cost = quest.price * quest.costs[position] * whole
+            if (asked and position <= asked[-1]) or (bound - cost <= best.worth and asked):
+                continue
+            worth = sum(self._best(quest, g, (*asked, position)).worth for g in _groups(worlds, (*asked, position)))
+            if worth - cost > best.worth or (best.accept is None and best.ask is None):
+                best = Move(position, None, worth - cost)
+        return best
+
+    def _accepting(self, worlds: Sequence[_World], asked: tuple[int, ...]) -> Move:
+        """Return the best answer of those given; the top's is always taken, and of equal ones the dearest."""
+        given = [position for position in asked if self._answers[position] != -1]
+        if not given:
+            return Move(None, None, 0.0)
+        top = len(self._answers) - 1
+        worths = {p: sum(world.chance * world.right[world.answers[p]] for world in worlds) for p in given}
+        best = top if top in worths else max(given, key=lambda position: (worths[position], position))
+        return Move(None, best, worths[best])
+
+    # The worlds
+
+    def _worlds(self, answers: tuple[int, ...], blocks: list[list[int]], chance: float) -> Iterator[_World]:
+        """Yield what fits the answers so far, tier by tier; `blocks` are the voters for each answer."""
+        of = len(answers)
+        if of == len(self._answers):
+            yield _World(answers, chance, self._right(blocks))
+            return
+        if self._answers[of] == -1:
+            # Nobody votes for a missing answer, and nobody repeats it.
+            yield from self._worlds((*answers, len(blocks)), [*blocks, []], chance)
+            return
+        chances = self._votes.chances(of, blocks, self._hardness) if of else [1.0]
+        for answer, share in enumerate(chances):
+            if chance * share > _UNLIKELY and self._fits(of, answer, answers):
+                voters = [list(block) for block in blocks] + ([[]] if answer == len(blocks) else [])
+                voters[answer].append(of)
+                yield from self._worlds((*answers, answer), voters, chance * share)
+
+    def _fits(self, of: int, answer: int, answers: tuple[int, ...]) -> bool:
+        """Say whether tier `of` may give `answer`: where it has answered, the same as those whose answer it shares."""
+        own = self._answers[of]
+        return own is None or all(
+            (given == own) == (answers[position] == answer)
+            for position, given in enumerate(self._answers[:of])
+            if given is not None and given >= 0
+        )
+
+    def _right(self, blocks: Sequence[Sequence[int]]) -> tuple[float, ...]:
+        """Return the chance of each answer to be right, once all tiers have answered."""
+        weights = [exp(sum(self._trust[by] for by in block)) if block else 0.0 for block in blocks]
+        none = exp(_NONE * self._votes.new[-1] + _NONE_HARD * self._hardness)
+        total = sum(weights) + none
+        return tuple(weight / total for weight in weights)
+
+    @cached_property
+    def _trust(self) -> tuple[float, ...]:
+        """By tier, the weight of its vote for the truth."""
+        scale = _TRUST * scale_of(self._hardness, _SHRINK)
+        votes = self._votes.votes[-1]
+        return (*(scale * _LESS ** (len(votes) - 1 - by) * vote for by, vote in enumerate(votes)), _TOP)
+
+
+@dataclass(frozen=True, slots=True)
+class _Quest:
+    """What `Outlook.best` is asked with."""
+
+    costs: Sequence[float]
+    price: float
+    usable: Sequence[int]
+
+
+def _groups(worlds: Sequence[_World], asked: tuple[int, ...]) -> list[list[_World]]:
+    """Part the worlds by what can be told from the answers of `asked`."""
+    groups: dict[tuple[int, ...], list[_World]] = {}
+    for world in worlds:
+        seen: dict[int, int] = {}
+        pattern = tuple(seen.setdefault(world.answers[position], len(seen)) for position in asked)
+        groups.setdefault(pattern, []).append(world)
+    return list(groups.values())

@@ -1,0 +1,160 @@
+"""How the answers of cheaper tiers foretell a dearer one's: each votes for its own answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import exp
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Answers", "Hardness", "Votes", "blocks_of"]
+
+Answers: TypeAlias = Sequence[int | None]
+"""One entry a tier, cheapest first: equal numbers are equal answers, -1 is a missing answer, None was not asked."""
+
+Hardness: TypeAlias = tuple[float, float]
+"""What is known of a query before the dearer tier is asked: how much more than usual the tiers disagreed on similar
+ones, and how much longer than usual they wrote, in standard deviations."""
+
+_NEAREST, _FARTHER = 1.8, 0.67
+"""Vote of the next cheaper tier, and the factor for each tier below that, before anything is learned."""
+
+_NEW = 0.3
+_HARD = (0.8, 0.6)
+_SPREAD = {"vote": 0.5, "new": 0.8, "hard": 0.4}
+"""Standard deviations of what is assumed before anything is learned."""
+
+_SHRINK = 0.3
+"""How fast votes lose weight with hardness: on a hard query cheap tiers share their errors."""
+
+_HARDEST = 1.5
+
+
+@dataclass(frozen=True)
+class Votes:
+    """The chance that a tier repeats an answer of a cheaper one, or gives a new one.
+
+    Each cheaper tier j that gave an answer votes for it with weight v_kj; a new answer has the weight u_k + h, where
+    the hardness h = b.x is common to all tiers. The chances are the softmax of the sums, in which the votes are scaled
+    by exp(-0.3 h). Weights have a Gaussian belief that each observation updates by one step of Newton's method (an
+    extended Kalman filter), so what is not seen stays near its assumption.
+
+    Two names for one model are no worse than one: the second's vote comes to foretell the first's, and nothing else.
+
+    Attributes:
+        size: Number of tiers, two at least.
+        mean: The weights.
+        spread: Their covariance.
+    """
+
+    size: int
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+    @classmethod
+    def assumed(cls, size: int) -> Votes:
+        """Return what is assumed before anything is learned; the values hold for both recorded sets."""
+        places = _places(size)
+        mean, deviation = np.zeros(len(places)), np.zeros(len(places))
+        for (kind, of, by), place in places.items():
+            deviation[place] = _SPREAD[kind]
+            if kind == "vote":
+                mean[place] = _NEAREST * _FARTHER ** (of - 1 - by)
+            else:
+                mean[place] = _NEW if kind == "new" else _HARD[by]
+        return cls(size, mean, np.diag(deviation**2))
+
+    @cached_property
+    def places(self) -> Mapping[tuple[str, int, int], int]:
+        """Where each weight stands."""
+        return _places(self.size)
+
+    @cached_property
+    def votes(self) -> tuple[tuple[float, ...], ...]:
+        """By tier, the weights of the cheaper tiers' votes."""
+        return tuple(
+            tuple(float(self.mean[self.places["vote", of, by]]) for by in range(of)) for of in range(self.size)
+        )
+
+    @cached_property
+    def new(self) -> tuple[float, ...]:
+        """By tier, the weight of a new answer on a query of usual hardness; 0 for the cheapest, whose always is."""
+        return (0.0, *(float(self.mean[self.places["new", of, 0]]) for of in range(1, self.size)))
+
+    def hardness(self, known: Hardness) -> float:
+        """Return h: 0 is usual."""
+        weights = (float(self.mean[self.places["hard", 0, at]]) for at in range(2))
+        return sum(weight * value for weight, value in zip(weights, known, strict=True))
+
+    def chances(self, of: int, blocks: Sequence[Sequence[int]], hardness: float) -> list[float]:
+        """Return how likely tier `of` gives the answer of each block of tiers, and last a new one."""
+        scale, votes = scale_of(hardness), self.votes[of]
+        weights = [exp(scale * sum(votes[by] for by in block)) if block else 0.0 for block in blocks]
+        weights.append(exp(self.new[of] + hardness))
+        total = sum(weights)
+        return [weight / total for weight in weights]
+
+    def after(self, of: int, before: Answers, given: int, known: Hardness) -> Votes:
+        """Return the belief after tier `of` answered.
+
+        Args:
+            of: The tier's position.
+            before: What the cheaper tiers answered; one at least.
+            given: What it answered, as in `before`; -1 is a new answer.
+            known: Hardness of the query.
+        """
+        blocks = blocks_of(before[:of])
+        hardness = self.hardness(known)
+        chances = self.chances(of, list(blocks.values()), hardness)
+        outcome = list(blocks).index(given) if given in blocks else len(blocks)
+        slope = self._slope(of, list(blocks.values()), chances, outcome, known)
+        gain = self.spread @ slope
+        spread = self.spread - np.outer(gain, gain) / (1 + slope @ gain)
+        return replace(self, mean=self.mean + spread @ slope, spread=spread)
+
+    def _slope(
+        self, of: int, blocks: Sequence[Sequence[int]], chances: Sequence[float], outcome: int, known: Hardness
+    ) -> NDArray[np.float64]:
+        """Return the gradient of the log chance of what happened."""
+        hardness = self.hardness(known)
+        scale = scale_of(hardness)
+        slope, sum_of_votes = np.zeros(len(self.mean)), 0.0
+        for at, block in enumerate(blocks):
+            excess = float(at == outcome) - chances[at]
+            for by in block:
+                slope[self.places["vote", of, by]] = scale * excess
+                sum_of_votes += scale * excess * self.votes[of][by]
+        excess = float(outcome == len(blocks)) - chances[-1]
+        slope[self.places["new", of, 0]] = excess
+        through_scale = _SHRINK * sum_of_votes if abs(hardness) < _HARDEST else 0.0
+        for at, value in enumerate(known):
+            slope[self.places["hard", 0, at]] = (excess - through_scale) * value
+        return slope
+
+
+def scale_of(hardness: float, shrink: float = _SHRINK) -> float:
+    """Return the factor that hardness takes off votes."""
+    return exp(-shrink * min(max(hardness, -_HARDEST), _HARDEST))
+
+
+def blocks_of(answers: Answers) -> dict[int, list[int]]:
+    """Return by answer the positions of the tiers that gave it; missing answers and tiers not asked are left out."""
+    blocks: dict[int, list[int]] = {}
+    for position, answer in enumerate(answers):
+        if answer is not None and answer >= 0:
+            blocks.setdefault(answer, []).append(position)
+    return blocks
+
+
+def _places(size: int) -> dict[tuple[str, int, int], int]:
+    votes = [("vote", of, by) for of in range(1, size) for by in range(of)]
+    return {
+        key: place
+        for place, key in enumerate(
+            [*votes, *(("new", of, 0) for of in range(1, size)), ("hard", 0, 0), ("hard", 0, 1)]
+        )
+    }
