@@ -101,7 +101,7 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
         if ledger.ladder.index(tier.name) < lowest and tier is not tiers[-1]:
             continue
         top = tier is tiers[-1]
-        beside = (*_witnesses(ledger, tier), *_companions(ledger, tiers)) if position == 0 else ()
+        beside = _beside(ledger, tiers) if position == 0 else ()
         if tier.name in early:
             reply = early.pop(tier.name)
             ledger.note(reply)
@@ -157,25 +157,16 @@ def _warn_of_flaw(ledger: Ledger, answer: Answer) -> bool:
     return flaw is not None
 
 
-def _witnesses(ledger: Ledger, start: Tier) -> tuple[Tier, ...]:
-    """Return the planned witnesses that can serve the call and are cheaper than the start: dearer ones come later."""
-    plan = ledger.plan
+def _beside(ledger: Ledger, tiers: Sequence[Tier]) -> tuple[Tier, ...]:
+    """Return who answers side by side with the start: its witnesses, which are cheaper, or all for an audit."""
+    plan, start = ledger.plan, tiers[0]
     if plan is None:
         return ()
     cheaper = ledger.serving[: ledger.serving.index(start.name)]
     if plan.audit:
-        return tuple(ledger.ladder[name] for name in cheaper)
+        return (*(ledger.ladder[name] for name in cheaper), *tiers[1:])
     names = [name for name in plan.witnesses if name in cheaper]
     return tuple(ledger.ladder[name] for name in names if not plan.thrifty or ledger.is_worth_it(name, start.name))
-
-
-def _companions(ledger: Ledger, tiers: Sequence[Tier]) -> tuple[Tier, ...]:
-    """Return the planned companions that can serve the call and are judged: the top's answer may stream."""
-    if ledger.plan is None:
-        return ()
-    if ledger.plan.audit:
-        return tuple(tiers[1:])
-    return tuple(tier for tier in tiers[1:-1] if tier.name in ledger.plan.companions)
 
 
 def _ask(
@@ -216,9 +207,8 @@ def _ask(
 def _role(ledger: Ledger, beside: Tier, cheaper: Sequence[str]) -> Role:
     """Return what a tier beside the start is asked for."""
     plan = ledger.plan
-    if plan is not None and plan.audit and beside.name not in (*plan.witnesses, *plan.companions):
-        return "audit"
-    return "witness" if beside.name in cheaper else "generate"
+    planned = plan is not None and beside.name in plan.witnesses and beside.name in cheaper
+    return "witness" if planned else "audit"
 
 
 def _invitation(policy: Policy, ledger: Ledger, tier: Tier) -> str | None:
@@ -244,9 +234,7 @@ def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Genera
         return Judgement(Verdict.INVALID, "missing")
     others = tuple(other for other in ledger.answers if other.tier != answer.tier)
     insight = ledger.plan.insight if ledger.plan is not None else None
-    case = Case(
-        ledger.call, ledger.ladder, answer, others, policy.equality, insight, ledger.sameness, ledger.cost
-    )
+    case = Case(ledger.call, ledger.ladder, answer, others, policy.equality, insight, ledger.sameness, ledger.cost)
     if case.by_form is not None and case.by_form.verdict is Verdict.INVALID:
         return case.by_form
     return (yield from policy.judge.review(case))

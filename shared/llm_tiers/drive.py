@@ -148,9 +148,8 @@ def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recolle
     if history is None:
         return Recollection()
     try:
-        found = history.recall(
-            request.text, node=request.node, k=request.k, vector=ledger.vector, study=request.study
-        )
+        wanted = {} if request.study is None else {"study": request.study}
+        found = history.recall(request.text, node=request.node, k=request.k, vector=ledger.vector, **wanted)
     except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning in the trace
         return Recollection(error=f"{type(error).__name__}: {error}")
     ledger.vector = found.vector

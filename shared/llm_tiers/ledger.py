@@ -160,7 +160,7 @@ class Ledger:
     def trace(self) -> Trace:
         """Return the trace of the call as it stands."""
         plan = self.plan
-        judged = self.accepted and self.judgements.get(self.accepted.tier)
+        judged = None if self.accepted is None else self.judgements.get(self.accepted.tier)
         saved, is_estimate = self._saving()
         return Trace(
             trace_id=self.call.id,
@@ -172,7 +172,7 @@ class Ledger:
             neighbours=plan.neighbours if plan else 0,
             attempts=self.attempts,
             final=self.accepted and self.accepted.tier,
-            confidence=judged.confidence if judged is not None else None,
+            confidence=None if judged is None else judged.confidence,
             usage=self._total_usage(),
             cost_usd=self.cost_usd,
             saved_usd=saved,
@@ -269,4 +269,3 @@ class Ledger:
         answered = [attempt.cost_usd for attempt in own if attempt.error is None]
         alone = answered[0] if answered else self._prices.cost(top, answer.usage)
         return (None if alone is None else alone - cost), not answered
-

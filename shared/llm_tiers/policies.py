@@ -145,7 +145,8 @@ def as_policy(
 
     Args:
         policy: A policy or the name of one; None for the default.
-        starter: Replaces the policy's starter.
+        starter: Replaces the policy's starter. The halves of the default belong together, so without a policy the
+            other half is that of `estimate`, as it is beside a judge.
         judge: Replaces the policy's judge.
         extract: Takes an answer's text and returns the final answer in it; by it answers are compared.
         quality: The knob of the default and the doubt cascade, in [0, 1].
@@ -154,7 +155,8 @@ def as_policy(
     Raises:
         ConfigError: The policy's name is unknown, it has no such knob, or an argument is of another kind.
     """
-    policy = _chosen(policy, quality)
+    halved = policy is None and (starter is not None or judge is not None)
+    policy = _chosen("estimate" if halved else policy, quality)
     if starter is not None:
         if isinstance(starter, type) or not callable(getattr(starter, "plan", None)):
             kind = type(starter).__name__

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from types import SimpleNamespace
 
 import numpy as np
@@ -129,7 +130,7 @@ class ListHistory:
     closed: bool = False
     during: object = None
 
-    def recall(self, text, *, node, k, vector=None):
+    def recall(self, text, *, node, k, vector=None, study=None):
         if self.during:
             self.during("recall")
         self.recalled.append((text, node, k, vector))
@@ -141,7 +142,8 @@ class ListHistory:
             (Neighbour(float(here @ record.vector), replace(record, vector=None)) for record in reversed(of_node)),
             key=lambda neighbour: -neighbour.similarity,
         )
-        return Recollection(tuple(near[:k]), count=len(of_node), vector=here)
+        learned = None if study is None else reduce(study.learn, of_node, study.start())
+        return Recollection(tuple(near[:k]), count=len(of_node), vector=here, learned=learned)
 
     def remember(self, record):
         if self.during:
@@ -215,7 +217,17 @@ class Bench:
     """An engine whose ids, clock and traces are in the test's hands."""
 
     def __init__(
-        self, starter, judge, tiers=None, history=None, *, missing_counts=False, equality=None, prices=None, hook=None
+        self,
+        starter,
+        judge,
+        tiers=None,
+        history=None,
+        *,
+        missing_counts=False,
+        equality=None,
+        prices=None,
+        hook=None,
+        audit=0.0,
     ):
         self.traces = []
         self.clock = Clock()
@@ -223,7 +235,7 @@ class Bench:
         ids = itertools.count(1)
         self.engine = Engine(
             tiers or ladder(),
-            Policy("tested", starter, judge, equality or ExactEquality(missing_counts=missing_counts)),
+            Policy("tested", starter, judge, equality or ExactEquality(missing_counts=missing_counts), audit),
             history,
             prices=prices,
             on_trace=hook or self.traces.append,

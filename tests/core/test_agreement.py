@@ -161,5 +161,5 @@ class TestWitness:
         assert (policy.name, policy.starter.witness, repr(policy.judge)) == (
             "agree",
             "below",
-            f"(Agreement(ask=True) | {PromptJudge()!r})",
+            f"(Agreement(ask=True) | Thrifty({PromptJudge()!r}))",
         )

@@ -49,6 +49,8 @@ def record(number, node="n", *, created=None, text=None, labels=None, vector=Non
         cost_usd=0.25,
         said={"small": 1, "large": 0},
         tokens={"small": 7},
+        costs={"small": 0.001},
+        share=0.5,
         text=f"question {number}" if text is None else text,
         vector=vector,
     )
@@ -558,6 +560,8 @@ def test_an_export_is_json_and_complete(history):
         "cost_usd": 0.25,
         "said": {"small": 1, "large": 0},
         "tokens": {"small": 7},
+        "costs": {"small": 0.001},
+        "share": 0.5,
     }
     assert "vector" not in next(history.export())
 

@@ -15,12 +15,27 @@ from llm_tiers import (
     Tier,
     llm_at,
 )
-from llm_tiers.policies import as_policy, default
+from llm_tiers.policies import as_policy, default, doubt, estimate
+from llm_tiers.starters import Doubt
 
 
-def test_the_default_policy_is_named_default_and_is_llm_at_with_its_faults_mended():
+def test_the_default_is_the_doubt_cascade_under_a_name_of_its_own():
     for policy in (as_policy(), as_policy("default"), default()):
         assert policy.name == "default"
+        assert isinstance(policy.starter, Doubt)
+        assert policy.judge is policy.starter
+        assert policy.starter.identity() == doubt().starter.identity()
+
+
+def test_one_half_of_ones_own_comes_with_the_other_half_of_estimate():
+    own = FunctionJudge(lambda question, answer: True)
+    assert isinstance(as_policy(judge=own).starter, AccuracyEstimator)
+    assert isinstance(as_policy(starter=FixedStarter()).judge, PromptJudge)
+
+
+def test_estimate_is_llm_at_with_its_faults_mended():
+    for policy in (as_policy("estimate"), estimate()):
+        assert policy.name == "estimate"
         assert isinstance(policy.starter, AccuracyEstimator)
         assert isinstance(policy.judge, PromptJudge)
         assert policy.starter.when_none == "best"
@@ -42,10 +57,11 @@ def test_llm_at_is_the_papers():
 def test_the_arguments_of_the_named_policies_reach_their_halves():
     assert llm_at(theta=0.9).starter.theta == 0.9
     assert llm_at(offer_abstention=False).judge.offer_abstention is False
-    assert default(theta=0.9).starter.theta == 0.9
+    assert estimate(theta=0.9).starter.theta == 0.9
+    assert default(quality=0.9).starter.quality == 0.9
 
 
-@pytest.mark.parametrize("make", [llm_at, default])
+@pytest.mark.parametrize("make", [llm_at, estimate])
 def test_a_theta_outside_the_unit_interval_is_refused(make):
     with pytest.raises(ConfigError, match=r"theta=1.5 must lie in \[0, 1\]"):
         make(theta=1.5)

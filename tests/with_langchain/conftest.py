@@ -85,11 +85,14 @@ def tiers(chat):
 
 @pytest.fixture
 def tiered(tiers):
-    """Make a tiered model over the server's three; it is closed at the end of the test."""
+    """Make a tiered model over the server's three; it is closed at the end of the test.
+
+    It asks one tier after the other and a judge, unless a test says otherwise: so each step can be told apart.
+    """
     models = []
 
     def make(**settings):
-        defaults = {"tiers": tiers, "prices": dict.fromkeys(NAMES, (1, 2))}
+        defaults = {"tiers": tiers, "prices": dict.fromkeys(NAMES, (1, 2)), "policy": "estimate"}
         models.append(TieredChatModel(**defaults | settings))
         return models[-1]
 

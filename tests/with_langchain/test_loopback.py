@@ -264,7 +264,8 @@ class TestRecording:
 
     def test_answers_and_verdicts_through_a_tiered_model(self, recording, chat, server):
         server.scripts = recording.scripts()
-        with TieredChatModel([chat("small"), chat("large")], prices=dict.fromkeys(("small", "large"), (1, 1))) as model:
+        prices = dict.fromkeys(("small", "large"), (1, 1))
+        with TieredChatModel([chat("small"), chat("large")], prices=prices, policy="estimate") as model:
             first, second = (model.invoke(question.prompt) for question in recording.questions)
 
         assert (first.content, second.content) == ("4", "(B)")

@@ -442,7 +442,7 @@ class TestDoubt:
         assert trace_of(answer)["final"] == "large"
 
     def test_the_knob_belongs_to_this_policy(self, tiered):
-        with pytest.raises(ConfigError, match=r"quality=0.5 is the knob of policy='doubt'"):
+        with pytest.raises(ConfigError, match=r"quality=0.5 is the knob of policy='default' and policy='doubt'"):
             tiered(quality=0.5)
         with pytest.raises(ConfigError, match=r"quality=2 must lie in \[0, 1\]"):
             tiered(policy="doubt", quality=2)

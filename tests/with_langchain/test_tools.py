@@ -264,7 +264,8 @@ def test_what_the_call_taught_is_remembered(server, tiered):
 def test_a_ladder_may_be_a_tier_of_a_ladder(chat, server, tiered):
     server.scripts |= {"small": Reply(calls=(ToolCall("weather", {}),)), "medium": GOOD}
     inner = tiered(tiers=[chat("small"), chat("medium")])
-    outer = TieredChatModel([Tier(inner, name="inner"), chat("large")], prices={"inner": (1, 1), "large": (9, 9)})
+    tiers = [Tier(inner, name="inner"), chat("large")]
+    outer = TieredChatModel(tiers, prices={"inner": (1, 1), "large": (9, 9)}, policy="estimate")
 
     answer = outer.bind_tools([weather]).invoke(ASK)
 

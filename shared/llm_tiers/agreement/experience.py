@@ -118,9 +118,7 @@ class Experience:
             self,
             votes=votes,
             count=self.count + 1,
-            differing=self.differing
-            if differed is None
-            else (self.differing[0] + differed, self.differing[1] + 1),
+            differing=self.differing if differed is None else (self.differing[0] + differed, self.differing[1] + 1),
             lengths={**self.lengths, **self._lengths_after(record)},
             costs={**self.costs, **self._costs_after(record, known)},
         )
@@ -139,9 +137,7 @@ class Experience:
         return {name: record.tokens[name] for name in self.names if name in record.tokens}
 
     def _lengths_after(self, record: Record) -> dict[str, Lengths]:
-        return {
-            name: self.lengths.get(name, Lengths()).after(tokens) for name, tokens in self._tokens(record).items()
-        }
+        return {name: self.lengths.get(name, Lengths()).after(tokens) for name, tokens in self._tokens(record).items()}
 
     def _costs_after(self, record: Record, known: Hardness) -> dict[str, tuple[float, int]]:
         kept = {}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Move", "Outlook"]
 
-_TOP = 1.48
+_TOP = 1.25
 _TRUST, _LESS = 0.38, 0.9
 _NONE, _NONE_HARD = 0.6, -0.2
 _SHRINK = 0.6
@@ -96,23 +96,11 @@ class Outlook:
         """
         return self._best(_Quest(costs, price, usable), self._found, self._asked)
 
-    def first_two(self, costs: Sequence[float], price: float, usable: Sequence[int]) -> tuple[Move, Move, float]:
-        """Return the best first move, the best one after it (whatever is answered), and how likely a third follows.
-
-        The third is the next dearer tier that can serve.
-        """
+    def first_two(self, costs: Sequence[float], price: float, usable: Sequence[int]) -> tuple[Move, Move]:
+        """Return the best first move, and the best one after it, whatever is answered."""
         quest = _Quest(costs, price, usable)
         first = self._best(quest, self._found, ())
-        if first.ask is None:
-            return first, first, 0.0
-        second = self._best(quest, self._found, (first.ask,))
-        third = next((k for k in usable if second.ask is not None and k > second.ask), None)
-        if second.ask is None or third is None:
-            return first, second, 0.0
-        asked = (first.ask, second.ask)
-        groups = _groups(self._found, asked)
-        follows = (sum(w.chance for w in group) for group in groups if self._best(quest, group, asked).ask == third)
-        return first, second, sum(follows)
+        return first, first if first.ask is None else self._best(quest, self._found, (first.ask,))
 
     def _best(self, quest: _Quest, worlds: Sequence[_World], asked: tuple[int, ...]) -> Move:
         best = self._accepting(worlds, asked)
@@ -120,7 +108,7 @@ class Outlook:
         bound = sum(world.chance * max(world.right) for world in worlds)
         for position in quest.usable:
             cost = quest.price * quest.costs[position] * whole
-            if (asked and position <= asked[-1]) or (bound - cost <= best.worth and asked):
+            if (asked and position <= asked[-1]) or (best.accept is not None and bound - cost <= best.worth):
                 continue
             worth = sum(self._best(quest, g, (*asked, position)).worth for g in _groups(worlds, (*asked, position)))
             if worth - cost > best.worth or (best.accept is None and best.ask is None):

@@ -24,12 +24,11 @@ class Plan:
         reason: Why, in a few words, for the trace.
         witnesses: Names of cheaper tiers that answer side by side with it.
         thrifty: The witnesses are only there to save a judge, so one that costs as much is left out.
-        companions: Names of dearer tiers that answer side by side with it, since they will likely be needed.
         estimates: Each tier's chance to get the query right, in [0, 1].
         neighbours: How many similar past calls the estimates rest on.
         warnings: What the user should know, such as a history that cannot be read.
         share: How often tiers differed on similar past calls, in [0, 1], for the record; None where it did not look.
-        audit: All dearer tiers answer side by side with the start, so that the record has every tier's answer.
+        audit: All tiers answer side by side with the start, so that the record has every tier's answer.
         insight: What the starter wants a judge of its own to know.
     """
 
@@ -37,7 +36,6 @@ class Plan:
     reason: str
     witnesses: tuple[str, ...] = ()
     thrifty: bool = False
-    companions: tuple[str, ...] = ()
     estimates: Mapping[str, float] = field(default_factory=dict)
     neighbours: int = 0
     warnings: tuple[str, ...] = ()

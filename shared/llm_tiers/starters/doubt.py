@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llm_tiers.agreement import Experience, ExperienceOf, Move, Outlook
@@ -29,9 +29,6 @@ __all__ = ["Doubt"]
 _COLD = 20
 """Calls of a node that the two cheapest tiers answer whatever is expected: nothing is known yet."""
 
-_LIKELY = 0.6
-"""A third tier that will be asked with this chance is asked side by side with the first two: it saves the wait."""
-
 
 class Doubt(Judge):
     """Ask cheap tiers first, and go on as long as a dearer tier's answer is worth its price.
@@ -43,14 +40,14 @@ class Doubt(Judge):
     are skipped. No model is asked for a verdict, unless answers cannot be compared: then the cheapest tier is asked
     whether they say the same, and last `judge`.
 
-    A tier that says what a cheaper one says, or that the top tier does not side with, adds nothing and is left out. Where
-    the cheap tiers never stand, the start moves above them. Now and then the two cheapest are asked all the same, or
-    nothing about them would be learned any more.
+    A tier that says what a cheaper one says, or that the top tier does not side with, adds nothing and is left out.
+    Where the cheap tiers never stand, the start moves above them. Now and then the two cheapest are asked all the same,
+    or nothing about them would be learned any more.
 
     It is a starter and a judge in one: `Policy("doubt", doubt, doubt)`, or `policy="doubt"`.
 
-    Source: our own. Agreement as the signal is Agreement-Based Cascading's (TMLR 2025); to decide anew after each answer
-    is cascade routing's (Dekoninck et al., ICML 2025).
+    Source: our own. Agreement as the signal is Agreement-Based Cascading's (TMLR 2025); to decide anew after each
+    answer is cascade routing's (Dekoninck et al., ICML 2025).
 
     Args:
         quality: What the user turns, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets. It sets what an answer of
@@ -120,24 +117,20 @@ class Doubt(Judge):
     # The start
 
     def plan(self, call: Call, ladder: Ladder) -> Planning:
-        """Plan the tiers that answer side by side first: one, two or three."""
+        """Plan the tiers that answer first: one, or two side by side."""
         past = yield from look_up(call, k=self.k, min_similarity=-1.0, enough=1, study=ExperienceOf(ladder.names))
         experience = past.learned or Experience.none(ladder.names)
         share = self._share(past, call.created, experience)
         insight = _Insight(experience, share, tuple(p for p, tier in enumerate(ladder) if not tier.shortfall(call)))
         outlook, costs = insight.expect([None] * len(ladder), {}, ladder)
         usable = insight.usable or tuple(range(len(ladder)))
-        first, second, third = outlook.first_two(costs, self.price, usable)
-        asked, why = _side_by_side(first, second, usable), "best value"
-        # Of two tiers the dearer is the top, which is asked beside the cheapest only now and then.
-        if self._explores(call) or (experience.count < _COLD and len(usable) > 2):  # noqa: PLR2004
+        asked, why = _side_by_side(*outlook.first_two(costs, self.price, usable), usable), "best value"
+        if experience.count < _COLD or self._explores(call):
             asked, why = usable[:2], "to learn of them"
         names = [ladder.names[position] for position in asked]
-        follows = [p for p in usable[:-1] if third >= _LIKELY and p > asked[-1]][:1] if len(asked) > 1 else []
         return Plan(
             start=names[-1],
             witnesses=tuple(names[:-1]),
-            companions=tuple(ladder.names[position] for position in follows),
             reason=f"{why}: {' and '.join(names)}; tiers differ on {share:.2f} of queries like it; {past.reason}",
             estimates={name: outlook.chance_right(position) for position, name in enumerate(ladder.names)},
             neighbours=len(past.neighbours),
@@ -237,11 +230,14 @@ class _Insight:
         return Outlook(self.experience.votes, answers, known), self.experience.expected_costs(ladder.costs, known)
 
 
-def _side_by_side(first: Move, second: Move, usable: Sequence[int]) -> tuple[int, ...]:
-    """Return the tiers to ask at once; the dearest that can serve waits for its turn, since its answer may stream."""
-    if first.ask is None:
-        return usable[:1]
-    if second.ask is None or second.ask == usable[-1]:
+def _side_by_side(first: Move, second: Move, usable: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the tiers to ask at once: two that follow each other; otherwise the first answer decides who is next.
+
+    The dearest that can serve waits for its turn, since its answer may stream.
+    """
+    if first.ask is None or first.ask == usable[-1]:
+        return usable[-1:] if first.ask == usable[-1] else usable[:1]
+    if second.ask is None or second.ask == usable[-1] or second.ask != usable[usable.index(first.ask) + 1]:
         return (first.ask,)
     return (first.ask, second.ask)
 

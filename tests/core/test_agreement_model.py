@@ -1,0 +1,141 @@
+"""What answers foretell: chances that add up, what is learned of tiers that copy or dissent, and what is done next."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_tiers.agreement import Experience, ExperienceOf, Outlook, Votes
+from llm_tiers.history import Record
+
+USUAL = (0.0, 0.0)
+NAMES = ("a", "b", "c")
+COSTS = (0.01, 0.1, 1.0)
+
+
+def record(said, **facts):
+    return Record("t", "", 0.0, {}, "a", "a", tuple(said), (), None, said=said, **facts)
+
+
+def learned(*answers, size=3, known=USUAL):
+    votes = Votes.assumed(size)
+    for given in answers:
+        for of in range(1, size):
+            if given[of] is not None and any(answer is not None for answer in given[:of]):
+                votes = votes.after(of, given[:of], given[of], known)
+    return votes
+
+
+@given(
+    answers=st.lists(st.sampled_from([None, -1, 0, 1, 2]), min_size=4, max_size=4),
+    known=st.tuples(st.floats(-3, 3), st.floats(-3, 3)),
+)
+def test_chances_are_chances_and_those_who_agree_are_equally_right(answers, known):
+    outlook = Outlook(Votes.assumed(4), answers, known)
+    right = [outlook.chance_right(position) for position in range(4)]
+
+    assert all(-1e-9 <= chance <= 1 + 1e-9 for chance in (*right, *(outlook.chance_of_top(p) for p in range(4))))
+    assert outlook.chance_of_top(3) == pytest.approx(1)
+    for one in range(4):
+        for other in range(one):
+            if answers[one] == answers[other] not in (None, -1):
+                assert right[one] == pytest.approx(right[other])
+
+
+def test_agreement_speaks_for_an_answer_and_hardness_against_it():
+    votes = Votes.assumed(3)
+
+    def right(answers, known=USUAL):
+        return Outlook(votes, answers, known).chance_right(0)
+
+    assert right([0, 0, None]) > right([0, None, None]) > right([0, 1, None])
+    assert right([0, 0, None]) > right([0, 0, None], (1.0, 1.0))
+
+
+def test_a_tier_that_always_agrees_is_foreseen_and_one_that_never_does_too():
+    copying = learned(*[[0, 0, None]] * 60)
+    dissenting = learned(*[[0, 1, None]] * 60)
+
+    assert copying.chances(1, [[0]], 0.0)[0] > 0.95
+    assert dissenting.chances(1, [[0]], 0.0)[0] < 0.15
+
+
+def test_the_vote_of_a_copy_comes_to_foretell_nothing():
+    """The middle tier copies the cheapest; the top sides with them every other time, however they agree."""
+    votes = learned(*[[0, 0, number % 2] for number in range(200)])
+    both, one = votes.chances(2, [[0, 1]], 0.0)[0], votes.chances(2, [[0]], 0.0)[0]
+
+    assert both == pytest.approx(0.5, abs=0.12)
+    assert both - one < 0.35
+
+
+class TestMoves:
+    def test_what_costs_nothing_worth_the_name_is_asked_and_what_costs_too_much_is_not(self):
+        outlook = Outlook(Votes.assumed(3), [0, 1, None], USUAL)
+
+        assert outlook.best(COSTS, price=0.001, usable=(0, 1, 2)).ask == 2
+        kept = outlook.best(COSTS, price=0.9, usable=(0, 1, 2))
+        assert (kept.ask, kept.accept) == (None, 1)
+
+    def test_the_top_has_the_last_word(self):
+        move = Outlook(Votes.assumed(3), [0, 0, 1], USUAL).best(COSTS, 0.1, (0, 1, 2))
+        assert (move.ask, move.accept) == (None, 2)
+
+    def test_tiers_that_cannot_serve_are_not_asked(self):
+        outlook = Outlook(Votes.assumed(3), [0, None, None], USUAL)
+        assert outlook.best(COSTS, 0.001, usable=(0, 2)).ask == 2
+
+    def test_a_missing_answer_is_not_accepted(self):
+        move = Outlook(Votes.assumed(3), [0, -1, None], USUAL).best(COSTS, 0.9, (0, 1, 2))
+        assert move.accept == 0
+
+    def test_where_all_are_missing_somebody_is_asked(self):
+        assert Outlook(Votes.assumed(3), [-1, -1, None], USUAL).best(COSTS, 0.9, (0, 1, 2)).ask == 2
+
+    @given(
+        answers=st.lists(st.sampled_from([None, 0, 1]), min_size=3, max_size=3),
+        price=st.floats(0, 1),
+    )
+    def test_a_dearer_price_is_never_worth_more(self, answers, price):
+        outlook = Outlook(Votes.assumed(3), answers, USUAL)
+        cheap, dear = (outlook.best(COSTS, p, (0, 1, 2)).worth for p in (price, price + 0.1))
+        assert dear <= cheap + 1e-9
+
+
+class TestExperience:
+    def test_it_is_the_same_made_at_once_or_one_by_one(self):
+        study = ExperienceOf(NAMES)
+        records = [record({"a": 0, "b": number % 2}, tokens={"a": 10 + number}, share=0.3) for number in range(12)]
+        one = study.start()
+        for made in records:
+            one = study.learn(one, made)
+        again = study.start()
+        for made in records:
+            again = study.learn(again, made)
+
+        assert one.count == again.count == 12
+        assert one.votes.mean == pytest.approx(again.votes.mean)
+        assert hash(study) == hash(ExperienceOf(NAMES))
+        assert study == ExperienceOf(NAMES)
+
+    def test_long_answers_make_a_query_hard_once_the_usual_length_is_known(self):
+        experience = Experience.none(NAMES)
+        assert experience.hardness(0.25, {"a": 5_000}) == (0.0, 0.0)
+
+        for tokens in (40, 50, 60, 50, 45, 55):
+            experience = experience.after(record({"a": 0}, tokens={"a": tokens}))
+        assert experience.hardness(experience.usual, {"a": 5_000})[1] == 2.5
+        assert experience.hardness(experience.usual, {"a": 2})[1] == -2.5
+
+    def test_costs_are_in_answers_of_the_top_tier_listed_first_and_then_seen(self):
+        experience = Experience.none(NAMES)
+        listed = {"a": 1.0, "b": 10.0, "c": 100.0}
+        assert experience.expected_costs(listed, USUAL) == pytest.approx((0.01, 0.1, 1))
+
+        for _ in range(200):
+            experience = experience.after(record({"a": 0, "b": 0, "c": 0}, costs={"a": 0.05, "b": 0.5, "c": 1.0}))
+        assert experience.expected_costs(listed, USUAL) == pytest.approx((0.05, 0.5, 1), rel=0.1)
+
+    def test_a_call_that_was_called_wrong_differs(self):
+        experience = Experience.none(NAMES)
+        wrong = Record("t", "", 0.0, {"a": False}, "a", "a", ("a",), ("a",), None, said={"a": 0, "b": 0})
+        assert experience.after(wrong).usual > experience.after(record({"a": 0, "b": 0})).usual
