@@ -26,6 +26,7 @@ KEYS = [
     "finals",
     "judge_calls",
     "witness_calls",
+    "cheapest_used_when_right",
 ]
 
 

@@ -58,9 +58,9 @@ def _inserted(table: ReplayTable, source: int, ending: str) -> ReplayTable:
     if name in table.tiers:
         raise ConfigError(f"{table.path} has a tier called {name!r} already")
     arrays: dict[str, Any] = {key: _twice(getattr(table, key), source) for key in _COPIED_BY_QUESTION}
-    arrays |= {
-        key: np.insert(getattr(table, key), _PLACE, getattr(table, key)[_PLACE]) for key in ("price_in", "price_out")
-    }
+    for key in ("price_in", "price_out"):
+        prices = getattr(table, key)
+        arrays[key] = np.insert(prices, _PLACE, prices[_PLACE])
     return replace(
         table,
         tiers=(*table.tiers[:_PLACE], name, *table.tiers[_PLACE:]),
@@ -75,7 +75,7 @@ def _twice(array: NDArray[Any], source: int) -> NDArray[Any]:
 
 
 def _judges(judge_tier: NDArray[np.int64], source: int) -> NDArray[np.int64]:
-    """Return who judges now: whoever did, one place higher from the new tier on; a tier that judged itself still does."""
+    """Return who judges now: whoever did, at its new place; the new tier judges itself if its source did."""
     moved = np.where(judge_tier >= _PLACE, judge_tier + 1, judge_tier)
     twice = _twice(moved, source)
     own = judge_tier[:, source] == source
