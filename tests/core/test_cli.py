@@ -27,6 +27,7 @@ KEYS = [
     "judge_calls",
     "witness_calls",
     "cheapest_used_when_right",
+    "calibration_error",
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,14 @@ class _Way:
     chance: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of the tiers on one query: chances to be right, and costs in answers of the top."""
+
+    chances: Mapping[str, float]
+    costs: Mapping[str, float]
+
+
 class CascadeRouting(Judge):
     """Maximise the expected quality less `price` times the cost, anew after every answer.
 
@@ -70,18 +78,16 @@ class CascadeRouting(Judge):
 
     Args:
         quality: In [0, 1]. `price` is 0.1 (1 - quality) / quality for one answer of the top tier of usual length.
-        skipping: Whether tiers may be left out on the way up; without it, the sets have no gaps.
     """
 
     judges_missing = True
 
-    def __init__(self, *, quality: float = 0.5, skipping: bool = False) -> None:
+    def __init__(self, *, quality: float = 0.5) -> None:
         self.quality = quality
         self.price = 0.1 * (1 - quality) / max(quality, 1e-9)
-        self.skipping = skipping
 
     def __repr__(self) -> str:
-        return f"CascadeRouting(quality={self.quality}, skipping={self.skipping})"
+        return f"CascadeRouting(quality={self.quality})"
 
     def check(self, ladder: Ladder) -> None:
         """Check that every tier has a price.
@@ -96,59 +102,53 @@ class CascadeRouting(Judge):
     def plan(self, call: Call, ladder: Ladder) -> Planning:
         """Estimate every tier's chance and cost, and start at the cheapest tier of the best set."""
         past = yield from look_up(call, k=_NEIGHBOURS, min_similarity=-1.0, enough=1)
-        chances = _chances(past, ladder, call.created)
-        notes = {f"chance:{name}": chance for name, chance in chances.items()}
-        notes |= {f"cost:{name}": cost for name, cost in _costs(past, ladder).items()}
-        # A call may start anywhere: whoever starts skips nobody.
-        best = self._best(_ways((), (), ladder.names, notes, skipping=True))
+        known = _Known(_chances(past, ladder, call.created), _costs(past, ladder))
+        best = self._best(_ways((), (), ladder.names, known))
         return Plan(
             start=best.tiers[0],
             reason=f"{' + '.join(best.tiers)} at {best.chance:.2f}; {past.reason}",
-            estimates=chances,
+            estimates=known.chances,
             neighbours=len(past.neighbours),
             warnings=past.warnings,
-            notes=notes,
+            insight=known,
         )
 
     def review(self, case: Case) -> Review:
         """Stop where no way on is worth its price, with the likeliest answer; otherwise go on."""
         yield from ()
+        known: _Known = case.insight
         answers = [answer for answer in (*case.others, case.answer) if answer.value is not None]
         said = _pattern(answers, case.equality)
         names = [answer.tier for answer in answers]
         above = case.ladder.names[case.ladder.index(case.answer.tier) + 1 :]
-        best = self._best(_ways(names, said, above, case.notes, skipping=self.skipping))
+        best = self._best(_ways(names, said, above, known))
         if best.tiers:
-            return Judgement(Verdict.UNCERTAIN, "cascade routing", why=f"{' + '.join(best.tiers)} at {best.chance:.2f}")
-        chances = chances_right(tuple(case.notes[f"chance:{name}"] for name in names), said)
+            why = f"{' + '.join(best.tiers)} at {best.chance:.2f}"
+            return Judgement(Verdict.UNCERTAIN, "cascade routing", why=why, skip_to=best.tiers[0])
+        chances = chances_right(tuple(known.chances[name] for name in names), said)
         # Of tiers that said the same, the dearest.
-        stands = max(zip(chances, map(case.ladder.index, names), names, strict=True))[2]
+        chance, _, stands = max(zip(chances, map(case.ladder.index, names), names, strict=True))
         instead = None if stands == case.answer.tier else stands
-        return Judgement(Verdict.VALID, "cascade routing", why=f"right at {max(chances):.2f}", instead=instead)
+        return Judgement(
+            Verdict.VALID, "cascade routing", why=f"right at {chance:.2f}", instead=instead, confidence=chance
+        )
 
     def _best(self, ways: Iterator[_Way]) -> _Way:
         """Return the best way on; of equally good ones the first, which asks fewer."""
         return max(ways, key=lambda way: way.chance - self.price * way.cost)
 
 
-def _ways(
-    names: Sequence[str], said: tuple[int, ...], above: Sequence[str], notes: Mapping[str, float], *, skipping: bool
-) -> Iterator[_Way]:
-    """Yield the ways on: a stop, where there is an answer, and every set of the tiers above."""
-    chances = tuple(notes[f"chance:{name}"] for name in names)
+def _ways(names: Sequence[str], said: tuple[int, ...], above: Sequence[str], known: _Known) -> Iterator[_Way]:
+    """Yield the ways on: a stop, where there is an answer, and every set of the tiers above, small ones first."""
+    chances = tuple(known.chances[name] for name in names)
     if names:
         yield _Way((), 0.0, best_after(chances, said, ()))
     top = above[-1]
-    for tiers in _sets(above, skipping=skipping):
-        cost = sum(notes[f"cost:{name}"] for name in tiers)
+    for tiers in chain.from_iterable(combinations(above, size) for size in range(1, len(above) + 1)):
+        cost = sum(known.costs[name] for name in tiers)
         # The top's answer is returned whatever the others said, and is the measure.
-        more = [notes[f"chance:{name}"] for name in tiers]
-        yield _Way(tiers, cost, 1.0 if tiers[-1] == top else best_after(chances, said, more))
-
-
-def _sets(above: Sequence[str], *, skipping: bool) -> Iterator[tuple[str, ...]]:
-    for size in range(1, len(above) + 1):
-        yield from combinations(above, size) if skipping else (tuple(above[:size]),)
+        chance = 1.0 if tiers[-1] == top else best_after(chances, said, [known.chances[name] for name in tiers])
+        yield _Way(tiers, cost, chance)
 
 
 def _pattern(answers: Sequence[Answer], equality: Equality) -> tuple[int, ...]:
@@ -195,15 +195,15 @@ def _known(record: Record, priors: Mapping[str, float]) -> Iterator[tuple[str, f
 
 def _costs(past: Past, ladder: Ladder) -> dict[str, float]:
     """Return what an answer of each tier costs, as it did on similar past queries, in typical answers of the top."""
-    unit = _cost(ladder.top, _TYPICAL) or 1.0
-    return {tier.name: fmean(_cost(tier, usage) for usage in _usages(past, tier.name)) / unit for tier in ladder}
+    unit = _typical_cost(ladder.top) or 1.0
+    return {tier.name: fmean(_past_costs(past, tier.name) or [_typical_cost(tier)]) / unit for tier in ladder}
 
 
-def _usages(past: Past, name: str) -> list[Usage]:
-    tokens = [neighbour.record.tokens.get(name) for neighbour in past.neighbours]
-    return [Usage(_TYPICAL.input_tokens, written) for written in tokens if written is not None] or [_TYPICAL]
+def _past_costs(past: Past, name: str) -> list[float]:
+    costs = [neighbour.record.costs.get(name) for neighbour in past.neighbours]
+    return [cost for cost in costs if cost is not None]
 
 
-def _cost(tier: Tier, usage: Usage) -> float:
+def _typical_cost(tier: Tier) -> float:
     price = as_price(tier.price, f"Tier {tier.name!r}: price")
-    return 0.0 if price is None else price.cost(usage)
+    return 0.0 if price is None else price.cost(_TYPICAL)

@@ -27,8 +27,8 @@ __all__ = ["ReplayPolicy", "replay_policy"]
 
 _EXACT = ExactEquality(missing_counts=True)
 _NAMES = (
-    "single:TIER, start:TIER, llm-at, llm-at-answers, default, doubt, agree, estimate, cascade-routing, agree-two, agree-all, "
-    "oracle, random"
+    "single:TIER, start:TIER, llm-at, llm-at-answers, default, doubt, agree, estimate, cascade-routing, agree-two, "
+    "agree-all, oracle, random"
 )
 
 
@@ -59,11 +59,10 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
     Args:
         name: `single:TIER` (that tier alone), `start:TIER` (always start there, judge as LLM-AT does), `llm-at`
             (as published), `llm-at-answers` (the same, but an earlier answer is returned in place of a missing one),
-            `default` (what the models do), `doubt` (the same), `agree` (LLM-AT mended, and with a witness, whose
-            agreement needs no judge), `estimate` (LLM-AT mended), `cascade-routing` (the rule of Dekoninck et al., ICML 2025), `agree-two` (the
-            two cheapest, where they differ the third), `agree-all` (tier by tier until two agree),
-            `oracle` (the cheapest tier that is right, or the cheapest of all where none is), or `random` (any tier,
-            unjudged).
+            `default` (what the models do), `doubt` (the same), `estimate` (LLM-AT mended), `agree` (that with a
+            witness, whose agreement needs no judge), `cascade-routing` (the rule of Dekoninck et al., ICML 2025), `agree-two`
+            (the two cheapest tiers, where they differ the third), `agree-all` (tier by tier until two agree), `oracle`
+            (the cheapest tier that is right, or the cheapest of all where none is), or `random` (any tier, unjudged).
         table: The table to replay.
         knob: Higher is more accurate, in [0, 1]; None for the policy's default. Policies without one ignore it.
         seed: Seed of all that is random.

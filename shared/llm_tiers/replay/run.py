@@ -17,7 +17,7 @@ from llm_tiers.history import ChromaHistory, Embedding
 from llm_tiers.replay.neighbours import Neighbourhood, RememberedHistory, find_neighbours
 from llm_tiers.replay.performer import RecordedPerformer
 from llm_tiers.replay.policies import replay_policy
-from llm_tiers.replay.scores import cheapest_used_when_right
+from llm_tiers.replay.scores import calibration_error, cheapest_used_when_right
 from llm_tiers.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class ReplayResult:
         witness_calls: Number of witness calls.
         cheapest_used_when_right: Of the questions in the second half of the stream that the cheapest tier gets right,
             the share on which it answered, alone or beside another; None where there are none.
+        calibration_error: Of the confidence that the traces state, in the second half of the stream: how far it is from
+            the share of answers that equal the top tier's, averaged over ten bins; None where nothing is stated.
         right: Whether the answer to each question is right, in the table's order.
         costs: What each question cost, in US$, in the table's order.
     """
@@ -74,6 +76,7 @@ class ReplayResult:
     judge_calls: int
     witness_calls: int
     cheapest_used_when_right: float | None
+    calibration_error: float | None
     right: tuple[bool, ...] = field(default=(), repr=False)
     costs: tuple[float, ...] = field(default=(), repr=False)
 
@@ -189,6 +192,7 @@ def _result(
         judge_calls=roles["judge"],
         witness_calls=roles["witness"],
         cheapest_used_when_right=cheapest_used_when_right(table, rows, traces),
+        calibration_error=calibration_error(table, rows, traces),
         right=tuple(right[place] for place in in_order),
         costs=tuple(traces[place].cost_usd or 0.0 for place in in_order),
     )

@@ -9,12 +9,10 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike
-
     from llm_tiers.replay.table import ReplayTable
     from llm_tiers.trace import Trace
 
-__all__ = ["calibration_error_of", "cheapest_used_when_right"]
+__all__ = ["calibration_error", "cheapest_used_when_right"]
 
 
 def cheapest_used_when_right(table: ReplayTable, rows: Sequence[int], traces: Sequence[Trace]) -> float | None:
@@ -37,21 +35,40 @@ def cheapest_used_when_right(table: ReplayTable, rows: Sequence[int], traces: Se
     return sum(used) / len(used) if used else None
 
 
-def calibration_error_of(stated: ArrayLike, came_true: ArrayLike, *, bins: int = 10) -> float | None:
-    """Return the expected calibration error: by bin, how far the mean probability is from the share that came true.
+def calibration_error(
+    table: ReplayTable, rows: Sequence[int], traces: Sequence[Trace], *, bins: int = 10
+) -> float | None:
+    """Return the expected calibration error of the confidence: does the answer equal the top tier's as often as stated?
+
+    A missing answer equals nothing.
 
     Args:
-        stated: Probabilities, in [0, 1].
-        came_true: For each of them, whether it came true.
-        bins: Number of bins of equal width; each counts by its size.
+        table: The recorded outcomes.
+        rows: The questions in the order of the stream; its second half counts.
+        traces: What happened on each of them.
+        bins: Number of bins of equal width. Each counts by its size, with the distance of the mean confidence from the
+            share that came true.
 
     Returns:
-        The error, in [0, 1], or None where no probability is stated.
+        The error, in [0, 1], or None where no trace states a confidence.
     """
-    stated, came_true = np.asarray(stated, float), np.asarray(came_true, float)
-    if not len(stated):
+    half = len(rows) // 2
+    stated = [
+        (trace.confidence, _as_the_top(table, row, trace.final))
+        for row, trace in zip(rows[half:], traces[half:], strict=True)
+        if trace.confidence is not None
+    ]
+    if not stated:
         return None
-    places = np.minimum((stated * bins).astype(int), bins - 1)
-    return sum(abs(float((stated[places == place] - came_true[places == place]).sum())) for place in range(bins)) / len(
-        stated
-    )
+    confidence, came_true = np.array(stated, dtype=float).T
+    places = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(places, weights=confidence - came_true)
+    return float(np.abs(gaps).sum() / len(stated))
+
+
+def _as_the_top(table: ReplayTable, row: int, final: str | None) -> bool:
+    if final is None:
+        return False
+    said = table.answer_equal[row]
+    answer = said[table.tiers.index(final)]
+    return bool(answer >= 0 and answer == said[-1])
