@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from frontier.points import Point
     from frontier.report import Panel
 
-_PANEL_INCHES = 7.0, 5.4
+_PANEL_INCHES = 7.6, 6.2
+_HALO = [withStroke(linewidth=3, foreground="white")]
+"""Keeps a label readable on a line."""
 _LINES = {
     "default": ("tab:red", "o", 2.4),
     "cascade-routing": ("tab:cyan", "p", 1.4),
@@ -50,11 +53,11 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.scatter(*_places(singles), marker="s", s=60, color="tab:gray", zorder=3)
     for point in singles:
         _, _, tier = point.policy.partition(":")
-        axes.annotate(
-            tier, (point.cost_usd, point.accuracy), xytext=(0, -9), textcoords="offset points", ha="center", va="top"
-        )
+        place = (point.cost_usd, point.accuracy)
+        style = {"textcoords": "offset points", "ha": "left", "va": "top", "path_effects": _HALO, "zorder": 7}
+        axes.annotate(tier, place, xytext=(5, -7), **style)
     for policy, (color, marker, wide) in _LINES.items():
-        _line(axes, panel.of(policy), label=policy, color=color, marker=marker, markersize=5, linewidth=wide, zorder=4)
+        _line(axes, panel.of(policy), label=policy, color=color, marker=marker, markersize=4, linewidth=wide, zorder=4)
     for policy, (marker, color) in _MARKS.items():
         size = 170 if marker == "*" else 80
         axes.scatter(*_places(panel.of(policy)), marker=marker, s=size, color=color, label=policy, zorder=5)
@@ -68,11 +71,11 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         label="LLM-AT, published",
     )
     axes.set_xscale("log")
-    axes.margins(0.1)
+    axes.margins(0.08)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set(title=panel.title, xlabel="cost of all questions, US$ (log scale)", ylabel="accuracy")
     axes.grid(visible=True, which="both", alpha=0.25)
-    axes.legend(loc="lower right", fontsize="small")
+    axes.legend(loc="upper left")
 
 
 def _line(axes: Axes, points: list[Point], **style: object) -> None:

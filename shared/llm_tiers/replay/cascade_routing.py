@@ -77,7 +77,8 @@ class CascadeRouting(Judge):
     It is a starter and a judge in one. Whoever has no answer is taken to be wrong.
 
     Args:
-        quality: In [0, 1]. `price` is 0.1 (1 - quality) / quality for one answer of the top tier of usual length.
+        quality: In [0, 1]. `price` is 0.1 (1 - quality) / quality for one answer of the top tier of typical length
+            (1,000 tokens in, 300 out).
     """
 
     judges_missing = True
@@ -194,9 +195,16 @@ def _known(record: Record, priors: Mapping[str, float]) -> Iterator[tuple[str, f
 
 
 def _costs(past: Past, ladder: Ladder) -> dict[str, float]:
-    """Return what an answer of each tier costs, as it did on similar past queries, in typical answers of the top."""
-    unit = _typical_cost(ladder.top) or 1.0
-    return {tier.name: fmean(_past_costs(past, tier.name) or [_typical_cost(tier)]) / unit for tier in ladder}
+    """Return what an answer of each tier costs, as it did on similar past queries, in typical answers of the top.
+
+    A tier that answered none of them is taken to write as much more than is typical as the others did.
+    """
+    typical = {tier.name: _typical_cost(tier) for tier in ladder}
+    unit = typical[ladder.top.name] or 1.0
+    seen = {name: _past_costs(past, name) for name in typical}
+    excess = [cost / typical[name] for name, costs in seen.items() for cost in costs if typical[name]]
+    factor = fmean(excess) if excess else 1.0
+    return {name: (fmean(costs) if costs else factor * typical[name]) / unit for name, costs in seen.items()}
 
 
 def _past_costs(past: Past, name: str) -> list[float]:
