@@ -125,14 +125,14 @@ def run_all(files: Sequence[Path], orders: int) -> list[Run]:
     with ProcessPoolExecutor(initializer=_quiet) as pool:
         learning = pool.map(Learning.run, jobs)
         fixed = pool.map(Fixed.run, map(Fixed, files))
-        done = [run for runs in learning for run in runs]
-        done += [
+        done = [
             Run("", replace(run.result, embedding=embedding))
             for path, runs in zip(files, fixed, strict=True)
-            for run in runs
             for embedding in embeddings[path]
+            for run in runs
         ]
-    return done
+        done += [run for runs in learning for run in runs]
+    return sorted(done, key=lambda run: files.index(Path(run.result.file)))
 
 
 def _quiet() -> None:
