@@ -26,6 +26,8 @@ KEYS = [
     "finals",
     "judge_calls",
     "witness_calls",
+    "cheapest_used_when_right",
+    "calibration_error",
 ]
 
 

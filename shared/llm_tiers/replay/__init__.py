@@ -1,5 +1,6 @@
 """Tables of recorded outcomes, run through the real cascade at no cost."""
 
+from llm_tiers.replay.ladders import with_copy, with_worse
 from llm_tiers.replay.policies import ReplayPolicy, replay_policy
 from llm_tiers.replay.run import ReplayResult, neighbourhood_of, replay
 from llm_tiers.replay.table import BUNDLED, ReplayTable, load_table
@@ -13,4 +14,6 @@ __all__ = [
     "neighbourhood_of",
     "replay",
     "replay_policy",
+    "with_copy",
+    "with_worse",
 ]

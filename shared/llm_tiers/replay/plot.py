@@ -23,6 +23,11 @@ _STYLES = {
     "default": ("o", "tab:red"),
     "agree": ("^", "tab:brown"),
     "doubt": ("P", "tab:pink"),
+    "llm-at-answers": ("d", "goldenrod"),
+    "estimate": ("h", "tab:olive"),
+    "cascade-routing": ("p", "tab:cyan"),
+    "agree-two": ("<", "black"),
+    "agree-all": (">", "black"),
     "oracle": ("*", "tab:green"),
     "random": ("X", "tab:purple"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,9 @@ from llm_tiers.equality import ExactEquality
 from llm_tiers.errors import ConfigError
 from llm_tiers.judges import PromptJudge
 from llm_tiers.policies import Policy, agree, default, doubt, estimate, llm_at
+from llm_tiers.replay.agreeing import agree_all, agree_two
+from llm_tiers.replay.answering import AlwaysAnswers
+from llm_tiers.replay.cascade_routing import CascadeRouting, cascade_routing
 from llm_tiers.starters import AccuracyEstimator, Doubt, FixedStarter
 
 if TYPE_CHECKING:
@@ -23,7 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["ReplayPolicy", "replay_policy"]
 
 _EXACT = ExactEquality(missing_counts=True)
-_NAMES = "single:TIER, start:TIER, llm-at, default, doubt, agree, estimate, oracle, random"
+_NAMES = (
+    "single:TIER, start:TIER, llm-at, llm-at-answers, default, doubt, agree, estimate, cascade-routing, agree-two, "
+    "agree-all, oracle, random"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +58,11 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
 
     Args:
         name: `single:TIER` (that tier alone), `start:TIER` (always start there, judge as LLM-AT does), `llm-at`
-            (as published), `default` (what the models do), `estimate` (LLM-AT mended), `agree` (with a witness, whose agreement needs no judge),
-            `doubt` (the doubt cascade),
-            `oracle` (the cheapest tier that is right, or the cheapest of all where none is), or `random` (any tier,
-            unjudged).
+            (as published), `llm-at-answers` (the same, but an earlier answer is returned in place of a missing one),
+            `default` (what the models do), `doubt` (the same), `estimate` (LLM-AT mended), `agree` (that with a
+            witness, whose agreement needs no judge), `cascade-routing` (of Dekoninck et al., ICML 2025), `agree-two`
+            (the two cheapest tiers, where they differ the third), `agree-all` (tier by tier until two agree), `oracle`
+            (the cheapest tier that is right, or the cheapest of all where none is), or `random` (any tier, unjudged).
         table: The table to replay.
         knob: Higher is more accurate, in [0, 1]; None for the policy's default. Policies without one ignore it.
         seed: Seed of all that is random.
@@ -70,10 +77,14 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         "single": partial(_single, table, tier),
         "start": partial(_start, table, tier),
         "llm-at": partial(_llm_at, knob),
+        "llm-at-answers": partial(_llm_at_answers, knob),
         "default": partial(_doubting, default, knob, seed),
-        "estimate": partial(_estimating, estimate, knob, seed),
-        "agree": partial(_estimating, agree, knob, seed),
         "doubt": partial(_doubting, doubt, knob, seed),
+        "agree": partial(_estimating, agree, knob, seed),
+        "estimate": partial(_estimating, estimate, knob, seed),
+        "cascade-routing": partial(_cascade_routing, knob),
+        "agree-two": partial(_fixed, agree_two),
+        "agree-all": partial(_fixed, agree_all),
         "oracle": partial(_oracle, table),
         "random": partial(_random, table, seed),
     }
@@ -95,6 +106,25 @@ def _start(table: ReplayTable, tier: str) -> ReplayPolicy:
 def _llm_at(knob: float | None) -> ReplayPolicy:
     policy = llm_at() if knob is None else llm_at(theta=knob)
     return ReplayPolicy("llm-at", _theta(policy), policy, learns=True, uses_priors=True)
+
+
+def _llm_at_answers(knob: float | None) -> ReplayPolicy:
+    published = _llm_at(knob)
+    policy = published.policy
+    # Since no missing answer is accepted, that two of them are equal in LLM-AT's labels makes no difference here.
+    policy = Policy("llm-at-answers", policy.starter, AlwaysAnswers(policy.judge), ExactEquality())
+    return replace(published, name=policy.name, policy=policy)
+
+
+def _cascade_routing(knob: float | None) -> ReplayPolicy:
+    policy = cascade_routing() if knob is None else cascade_routing(quality=knob)
+    quality = policy.starter.quality if isinstance(policy.starter, CascadeRouting) else None
+    return ReplayPolicy(policy.name, quality, policy, learns=True)
+
+
+def _fixed(make: Callable[[], Policy]) -> ReplayPolicy:
+    policy = make()
+    return ReplayPolicy(policy.name, None, policy)
 
 
 def _estimating(make: Callable[..., Policy], knob: float | None, seed: int) -> ReplayPolicy:

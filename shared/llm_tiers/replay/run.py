@@ -17,6 +17,7 @@ from llm_tiers.history import ChromaHistory, Embedding
 from llm_tiers.replay.neighbours import Neighbourhood, RememberedHistory, find_neighbours
 from llm_tiers.replay.performer import RecordedPerformer
 from llm_tiers.replay.policies import replay_policy
+from llm_tiers.replay.scores import calibration_error, cheapest_used_when_right
 from llm_tiers.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Order", "ReplayResult", "neighbourhood_of", "replay"]
 
 Order = Literal["file", "shuffle"]
+_BY_QUESTION = ("right", "costs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,12 @@ class ReplayResult:
         finals: How many questions were answered by each tier in the end.
         judge_calls: Number of judge calls.
         witness_calls: Number of witness calls.
+        cheapest_used_when_right: Of the questions in the second half of the stream that the cheapest tier gets right,
+            the share on which it answered, alone or beside another; None where there are none.
+        calibration_error: Of the confidence that the traces state, in the second half of the stream: how far it is from
+            the share of answers that equal the top tier's, averaged over ten bins; None where nothing is stated.
         right: Whether the answer to each question is right, in the table's order.
+        costs: What each question cost, in US$, in the table's order.
     """
 
     file: str
@@ -68,11 +75,14 @@ class ReplayResult:
     finals: dict[str, int]
     judge_calls: int
     witness_calls: int
+    cheapest_used_when_right: float | None
+    calibration_error: float | None
     right: tuple[bool, ...] = field(default=(), repr=False)
+    costs: tuple[float, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON-ready data, without the single questions."""
-        return {key: value for key, value in asdict(self).items() if key != "right"}
+        return {key: value for key, value in asdict(self).items() if key not in _BY_QUESTION}
 
 
 def replay(
@@ -164,6 +174,7 @@ def _result(
     attempts = [attempt for trace in traces for attempt in trace.attempts if attempt.error is None]
     finals = [trace.final or "" for trace in traces]
     right = [bool(table.correct[row, table.tiers.index(final)]) for row, final in zip(rows, finals, strict=True)]
+    in_order = np.argsort(rows)
     roles = Counter(attempt.role for attempt in attempts)
     return ReplayResult(
         file=str(table.path),
@@ -180,7 +191,10 @@ def _result(
         finals=_counts(table, finals),
         judge_calls=roles["judge"],
         witness_calls=roles["witness"],
-        right=tuple(verdict for _, verdict in sorted(zip(rows, right, strict=True))),
+        cheapest_used_when_right=cheapest_used_when_right(table, rows, traces),
+        calibration_error=calibration_error(table, rows, traces),
+        right=tuple(right[place] for place in in_order),
+        costs=tuple(traces[place].cost_usd or 0.0 for place in in_order),
     )
 
 

@@ -1,0 +1,74 @@
+"""What the traces of a replay show beside accuracy and cost. The first half of the stream is for learning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from llm_tiers.replay.table import ReplayTable
+    from llm_tiers.trace import Trace
+
+__all__ = ["calibration_error", "cheapest_used_when_right"]
+
+
+def cheapest_used_when_right(table: ReplayTable, rows: Sequence[int], traces: Sequence[Trace]) -> float | None:
+    """Return on what share of the questions that the cheapest tier gets right it answered, alone or beside another.
+
+    Args:
+        table: The recorded outcomes.
+        rows: The questions in the order of the stream; its second half counts.
+        traces: What happened on each of them.
+
+    Returns:
+        The share, in [0, 1], or None where the cheapest tier gets none right.
+    """
+    cheapest, half = table.tiers[0], len(rows) // 2
+    used = [
+        any(one.tier == cheapest and one.role != "judge" and one.error is None for one in trace.attempts)
+        for row, trace in zip(rows[half:], traces[half:], strict=True)
+        if table.correct[row, 0]
+    ]
+    return sum(used) / len(used) if used else None
+
+
+def calibration_error(
+    table: ReplayTable, rows: Sequence[int], traces: Sequence[Trace], *, bins: int = 10
+) -> float | None:
+    """Return the expected calibration error of the confidence: does the answer equal the top tier's as often as stated?
+
+    A missing answer equals nothing.
+
+    Args:
+        table: The recorded outcomes.
+        rows: The questions in the order of the stream; its second half counts.
+        traces: What happened on each of them.
+        bins: Number of bins of equal width. Each counts by its size, with the distance of the mean confidence from the
+            share that came true.
+
+    Returns:
+        The error, in [0, 1], or None where no trace states a confidence.
+    """
+    half = len(rows) // 2
+    stated = [
+        (trace.confidence, _as_the_top(table, row, trace.final))
+        for row, trace in zip(rows[half:], traces[half:], strict=True)
+        if trace.confidence is not None
+    ]
+    if not stated:
+        return None
+    confidence, came_true = np.array(stated, dtype=float).T
+    places = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(places, weights=confidence - came_true)
+    return float(np.abs(gaps).sum() / len(stated))
+
+
+def _as_the_top(table: ReplayTable, row: int, final: str | None) -> bool:
+    if final is None:
+        return False
+    said = table.answer_equal[row]
+    answer = said[table.tiers.index(final)]
+    return bool(answer >= 0 and answer == said[-1])
