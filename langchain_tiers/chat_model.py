@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages.utils import count_tokens_approximately
@@ -18,7 +18,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 from langchain_tiers.messages import needs_of, read_ask
 from langchain_tiers.performer import ChatPerformer
 from langchain_tiers.pickling import packed, unpacked
-from langchain_tiers.pieces import result_last, shown, whole
+from langchain_tiers.pieces import shown, whole
 from langchain_tiers.profile import common_profile
 from langchain_tiers.request import STANDARD_SETTINGS, Request
 from langchain_tiers.runs import (
@@ -35,11 +35,13 @@ from langchain_tiers.settings import as_tiers, check_call_settings, check_judge,
 from langchain_tiers.structured import ObjectParser, StructuredOutput
 from langchain_tiers.tools import as_tools
 from langchain_tiers.usage import with_total_usage
+from llm_tiers.chunks import result_last
 from llm_tiers.engine import Engine, Outcome
 from llm_tiers.errors import ConfigError
 from llm_tiers.history import as_history
 from llm_tiers.policies import as_policy
 from llm_tiers.prices import PriceBook
+from llm_tiers.tiered import Tiered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,7 +83,7 @@ def _standard() -> Any:
     return Field(default=None, frozen=True)
 
 
-class TieredChatModel(BaseChatModel):
+class TieredChatModel(Tiered, BaseChatModel):
     """A chat model that answers each call with the cheapest of its tiers that gets it right.
 
     A starter picks the first tier from a history of similar past calls, that tier answers, and a judge decides
@@ -286,64 +288,6 @@ class TieredChatModel(BaseChatModel):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what the model was made of; a folder or a server is opened anew, a history in memory starts empty."""
         return unpacked, (type(self), packed(self._arguments()))
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Return another model over the same tiers and the same history."""
-        return self.model_copy(deep=True)
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return another model, with some arguments changed; it shares what is learned, unless it gets a history.
-
-        Raises:
-            ConfigError: An argument is wrong.
-        """
-        if not update and not deep:
-            return super().model_copy()
-        shared = {"history": self.history, "embedding": None}
-        return type(self)(**{**self._arguments(), **shared, **(update or {})})
-
-    def _arguments(self) -> dict[str, Any]:
-        history, embedding = self._given_history
-        arguments = {name: getattr(self, name) for name in self.model_fields_set}
-        return arguments | {"history": history, "embedding": embedding}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await asyncio.to_thread(self.close)
-
-    def close(self) -> None:
-        """Write what the history has pending and close it; a `History` that was given and the tiers stay open.
-
-        Raises:
-            HistoryError: Something could not be written. The history is let go of all the same.
-        """
-        given, _ = self._given_history
-        if given is None or isinstance(given, str | os.PathLike):
-            self._engine.close()
-
-    def feedback(self, trace_id: str, *, correct: bool) -> None:
-        """Tell whether an answer was right; the next estimates change accordingly.
-
-        Args:
-            trace_id: `response_metadata["tiers"]["trace_id"]` of the answer.
-            correct: Whether the answer was right.
-
-        Raises:
-            UnknownTrace: The history has no record of the call.
-        """
-        self._engine.feedback(trace_id, correct=correct)
-
-    async def afeedback(self, trace_id: str, *, correct: bool) -> None:
-        """Tell in asyncio whether an answer was right; as `feedback`."""
-        await asyncio.to_thread(self.feedback, trace_id, correct=correct)
 
     def generate(
         self,

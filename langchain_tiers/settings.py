@@ -12,8 +12,8 @@ from langchain_core.runnables import RunnableBinding
 from pydantic import SecretStr
 
 from langchain_tiers.profile import with_profile
-from langchain_tiers.rebuild import known_settings, rebuilt
 from llm_tiers.errors import ConfigError
+from llm_tiers.rebuild import known_settings, rebuilt
 from llm_tiers.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
