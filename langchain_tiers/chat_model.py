@@ -31,13 +31,14 @@ from langchain_tiers.runs import (
     in_context,
     node_of,
 )
-from langchain_tiers.settings import as_tiers, check_call_settings, check_judge, ladder_of
+from langchain_tiers.settings import as_tiers, check_inner_callbacks, check_judge, ladder_of
 from langchain_tiers.structured import ObjectParser, StructuredOutput
 from langchain_tiers.tools import as_tools
 from langchain_tiers.usage import with_total_usage
 from llm_tiers.chunks import result_last
 from llm_tiers.engine import Engine, Outcome
 from llm_tiers.errors import ConfigError
+from llm_tiers.given import check_call_settings, check_known, without_values
 from llm_tiers.history import as_history
 from llm_tiers.policies import as_policy
 from llm_tiers.prices import PriceBook
@@ -236,10 +237,9 @@ class TieredChatModel(Tiered, BaseChatModel):
         api_key: Any = None,
         **settings: Any,
     ) -> None:
-        unknown = sorted(settings.keys() - type(self).model_fields.keys())
-        if unknown:
-            raise ConfigError(f"unknown argument {', '.join(unknown)}; there are {', '.join(type(self).model_fields)}")
-        check_call_settings(node=node, query_text=query_text, on_trace=on_trace, inner_callbacks=inner_callbacks)
+        check_known(settings, type(self).model_fields)
+        check_call_settings(node=node, query_text=query_text, on_trace=on_trace)
+        check_inner_callbacks(inner_callbacks)
         given = as_tiers(tiers, api_key=api_key)
         chosen = as_policy(policy, starter=starter, judge=judge, extract=extract, quality=quality)
         price_book = PriceBook(prices)
@@ -267,7 +267,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         try:
             super().__init__(**{name: value for name, value in fields.items() if value is not None})
         except ValidationError as error:
-            raise _without_values(error) from None
+            raise without_values(error) from None
         standard = {name: getattr(self, name) for name in STANDARD_SETTINGS if name != "stop"}
         ladder = ladder_of(given, standard)
         chosen.check(ladder)
@@ -600,12 +600,6 @@ def _is_uncounted(run_manager: RunManager | None) -> bool:
     stream, and then the usage goes along where no handler would count it once more.
     """
     return run_manager is not None and not run_manager.handlers
-
-
-def _without_values(error: ValidationError) -> ConfigError:
-    """Tell what pydantic found without the values that were given, which may hold keys."""
-    found = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False))
-    return ConfigError("; ".join(found))
 
 
 def _with_usage(result: LLMResult) -> LLMResult:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from llm_tiers.errors import ConfigError
-from llm_tiers.form import Form, check_schema, forced_tool, function_of, json_flaw, tool_schemas
+from llm_tiers.form import Form, check_schema, forced_tool, function_of, json_flaw, schema_in, tool_schemas
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -95,11 +95,4 @@ def _schema(response_format: Any) -> Mapping[str, Any] | None:
             "response_format must be a class, or a dict such as {'type': 'json_schema', ...}, "
             f"not {type(response_format).__name__}"
         )
-    if response_format.get("type") == "json_object":
-        return {"type": "object"}
-    if response_format.get("type") == "json_schema":
-        response_format = response_format.get("json_schema", {}).get("schema", {})
-    elif "properties" not in response_format:
-        return None
-    check_schema(response_format, "response_format")
-    return dict(response_format)
+    return schema_in(response_format)

@@ -14,7 +14,17 @@ from llm_tiers.errors import ConfigError
 if TYPE_CHECKING:
     from llm_tiers.answer import Answer, ToolCall
 
-__all__ = ["ANY_TOOL", "Form", "check_schema", "forced_tool", "function_of", "json_flaw", "schema_flaw", "tool_schemas"]
+__all__ = [
+    "ANY_TOOL",
+    "Form",
+    "check_schema",
+    "forced_tool",
+    "function_of",
+    "json_flaw",
+    "schema_flaw",
+    "schema_in",
+    "tool_schemas",
+]
 
 ANY_TOOL = "*"
 """Stands for the name of the tool that must be called where any will do."""
@@ -103,6 +113,22 @@ def json_flaw(schema: Mapping[str, Any]) -> Callable[[Answer], str | None]:
         return schema_flaw(value, schema)
 
     return flaw
+
+
+def schema_in(response_format: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the JSON schema that a `response_format` holds, in one of OpenAI's ways; None where it asks for none.
+
+    Raises:
+        ConfigError: It is no JSON schema.
+    """
+    if response_format.get("type") == "json_object":
+        return {"type": "object"}
+    if response_format.get("type") == "json_schema":
+        response_format = response_format.get("json_schema", {}).get("schema", {})
+    elif "properties" not in response_format:
+        return None
+    check_schema(response_format, "response_format")
+    return dict(response_format)
 
 
 def check_schema(schema: Mapping[str, Any], argument: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-__all__ = ["arguments_of", "known_settings", "knows", "rebuilt"]
+__all__ = ["Model", "arguments_of", "known_settings", "knows", "rebuilt"]
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -1,0 +1,138 @@
+"""How a call stands among LlamaIndex's spans, events and callbacks, and how those inside it hang on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from contextlib import aclosing, closing, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.instrumentation.events.exception import ExceptionEvent
+from llama_index.core.instrumentation.events.llm import LLMChatEndEvent, LLMCompletionEndEvent
+from llama_index.core.instrumentation.span import active_span_id
+from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.dispatcher import active_instrument_tags
+
+from llamaindex_tiers.pieces import at_the_end
+
+if TYPE_CHECKING:
+    from llama_index.core.llms import LLM
+
+    from llamaindex_tiers.request import Request
+    from llamaindex_tiers.spans import Place
+    from llm_tiers.engine import Outcome
+
+__all__ = ["OuterRun"]
+
+Item = TypeVar("Item")
+
+_END = object()
+_dispatcher = get_dispatcher(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OuterRun:
+    """The user's call, and what the tiers' models are given of it.
+
+    Attributes:
+        place: Where it stands among the spans.
+        callbacks: The callback manager of the model around the tiers: its handlers hear of each model call.
+        inherited: Settings of the model around the tiers that hold inside them, such as a rate limiter.
+    """
+
+    place: Place
+    callbacks: CallbackManager = field(default_factory=CallbackManager)
+    inherited: Mapping[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Make the call's span the one that spans and events inside hang on."""
+        span, tags = active_span_id.set(self.place.span_id), active_instrument_tags.set(dict(self.place.tags))
+        try:
+            yield
+        finally:
+            active_instrument_tags.reset(tags)
+            active_span_id.reset(span)
+
+    def taken(self, items: Generator[Item]) -> Generator[Item]:
+        """Take items, in the call's span only while each is made: the consumer's own spans are not inside it."""
+        try:
+            while True:
+                with self.entered():
+                    item = next(items, _END)
+                if item is _END:
+                    return
+                yield item  # type: ignore[misc]
+        finally:
+            with self.entered(), closing(items):
+                pass
+
+    async def ataken(self, items: AsyncGenerator[Item]) -> AsyncGenerator[Item]:
+        """Take items in asyncio; as `taken`."""
+        try:
+            while True:
+                with self.entered():
+                    item = await anext(items, _END)
+                if item is _END:
+                    return
+                yield item  # type: ignore[misc]
+        finally:
+            with self.entered():
+                async with aclosing(items):
+                    pass
+
+    @contextmanager
+    def heard(self, model: LLM) -> Iterator[LLM]:
+        """Give a tier's model that the handlers of the model around hear, too; itself where they do already.
+
+        A copy, so that calls that are heard by different handlers may run at once.
+        """
+        changes = self._changes(model)
+        if not changes:
+            yield model
+            return
+        twin = model.model_copy(update=changes)
+        try:
+            yield twin
+        finally:
+            _hand_back(model, twin)
+
+    def _changes(self, model: LLM) -> dict[str, Any]:
+        changes = {name: value for name, value in self.inherited.items() if getattr(model, name, None) != value}
+        own = model.callback_manager.handlers
+        others = [handler for handler in self.callbacks.handlers if not any(handler is mine for mine in own)]
+        if others:
+            # Made empty: it would look for a global handler, and find it twice.
+            manager = CallbackManager.__new__(CallbackManager)
+            manager.__dict__.update(self.callbacks.__dict__, handlers=[*own, *others])
+            manager._reset_trace_events()  # noqa: SLF001 -- it has no other way to begin without events
+            changes["callback_manager"] = manager
+        return changes
+
+    @contextmanager
+    def told_of_errors(self) -> Iterator[None]:
+        """Tell by an event where a stream ends early: its span has been left long ago."""
+        try:
+            yield
+        except BaseException as error:
+            _dispatcher.event(ExceptionEvent(exception=error, span_id=self.place.span_id))
+            raise
+
+    def tell_end(self, request: Request, outcome: Outcome) -> None:
+        """Tell by an event that a stream has ended."""
+        response = at_the_end(outcome)
+        if isinstance(response, ChatResponse):
+            messages = [*map(ChatMessage.model_copy, request.messages)]
+            _dispatcher.event(LLMChatEndEvent(messages=messages, response=response, span_id=self.place.span_id))
+        else:
+            prompt = str(request.messages[0].content)
+            _dispatcher.event(LLMCompletionEndEvent(prompt=prompt, response=response, span_id=self.place.span_id))
+
+
+def _hand_back(model: LLM, twin: LLM) -> None:
+    """Leave with a model what its copy made at its first call, such as a client, so that the next copy has it."""
+    own, made = model.__pydantic_private__, twin.__pydantic_private__
+    if own is not None and made is not None:
+        own.update({name: value for name, value in made.items() if own.get(name) is None and value is not None})
