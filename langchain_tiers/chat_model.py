@@ -13,7 +13,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import RunnableMap, RunnablePassthrough
 from langchain_core.runnables.config import set_config_context
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import PrivateAttr, ValidationError
 
 from langchain_tiers.messages import needs_of, read_ask
 from langchain_tiers.performer import ChatPerformer
@@ -42,7 +42,7 @@ from llm_tiers.given import check_call_settings, check_known, without_values
 from llm_tiers.history import as_history
 from llm_tiers.policies import as_policy
 from llm_tiers.prices import PriceBook
-from llm_tiers.tiered import Tiered
+from llm_tiers.tiered import Tiered, hidden_setting, standard_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,16 +72,6 @@ if TYPE_CHECKING:
     from llm_tiers.tiers import Ladder, Tier
 
 __all__ = ["TieredChatModel"]
-
-
-def _setting(default: Any = None) -> Any:
-    """Return a field that no dump or representation shows: models hold keys, and a history's URL may."""
-    return Field(default=default, exclude=True, repr=False, frozen=True)
-
-
-def _standard() -> Any:
-    """Return a field for a setting that goes to the tiers; another one needs another model (`model_copy`)."""
-    return Field(default=None, frozen=True)
 
 
 class TieredChatModel(Tiered, BaseChatModel):
@@ -189,24 +179,24 @@ class TieredChatModel(Tiered, BaseChatModel):
     """
 
     # Checked in __init__ rather than by pydantic, whose errors would show what was given, and that may hold keys.
-    tiers: Any = _setting(...)
-    history: Any = _setting()
-    policy: Any = _setting()
-    starter: Any = _setting()
-    judge: Any = _setting()
-    extract: Any = _setting()
-    quality: Any = _setting()
-    embedding: Any = _setting()
-    prices: Any = _setting()
-    node: Any = _setting()
-    query_text: Any = _setting()
-    on_trace: Any = _setting()
-    inner_callbacks: Any = _setting(())
-    temperature: float | None = _standard()
-    max_tokens: int | None = _standard()
-    timeout: float | None = _standard()
-    stop: list[str] | None = _standard()
-    max_retries: int | None = _standard()
+    tiers: Any = hidden_setting(...)
+    history: Any = hidden_setting()
+    policy: Any = hidden_setting()
+    starter: Any = hidden_setting()
+    judge: Any = hidden_setting()
+    extract: Any = hidden_setting()
+    quality: Any = hidden_setting()
+    embedding: Any = hidden_setting()
+    prices: Any = hidden_setting()
+    node: Any = hidden_setting()
+    query_text: Any = hidden_setting()
+    on_trace: Any = hidden_setting()
+    inner_callbacks: Any = hidden_setting(())
+    temperature: float | None = standard_setting()
+    max_tokens: int | None = standard_setting()
+    timeout: float | None = standard_setting()
+    stop: list[str] | None = standard_setting()
+    max_retries: int | None = standard_setting()
     streaming: bool = False
 
     _engine: Engine = PrivateAttr()

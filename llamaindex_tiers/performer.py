@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, aclosing, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +16,7 @@ from llamaindex_tiers.pieces import answer_of, joined, piece, unreadable
 from llamaindex_tiers.request import Request
 from llamaindex_tiers.runs import OuterRun
 from llm_tiers.chunks import result_last, withholding
-from llm_tiers.failures import tier_errors, what_is_wrong
+from llm_tiers.failures import tier_errors
 from llm_tiers.rebuild import knows
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class LLMPerformer:
         if self._in_chunks(call):
             return withholding(list(result_last(self.stream(call))))
         attempt = _Attempt(call.tier, self._wants_object(call))
-        with attempt.failing(), self.run.heard(self._model(call)) as model, attempt.reading(), hearing(attempt.heard):
+        with attempt.failing(), self._model(call) as model, attempt.reading(), hearing(attempt.heard):
             attempt.response = self._asked(call, model, "")()
         return attempt.answer()
 
@@ -65,14 +65,14 @@ class LLMPerformer:
         if self._in_chunks(call):
             return withholding([item async for item in self.astream(call)])
         attempt = _Attempt(call.tier, self._wants_object(call))
-        with attempt.failing(), self.run.heard(self._model(call)) as model, attempt.reading(), hearing(attempt.heard):
+        with attempt.failing(), self._model(call) as model, attempt.reading(), hearing(attempt.heard):
             attempt.response = await cast("Awaitable[Any]", self._asked(call, model, "a")())
         return attempt.answer()
 
     def stream(self, call: ModelCall) -> Generator[Any, None, Answer]:
         """Call a model, yield its chunks as they come, and return the whole answer."""
         attempt = _Attempt(call.tier, self._wants_object(call))
-        with attempt.failing(), self.run.heard(self._model(call)) as model, attempt.reading():
+        with attempt.failing(), self._model(call) as model, attempt.reading():
             opened = partial(_opened, self._asked(call, model, "stream_"))
             with closing(hearing_each(opened(), attempt.heard)) as chunks:
                 for chunk in chunks:
@@ -82,10 +82,11 @@ class LLMPerformer:
     async def astream(self, call: ModelCall) -> AsyncGenerator[Any, None]:
         """Call a model, yield its chunks as they come and, last, the whole `Answer`."""
         attempt = _Attempt(call.tier, self._wants_object(call))
-        with attempt.failing(), self.run.heard(self._model(call)) as model, attempt.reading():
+        with attempt.failing(), self._model(call) as model, attempt.reading():
             opened = _aopened(self._asked(call, model, "astream_"))
-            async for chunk in hearing_all(opened, attempt.heard):
-                yield attempt.take(chunk)
+            async with aclosing(hearing_all(opened, attempt.heard)) as chunks:
+                async for chunk in chunks:
+                    yield attempt.take(chunk)
         yield attempt.answer()
 
     def _in_chunks(self, call: ModelCall) -> bool:
@@ -94,14 +95,12 @@ class LLMPerformer:
     def _wants_object(self, call: ModelCall) -> bool:
         return call.prompt is None and self.request.shape is not None
 
-    def _model(self, call: ModelCall) -> LLM:
-        model: LLM = call.tier.model
+    def _model(self, call: ModelCall) -> AbstractContextManager[LLM]:
+        tier = call.tier
         if call.prompt is not None:
-            judge = next((tier for tier in self.judging or () if tier.name == call.tier.name), call.tier)
-            model = judge.model
-        if call.effort is not None and knows(model, _EFFORT):
-            return model.model_copy(update={_EFFORT: call.effort})
-        return model
+            tier = next((judge for judge in self.judging or () if judge.name == tier.name), tier)
+        effort = {_EFFORT: call.effort} if call.effort is not None and knows(tier.model, _EFFORT) else {}
+        return self.run.heard(tier.model, effort)
 
     def _asked(self, call: ModelCall, model: LLM, way: str) -> Callable[[], Any]:
         if call.prompt is None:
@@ -134,7 +133,7 @@ class _Attempt:
         except _UNREADABLE as error:
             if not (self.wants_object and self.heard):
                 raise
-            self.response = unreadable(self.heard, what_is_wrong(error))
+            self.response = unreadable(self.heard, error)
 
     def take(self, chunk: Any) -> Any:
         self.chunks.append(piece(self.tier, chunk))
@@ -152,5 +151,6 @@ def _opened(ask: Callable[[], Any]) -> Generator[Any]:
 
 async def _aopened(ask: Callable[[], Any]) -> AsyncGenerator[Any]:
     """Ask for a stream in asyncio, and yield what it gives."""
-    async for chunk in await ask():
-        yield chunk
+    async with aclosing(await ask()) as stream:
+        async for chunk in stream:
+            yield chunk

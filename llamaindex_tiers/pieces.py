@@ -47,9 +47,9 @@ def answer_of(tier: Tier, response: Any, heard: Sequence[Any] = ()) -> Answer:
     )
 
 
-def unreadable(heard: Sequence[Any], reason: str) -> Unreadable:
+def unreadable(heard: Sequence[Any], error: Exception) -> Unreadable:
     """Return what a model said in place of an object."""
-    return Unreadable("\n".join(filter(None, map(_text, heard))), reason)
+    return Unreadable("\n".join(filter(None, map(_text, heard))), error)
 
 
 def piece(tier: Tier, chunk: Any) -> Any:
@@ -99,7 +99,7 @@ def last(outcome: Outcome) -> Any:
 
 
 def at_the_end(outcome: Outcome) -> ChatResponse | CompletionResponse:
-    """Return what the event at the end of a stream tells of it: no tokens, which those of the tiers' calls have told."""
+    """Return what the event at the end of a stream tells: no tokens, which those of the tiers' calls have told."""
     response = whole(outcome)
     if isinstance(response, ChatResponse | CompletionResponse):
         kwargs = without_usage(response.additional_kwargs)

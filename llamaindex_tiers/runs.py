@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
@@ -38,13 +38,15 @@ class OuterRun:
 
     Attributes:
         place: Where it stands among the spans.
-        callbacks: The callback manager of the model around the tiers: its handlers hear of each model call.
-        inherited: Settings of the model around the tiers that hold inside them, such as a rate limiter.
+        callbacks: The callback manager of the LLM around the tiers: its handlers hear of each model call.
+        rate_limiter: The rate limiter of the LLM around, for tiers without one.
+        system_prompt: The system prompt of the LLM around, for tiers that make their messages themselves.
     """
 
     place: Place
-    callbacks: CallbackManager = field(default_factory=CallbackManager)
-    inherited: Mapping[str, Any] = field(default_factory=dict)
+    callbacks: CallbackManager
+    rate_limiter: Any = None
+    system_prompt: str | None = None
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -84,12 +86,12 @@ class OuterRun:
                     pass
 
     @contextmanager
-    def heard(self, model: LLM) -> Iterator[LLM]:
-        """Give a tier's model that the handlers of the model around hear, too; itself where they do already.
+    def heard(self, model: LLM, changes: Mapping[str, Any]) -> Iterator[LLM]:
+        """Give a tier's model with some settings changed that the handlers of the LLM around hear, too.
 
-        A copy, so that calls that are heard by different handlers may run at once.
+        A copy, so that calls that are heard by different handlers may run at once; itself where nothing is changed.
         """
-        changes = self._changes(model)
+        changes = {**self._changes(model), **changes}
         if not changes:
             yield model
             return
@@ -100,15 +102,17 @@ class OuterRun:
             _hand_back(model, twin)
 
     def _changes(self, model: LLM) -> dict[str, Any]:
-        changes = {name: value for name, value in self.inherited.items() if getattr(model, name, None) != value}
+        changes: dict[str, Any] = {}
+        if self.rate_limiter is not None and model.rate_limiter is None:
+            changes["rate_limiter"] = self.rate_limiter
+        if self.system_prompt is not None and model.system_prompt != self.system_prompt:
+            changes["system_prompt"] = self.system_prompt
         own = model.callback_manager.handlers
         others = [handler for handler in self.callbacks.handlers if not any(handler is mine for mine in own)]
         if others:
-            # Made empty: it would look for a global handler, and find it twice.
-            manager = CallbackManager.__new__(CallbackManager)
-            manager.__dict__.update(self.callbacks.__dict__, handlers=[*own, *others])
-            manager._reset_trace_events()  # noqa: SLF001 -- it has no other way to begin without events
-            changes["callback_manager"] = manager
+            changes["callback_manager"] = CallbackManager()
+            # Not through the constructor, which refuses a handler of the global one's kind.
+            changes["callback_manager"].set_handlers([*own, *others])
         return changes
 
     @contextmanager

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from llamaindex_tiers.messages import copied
 from llm_tiers.errors import ConfigError
+from llm_tiers.failures import what_is_wrong
 from llm_tiers.form import Form
 
 if TYPE_CHECKING:
@@ -34,11 +35,11 @@ class Unreadable:
 
     Attributes:
         text: What it said.
-        reason: What is wrong with it, without its contents.
+        error: What LlamaIndex raised of it.
     """
 
     text: str = field(repr=False)
-    reason: str
+    error: Exception = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,19 @@ class Shape:
         """
         return self._own_prompt().format_messages(**self.prompt_args)
 
+    def taken(self, value: Any) -> Any:
+        """Return the object that is left in the end.
+
+        Raises:
+            Exception: What LlamaIndex raised of an answer that is none.
+            TypeError: It is of another class.
+        """
+        if isinstance(value, Unreadable):
+            raise value.error
+        if not isinstance(value, self.output_cls):
+            raise TypeError(f"structured_predict expected a {self.output_cls.__name__}, but got {type(value).__name__}")
+        return value
+
     def asked_of(self, model: LLM, way: str, llm_kwargs: Mapping[str, Any]) -> Callable[[], Any]:
         """Return what asks a model for the object.
 
@@ -101,7 +115,7 @@ class Shape:
 
     def _flaw(self, answer: Answer) -> str | None:
         if isinstance(answer.message, Unreadable):
-            return answer.message.reason
+            return what_is_wrong(answer.message.error)
         return None if isinstance(answer.message, self.output_cls) else f"no {self.output_cls.__name__}"
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:
     from llm_tiers.engine import Engine
@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 else:
     Base = object
 
-__all__ = ["Tiered"]
+__all__ = ["Tiered", "hidden_setting", "standard_setting"]
+
+
+def hidden_setting(default: Any = None) -> Any:
+    """Return a field that no dump or representation shows: models hold keys, and a history's URL may."""
+    return Field(default=default, exclude=True, repr=False, frozen=True)
+
+
+def standard_setting() -> Any:
+    """Return a field for a setting that goes to the tiers; another one needs another model (`model_copy`)."""
+    return Field(default=None, frozen=True)
 
 
 class Tiered(Base):
