@@ -1,0 +1,192 @@
+"""Real OpenAI and OpenAILike clients of LlamaIndex's against a server on this machine."""
+
+import asyncio
+
+import pytest
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.tools import FunctionTool
+from llama_index.llms.openai import OpenAI
+from llama_index.llms.openai_like import OpenAILike
+from pydantic import BaseModel
+
+from llamaindex_tiers import TierDecision, TieredLLM
+from llm_tiers import AccuracyEstimator
+from llm_tiers.testing import LoopbackServer
+
+KEY = "sk-very-secret-key"
+NAMES = ("small", "medium", "large")
+OF_OPENAI = ("gpt-4.1-nano", "gpt-4.1-mini", "gpt-4.1")
+
+
+def judged(answer, verdict="yes"):
+    """A script that answers the user, and says `verdict` where it is asked to judge."""
+
+    def script(request):
+        said = verdict if request.judges else answer
+        return said(request) if callable(said) else said
+
+    return script
+
+
+@pytest.fixture(name="judged")
+def judged_fixture():
+    return judged
+
+
+@pytest.fixture(scope="session")
+def one_server():
+    with LoopbackServer({}) as server:
+        yield server
+
+
+@pytest.fixture
+def server(one_server):
+    """The smallest is wrong, the others are right, and whoever judges says yes."""
+    scripts = ("Lyon", judged("Paris"), judged("Paris"))
+    one_server.scripts = dict(zip(NAMES, scripts, strict=True)) | dict(zip(OF_OPENAI, scripts, strict=True))
+    one_server.forget()
+    return one_server
+
+
+@pytest.fixture
+def like(server):
+    """Make a client of one of the server's models, whatever its name."""
+
+    def make(name, **settings):
+        defaults = {"is_chat_model": True, "is_function_calling_model": True, "max_retries": 0}
+        return OpenAILike(model=name, api_base=server.base_url, api_key=KEY, **defaults | settings)
+
+    return make
+
+
+@pytest.fixture
+def openai(server):
+    """Make a client of one of OpenAI's models."""
+
+    def make(name, **settings):
+        return OpenAI(model=name, api_base=server.base_url, api_key=KEY, **{"max_retries": 0} | settings)
+
+    return make
+
+
+@pytest.fixture
+def tiers(like):
+    return [like(name) for name in NAMES]
+
+
+@pytest.fixture
+def tiered(tiers):
+    """Make a tiered LLM over the server's three; it is closed at the end of the test."""
+    models = []
+
+    def make(**settings):
+        defaults = {"tiers": tiers, "prices": dict.fromkeys((*NAMES, *OF_OPENAI), (1, 2))}
+        models.append(TieredLLM(**defaults | settings))
+        return models[-1]
+
+    yield make
+    for model in models:
+        model.close()
+
+
+@pytest.fixture
+def learner():
+    """A starter that trusts three past calls and never explores."""
+    return AccuracyEstimator(k=3, explore=0)
+
+
+@pytest.fixture
+def key():
+    return KEY
+
+
+@pytest.fixture
+def sent(server):
+    """Return the input tokens of all requests so far, as the server counts them."""
+    return lambda: sum(len(request.text.split()) for request in server.requests)
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+    people: int
+
+
+@pytest.fixture
+def city():
+    return City
+
+
+@pytest.fixture
+def look_up():
+    def look_up(city: str) -> str:
+        """Look up a city."""
+        return f"{city} has 2 million people."
+
+    return FunctionTool.from_defaults(fn=look_up)
+
+
+@pytest.fixture
+def trace_of():
+    return lambda response: response.additional_kwargs["tiers"]
+
+
+@pytest.fixture
+def nodes():
+    """Collect the nodes of all calls, in the order of their ends."""
+    dispatcher, seen = get_dispatcher(), []
+
+    class Nodes(BaseEventHandler):
+        def handle(self, event, **kwargs):
+            if isinstance(event, TierDecision):
+                seen.append(event.trace["node"])
+
+    handler = Nodes()
+    dispatcher.add_event_handler(handler)
+    yield seen
+    dispatcher.event_handlers[:] = [other for other in dispatcher.event_handlers if other is not handler]
+
+
+WAYS = ["", "a", "stream_", "astream_"]
+
+
+@pytest.fixture(params=WAYS, ids=["sync", "async", "stream", "astream"])
+def take(request):
+    """Call a method of an LLM in each of the four ways; return what came, one thing or the chunks."""
+    return _taker(request.param)
+
+
+@pytest.fixture(params=WAYS[2:], ids=["stream", "astream"])
+def stream(request):
+    """Call a method of an LLM in both streaming ways; return the chunks."""
+    return _taker(request.param)
+
+
+def _taker(way):
+    async def ataken(method, args, kwargs):
+        result = await method(*args, **kwargs)
+        return [item async for item in result] if "stream" in way else [result]
+
+    def take(llm, name, *args, **kwargs):
+        method = getattr(llm, way + name)
+        if way.startswith("a"):
+            return asyncio.run(ataken(method, args, kwargs))
+        result = method(*args, **kwargs)
+        return list(result) if way else [result]
+
+    take.way = way
+    return take
+
+
+@pytest.fixture
+def asked():
+    return [ChatMessage(role="user", content="What is the capital of France?")]
+
+
+@pytest.fixture
+def prompt():
+    return PromptTemplate("Name a city in {country} with 3 letters.")
