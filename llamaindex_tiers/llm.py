@@ -419,7 +419,6 @@ class TieredLLM(Tiered, FunctionCallingLLM):
 
         Raises:
             ConfigError: The class or the prompt is none.
-            KeyError: An argument of the prompt is missing.
             ValueError: No tier gave such an object; what LlamaIndex says of the top tier's answer. So is TypeError.
             AllTiersFailed: No tier gave an answer.
         """

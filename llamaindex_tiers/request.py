@@ -107,7 +107,6 @@ class Request:
 
         Raises:
             ConfigError: The settings are no dict.
-            KeyError: An argument of the prompt is missing.
         """
         if not isinstance(settings, Mapping | None):
             raise ConfigError(f"llm_kwargs must be a dict of settings, not a {type(settings).__name__}")

@@ -73,11 +73,7 @@ class Shape:
         return Form(object_flaw=self._flaw)
 
     def messages(self) -> list[ChatMessage]:
-        """Return the prompt, filled in.
-
-        Raises:
-            KeyError: An argument of the prompt is missing.
-        """
+        """Return the prompt, filled in."""
         return self._own_prompt().format_messages(**self.prompt_args)
 
     def taken(self, value: Any) -> Any:
@@ -102,10 +98,10 @@ class Shape:
             llm_kwargs: The settings of the call.
         """
         kwargs, arguments = copied(dict(llm_kwargs)), dict(self.prompt_args)
-        if self.mode is PydanticProgramMode.DEFAULT:
+        if self.mode is PydanticProgramMode.DEFAULT and _has_own_way(model):
             method = getattr(model, f"{way}structured_predict")
             return lambda: method(self.output_cls, self._own_prompt(), llm_kwargs=kwargs, **arguments)
-        # Not the model's own method, which may have a way of its own in every mode.
+        # Not the model's own method, which may go its own way whatever the mode.
         program = get_program_for_llm(self.output_cls, self._own_prompt(), model, pydantic_program_mode=self.mode)
         return lambda: getattr(program, _CALLED[way])(llm_kwargs=kwargs, **arguments)
 
@@ -117,6 +113,12 @@ class Shape:
         if isinstance(answer.message, Unreadable):
             return what_is_wrong(answer.message.error)
         return None if isinstance(answer.message, self.output_cls) else f"no {self.output_cls.__name__}"
+
+
+def _has_own_way(model: LLM) -> bool:
+    """Say whether a model's own method may be asked; OpenAI's forces a tool call on models that cannot call tools."""
+    takes_schema = getattr(model, "_should_use_structure_outputs", None)
+    return takes_schema is None or takes_schema() or model.metadata.is_function_calling_model
 
 
 def object_text(value: BaseModel) -> str:
