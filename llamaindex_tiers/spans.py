@@ -12,7 +12,7 @@ from typing import Any
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.instrumentation.span import BaseSpan, active_span_id
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
-from llama_index.core.prompts import BasePromptTemplate
+from llama_index.core.prompts import BasePromptTemplate, PromptType
 from llama_index.core.types import BaseOutputParser
 from llama_index.core.workflow import Event
 from llama_index_instrumentation import root_dispatcher
@@ -150,9 +150,7 @@ def _levels(span: _Open) -> list[str]:
     own, so that a new one begins with what is known of all those of its name.
     """
     if span.prompt is not None:
-        template = _template(span.prompt)
-        output = span.arguments.get("output_cls")
-        return [output.__name__ if isinstance(output, type) else _prompt_type(span.prompt), *_hash(template)]
+        return [*_names(span.prompt, span.arguments.get("output_cls")), *_hash(_template(span.prompt))]
     event = next((value for value in span.arguments.values() if isinstance(value, Event)), None)
     if event is None or span.instance is not None:
         return []
@@ -167,9 +165,11 @@ def _step(name: str) -> str:
     return ".".join(name.rpartition("<locals>.")[2].split(".")[-2:])
 
 
-def _prompt_type(prompt: BasePromptTemplate) -> str:
-    kind = prompt.metadata.get("prompt_type", "custom")
-    return str(getattr(kind, "value", kind))
+def _names(prompt: BasePromptTemplate, output_cls: Any) -> list[str]:
+    """Return the type of a prompt and the class of the object asked for; a class says more than `custom`."""
+    kind = prompt.metadata.get("prompt_type", PromptType.CUSTOM)
+    output = [output_cls.__name__] if isinstance(output_cls, type) else []
+    return output if output and kind == PromptType.CUSTOM else [str(getattr(kind, "value", kind)), *output]
 
 
 def _template(prompt: BasePromptTemplate) -> str:
