@@ -105,6 +105,8 @@ class LLMPerformer:
     def _asked(self, call: ModelCall, model: LLM, way: str) -> Callable[[], Any]:
         if call.prompt is None:
             return self.request.asked_of(model, way, call.postscript)
+        if not model.metadata.is_chat_model:
+            return partial(getattr(model, f"{way}complete"), f"{call.prompt.system}\n\n{call.prompt.user}")
         messages = [
             ChatMessage(role=MessageRole.SYSTEM, content=call.prompt.system),
             ChatMessage(role=MessageRole.USER, content=call.prompt.user),
