@@ -13,7 +13,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import RunnableMap, RunnablePassthrough
 from langchain_core.runnables.config import set_config_context
-from pydantic import PrivateAttr, ValidationError
+from pydantic import ValidationError
 
 from langchain_tiers.messages import needs_of, read_ask
 from langchain_tiers.performer import ChatPerformer
@@ -36,10 +36,8 @@ from langchain_tiers.structured import ObjectParser, StructuredOutput
 from langchain_tiers.tools import as_tools
 from langchain_tiers.usage import with_total_usage
 from llm_tiers.chunks import result_last
-from llm_tiers.engine import Engine, Outcome
-from llm_tiers.errors import ConfigError
+from llm_tiers.engine import Outcome
 from llm_tiers.given import check_call_settings, check_known, without_values
-from llm_tiers.history import as_history
 from llm_tiers.policies import as_policy
 from llm_tiers.prices import PriceBook
 from llm_tiers.tiered import Tiered, hidden_setting, standard_setting
@@ -69,7 +67,7 @@ if TYPE_CHECKING:
     from llm_tiers.policies import Policy
     from llm_tiers.prices import Price
     from llm_tiers.starters.base import Starter
-    from llm_tiers.tiers import Ladder, Tier
+    from llm_tiers.tiers import Tier
 
 __all__ = ["TieredChatModel"]
 
@@ -178,30 +176,9 @@ class TieredChatModel(Tiered, BaseChatModel):
         AllTiersFailed: By a call: no tier gave an answer. It holds every tier's error, and the `trace`.
     """
 
-    # Checked in __init__ rather than by pydantic, whose errors would show what was given, and that may hold keys.
-    tiers: Any = hidden_setting(...)
-    history: Any = hidden_setting()
-    policy: Any = hidden_setting()
-    starter: Any = hidden_setting()
-    judge: Any = hidden_setting()
-    extract: Any = hidden_setting()
-    quality: Any = hidden_setting()
-    embedding: Any = hidden_setting()
-    prices: Any = hidden_setting()
-    node: Any = hidden_setting()
-    query_text: Any = hidden_setting()
-    on_trace: Any = hidden_setting()
     inner_callbacks: Any = hidden_setting(())
-    temperature: float | None = standard_setting()
-    max_tokens: int | None = standard_setting()
-    timeout: float | None = standard_setting()
     stop: list[str] | None = standard_setting()
-    max_retries: int | None = standard_setting()
     streaming: bool = False
-
-    _engine: Engine = PrivateAttr()
-    _judging: Ladder = PrivateAttr()
-    _given_history: Any = PrivateAttr()
 
     def __init__(
         self,
@@ -264,13 +241,8 @@ class TieredChatModel(Tiered, BaseChatModel):
         check_judge(chosen.judge)
         of_answers = {name for name in ("temperature", "max_tokens") if standard[name] is not None}
         rest = {name: value for name, value in standard.items() if name not in of_answers}
-        self._judging = ladder_of(given, rest) if of_answers else ladder
-        # Last, so that a wrong argument leaves no folder open.
-        opened = as_history(history, embedding)
-        self._engine = Engine(ladder, chosen, opened, prices=price_book, on_trace=on_trace)
-        # A copy with other settings (`configurable_fields`) is made of the fields, and has to share what was learned.
-        self._given_history = history, embedding
-        self.__dict__.update(history=opened, embedding=None)
+        judging = ladder_of(given, rest) if of_answers else ladder
+        self._open(ladder, judging, chosen, price_book, on_trace)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return (("tiers", self._engine.ladder.names), ("policy", self._engine.policy.name))
@@ -530,12 +502,6 @@ class TieredChatModel(Tiered, BaseChatModel):
             form=request.form,
         )
         return call, ChatPerformer(request, run, streaming=streaming, judging=self._judging)
-
-    def _own_query(self, messages: list[BaseMessage]) -> str:
-        query = self.query_text(messages)
-        if not isinstance(query, str):
-            raise ConfigError(f"query_text returned {type(query).__name__}; it must return the text to look up")
-        return query
 
     def get_token_ids(self, text: str) -> list[int]:
         """Return the tokens of a text as the top tier's model counts them."""

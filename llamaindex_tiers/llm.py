@@ -27,13 +27,11 @@ from llamaindex_tiers.settings import as_tiers, check_judge, common_settings, la
 from llamaindex_tiers.spans import here, watch
 from llamaindex_tiers.structured import Shape
 from llm_tiers.chunks import result_last
-from llm_tiers.engine import Engine, Outcome
-from llm_tiers.errors import ConfigError
+from llm_tiers.engine import Outcome
 from llm_tiers.given import check_call_settings, check_known, without_values
-from llm_tiers.history import as_history
 from llm_tiers.policies import as_policy
 from llm_tiers.prices import PriceBook
-from llm_tiers.tiered import Tiered, hidden_setting, standard_setting
+from llm_tiers.tiered import Tiered, standard_setting
 
 if TYPE_CHECKING:
     import os
@@ -51,7 +49,7 @@ if TYPE_CHECKING:
     from llm_tiers.policies import Policy
     from llm_tiers.prices import Price
     from llm_tiers.starters.base import Starter
-    from llm_tiers.tiers import Ladder, Tier
+    from llm_tiers.tiers import Tier
     from llm_tiers.trace import Trace
 
 __all__ = ["TieredLLM"]
@@ -157,28 +155,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         AllTiersFailed: By a call: no tier gave an answer. It holds every tier's error, and the `trace`.
     """
 
-    # Checked in __init__ rather than by pydantic, whose errors would show what was given, and that may hold keys.
-    tiers: Any = hidden_setting(...)
-    history: Any = hidden_setting()
-    policy: Any = hidden_setting()
-    starter: Any = hidden_setting()
-    judge: Any = hidden_setting()
-    extract: Any = hidden_setting()
-    quality: Any = hidden_setting()
-    embedding: Any = hidden_setting()
-    prices: Any = hidden_setting()
-    node: Any = hidden_setting()
-    query_text: Any = hidden_setting()
-    on_trace: Any = hidden_setting()
     context_window: int | None = standard_setting()
-    temperature: float | None = standard_setting()
-    max_tokens: int | None = standard_setting()
-    timeout: float | None = standard_setting()
-    max_retries: int | None = standard_setting()
 
-    _engine: Engine = PrivateAttr()
-    _judging: Ladder = PrivateAttr()
-    _given_history: Any = PrivateAttr()
     _metadata: LLMMetadata = PrivateAttr()
 
     def __init__(
@@ -240,15 +218,10 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             raise without_values(error) from None
         chosen.check(ladder)
         check_judge(chosen.judge)
-        rest = {name: standard[name] for name in ("timeout", "max_retries")}
-        self._judging = ladder if rest == standard else ladder_of(given, rest)
+        rest = {**standard, "temperature": None, "max_tokens": None}
+        judging = ladder if rest == standard else ladder_of(given, rest)
         self._metadata = common_metadata(ladder, context_window)
-        # Last, so that a wrong argument leaves no folder open.
-        opened = as_history(history, embedding)
-        self._engine = Engine(ladder, chosen, opened, prices=price_book, on_trace=partial(_tell, on_trace))
-        # A copy with other settings is made of the fields, and has to share what was learned.
-        self._given_history = history, embedding
-        self.__dict__.update(history=opened, embedding=None)
+        self._open(ladder, judging, chosen, price_book, partial(_tell, on_trace))
         watch()
         listen()
 
@@ -572,12 +545,6 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         own_prompt = None if request.shape is None else self.system_prompt
         run = OuterRun(place, self.callback_manager, self.rate_limiter, own_prompt)
         return call, LLMPerformer(request, run, streaming=streaming, judging=self._judging)
-
-    def _own_query(self, messages: Sequence[ChatMessage]) -> str:
-        query = self.query_text(messages)
-        if not isinstance(query, str):
-            raise ConfigError(f"query_text returned {type(query).__name__}; it must return the text to look up")
-        return query
 
 
 def _tell(on_trace: TraceHook | None, trace: Trace) -> None:

@@ -7,14 +7,17 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
+
+from llm_tiers.engine import Engine
+from llm_tiers.errors import ConfigError
+from llm_tiers.history import as_history
+from llm_tiers.tiers import Ladder
 
 if TYPE_CHECKING:
-    from llm_tiers.engine import Engine
-
-    Base = BaseModel
-else:
-    Base = object
+    from llm_tiers.engine import TraceHook
+    from llm_tiers.policies import Policy
+    from llm_tiers.prices import PriceBook
 
 __all__ = ["Tiered", "hidden_setting", "standard_setting"]
 
@@ -29,17 +32,32 @@ def standard_setting() -> Any:
     return Field(default=None, frozen=True)
 
 
-class Tiered(Base):
-    """For a pydantic model of a framework that holds an engine; it stands first among the bases.
+class Tiered(BaseModel):
+    """What a framework's model over a ladder has in common with another framework's; it stands first among the bases.
 
-    The model has a field `history`, and notes in `_given_history` which history and which embedding it was given: its
-    copies are made of its fields, and have to share what was learned.
+    Its fields are checked before pydantic sees them, whose errors would show what was given, and that may hold keys.
     """
 
-    if TYPE_CHECKING:
-        _engine: Engine
-        _given_history: tuple[Any, Any]
-        history: Any
+    tiers: Any = hidden_setting(...)
+    history: Any = hidden_setting()
+    policy: Any = hidden_setting()
+    starter: Any = hidden_setting()
+    judge: Any = hidden_setting()
+    extract: Any = hidden_setting()
+    quality: Any = hidden_setting()
+    embedding: Any = hidden_setting()
+    prices: Any = hidden_setting()
+    node: Any = hidden_setting()
+    query_text: Any = hidden_setting()
+    on_trace: Any = hidden_setting()
+    temperature: float | None = standard_setting()
+    max_tokens: int | None = standard_setting()
+    timeout: float | None = standard_setting()
+    max_retries: int | None = standard_setting()
+
+    _engine: Engine = PrivateAttr()
+    _judging: Ladder = PrivateAttr()
+    _given_history: tuple[Any, Any] = PrivateAttr()
 
     def __enter__(self) -> Self:
         return self
@@ -93,6 +111,37 @@ class Tiered(Base):
             return super().model_copy()
         shared = {"history": self.history, "embedding": None}
         return type(self)(**{**self._arguments(), **shared, **(update or {})})
+
+    def _open(
+        self, ladder: Ladder, judging: Ladder, policy: Policy, prices: PriceBook, on_trace: TraceHook | None
+    ) -> None:
+        """Open the history and make the engine; last of all, so that a wrong argument leaves no folder open.
+
+        Args:
+            ladder: The tiers as they answer.
+            judging: The tiers as they judge, without the settings that are meant for answers.
+            policy: How calls are answered.
+            prices: What the tiers cost.
+            on_trace: Is called with the trace of each call.
+        """
+        given = self.history, self.embedding
+        opened = as_history(*given)
+        self._judging = judging
+        self._engine = Engine(ladder, policy, opened, prices=prices, on_trace=on_trace)
+        # A copy with other settings is made of the fields, and has to share what was learned.
+        self._given_history = given
+        self.__dict__.update(history=opened, embedding=None)
+
+    def _own_query(self, messages: Any) -> str:
+        """Return the text that the user's function finds similar calls by.
+
+        Raises:
+            ConfigError: It returns none.
+        """
+        query = self.query_text(messages)
+        if not isinstance(query, str):
+            raise ConfigError(f"query_text returned {type(query).__name__}; it must return the text to look up")
+        return query
 
     def _arguments(self) -> dict[str, Any]:
         history, embedding = self._given_history

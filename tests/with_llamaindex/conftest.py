@@ -13,61 +13,35 @@ from llama_index.llms.openai_like import OpenAILike
 from pydantic import BaseModel
 
 from llamaindex_tiers import TierDecision, TieredLLM
-from llm_tiers import AccuracyEstimator
-from llm_tiers.testing import LoopbackServer
 
-KEY = "sk-very-secret-key"
 NAMES = ("small", "medium", "large")
 OF_OPENAI = ("gpt-4.1-nano", "gpt-4.1-mini", "gpt-4.1")
 
 
-def judged(answer, verdict="yes"):
-    """A script that answers the user, and says `verdict` where it is asked to judge."""
-
-    def script(request):
-        said = verdict if request.judges else answer
-        return said(request) if callable(said) else said
-
-    return script
-
-
-@pytest.fixture(name="judged")
-def judged_fixture():
-    return judged
-
-
-@pytest.fixture(scope="session")
-def one_server():
-    with LoopbackServer({}) as server:
-        yield server
+@pytest.fixture
+def server(server):
+    """OpenAI's class knows the names of OpenAI's models only, so each of the three has one of those, too."""
+    server.scripts |= dict(zip(OF_OPENAI, server.scripts.values(), strict=True))
+    return server
 
 
 @pytest.fixture
-def server(one_server):
-    """The smallest is wrong, the others are right, and whoever judges says yes."""
-    scripts = ("Lyon", judged("Paris"), judged("Paris"))
-    one_server.scripts = dict(zip(NAMES, scripts, strict=True)) | dict(zip(OF_OPENAI, scripts, strict=True))
-    one_server.forget()
-    return one_server
-
-
-@pytest.fixture
-def like(server):
+def like(server, key):
     """Make a client of one of the server's models, whatever its name."""
 
     def make(name, **settings):
         defaults = {"is_chat_model": True, "is_function_calling_model": True, "max_retries": 0}
-        return OpenAILike(model=name, api_base=server.base_url, api_key=KEY, **defaults | settings)
+        return OpenAILike(model=name, api_base=server.base_url, api_key=key, **defaults | settings)
 
     return make
 
 
 @pytest.fixture
-def openai(server):
+def openai(server, key):
     """Make a client of one of OpenAI's models."""
 
     def make(name, **settings):
-        return OpenAI(model=name, api_base=server.base_url, api_key=KEY, **{"max_retries": 0} | settings)
+        return OpenAI(model=name, api_base=server.base_url, api_key=key, **{"max_retries": 0} | settings)
 
     return make
 
@@ -90,17 +64,6 @@ def tiered(tiers):
     yield make
     for model in models:
         model.close()
-
-
-@pytest.fixture
-def learner():
-    """A starter that trusts three past calls and never explores."""
-    return AccuracyEstimator(k=3, explore=0)
-
-
-@pytest.fixture
-def key():
-    return KEY
 
 
 @pytest.fixture
