@@ -1,6 +1,9 @@
 """Real OpenAI and OpenAILike clients of LlamaIndex's against a server on this machine."""
 
 import asyncio
+import gc
+import threading
+import warnings
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
@@ -16,6 +19,19 @@ from llamaindex_tiers import TierDecision, TieredLLM
 
 NAMES = ("small", "medium", "large")
 OF_OPENAI = ("gpt-4.1-nano", "gpt-4.1-mini", "gpt-4.1")
+
+
+@pytest.fixture(autouse=True)
+def own_loop(request):
+    """Give sync tests an event loop: LlamaIndex would make one in a thread that has none, and never close it."""
+    if asyncio.iscoroutinefunction(request.function):
+        yield
+        return
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 @pytest.fixture
@@ -143,6 +159,18 @@ def _taker(way):
 
     take.way = way
     return take
+
+
+@pytest.fixture
+def drops():
+    """For tests that drop a stream: LlamaIndex's OpenAI leaves its connection to the garbage collector."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "llm-tiers-deadline":
+            thread.join(10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from llama_index.core.agent.workflow import AgentStream, AgentWorkflow, CodeActAgent, FunctionAgent, ReActAgent
 from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.tools import FunctionTool
 from llama_index.core.workflow import Event, StartEvent, StopEvent, Workflow, step
 
@@ -48,19 +49,29 @@ def llm(tiered):
     return tiered(judge=lambda question, answer: "Three" not in answer)
 
 
+@pytest.fixture
+def run():
+    """Run an agent with a memory that holds no connection: the default's is left to the garbage collector."""
+
+    def run(agent, ask=ASK):
+        return agent.run(user_msg=ask, memory=ChatMemoryBuffer.from_defaults(token_limit=10_000))
+
+    return run
+
+
 @pytest.mark.parametrize("streaming", [True, False])
-async def test_a_function_agent(llm, nodes, look_up, streaming):
+async def test_a_function_agent(run, llm, nodes, look_up, streaming):
     agent = FunctionAgent(name="Researcher", tools=[look_up], llm=llm, streaming=streaming)
 
-    answer = await agent.run(ASK)
+    answer = await run(agent)
 
     assert str(answer) == "Two million."
     assert [call.tool_kwargs for call in answer.tool_calls] == [{"city": "Paris"}]
     assert nodes == ["Researcher", "Researcher"]
 
 
-async def test_a_function_agent_streams_what_was_accepted_only(llm, look_up):
-    handler = FunctionAgent(tools=[look_up], llm=llm, streaming=True).run(ASK)
+async def test_a_function_agent_streams_what_was_accepted_only(run, llm, look_up):
+    handler = run(FunctionAgent(tools=[look_up], llm=llm, streaming=True))
     events = [event async for event in handler.stream_events() if isinstance(event, AgentStream)]
     await handler
 
@@ -69,7 +80,7 @@ async def test_a_function_agent_streams_what_was_accepted_only(llm, look_up):
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-async def test_two_agents_on_one_llm(server, llm, nodes, look_up, streaming):
+async def test_two_agents_on_one_llm(run, server, llm, nodes, look_up, streaming):
     def script(request):
         system = request.messages[0]["content"]
         if "You research." in system:
@@ -85,31 +96,31 @@ async def test_two_agents_on_one_llm(server, llm, nodes, look_up, streaming):
         agent.streaming = streaming
     workflow = AgentWorkflow(agents=agents, root_agent="Researcher")
 
-    answer = await workflow.run(user_msg=ASK)
+    answer = await run(workflow)
 
     assert str(answer) == "Two million people live in Paris."
     assert answer.current_agent_name == "Writer"
     assert nodes == ["Researcher", "Researcher", "Writer"]
 
 
-async def test_agents_without_a_name_are_told_apart_by_their_system_prompts(llm, nodes, look_up):
+async def test_agents_without_a_name_are_told_apart_by_their_system_prompts(run, llm, nodes, look_up):
     for prompt in ("You research.", "You write.", "You research."):
-        await FunctionAgent(tools=[look_up], llm=llm, system_prompt=prompt).run(ASK)
+        await run(FunctionAgent(tools=[look_up], llm=llm, system_prompt=prompt))
 
     first, second, third = nodes[::2]
     assert first == third != second
     assert {node.partition("/")[0] for node in nodes} == {"Agent"}
 
 
-async def test_a_date_in_a_system_prompt_makes_no_new_node(llm, nodes, look_up):
+async def test_a_date_in_a_system_prompt_makes_no_new_node(run, llm, nodes, look_up):
     for day in ("2026-11-23", "2026-11-24"):
-        await FunctionAgent(tools=[look_up], llm=llm, system_prompt=f"Today is {day}.").run(ASK)
+        await run(FunctionAgent(tools=[look_up], llm=llm, system_prompt=f"Today is {day}."))
 
     assert len(set(nodes)) == 1
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-async def test_a_react_agent(server, llm, nodes, look_up, streaming):
+async def test_a_react_agent(run, server, llm, nodes, look_up, streaming):
     def script(request):
         if "Observation:" in request.messages[-1]["content"]:
             return "Thought: I know it.\nAnswer: Two million."
@@ -118,12 +129,12 @@ async def test_a_react_agent(server, llm, nodes, look_up, streaming):
     server.scripts |= {"small": "Three, I think.", "medium": script}
     agent = ReActAgent(name="Thinker", tools=[look_up], llm=llm, streaming=streaming)
 
-    assert str(await agent.run(ASK)) == "Two million."
+    assert str(await run(agent)) == "Two million."
     assert nodes == ["Thinker", "Thinker"]
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-async def test_a_code_act_agent(server, llm, nodes, look_up, streaming):
+async def test_a_code_act_agent(run, server, llm, nodes, look_up, streaming):
     executed = []
 
     def script(request):
@@ -142,7 +153,7 @@ async def test_a_code_act_agent(server, llm, nodes, look_up, streaming):
         streaming=streaming,
     )
 
-    assert str(await agent.run(ASK)) == "It is two million."
+    assert str(await run(agent)) == "It is two million."
     assert executed == ["print(look_up('Paris'))"]
     assert nodes == ["Coder", "Coder"]
 
@@ -185,23 +196,23 @@ async def test_workflows_at_once_keep_their_nodes_apart(server, llm, nodes):
     assert sorted(nodes) == ["Essay.outline"] * 8 + ["Essay.write"] * 8
 
 
-async def test_an_agent_inside_a_step(server, llm, nodes, look_up):
+async def test_an_agent_inside_a_step(run, server, llm, nodes, look_up):
     class Outer(Workflow):
         @step
         async def research(self, ev: StartEvent) -> StopEvent:
-            return StopEvent(result=str(await FunctionAgent(name="Inner", tools=[look_up], llm=llm).run(ASK)))
+            return StopEvent(result=str(await run(FunctionAgent(name="Inner", tools=[look_up], llm=llm))))
 
     assert await Outer(timeout=60).run() == "Two million."
     assert nodes == ["Outer.research/Inner", "Outer.research/Inner"]
 
 
-async def test_what_a_tool_asks_is_known_by_the_tools_name(server, llm, nodes):
+async def test_what_a_tool_asks_is_known_by_the_tools_name(run, server, llm, nodes):
     async def look_up(city: str) -> str:
         """Look up a city."""
         return (await llm.acomplete("How many people live there?")).text
 
     agent = FunctionAgent(name="Researcher", tools=[FunctionTool.from_defaults(async_fn=look_up)], llm=llm)
     server.scripts |= {"small": "Three.", "medium": caller}
-    await agent.run(ASK)
+    await run(agent)
 
     assert nodes == ["Researcher", "look_up", "Researcher"]

@@ -89,7 +89,7 @@ def test_an_accepted_answer_is_streamed_in_the_chunks_it_came_in(server, tiered,
     assert not any("tiers" in item.additional_kwargs for item in items[:-1])
 
 
-def test_nothing_is_asked_before_the_first_chunk_is_taken(server, tiered):
+def test_nothing_is_asked_before_the_first_chunk_is_taken(drops, server, tiered):
     chunks = tiered().stream_complete(ASK)
     assert server.requests == ()
 
@@ -161,7 +161,7 @@ def test_no_tier_that_answers(server, tiered, take):
     assert failure.value.trace.final is None
 
 
-def test_a_time_out_goes_one_up(server, tiers, tiered, take, trace_of):
+def test_a_time_out_goes_one_up(drops, server, tiers, tiered, take, trace_of):
     server.scripts["small"] = hang = Hang()
 
     items = take(tiered(tiers=[Tier(tiers[0], timeout=0.5), *tiers[1:]]), "complete", ASK)
@@ -170,7 +170,7 @@ def test_a_time_out_goes_one_up(server, tiers, tiered, take, trace_of):
     assert trace_of(items[-1])["attempts"][0]["error"] == "no answer within 0.5 s"
 
 
-def test_a_time_out_of_a_tier_that_streams_live(server, like, tiered):
+def test_a_time_out_of_a_tier_that_streams_live(drops, server, like, tiered):
     server.scripts["large"] = hang = Hang("is", after="Paris it ")
     llm = tiered(tiers=[like("small"), Tier(like("large"), timeout=1)], starter=FixedStarter("large"))
 
@@ -218,7 +218,7 @@ def test_calls_at_once_do_not_mix(server, tiered):
     assert [answer.text for answer in asyncio.run(both())] == [f"QUESTION {number}" for number in range(8)]
 
 
-def test_a_stream_that_is_dropped_leaves_its_trace(server, tiered):
+def test_a_stream_that_is_dropped_leaves_its_trace(drops, server, tiered):
     server.scripts["large"] = Hang("is", after="Paris it ")
     traces = []
     chunks = tiered(starter=FixedStarter("large"), on_trace=traces.append).stream_complete(ASK)

@@ -9,7 +9,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.chat_engine import CondensePlusContextChatEngine, SimpleChatEngine
 from llama_index.core.evaluation import FaithfulnessEvaluator
-from llama_index.core.memory import ChatMemoryBuffer, Memory
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.prompts import PromptTemplate, PromptType
 from llama_index.core.query_engine import RouterQueryEngine, SubQuestionQueryEngine
 from llama_index.core.question_gen import LLMQuestionGenerator
@@ -249,7 +249,7 @@ def test_a_chat_engine_with_memory(server, llm, nodes):
 
 async def test_a_chat_engine_in_asyncio(server, llm, nodes):
     server.scripts |= {"small": "Lyon", "medium": lambda request: f"{len(request.messages)} messages"}
-    engine = SimpleChatEngine.from_defaults(llm=llm, memory=Memory.from_defaults())
+    engine = SimpleChatEngine.from_defaults(llm=llm, memory=ChatMemoryBuffer.from_defaults(llm=llm))
 
     assert (await engine.achat(ASK)).response == "1 messages"
     streamed = await engine.astream_chat("And of Italy?")

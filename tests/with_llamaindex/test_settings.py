@@ -94,7 +94,7 @@ class TestSettings:
         assert (client.max_retries, client.api_key) == (2, "sk-another-key")
         assert tiers[0]._client.max_retries == 0
 
-    def test_a_time_out_of_one_call(self, server, tiered, take, trace_of):
+    def test_a_time_out_of_one_call(self, drops, server, tiered, take, trace_of):
         server.scripts["small"] = hang = Hang()
 
         items = take(tiered(), "complete", ASK, timeout=0.5)
