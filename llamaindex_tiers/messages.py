@@ -25,6 +25,9 @@ __all__ = ["copied", "needs_of", "read_ask", "read_text", "tokens_of", "tool_cal
 _SILENT = frozenset({MessageRole.SYSTEM, MessageRole.DEVELOPER, MessageRole.TOOL, MessageRole.FUNCTION})
 """Roles of what neither a human nor a model says."""
 
+_OF_TOOLS = ("Observation: ", "Result of executing the code given:")
+"""How what a tool gave back begins where LlamaIndex's agents say it in the user's name."""
+
 _CHARACTERS_A_TOKEN = 4
 
 
@@ -68,7 +71,7 @@ def tokens_of(messages: Iterable[ChatMessage]) -> int:
 
 def with_postscript(messages: Sequence[ChatMessage], postscript: str) -> list[ChatMessage]:
     """Return the messages with a sentence of ours added to the ask."""
-    position = position_of_ask([message.role is MessageRole.USER for message in messages])
+    position = position_of_ask([*map(_asks, messages)])
     ask = messages[position]
     added = ask.model_copy(update={"blocks": [*ask.blocks, TextBlock(text=postscript)]})
     return [*messages[:position], added, *messages[position + 1 :]]
@@ -92,9 +95,13 @@ def _turn(message: ChatMessage) -> Turn:
         speaker=message.role.value,
         text=read_text(message),
         words=_words(message),
-        asks=message.role is MessageRole.USER,
-        talks=message.role not in _SILENT,
+        asks=_asks(message),
+        talks=message.role not in _SILENT and not _words(message).startswith(_OF_TOOLS),
     )
+
+
+def _asks(message: ChatMessage) -> bool:
+    return message.role is MessageRole.USER and not _words(message).startswith(_OF_TOOLS)
 
 
 def _words(message: ChatMessage) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.llms import LLM
+from pydantic import SecretStr
 
 from llamaindex_tiers.metadata import check_metadata, with_abilities
 from llm_tiers import given
@@ -39,7 +40,10 @@ def as_tiers(tiers: object, *, api_key: object = None) -> tuple[Tier, ...]:
     Raises:
         ConfigError: `tiers` is not a list of two or more of these with different names.
     """
-    return given.as_tiers(tiers, LLM, "LLMs", partial(_as_model, settings=check_api_key(api_key)))
+    settings = check_api_key(api_key)
+    if isinstance(api_key, SecretStr):
+        settings = {"api_key": api_key.get_secret_value()}  # LlamaIndex's LLMs take plain text
+    return given.as_tiers(tiers, LLM, "LLMs", partial(_as_model, settings=settings))
 
 
 def ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:

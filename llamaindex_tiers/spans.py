@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import BoundArguments
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.instrumentation.span import BaseSpan, active_span_id
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
+from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.prompts import BasePromptTemplate, PromptType
 from llama_index.core.types import BaseOutputParser
 from llama_index.core.workflow import Event
@@ -39,7 +40,7 @@ class _Open(BaseSpan):
     """A span that is open: whose it is, and what its function was called with."""
 
     instance: Any = None
-    arguments: Mapping[str, Any] = {}
+    arguments: Any = None  # a mapping, which pydantic would copy
 
     @property
     def name(self) -> str:
@@ -136,28 +137,38 @@ def here() -> Place:
 
 
 def _node(spans: Sequence[_Open]) -> str:
-    levels = [level for span in reversed(spans) for level in _levels(span)]
+    around = dict(zip(map(id, spans), [*spans[1:], None], strict=True))
+    levels = [level for span in reversed(spans) for level in _levels(span, around[id(span)])]
     if not levels:
         owner = next((span.instance for span in spans if not isinstance(span.instance, BaseLLM | None)), None)
         levels = [] if owner is None else [type(owner).__name__, *_hash(_own_prompt(owner))]
     return "/".join(level.replace("/", "_") for level in levels)
 
 
-def _levels(span: _Open) -> list[str]:
+def _levels(span: _Open, around: _Open | None) -> list[str]:
     """Return what a span adds to the path: names, and below a name the hash of a template where names may collide.
 
     Never of a rendered prompt: with a date in it, each day would begin without any past. A template is a level of its
     own, so that a new one begins with what is known of all those of its name.
     """
     if span.prompt is not None:
-        return [*_names(span.prompt, span.arguments.get("output_cls")), *_hash(_template(span.prompt))]
-    event = next((value for value in span.arguments.values() if isinstance(value, Event)), None)
-    if event is None or span.instance is not None:
+        # What a structured LLM hands on are messages, which only look like a template.
+        rendered = around is not None and isinstance(around.instance, StructuredLLM)
+        names = _names(span.prompt, span.arguments.get("output_cls"))
+        return names if rendered else [*names, *_hash(_template(span.prompt))]
+    event = _event(span.arguments.values()) if span.instance is None else None
+    if event is None:
         return []
     agent, tool = getattr(event, "current_agent_name", None), getattr(event, "tool_name", None)
     if isinstance(agent, str):
         return [agent, *(_hash(_system_prompt(event)) if agent == _ANY_AGENT else ())]
     return [tool] if isinstance(tool, str) else [_step(span.name)]
+
+
+def _event(arguments: Iterable[Any]) -> Event | None:
+    """Return the event that a workflow's step takes, or the first of those that it collects."""
+    each = (item for value in arguments for item in (value if isinstance(value, list) else [value]))
+    return next((item for item in each if isinstance(item, Event)), None)
 
 
 def _step(name: str) -> str:

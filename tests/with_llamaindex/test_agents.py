@@ -9,6 +9,7 @@ from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.tools import FunctionTool
 from llama_index.core.workflow import Event, StartEvent, StopEvent, Workflow, step
 
+from llm_tiers import ChromaHistory
 from llm_tiers.testing import Reply, ToolCall
 
 # LlamaIndex looks through all members of an agent for its steps, those that pydantic warns of included.
@@ -120,17 +121,22 @@ async def test_a_date_in_a_system_prompt_makes_no_new_node(run, llm, nodes, look
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-async def test_a_react_agent(run, server, llm, nodes, look_up, streaming):
+async def test_a_react_agent(run, server, tiered, nodes, look_up, streaming):
     def script(request):
         if "Observation:" in request.messages[-1]["content"]:
             return "Thought: I know it.\nAnswer: Two million."
         return 'Thought: I look it up.\nAction: look_up\nAction Input: {"city": "Paris"}'
 
     server.scripts |= {"small": "Three, I think.", "medium": script}
-    agent = ReActAgent(name="Thinker", tools=[look_up], llm=llm, streaming=streaming)
+    with ChromaHistory(store_text=True) as history:
+        llm = tiered(judge=lambda question, answer: "Three" not in answer, history=history)
+        agent = ReActAgent(name="Thinker", tools=[look_up], llm=llm, streaming=streaming)
+        answer = await run(agent)
+        queries = [record["text"] for record in history.export()]
 
-    assert str(await run(agent)) == "Two million."
+    assert str(answer) == "Two million."
     assert nodes == ["Thinker", "Thinker"]
+    assert queries == [ASK, ASK]  # and not what the tool said
 
 
 @pytest.mark.parametrize("streaming", [True, False])

@@ -173,12 +173,16 @@ def test_an_engine_with_an_output_class(server, index, llm, city, nodes):
     assert nodes[0].startswith("text_qa/City/")
 
 
-def test_an_engine_on_a_structured_llm(server, index, llm, city):
+def test_an_engine_on_a_structured_llm(server, index, llm, city, nodes):
     server.scripts |= {"small": "Lyon", "medium": obliging}
+    engine = index.as_query_engine(llm=llm.as_structured_llm(city))
 
-    answer = index.as_query_engine(llm=llm.as_structured_llm(city)).query(f"{ASK} 3")
-
-    assert answer.response.people == 3
+    for ask in (f"{ASK} 3", f"Fill in {{this}}. {ASK} 3"):
+        assert engine.query(ask).response.people == 3
+    # A message is no template, whatever it looks like.
+    assert nodes[0] == nodes[1]
+    assert nodes[0].startswith("text_qa/")
+    assert nodes[0].endswith("/City")
 
 
 def test_a_router(server, index, llm, nodes):
@@ -258,7 +262,8 @@ async def test_a_chat_engine_in_asyncio(server, llm, nodes):
 
 
 def test_a_chat_engine_over_an_index(index, llm):
-    engine = CondensePlusContextChatEngine.from_defaults(index.as_retriever(), llm=llm)
+    memory = ChatMemoryBuffer.from_defaults(llm=llm)
+    engine = CondensePlusContextChatEngine.from_defaults(index.as_retriever(), llm=llm, memory=memory)
 
     assert engine.chat(ASK).response == "Paris"
     assert "".join(engine.stream_chat("Really?").response_gen) == "Paris"

@@ -13,7 +13,7 @@ from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRol
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms.mock import MockFunctionCallingLLM, MockLLM
 from llama_index.core.prompts import PromptTemplate
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from llamaindex_tiers import TieredLLM
 from llm_tiers import AllTiersFailed, ChromaHistory, ConfigError, FixedStarter, PromptJudge, Tier, llm_at
@@ -124,8 +124,9 @@ class TestSettings:
         assert "Abstain" in server.requests[0].ask
         assert len(asked[0].blocks) == 1
 
-    def test_names_of_models(self, tiered):
-        llm = tiered(tiers=["gpt-4.1-nano", "openai:gpt-4.1"], api_key="sk-given-once")
+    @pytest.mark.parametrize("kind", [str, SecretStr])
+    def test_names_of_models(self, tiered, kind):
+        llm = tiered(tiers=["gpt-4.1-nano", "openai:gpt-4.1"], api_key=kind("sk-given-once"))
 
         assert [tier.model.api_key for tier in llm.tiers] == ["sk-given-once"] * 2
         assert llm.metadata.model_name == "tiered(gpt-4.1-nano,gpt-4.1)"
