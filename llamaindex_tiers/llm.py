@@ -543,7 +543,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             form=request.form,
         )
         own_prompt = None if request.shape is None else self.system_prompt
-        run = OuterRun(place, self.callback_manager, self.rate_limiter, own_prompt)
+        limiter = getattr(self, "rate_limiter", None)  # not in the first versions of 0.14
+        run = OuterRun(place, self.callback_manager, limiter, own_prompt)
         return call, LLMPerformer(request, run, streaming=streaming, judging=self._judging)
 
 

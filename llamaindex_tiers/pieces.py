@@ -113,6 +113,8 @@ def _text(response: Any) -> str:
         return read_text(response.message)
     if isinstance(response, CompletionResponse | Unreadable):
         return response.text.strip()
+    if isinstance(response, str):  # what some versions return where an object cannot be made
+        return response
     return object_text(response) if isinstance(response, BaseModel) else ""
 
 

@@ -103,7 +103,7 @@ class OuterRun:
 
     def _changes(self, model: LLM) -> dict[str, Any]:
         changes: dict[str, Any] = {}
-        if self.rate_limiter is not None and model.rate_limiter is None:
+        if self.rate_limiter is not None and getattr(model, "rate_limiter", None) is None:
             changes["rate_limiter"] = self.rate_limiter
         if self.system_prompt is not None and model.system_prompt != self.system_prompt:
             changes["system_prompt"] = self.system_prompt
