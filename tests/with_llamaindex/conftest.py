@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import warnings
+from collections.abc import Sequence
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
@@ -115,19 +116,43 @@ def trace_of():
 
 
 @pytest.fixture
-def nodes():
-    """Collect the nodes of all calls, in the order of their ends."""
+def events():
+    """Collect the events that are dispatched."""
     dispatcher, seen = get_dispatcher(), []
 
-    class Nodes(BaseEventHandler):
+    class Collector(BaseEventHandler):
         def handle(self, event, **kwargs):
-            if isinstance(event, TierDecision):
-                seen.append(event.trace["node"])
+            seen.append(event)
 
-    handler = Nodes()
+    handler = Collector()
     dispatcher.add_event_handler(handler)
     yield seen
     dispatcher.event_handlers[:] = [other for other in dispatcher.event_handlers if other is not handler]
+
+
+@pytest.fixture
+def nodes(events):
+    """Return a list of the nodes of all calls, in the order of their ends, that grows."""
+
+    class Nodes(Sequence):
+        __hash__ = None
+
+        def __len__(self):
+            return len(self._all())
+
+        def __getitem__(self, position):
+            return self._all()[position]
+
+        def __eq__(self, other):
+            return self._all() == other
+
+        def __repr__(self):
+            return repr(self._all())
+
+        def _all(self):
+            return [event.trace["node"] for event in events if isinstance(event, TierDecision)]
+
+    return Nodes()
 
 
 WAYS = ["", "a", "stream_", "astream_"]

@@ -222,3 +222,26 @@ async def test_what_a_tool_asks_is_known_by_the_tools_name(run, server, llm, nod
     await run(agent)
 
     assert nodes == ["Researcher", "look_up", "Researcher"]
+
+
+async def test_an_agent_with_an_output_class(run, server, llm, nodes, look_up, city):
+    def script(request):
+        asked_for = [tool["function"]["name"] for tool in request.settings.get("tools") or ()]
+        return filled if asked_for == ["City"] else caller(request)
+
+    filled = Reply(calls=(ToolCall("City", {"name": "Paris", "people": 2}),))
+    server.scripts |= {"medium": script, "large": script}
+
+    answer = await run(FunctionAgent(name="Researcher", tools=[look_up], llm=llm, output_cls=city))
+
+    assert answer.get_pydantic_model(city) == city(name="Paris", people=2)
+    assert nodes == ["Researcher", "Researcher", "Researcher/City"]
+
+
+async def test_an_agent_that_must_call_a_tool_first(run, server, llm, look_up):
+    server.scripts["small"] = "Three, I think."
+
+    answer = await run(FunctionAgent(tools=[look_up], llm=llm, initial_tool_choice="look_up"))
+
+    assert str(answer) == "Two million."
+    assert server.requests[0].settings["tool_choice"]["function"]["name"] == "look_up"

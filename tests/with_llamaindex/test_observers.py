@@ -7,7 +7,6 @@ import pytest
 from llama_index.core import Settings
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events.llm import LLMChatEndEvent, LLMChatStartEvent
 from llama_index.core.instrumentation.span import SimpleSpan, active_span_id
 from llama_index.core.llms.mock import MockLLM
@@ -40,21 +39,6 @@ def telemetry():
     instrumentor.instrument(tracer_provider=provider)
     yield exporter.get_finished_spans
     instrumentor.uninstrument()
-
-
-@pytest.fixture
-def events():
-    """Collect the events that are dispatched."""
-    dispatcher, seen = get_dispatcher(), []
-
-    class Collector(BaseEventHandler):
-        def handle(self, event, **kwargs):
-            seen.append(event)
-
-    handler = Collector()
-    dispatcher.add_event_handler(handler)
-    yield seen
-    dispatcher.event_handlers[:] = [other for other in dispatcher.event_handlers if other is not handler]
 
 
 def tokens_in(spans):
