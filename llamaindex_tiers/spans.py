@@ -10,10 +10,11 @@ from inspect import BoundArguments
 from typing import Any
 
 from llama_index.core.base.llms.base import BaseLLM
+from llama_index.core.base.llms.types import MessageRole
 from llama_index.core.instrumentation.span import BaseSpan, active_span_id
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
 from llama_index.core.llms.structured_llm import StructuredLLM
-from llama_index.core.prompts import BasePromptTemplate, PromptType
+from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate, PromptType, SelectorPromptTemplate
 from llama_index.core.types import BaseOutputParser
 from llama_index.core.workflow import Event
 from llama_index_instrumentation import root_dispatcher
@@ -31,6 +32,8 @@ _MOST_OPEN = 10_000
 
 _UUID = 37
 """Characters of a span's id after its name: a dash and a UUID."""
+
+_OF_SYSTEM = (MessageRole.SYSTEM, MessageRole.DEVELOPER)
 
 _ANY_AGENT = "Agent"
 """The name of an agent that was given none."""
@@ -184,8 +187,18 @@ def _names(prompt: BasePromptTemplate, output_cls: Any) -> list[str]:
 
 
 def _template(prompt: BasePromptTemplate) -> str:
-    """Return the text of a template; nothing where there is nothing to fill in, since that may be a rendered prompt."""
-    return prompt.get_template() if prompt.template_vars else ""
+    """Return the text of a template; nothing where there is nothing to fill in, since that may be a rendered prompt.
+
+    Of a chat only what the system says and what is to be filled in: chat engines put the conversation into it.
+    """
+    if not prompt.template_vars:
+        return ""
+    if isinstance(prompt, SelectorPromptTemplate):
+        return _template(prompt.default_template)
+    if not isinstance(prompt, ChatPromptTemplate):
+        return str(prompt.get_template())
+    kept = (m for m in prompt.message_templates if m.role in _OF_SYSTEM or m.get_template_vars())
+    return "\n".join(str(message.content) for message in kept)
 
 
 def _system_prompt(event: Any) -> str:

@@ -7,7 +7,12 @@ import pytest
 from llama_index.core import Document, Settings, StorageContext, SummaryIndex, VectorStoreIndex
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.llms.types import ChatMessage
-from llama_index.core.chat_engine import CondensePlusContextChatEngine, SimpleChatEngine
+from llama_index.core.chat_engine import (
+    CondensePlusContextChatEngine,
+    CondenseQuestionChatEngine,
+    ContextChatEngine,
+    SimpleChatEngine,
+)
 from llama_index.core.evaluation import FaithfulnessEvaluator
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.prompts import PromptTemplate, PromptType
@@ -261,12 +266,26 @@ async def test_a_chat_engine_in_asyncio(server, llm, nodes):
     assert set(nodes) == {"SimpleChatEngine"}
 
 
-def test_a_chat_engine_over_an_index(index, llm):
-    memory = ChatMemoryBuffer.from_defaults(llm=llm)
-    engine = CondensePlusContextChatEngine.from_defaults(index.as_retriever(), llm=llm, memory=memory)
+@pytest.mark.parametrize("kind", [CondensePlusContextChatEngine, ContextChatEngine, CondenseQuestionChatEngine])
+def test_a_chat_engine_over_an_index(index, llm, nodes, kind):
+    def engine():
+        memory = ChatMemoryBuffer.from_defaults(llm=llm)
+        if kind is CondenseQuestionChatEngine:
+            return kind.from_defaults(index.as_query_engine(llm=llm), llm=llm, memory=memory)
+        return kind.from_defaults(index.as_retriever(), llm=llm, memory=memory)
 
-    assert engine.chat(ASK).response == "Paris"
-    assert "".join(engine.stream_chat("Really?").response_gen) == "Paris"
+    def talk(*asks):
+        talking = engine()
+        for ask in asks:
+            assert talking.chat(ask).response == "Paris"
+            assert "".join(talking.stream_chat(f"Really, {ask}").response_gen) == "Paris"
+
+    talk(ASK)
+    known = set(nodes)
+    talk("And of Italy?", "And of Spain?")
+
+    # The conversation, which is part of the prompts, makes no new nodes.
+    assert set(nodes) == known
 
 
 def test_it_is_the_llm_of_the_settings(documents, llm):
