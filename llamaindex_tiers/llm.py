@@ -22,7 +22,7 @@ from llamaindex_tiers.metadata import common_metadata
 from llamaindex_tiers.performer import LLMPerformer
 from llamaindex_tiers.pieces import TIER, last, whole
 from llamaindex_tiers.request import Request
-from llamaindex_tiers.runs import OuterRun
+from llamaindex_tiers.runs import OuterRun, own_span_id
 from llamaindex_tiers.settings import as_tiers, check_judge, common_settings, ladder_of
 from llamaindex_tiers.spans import here, watch
 from llamaindex_tiers.structured import Shape
@@ -504,8 +504,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
 
     def _streamed(self, call: Call, performer: LLMPerformer) -> Generator[Any, None, None]:
         run = performer.run
-        items = run.taken(result_last(self._engine.stream(call, performer)))
-        with run.told_of_errors(), closing(items):
+        live = result_last(self._engine.stream(call, performer))
+        with run.told_of_errors(), run.open_inside() as inside, closing(inside.taken(live)) as items:
             for item in items:
                 if not isinstance(item, Outcome):
                     yield item
@@ -514,9 +514,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
 
     async def _astreamed(self, call: Call, performer: LLMPerformer) -> AsyncGenerator[Any, None]:
         run = performer.run
-        items = run.ataken(self._engine.astream(call, performer))
-        with run.told_of_errors():
-            async with aclosing(items):
+        with run.told_of_errors(), run.open_inside() as inside:
+            async with aclosing(inside.ataken(self._engine.astream(call, performer))) as items:
                 async for item in items:
                     if not isinstance(item, Outcome):
                         yield item
@@ -549,7 +548,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
 
 
 def _tell(on_trace: TraceHook | None, trace: Trace) -> None:
-    dispatcher.event(TierDecision(trace=trace.to_dict()))
+    dispatcher.event(TierDecision(trace=trace.to_dict(), span_id=own_span_id()))
     if on_trace is not None:
         on_trace(trace)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, replace
+from inspect import signature
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.callbacks import CallbackManager
@@ -24,12 +27,21 @@ if TYPE_CHECKING:
     from llamaindex_tiers.spans import Place
     from llm_tiers.engine import Outcome
 
-__all__ = ["OuterRun"]
+__all__ = ["OuterRun", "own_span_id"]
 
 Item = TypeVar("Item")
 
+_INSIDE = "TieredLLM.tiers"
+"""The name of the span that a stream is made in."""
+
+_own_span_id: ContextVar[str | None] = ContextVar("llm_tiers_own_span_id", default=None)
 _END = object()
 _dispatcher = get_dispatcher(__name__)
+
+
+def own_span_id() -> str | None:
+    """Return the id of the span of the call that is being answered here."""
+    return _own_span_id.get() or active_span_id.get()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +53,44 @@ class OuterRun:
         callbacks: The callback manager of the LLM around the tiers: its handlers hear of each model call.
         rate_limiter: The rate limiter of the LLM around, for tiers without one.
         system_prompt: The system prompt of the LLM around, for tiers that make their messages themselves.
+        inside: The id of the span that a stream is made in, or None.
     """
 
     place: Place
     callbacks: CallbackManager
     rate_limiter: Any = None
     system_prompt: str | None = None
+    inside: str | None = None
+
+    @contextmanager
+    def open_inside(self) -> Iterator[OuterRun]:
+        """Open a span below the call's for the time that a stream is made.
+
+        The call's own has been left by then, and observers take it for ended with the first stream that ends below it:
+        what follows would be lost to them.
+        """
+        span_id, nothing = f"{_INSIDE}-{uuid4()}", signature(lambda: None).bind()
+        # In a context of its own: an observer may make the span the current one, and the consumer is not inside it.
+        copy_context().run(_dispatcher.span_enter, id_=span_id, bound_args=nothing, parent_id=self.place.span_id)
+        try:
+            yield replace(self, inside=span_id)
+        except BaseException as error:
+            _dispatcher.span_drop(id_=span_id, bound_args=nothing, err=error)
+            raise
+        _dispatcher.span_exit(id_=span_id, bound_args=nothing)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Make the call's span the one that spans and events inside hang on."""
-        span, tags = active_span_id.set(self.place.span_id), active_instrument_tags.set(dict(self.place.tags))
+        own = _own_span_id.set(self.place.span_id)
+        span = active_span_id.set(self.inside or self.place.span_id)
+        tags = active_instrument_tags.set(dict(self.place.tags))
         try:
             yield
         finally:
             active_instrument_tags.reset(tags)
             active_span_id.reset(span)
+            _own_span_id.reset(own)
 
     def taken(self, items: Generator[Item]) -> Generator[Item]:
         """Take items, in the call's span only while each is made: the consumer's own spans are not inside it."""

@@ -48,7 +48,7 @@ def like(server, key):
 
     def make(name, **settings):
         defaults = {"is_chat_model": True, "is_function_calling_model": True, "max_retries": 0}
-        return OpenAILike(model=name, api_base=server.base_url, api_key=key, **defaults | settings)
+        return OpenAILike(model=name, api_key=key, **{"api_base": server.base_url} | defaults | settings)
 
     return make
 
