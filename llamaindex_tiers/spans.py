@@ -74,7 +74,10 @@ class _OpenSpans(BaseSpanHandler[_Open]):
         with self.lock:
             while len(self.open_spans) >= _MOST_OPEN:
                 del self.open_spans[next(iter(self.open_spans))]
-        return _Open(id_=id_, parent_id=parent_span_id, instance=instance, arguments=bound_args.arguments)
+        # Not validated, which takes longer than all the rest: every span of the application comes by here.
+        return _Open.model_construct(
+            id_=id_, parent_id=parent_span_id, instance=instance, arguments=bound_args.arguments, tags={}
+        )
 
     def prepare_to_exit_span(self, id_: str, *_: Any, **__: Any) -> _Open | None:
         return self.open_spans.get(id_)
