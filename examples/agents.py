@@ -73,7 +73,7 @@ def main() -> None:
             for name in PRICES
         ]
         starter = AccuracyEstimator(k=3, strength=1, explore=0)
-        with TieredLLM(tiers, prices=PRICES, starter=starter, on_trace=traces.append) as llm:
+        with TieredLLM(tiers, policy="estimate", prices=PRICES, starter=starter, on_trace=traces.append) as llm:
             asyncio.run(run(llm))
     for trace in traces:
         verdicts = ", ".join(f"{attempt.tier} {attempt.verdict or ''}" for attempt in trace.attempts)

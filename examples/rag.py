@@ -64,7 +64,7 @@ def tiered(traces: list[Trace]) -> Iterator[TieredLLM]:
         tiers = [OpenAI(model=name, api_base=server.base_url, api_key="unused") for name in TIERS]
         # Few neighbours, so that a dozen calls show what a day's traffic does with the defaults.
         starter = AccuracyEstimator(k=3, strength=1, explore=0)
-        with TieredLLM(tiers, starter=starter, on_trace=traces.append) as llm:
+        with TieredLLM(tiers, policy="estimate", starter=starter, on_trace=traces.append) as llm:
             yield llm
 
 

@@ -60,4 +60,4 @@ def make(candidate: str, base_url: str, judge: Judge) -> Any:
         return Cascade(small=small, large=large, judge=judge)
     from llamaindex_tiers import TieredLLM
 
-    return TieredLLM([small, large], judge=judge)
+    return TieredLLM([small, large], policy="estimate", judge=judge)

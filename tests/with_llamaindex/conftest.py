@@ -74,7 +74,8 @@ def tiered(tiers):
     models = []
 
     def make(**settings):
-        defaults = {"tiers": tiers, "prices": dict.fromkeys((*NAMES, *OF_OPENAI), (1, 2))}
+        # Not the default, which asks several tiers at once: these tests are about who is asked, and with what.
+        defaults = {"tiers": tiers, "policy": "estimate", "prices": dict.fromkeys((*NAMES, *OF_OPENAI), (1, 2))}
         models.append(TieredLLM(**defaults | settings))
         return models[-1]
 

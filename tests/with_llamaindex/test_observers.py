@@ -334,7 +334,7 @@ def test_a_failing_hook_is_logged_and_no_more(tiered, caplog):
 
 
 def test_a_ladder_inside_a_ladder(tiered, tiers, take, asked, counter, sent):
-    with TieredLLM(tiers[:2], judge=lambda question, answer: "Paris" in answer) as inner:
+    with TieredLLM(tiers[:2], policy="estimate", judge=lambda question, answer: "Paris" in answer) as inner:
         llm = tiered(
             tiers=[Tier(inner, name="inner", price=(1, 1)), tiers[2]],
             judge=lambda question, answer: True,
