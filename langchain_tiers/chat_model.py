@@ -7,18 +7,18 @@ import os
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import RunnableMap, RunnablePassthrough
 from langchain_core.runnables.config import set_config_context
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import ValidationError
 
 from langchain_tiers.messages import needs_of, read_ask
 from langchain_tiers.performer import ChatPerformer
 from langchain_tiers.pickling import packed, unpacked
-from langchain_tiers.pieces import result_last, shown, whole
+from langchain_tiers.pieces import shown, whole
 from langchain_tiers.profile import common_profile
 from langchain_tiers.request import STANDARD_SETTINGS, Request
 from langchain_tiers.runs import (
@@ -31,15 +31,16 @@ from langchain_tiers.runs import (
     in_context,
     node_of,
 )
-from langchain_tiers.settings import as_tiers, check_call_settings, check_judge, ladder_of
+from langchain_tiers.settings import as_tiers, check_inner_callbacks, check_judge, ladder_of
 from langchain_tiers.structured import ObjectParser, StructuredOutput
 from langchain_tiers.tools import as_tools
 from langchain_tiers.usage import with_total_usage
-from llm_tiers.engine import Engine, Outcome
-from llm_tiers.errors import ConfigError
-from llm_tiers.history import as_history
+from llm_tiers.chunks import result_last
+from llm_tiers.engine import Outcome
+from llm_tiers.given import check_call_settings, check_known, without_values
 from llm_tiers.policies import as_policy
 from llm_tiers.prices import PriceBook
+from llm_tiers.tiered import Tiered, hidden_setting, standard_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,22 +67,12 @@ if TYPE_CHECKING:
     from llm_tiers.policies import Policy
     from llm_tiers.prices import Price
     from llm_tiers.starters.base import Starter
-    from llm_tiers.tiers import Ladder, Tier
+    from llm_tiers.tiers import Tier
 
 __all__ = ["TieredChatModel"]
 
 
-def _setting(default: Any = None) -> Any:
-    """Return a field that no dump or representation shows: models hold keys, and a history's URL may."""
-    return Field(default=default, exclude=True, repr=False, frozen=True)
-
-
-def _standard() -> Any:
-    """Return a field for a setting that goes to the tiers; another one needs another model (`model_copy`)."""
-    return Field(default=None, frozen=True)
-
-
-class TieredChatModel(BaseChatModel):
+class TieredChatModel(Tiered, BaseChatModel):
     """A chat model that answers each call with the cheapest of its tiers that gets it right.
 
     A starter picks the first tier from a history of similar past calls, that tier answers, and a judge decides
@@ -185,30 +176,9 @@ class TieredChatModel(BaseChatModel):
         AllTiersFailed: By a call: no tier gave an answer. It holds every tier's error, and the `trace`.
     """
 
-    # Checked in __init__ rather than by pydantic, whose errors would show what was given, and that may hold keys.
-    tiers: Any = _setting(...)
-    history: Any = _setting()
-    policy: Any = _setting()
-    starter: Any = _setting()
-    judge: Any = _setting()
-    extract: Any = _setting()
-    quality: Any = _setting()
-    embedding: Any = _setting()
-    prices: Any = _setting()
-    node: Any = _setting()
-    query_text: Any = _setting()
-    on_trace: Any = _setting()
-    inner_callbacks: Any = _setting(())
-    temperature: float | None = _standard()
-    max_tokens: int | None = _standard()
-    timeout: float | None = _standard()
-    stop: list[str] | None = _standard()
-    max_retries: int | None = _standard()
+    inner_callbacks: Any = hidden_setting(())
+    stop: list[str] | None = standard_setting()
     streaming: bool = False
-
-    _engine: Engine = PrivateAttr()
-    _judging: Ladder = PrivateAttr()
-    _given_history: Any = PrivateAttr()
 
     def __init__(
         self,
@@ -234,10 +204,9 @@ class TieredChatModel(BaseChatModel):
         api_key: Any = None,
         **settings: Any,
     ) -> None:
-        unknown = sorted(settings.keys() - type(self).model_fields.keys())
-        if unknown:
-            raise ConfigError(f"unknown argument {', '.join(unknown)}; there are {', '.join(type(self).model_fields)}")
-        check_call_settings(node=node, query_text=query_text, on_trace=on_trace, inner_callbacks=inner_callbacks)
+        check_known(settings, type(self).model_fields)
+        check_call_settings(node=node, query_text=query_text, on_trace=on_trace)
+        check_inner_callbacks(inner_callbacks)
         given = as_tiers(tiers, api_key=api_key)
         chosen = as_policy(policy, starter=starter, judge=judge, extract=extract, quality=quality)
         price_book = PriceBook(prices)
@@ -265,20 +234,15 @@ class TieredChatModel(BaseChatModel):
         try:
             super().__init__(**{name: value for name, value in fields.items() if value is not None})
         except ValidationError as error:
-            raise _without_values(error) from None
+            raise without_values(error) from None
         standard = {name: getattr(self, name) for name in STANDARD_SETTINGS if name != "stop"}
         ladder = ladder_of(given, standard)
         chosen.check(ladder)
         check_judge(chosen.judge)
         of_answers = {name for name in ("temperature", "max_tokens") if standard[name] is not None}
         rest = {name: value for name, value in standard.items() if name not in of_answers}
-        self._judging = ladder_of(given, rest) if of_answers else ladder
-        # Last, so that a wrong argument leaves no folder open.
-        opened = as_history(history, embedding)
-        self._engine = Engine(ladder, chosen, opened, prices=price_book, on_trace=on_trace)
-        # A copy with other settings (`configurable_fields`) is made of the fields, and has to share what was learned.
-        self._given_history = history, embedding
-        self.__dict__.update(history=opened, embedding=None)
+        judging = ladder_of(given, rest) if of_answers else ladder
+        self._open(ladder, judging, chosen, price_book, on_trace)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return (("tiers", self._engine.ladder.names), ("policy", self._engine.policy.name))
@@ -286,64 +250,6 @@ class TieredChatModel(BaseChatModel):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what the model was made of; a folder or a server is opened anew, a history in memory starts empty."""
         return unpacked, (type(self), packed(self._arguments()))
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """Return another model over the same tiers and the same history."""
-        return self.model_copy(deep=True)
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return another model, with some arguments changed; it shares what is learned, unless it gets a history.
-
-        Raises:
-            ConfigError: An argument is wrong.
-        """
-        if not update and not deep:
-            return super().model_copy()
-        shared = {"history": self.history, "embedding": None}
-        return type(self)(**{**self._arguments(), **shared, **(update or {})})
-
-    def _arguments(self) -> dict[str, Any]:
-        history, embedding = self._given_history
-        arguments = {name: getattr(self, name) for name in self.model_fields_set}
-        return arguments | {"history": history, "embedding": embedding}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await asyncio.to_thread(self.close)
-
-    def close(self) -> None:
-        """Write what the history has pending and close it; a `History` that was given and the tiers stay open.
-
-        Raises:
-            HistoryError: Something could not be written. The history is let go of all the same.
-        """
-        given, _ = self._given_history
-        if given is None or isinstance(given, str | os.PathLike):
-            self._engine.close()
-
-    def feedback(self, trace_id: str, *, correct: bool) -> None:
-        """Tell whether an answer was right; the next estimates change accordingly.
-
-        Args:
-            trace_id: `response_metadata["tiers"]["trace_id"]` of the answer.
-            correct: Whether the answer was right.
-
-        Raises:
-            UnknownTrace: The history has no record of the call.
-        """
-        self._engine.feedback(trace_id, correct=correct)
-
-    async def afeedback(self, trace_id: str, *, correct: bool) -> None:
-        """Tell in asyncio whether an answer was right; as `feedback`."""
-        await asyncio.to_thread(self.feedback, trace_id, correct=correct)
 
     def generate(
         self,
@@ -597,12 +503,6 @@ class TieredChatModel(BaseChatModel):
         )
         return call, ChatPerformer(request, run, streaming=streaming, judging=self._judging)
 
-    def _own_query(self, messages: list[BaseMessage]) -> str:
-        query = self.query_text(messages)
-        if not isinstance(query, str):
-            raise ConfigError(f"query_text returned {type(query).__name__}; it must return the text to look up")
-        return query
-
     def get_token_ids(self, text: str) -> list[int]:
         """Return the tokens of a text as the top tier's model counts them."""
         model: BaseChatModel = self._engine.ladder.top.model
@@ -656,12 +556,6 @@ def _is_uncounted(run_manager: RunManager | None) -> bool:
     stream, and then the usage goes along where no handler would count it once more.
     """
     return run_manager is not None and not run_manager.handlers
-
-
-def _without_values(error: ValidationError) -> ConfigError:
-    """Tell what pydantic found without the values that were given, which may hold keys."""
-    found = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False))
-    return ConfigError("; ".join(found))
 
 
 def _with_usage(result: LLMResult) -> LLMResult:

@@ -4,42 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-__all__ = ["Ask", "needs_of", "read_ask", "read_text", "with_postscript"]
+from llm_tiers.ask import Ask, Turn, position_of_ask, read_turns
 
-_SHORT = 16
-"""Most characters of an ask such as "yes" or "go ahead", which means nothing without the turn before it."""
+__all__ = ["needs_of", "read_ask", "read_text", "with_postscript"]
 
 _IMAGES = frozenset({"image", "image_url", "input_image"})
 """The types of image blocks: LangChain's own and those of the providers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What the human wants.
-
-    Attributes:
-        text: The human ask.
-        query: The text to embed: the ask, with the turn before it where the ask alone says too little.
-        context: The conversation before the ask, as a judge reads it.
-        since: What was done since the ask, tool calls and what the tools said, as a judge reads it.
-    """
-
-    text: str = field(repr=False)
-    query: str = field(repr=False)
-    context: str = field(repr=False)
-    since: str = field(repr=False)
-
-
 def read_ask(messages: Sequence[BaseMessage]) -> Ask:
     """Find the ask: the last human message, or the last message where no human speaks."""
-    position = _position_of_ask(messages)
-    text = read_text(messages[position])
-    before, after = messages[:position], messages[position + 1 :]
-    return Ask(text, _query(text, before), _conversation(before), _conversation(after))
+    return read_turns([_turn(message) for message in messages])
 
 
 def read_text(message: BaseMessage) -> str:
@@ -76,27 +54,17 @@ def with_postscript(messages: Sequence[BaseMessage], postscript: str) -> list[Ba
 
 
 def _position_of_ask(messages: Sequence[BaseMessage]) -> int:
-    human = [position for position, message in enumerate(messages) if isinstance(message, HumanMessage)]
-    return human[-1] if human else len(messages) - 1
+    return position_of_ask([isinstance(message, HumanMessage) for message in messages])
 
 
-def _query(ask: str, before: Sequence[BaseMessage]) -> str:
-    if len(ask) > _SHORT:
-        return ask
-    turns = (str(message.text).strip() for message in reversed(before) if _is_turn(message))
-    return "\n".join(filter(None, (next(filter(None, turns), ""), ask)))
-
-
-def _is_turn(message: BaseMessage) -> bool:
-    return not isinstance(message, SystemMessage | ToolMessage)
-
-
-def _conversation(messages: Sequence[BaseMessage]) -> str:
-    return "\n\n".join(map(_rendered, messages))
-
-
-def _rendered(message: BaseMessage) -> str:
-    return f"{message.type}: {read_text(message)}"
+def _turn(message: BaseMessage) -> Turn:
+    return Turn(
+        speaker=message.type,
+        text=read_text(message),
+        words=str(message.text).strip(),
+        asks=isinstance(message, HumanMessage),
+        talks=not isinstance(message, SystemMessage | ToolMessage),
+    )
 
 
 def _has_image(message: BaseMessage) -> bool:

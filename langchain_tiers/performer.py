@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Generator, Iterator, Sequence
-from contextlib import aclosing, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, Awaitable, Generator, Sequence
+from contextlib import AbstractContextManager, aclosing, closing
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.exceptions import OutputParserException
@@ -21,15 +21,14 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 from langchain_core.runnables.config import set_config_context
-from pydantic import SecretStr, ValidationError
 
 from langchain_tiers.messages import read_text, with_postscript
-from langchain_tiers.pieces import result_last
-from langchain_tiers.rebuild import knows
 from langchain_tiers.request import Request
 from langchain_tiers.runs import OuterRun, ain_context, in_context
 from llm_tiers.answer import Answer, ToolCall, Usage
-from llm_tiers.errors import TierError
+from llm_tiers.chunks import result_last, withholding
+from llm_tiers.failures import tier_errors
+from llm_tiers.rebuild import knows
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
@@ -39,10 +38,6 @@ if TYPE_CHECKING:
     from llm_tiers.tiers import Ladder, Tier
 
 __all__ = ["ChatPerformer", "answer_of"]
-
-_SHORTEST_SECRET = 8
-_ABOUT_THE_ANSWER = (ValidationError, OutputParserException, json.JSONDecodeError)
-"""Errors that quote the answer, of which nothing may reach the user."""
 
 _EFFORTS = ("reasoning_effort", "effort")
 """How chat models call their setting for the effort of reasoning."""
@@ -67,7 +62,7 @@ class ChatPerformer:
     def generate(self, call: ModelCall) -> Answer:
         """Call a model and wait for its answer."""
         if self._in_chunks(call):
-            return _withholding(list(result_last(self.stream(call))))
+            return withholding(list(result_last(self.stream(call))))
         config = self.run.child_config(call)
         with _tier_errors(call.tier), set_config_context(config) as context:
             message = context.run(self._model(call).invoke, self._input(call), config, **self._settings(call))
@@ -76,7 +71,7 @@ class ChatPerformer:
     async def agenerate(self, call: ModelCall) -> Answer:
         """Call a model and wait for its answer."""
         if self._in_chunks(call):
-            return _withholding([item async for item in self.astream(call)])
+            return withholding([item async for item in self.astream(call)])
         config = self.run.child_config(call)
         with _tier_errors(call.tier), set_config_context(config) as context:
             invoked = self._model(call).ainvoke(self._input(call), config, **self._settings(call))
@@ -132,12 +127,6 @@ class ChatPerformer:
     def _answer(self, call: ModelCall, message: AIMessage) -> Answer:
         structured = self.request.structured if call.prompt is None else None
         return answer_of(call.tier, message, None if structured is None else structured.shape)
-
-
-def _withholding(items: Sequence[AIMessageChunk | Answer]) -> Answer:
-    """Return the answer at the end of a stream with its chunks, so that they can be shown later."""
-    *chunks, answer = items
-    return replace(cast("Answer", answer), chunks=tuple(chunks))
 
 
 async def _awaited(result: Awaitable[AIMessage]) -> AIMessage:
@@ -246,55 +235,10 @@ def _usage(message: AIMessage) -> Usage | None:
     )
 
 
-@contextmanager
-def _tier_errors(tier: Tier) -> Iterator[None]:
-    """Turn whatever the tier's client raises into a `TierError`, without the client's keys and without the answer."""
-    try:
-        yield
-    except TierError:
-        raise
-    except Exception as error:  # the boundary to the tier: clients raise whatever they like
-        if any(kind.__name__ == "GraphBubbleUp" for kind in type(error).__mro__):
-            raise  # LangGraph's way to interrupt a graph, and no failure
-        raise _tier_error(tier, error) from (error if _may_be_shown(tier, error) else None)
+def _tier_errors(tier: Tier) -> AbstractContextManager[None]:
+    return tier_errors(tier, (OutputParserException,), _interrupts)
 
 
-def _tier_error(tier: Tier, error: Exception) -> TierError:
-    usage = _usage_in(error)
-    if _may_be_shown(tier, error):
-        return TierError(tier.name, error, usage=usage)
-    return TierError(tier.name, f"{type(error).__name__}: {_told(tier, error)}", usage=usage)
-
-
-def _may_be_shown(tier: Tier, error: Exception) -> bool:
-    return not isinstance(error, _ABOUT_THE_ANSWER) and not any(key in str(error) for key in _secrets(tier.model))
-
-
-def _told(tier: Tier, error: Exception) -> str:
-    """Return what an error says, without keys, and of an answer that was rejected only what is wrong with it."""
-    if isinstance(error, ValidationError):
-        return ", ".join(sorted({repr(one["type"]) for one in error.errors(include_input=False)}))
-    if isinstance(error, _ABOUT_THE_ANSWER):
-        return "the answer cannot be read"
-    text = str(error)
-    for secret in _secrets(tier.model):
-        text = text.replace(secret, "***")
-    return text
-
-
-def _usage_in(error: Exception) -> Usage | None:
-    """Return the tokens of an answer that the client could not read, which its error carries along."""
-    response = getattr(error, "response", None)
-    try:
-        usage = response.json().get("usage") if response is not None else None
-        return None if usage is None else Usage(usage["prompt_tokens"], usage["completion_tokens"])
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return None
-
-
-def _secrets(model: Any) -> Iterator[str]:
-    for name in type(model).model_fields:
-        value = getattr(model, name)
-        # A dummy such as "x" is no secret, and would be found in every word.
-        if isinstance(value, SecretStr) and len(value.get_secret_value()) >= _SHORTEST_SECRET:
-            yield value.get_secret_value()
+def _interrupts(error: Exception) -> bool:
+    """Say whether an error is LangGraph's way to interrupt a graph, and no failure."""
+    return any(kind.__name__ == "GraphBubbleUp" for kind in type(error).__mro__)

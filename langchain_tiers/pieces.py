@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -17,13 +15,7 @@ from llm_tiers.engine import Outcome
 if TYPE_CHECKING:
     from langchain_tiers.runs import OuterRun
 
-__all__ = ["result_last", "shown", "whole"]
-
-
-def result_last(live: Generator[Any, None, Any]) -> Generator[Any]:
-    """Yield what a generator yields and then what it returns, as its twin in asyncio does."""
-    with closing(live):
-        yield (yield from live)
+__all__ = ["shown", "whole"]
 
 
 def whole(outcome: Outcome, run_id: UUID | None = None) -> ChatResult:

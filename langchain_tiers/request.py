@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from langchain_tiers.rebuild import knows
 from langchain_tiers.structured import StructuredOutput
 from langchain_tiers.tools import ToolBinding, form_of, take_tools
 from llm_tiers.errors import ConfigError
+from llm_tiers.rebuild import knows
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage

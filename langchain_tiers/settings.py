@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableBinding
-from pydantic import SecretStr
 
 from langchain_tiers.profile import with_profile
-from langchain_tiers.rebuild import known_settings, rebuilt
+from llm_tiers import given
 from llm_tiers.errors import ConfigError
+from llm_tiers.given import check_api_key, check_own_models, kind_of, rebuilt_or_refused
 from llm_tiers.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
     from llm_tiers.judges import Judge
 
-__all__ = ["as_tiers", "check_call_settings", "check_judge", "ladder_of"]
+__all__ = ["as_tiers", "check_inner_callbacks", "check_judge", "ladder_of"]
 
 
 def as_tiers(tiers: object, *, api_key: object = None) -> tuple[Tier, ...]:
@@ -32,13 +33,8 @@ def as_tiers(tiers: object, *, api_key: object = None) -> tuple[Tier, ...]:
     Raises:
         ConfigError: `tiers` is not a list of two or more of these with different names.
     """
-    # A chat model is iterable too, over its fields.
-    if isinstance(tiers, str | Mapping | Tier | BaseChatModel) or not isinstance(tiers, Iterable):
-        raise ConfigError(f"tiers must be a list of chat models, cheapest first, not {type(tiers).__name__}")
-    if api_key is not None and not isinstance(api_key, str | SecretStr) and not callable(api_key):
-        raise ConfigError(f"api_key must be a key, not {_kind(api_key)}")
-    settings = {} if api_key is None else {"api_key": api_key}
-    return tuple(Ladder(_as_tier(tier, f"tiers[{position}]", settings) for position, tier in enumerate(tiers)))
+    as_model = partial(_as_model, settings=check_api_key(api_key))
+    return given.as_tiers(tiers, BaseChatModel, "chat models", as_model)
 
 
 def ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
@@ -51,49 +47,30 @@ def ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
     Raises:
         ConfigError: A model does not take a setting.
     """
-    given = {name: value for name, value in settings.items() if value is not None}
+    known = {name: value for name, value in settings.items() if value is not None}
     made = [
-        replace(tier, model=_configured(tier, given), timeout=tier.timeout or given.get("timeout")) for tier in tiers
+        replace(tier, model=_configured(tier, known), timeout=tier.timeout or known.get("timeout")) for tier in tiers
     ]
     return Ladder([*map(with_profile, made[:-1]), made[-1]])
 
 
 def _configured(tier: Tier, settings: Mapping[str, Any]) -> BaseChatModel:
-    model = _rebuilt(tier.model, settings, f"tier {tier.name!r}")
+    model: BaseChatModel = rebuilt_or_refused(tier.model, settings, f"tier {tier.name!r}")
     if getattr(model, "stream_usage", True) is None:
         # Without being asked, OpenAI's client leaves the usage out of streams where the base URL is not OpenAI's.
         return model.model_copy(update={"stream_usage": True})
     return model
 
 
-def _rebuilt(model: BaseChatModel, settings: Mapping[str, Any], argument: str) -> BaseChatModel:
-    try:
-        return rebuilt(model, settings)
-    except Exception as error:  # noqa: BLE001 -- each class refuses in its own way, and may show a key
-        names = ", ".join(known_settings(model, settings))
-        raise ConfigError(f"{argument} does not take {names}: {type(error).__name__}") from None
-
-
-def _as_tier(given: object, argument: str, settings: Mapping[str, Any]) -> Tier:
-    if not isinstance(given, Tier):
-        return Tier(_as_model(given, argument, settings))
-    return replace(given, model=_as_model(given.model, argument, settings))
-
-
-def _as_model(given: object, argument: str, settings: Mapping[str, Any]) -> BaseChatModel:
-    if isinstance(given, str):
-        return _named_model(given, argument, settings)
-    if isinstance(given, BaseChatModel):
-        return _rebuilt(given, settings, argument)
-    fix = f"{given.__name__}(...)" if isinstance(given, type) else "ChatOpenAI(model=..., temperature=...), or a name"
-    if isinstance(given, RunnableBinding):
+def _as_model(model: object, argument: str, settings: Mapping[str, Any]) -> BaseChatModel:
+    if isinstance(model, str):
+        return _named_model(model, argument, settings)
+    if isinstance(model, BaseChatModel):
+        return rebuilt_or_refused(model, settings, argument)
+    fix = f"{model.__name__}(...)" if isinstance(model, type) else "ChatOpenAI(model=..., temperature=...), or a name"
+    if isinstance(model, RunnableBinding):
         fix += "; what was bound belongs into the model itself"
-    # Only the type is shown: whatever this is, it may hold a key.
-    raise ConfigError(f"{argument} is no chat model but {_kind(given)}; give one, such as {fix}")
-
-
-def _kind(given: object) -> str:
-    return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+    raise ConfigError(f"{argument} is no chat model but {kind_of(model)}; give one, such as {fix}")
 
 
 def _named_model(name: str, argument: str, settings: Mapping[str, Any]) -> BaseChatModel:
@@ -122,24 +99,15 @@ def check_judge(judge: Judge) -> None:
     Raises:
         ConfigError: One is not.
     """
-    for tier in judge.own_tiers():
-        if not isinstance(tier.model, BaseChatModel):
-            raise ConfigError(
-                f"judge: its model must be a chat model, such as ChatOpenAI(model=...), not {_kind(tier.model)}"
-            )
+    check_own_models(judge, BaseChatModel, "a chat model, such as ChatOpenAI(model=...)")
 
 
-def check_call_settings(*, node: object, query_text: object, on_trace: object, inner_callbacks: object) -> None:
-    """Check what describes the calls.
+def check_inner_callbacks(inner_callbacks: object) -> None:
+    """Check which handlers are to hear of the calls inside.
 
     Raises:
-        ConfigError: One is of another kind.
+        ConfigError: It is no list of handler classes.
     """
-    if node is not None and not isinstance(node, str):
-        raise ConfigError(f"node must be a name, such as 'research/plan', or None, not {_kind(node)}")
     kinds = inner_callbacks if isinstance(inner_callbacks, list | tuple) else [None]
     if not all(isinstance(kind, type) and issubclass(kind, BaseCallbackHandler) for kind in kinds):
         raise ConfigError("inner_callbacks must be a list of handler classes, such as [MyCallbackHandler]")
-    for argument, function in (("query_text", query_text), ("on_trace", on_trace)):
-        if function is not None and not callable(function):
-            raise ConfigError(f"{argument} must be a function of one argument, or None, not {_kind(function)}")

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import ValidationError as ValidationErrorV1
 
-from langchain_tiers.tools import as_tools, schemas_of
+from langchain_tiers.tools import as_tools
 from llm_tiers.errors import TierError
-from llm_tiers.form import Form, check_schema, schema_flaw
+from llm_tiers.form import Form, check_schema, schema_flaw, tool_schemas
 
 if TYPE_CHECKING:
     from langchain_core.outputs import Generation
@@ -60,7 +60,7 @@ class Shape:
     @property
     def form(self) -> Form:
         """The form that an answer must have."""
-        return Form(schemas_of(self.tools), object_flaw=self._flaw)
+        return Form(tool_schemas(self.tools), object_flaw=self._flaw)
 
     def read(self, message: AIMessage, *, partial: bool = False) -> Any:
         """Return the object in a message as plain JSON data, wherever the provider puts it; None for a tool call.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from llm_tiers.errors import ConfigError
-from llm_tiers.form import ANY_TOOL, Form, check_schema, schema_flaw
+from llm_tiers.form import Form, check_schema, forced_tool, function_of, json_flaw, schema_in, tool_schemas
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from llm_tiers.answer import Answer
 
-__all__ = ["ToolBinding", "as_tools", "form_of", "schemas_of", "take_tools"]
+__all__ = ["ToolBinding", "as_tools", "form_of", "take_tools"]
 
 _OPTIONS = ("tool_choice", "strict", "parallel_tool_calls", "response_format")
 
@@ -45,9 +44,9 @@ class ToolBinding:
     @property
     def form(self) -> Form:
         """The form that an answer must have."""
-        schemas = schemas_of(self.tools)
+        schemas = tool_schemas(self.tools)
         shape = self.options.get("response_format")
-        must_call = _must_call(self.options.get("tool_choice"))
+        must_call = forced_tool(self.options.get("tool_choice"))
         return Form(schemas, must_call, None if shape is None else _object_flaw(shape))
 
 
@@ -59,14 +58,9 @@ def as_tools(tools: Any) -> list[dict[str, Any]]:
         ValueError: Something is no tool, as LangChain says it.
     """
     converted = [convert_to_openai_tool(tool) for tool in tools]
-    for name, schema in map(_function, converted):
+    for name, schema in map(function_of, converted):
         check_schema(schema, f"tools: {name!r}")
     return converted
-
-
-def schemas_of(tools: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Return the schema of each tool's arguments by the tool's name."""
-    return {name: schema for name, schema in map(_function, tools) if name}
 
 
 def take_tools(settings: dict[str, Any]) -> ToolBinding | None:
@@ -86,38 +80,10 @@ def form_of(response_format: Any) -> Form:
     return Form(object_flaw=_object_flaw(response_format))
 
 
-def _function(tool: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """Return a tool's name and the schema of its arguments; a provider's own tool may have neither."""
-    function = tool.get("function") if isinstance(tool.get("function"), Mapping) else tool
-    assert function is not None  # noqa: S101 -- for the type checker
-    return function.get("name", ""), function.get("parameters") or {}
-
-
-def _must_call(choice: Any) -> str | None:
-    """Return the tool that a `tool_choice` forces; each provider has its own way to say it."""
-    if isinstance(choice, Mapping):
-        function = choice.get("function")
-        named = function if isinstance(function, Mapping) else choice
-        return named.get("name") or (ANY_TOOL if choice.get("type") in ("any", "required") else None)
-    if choice in ("any", "required", True):
-        return ANY_TOOL
-    return choice if isinstance(choice, str) and choice not in ("auto", "none") else None
-
-
 def _object_flaw(response_format: Any) -> Callable[[Answer], str | None] | None:
     """Return what checks an object of this format, or None where the format asks for none that is known here."""
     schema = _schema(response_format)
-    if schema is None:
-        return None
-
-    def flaw(answer: Answer) -> str | None:
-        try:
-            value = json.loads(answer.text)
-        except ValueError:
-            return "no JSON"
-        return schema_flaw(value, schema)
-
-    return flaw
+    return None if schema is None else json_flaw(schema)
 
 
 def _schema(response_format: Any) -> Mapping[str, Any] | None:
@@ -129,11 +95,4 @@ def _schema(response_format: Any) -> Mapping[str, Any] | None:
             "response_format must be a class, or a dict such as {'type': 'json_schema', ...}, "
             f"not {type(response_format).__name__}"
         )
-    if response_format.get("type") == "json_object":
-        return {"type": "object"}
-    if response_format.get("type") == "json_schema":
-        response_format = response_format.get("json_schema", {}).get("schema", {})
-    elif "properties" not in response_format:
-        return None
-    check_schema(response_format, "response_format")
-    return dict(response_format)
+    return schema_in(response_format)

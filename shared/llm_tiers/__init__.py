@@ -1,6 +1,7 @@
 """One model over a ladder of LLM tiers: call by call, the cheapest tier that gets it right.
 
-This is the core that the integrations share; it imports no framework. `TieredChatModel` is in `langchain_tiers`.
+This is the core that the integrations share; it imports no framework. `TieredChatModel` is in `langchain_tiers`,
+`TieredLLM` in `llamaindex_tiers`.
 """
 
 from llm_tiers.answer import Answer, Usage

@@ -14,7 +14,17 @@ from llm_tiers.errors import ConfigError
 if TYPE_CHECKING:
     from llm_tiers.answer import Answer, ToolCall
 
-__all__ = ["ANY_TOOL", "Form", "check_schema", "schema_flaw"]
+__all__ = [
+    "ANY_TOOL",
+    "Form",
+    "check_schema",
+    "forced_tool",
+    "function_of",
+    "json_flaw",
+    "schema_flaw",
+    "schema_in",
+    "tool_schemas",
+]
 
 ANY_TOOL = "*"
 """Stands for the name of the tool that must be called where any will do."""
@@ -29,15 +39,19 @@ class Form:
         must_call: The tool that must be called, `ANY_TOOL`, or None.
         object_flaw: Takes an answer without tool calls and says why it is not the object asked for, or None where it
             is; None where no object is asked for.
+        text_flaw: Takes an answer without tool calls and says why it cannot be read, or None where it can; one that
+            can be read is still judged, as any text. None where nobody is known to read it.
     """
 
     tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     must_call: str | None = None
     object_flaw: Callable[[Answer], str | None] | None = None
+    text_flaw: Callable[[Answer], str | None] | None = None
 
     def covers(self, answer: Answer) -> bool:
         """Say whether the form has anything to say of the answer; it has not where plain text will do."""
-        return bool(answer.tool_calls) or self.must_call is not None or self.object_flaw is not None
+        formed = bool(answer.tool_calls) or self.must_call is not None or self.object_flaw is not None
+        return formed or self._unreadable(answer) is not None
 
     def flaw(self, answer: Answer) -> str | None:
         """Say why the answer does not have the form, without its contents, or None where it has."""
@@ -45,7 +59,10 @@ class Form:
             return next(filter(None, map(self._call_flaw, answer.tool_calls)), None) or self._missing(answer)
         if self.must_call is not None:
             return self._missing(answer)
-        return None if self.object_flaw is None else self.object_flaw(answer)
+        return self._unreadable(answer) if self.object_flaw is None else self.object_flaw(answer)
+
+    def _unreadable(self, answer: Answer) -> str | None:
+        return None if self.text_flaw is None or answer.tool_calls else self.text_flaw(answer)
 
     def _call_flaw(self, call: ToolCall) -> str | None:
         if call.name not in self.tools:
@@ -60,6 +77,58 @@ class Form:
         if self.must_call is None or self.must_call in called or (self.must_call == ANY_TOOL and called):
             return None
         return "no tool called" if self.must_call == ANY_TOOL else f"{self.must_call} not called"
+
+
+def function_of(tool: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return a tool's name and the schema of its arguments, from OpenAI's format; a provider's own may have neither."""
+    given = tool.get("function")
+    function = given if isinstance(given, Mapping) else tool
+    return function.get("name", ""), function.get("parameters") or {}
+
+
+def tool_schemas(tools: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return the schema of each tool's arguments by the tool's name."""
+    return {name: schema for name, schema in map(function_of, tools) if name}
+
+
+def forced_tool(choice: Any) -> str | None:
+    """Return the tool that a `tool_choice` forces, or `ANY_TOOL`; each provider has its own way to say it."""
+    if isinstance(choice, Mapping):
+        function = choice.get("function")
+        named = function if isinstance(function, Mapping) else choice
+        return named.get("name") or (ANY_TOOL if choice.get("type") in ("any", "required") else None)
+    if choice in ("any", "required", True):
+        return ANY_TOOL
+    return choice if isinstance(choice, str) and choice not in ("auto", "none") else None
+
+
+def json_flaw(schema: Mapping[str, Any]) -> Callable[[Answer], str | None]:
+    """Return what says why an answer's text is not JSON that fits a schema."""
+
+    def flaw(answer: Answer) -> str | None:
+        try:
+            value = json.loads(answer.text)
+        except ValueError:
+            return "no JSON"
+        return schema_flaw(value, schema)
+
+    return flaw
+
+
+def schema_in(response_format: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the JSON schema that a `response_format` holds, in one of OpenAI's ways; None where it asks for none.
+
+    Raises:
+        ConfigError: It is no JSON schema.
+    """
+    if response_format.get("type") == "json_object":
+        return {"type": "object"}
+    if response_format.get("type") == "json_schema":
+        response_format = response_format.get("json_schema", {}).get("schema", {})
+    elif "properties" not in response_format:
+        return None
+    check_schema(response_format, "response_format")
+    return dict(response_format)
 
 
 def check_schema(schema: Mapping[str, Any], argument: str) -> None:

@@ -46,6 +46,7 @@ NAMES = [
 ]
 PARTS = ["answer", "call", "cascade", "drive", "engine", "errors", "judges", "judges.base", "judges.compose"]
 PARTS += ["judges.function", "judges.prompt", "labels", "ledger", "performer", "policies", "prices", "requests"]
+PARTS += ["ask", "chunks", "failures", "given", "rebuild", "tiered"]
 PARTS += ["deadline", "equality", "final_answer", "form", "judges.agreement", "judges.schema", "judges.verdict"]
 PARTS += [
     "starters",

@@ -6,26 +6,8 @@ import pytest
 from langchain_openai import ChatOpenAI
 
 from langchain_tiers import TieredChatModel
-from llm_tiers import AccuracyEstimator
-from llm_tiers.testing import LoopbackServer
 
-KEY = "sk-very-secret-key"
 NAMES = ("small", "medium", "large")
-
-
-def judged(answer, verdict="yes"):
-    """A script that answers the user, and says `verdict` where it is asked to judge."""
-
-    def script(request):
-        said = verdict if request.judges else answer
-        return said(request) if callable(said) else said
-
-    return script
-
-
-@pytest.fixture(name="judged")
-def judged_fixture():
-    return judged
 
 
 @pytest.fixture(params=["invoke", "ainvoke", "stream", "astream"])
@@ -49,31 +31,11 @@ def take(request):
 
 
 @pytest.fixture
-def key():
-    return KEY
-
-
-@pytest.fixture(scope="session")
-def one_server():
-    # One for all tests: for each new address langchain_openai makes a client, which takes 0.1 s.
-    with LoopbackServer({}) as server:
-        yield server
-
-
-@pytest.fixture
-def server(one_server):
-    """Small is wrong, the others are right, and whoever judges says yes."""
-    one_server.scripts = {"small": "Lyon", "medium": judged("Paris"), "large": judged("Paris")}
-    one_server.forget()
-    return one_server
-
-
-@pytest.fixture
-def chat(server):
+def chat(server, key):
     """Make a client of one of the server's models."""
 
     def make(name, **settings):
-        return ChatOpenAI(model=name, base_url=server.base_url, api_key=KEY, max_retries=0, **settings)
+        return ChatOpenAI(model=name, base_url=server.base_url, api_key=key, max_retries=0, **settings)
 
     return make
 
@@ -99,9 +61,3 @@ def tiered(tiers):
     yield make
     for model in models:
         model.close()
-
-
-@pytest.fixture
-def learner():
-    """A starter that trusts three past calls and never explores."""
-    return AccuracyEstimator(k=3, explore=0)

@@ -1,4 +1,4 @@
-"""A chat-completions server on 127.0.0.1 whose answers are scripted by model.
+"""A server of chat completions and completions on 127.0.0.1 whose answers are scripted by model.
 
 It speaks enough of OpenAI's protocol for real clients, so that a test runs the code that production runs:
 
@@ -25,7 +25,7 @@ __all__ = ["LoopbackServer"]
 
 
 class LoopbackServer:
-    """An OpenAI-compatible chat-completions server for tests, on a free port of 127.0.0.1.
+    """An OpenAI-compatible server for tests, on a free port of 127.0.0.1: chat completions, and the older completions.
 
     It streams where the client asks for it, takes tools, JSON schemas and images as they come, and reports usage.
     Use it as a context manager, or call `start` and `close`.
@@ -138,16 +138,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.log_message("the client has gone")
 
     def _answer(self, body: dict[str, Any] | None) -> None:
-        if not self.path.endswith("/chat/completions"):
+        if not self.path.endswith("/completions"):
             return self._fail(HttpError(404, f"There is no {self.path}."))
-        if body is None:
-            return self._fail(HttpError(400, "The body must be a JSON object with `model` and `messages`."))
-        settings = {key: value for key, value in body.items() if key not in ("model", "messages")}
-        request = LoopbackRequest(body["model"], body["messages"], settings)
+        request = _request(body or {}, completion=not self.path.endswith("/chat/completions"))
+        if request is None:
+            return self._fail(HttpError(400, "The body must be a JSON object with `model` and `messages` or `prompt`."))
         turn = self._loopback.turn(request)
         if isinstance(turn, HttpError):
             return self._fail(turn)
-        return self._stream(request, turn) if settings.get("stream") else self._send_whole(request, turn)
+        return self._stream(request, turn) if request.settings.get("stream") else self._send_whole(request, turn)
 
     def _send_whole(self, request: LoopbackRequest, turn: Turn) -> None:
         if isinstance(turn, Cut):
@@ -213,7 +212,16 @@ def _parsed(data: bytes) -> dict[str, Any] | None:
         body = json.loads(data)
     except ValueError:
         return None
-    return body if isinstance(body, dict) and {"model", "messages"} <= body.keys() else None
+    return body if isinstance(body, dict) else None
+
+
+def _request(body: Mapping[str, Any], *, completion: bool) -> LoopbackRequest | None:
+    asked = "prompt" if completion else "messages"
+    if not {"model", asked} <= body.keys():
+        return None
+    messages = [{"role": "user", "content": body["prompt"]}] if completion else body["messages"]
+    settings = {key: value for key, value in body.items() if key not in ("model", asked)}
+    return LoopbackRequest(body["model"], messages, settings, completion)
 
 
 def _played(script: Script, request: LoopbackRequest) -> Turn:

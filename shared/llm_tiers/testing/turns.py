@@ -21,11 +21,13 @@ class LoopbackRequest:
         model: The model asked for.
         messages: The messages.
         settings: Everything else in the body, such as `temperature`, `stop` or `tools`.
+        completion: The request came to `/completions`: its prompt stands for a user message.
     """
 
     model: str
     messages: list[Message]
     settings: dict[str, Any]
+    completion: bool = False
 
     @property
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""OpenAI's chat-completions protocol as the loopback server writes it: bodies, and the events of a stream."""
+"""OpenAI's protocol as the loopback server writes it: bodies, and the events of a stream."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ __all__ = ["completion", "error", "events"]
 
 def completion(request: LoopbackRequest, reply: Reply) -> dict[str, Any]:
     """Return the body of an answer."""
+    if request.completion:
+        whole = _envelope(request, "text_completion")
+        return whole | {"choices": [_text_choice(reply.text, "stop")], "usage": _usage(request, reply)}
     message: dict[str, Any] = {"role": "assistant", "content": reply.text or None, "refusal": reply.refusal}
     if reply.text == "" and not reply.calls and reply.refusal is None:
         message["content"] = ""
@@ -27,10 +30,12 @@ def completion(request: LoopbackRequest, reply: Reply) -> dict[str, Any]:
 
 def events(request: LoopbackRequest, reply: Reply) -> Iterator[dict[str, Any]]:
     """Yield the events of a streamed answer, word by word; usage comes last, if the client asks for it."""
-    envelope = _envelope(request, "chat.completion.chunk")
+    envelope = _envelope(request, "text_completion" if request.completion else "chat.completion.chunk")
     wants_usage = (request.settings.get("stream_options") or {}).get("include_usage", False)
 
     def event(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+        if request.completion:
+            return envelope | {"choices": [_text_choice(delta.get("content", ""), finish)]}
         return envelope | {"choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]}
 
     yield event({"role": "assistant", "content": ""})
@@ -54,6 +59,10 @@ def error(fault: HttpError) -> dict[str, Any]:
 
 def _envelope(request: LoopbackRequest, kind: str) -> dict[str, Any]:
     return {"id": "chatcmpl-loopback", "object": kind, "created": int(time.time()), "model": request.model}
+
+
+def _text_choice(text: str, finish: str | None) -> dict[str, Any]:
+    return {"index": 0, "text": text, "finish_reason": finish, "logprobs": None}
 
 
 def _finish(reply: Reply) -> str:

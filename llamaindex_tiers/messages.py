@@ -1,0 +1,139 @@
+"""What the core needs of LlamaIndex's messages: the human ask, the conversation around it, and a message as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    CitableBlock,
+    CitationBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ToolCallBlock,
+)
+
+from llm_tiers.answer import ToolCall
+from llm_tiers.ask import Ask, Turn, position_of_ask, read_turns
+
+__all__ = ["copied", "needs_of", "read_ask", "read_text", "tokens_of", "tool_calls_of", "with_postscript"]
+
+_SILENT = frozenset({MessageRole.SYSTEM, MessageRole.DEVELOPER, MessageRole.TOOL, MessageRole.FUNCTION})
+"""Roles of what neither a human nor a model says."""
+
+_OF_TOOLS = ("Observation: ", "Result of executing the code given:")
+"""How what a tool gave back begins where LlamaIndex's agents say it in the user's name."""
+
+_CHARACTERS_A_TOKEN = 4
+
+
+def read_ask(messages: Sequence[ChatMessage]) -> Ask:
+    """Find the ask: the last human message, or the last message where no human speaks."""
+    return read_turns([_turn(message) for message in messages])
+
+
+def read_text(message: ChatMessage) -> str:
+    """Return the text of a message and its tool calls.
+
+    The arguments of a tool call are JSON with sorted keys, so that equal calls read the same.
+    """
+    called = (f"{call.name}({_written(call)})" for call in tool_calls_of(message))
+    return "\n".join(filter(None, (_words(message), *called)))
+
+
+def tool_calls_of(message: ChatMessage) -> tuple[ToolCall, ...]:
+    """Return the tools that a message calls; arguments that are no whole JSON object are None."""
+    blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
+    if blocks:
+        return tuple(ToolCall(block.tool_name, _arguments(block.tool_kwargs)) for block in blocks)
+    return tuple(map(_legacy_call, message.additional_kwargs.get("tool_calls") or ()))
+
+
+def needs_of(messages: Iterable[ChatMessage], *, tools: bool) -> frozenset[str]:
+    """Return what a tier must be able to do to serve a call with these messages.
+
+    Args:
+        messages: The messages.
+        tools: Whether tools are offered.
+    """
+    images = any(isinstance(block, ImageBlock) for message in messages for block in message.blocks)
+    return frozenset(need for need, needed in (("images", images), ("tools", tools)) if needed)
+
+
+def tokens_of(messages: Iterable[ChatMessage]) -> int:
+    """Return about how many tokens the messages have."""
+    return sum(len(read_text(message)) for message in messages) // _CHARACTERS_A_TOKEN
+
+
+def with_postscript(messages: Sequence[ChatMessage], postscript: str) -> list[ChatMessage]:
+    """Return the messages with a sentence of ours added to the ask."""
+    position = position_of_ask([*map(_asks, messages)])
+    ask = messages[position]
+    added = ask.model_copy(update={"blocks": [*ask.blocks, TextBlock(text=postscript)]})
+    return [*messages[:position], added, *messages[position + 1 :]]
+
+
+def copied(value: Any) -> Any:
+    """Return a copy of what a model's method is given: models keep to their arguments no more than they have to.
+
+    Messages, lists and dicts are copied, and what is in them; anything else is handed on.
+    """
+    if isinstance(value, ChatMessage):
+        blocks = [block.model_copy() for block in value.blocks]
+        return value.model_copy(update={"blocks": blocks, "additional_kwargs": deepcopy(value.additional_kwargs)})
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _turn(message: ChatMessage) -> Turn:
+    return Turn(
+        speaker=message.role.value,
+        text=read_text(message),
+        words=_words(message),
+        asks=_asks(message),
+        talks=message.role not in _SILENT and not _words(message).startswith(_OF_TOOLS),
+    )
+
+
+def _asks(message: ChatMessage) -> bool:
+    return message.role is MessageRole.USER and not _words(message).startswith(_OF_TOOLS)
+
+
+def _words(message: ChatMessage) -> str:
+    return "\n".join(filter(None, map(_text_of, message.blocks))).strip()
+
+
+def _text_of(block: Any) -> str:
+    if isinstance(block, TextBlock):
+        return block.text
+    if isinstance(block, CitableBlock):
+        return "\n".join(filter(None, map(_text_of, block.content)))
+    return _text_of(block.cited_content) if isinstance(block, CitationBlock) else ""
+
+
+def _arguments(given: Any) -> dict[str, Any] | None:
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            return None
+    return given if isinstance(given, dict) else None
+
+
+def _legacy_call(call: Any) -> ToolCall:
+    """Read a tool call as older integrations note it: as LlamaIndex's own selection, or as OpenAI's client has it."""
+    if hasattr(call, "tool_name"):
+        return ToolCall(call.tool_name, _arguments(call.tool_kwargs))
+    function = call.get("function") if isinstance(call, dict) else getattr(call, "function", None)
+    if isinstance(function, dict):
+        return ToolCall(function.get("name", ""), _arguments(function.get("arguments")))
+    return ToolCall(getattr(function, "name", None) or "", _arguments(getattr(function, "arguments", None)))
+
+
+def _written(call: ToolCall) -> str:
+    return "" if call.arguments is None else json.dumps(call.arguments, sort_keys=True)

@@ -1,0 +1,158 @@
+"""How the core calls a LlamaIndex LLM: the performer of one call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from contextlib import AbstractContextManager, aclosing, closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.output_parsers.base import OutputParserException
+
+from llamaindex_tiers.hearing import hearing, hearing_all, hearing_each
+from llamaindex_tiers.pieces import answer_of, joined, piece, unreadable
+from llamaindex_tiers.request import Request
+from llamaindex_tiers.runs import OuterRun
+from llm_tiers.chunks import result_last, withholding
+from llm_tiers.failures import tier_errors
+from llm_tiers.rebuild import knows
+
+if TYPE_CHECKING:
+    from llama_index.core.llms import LLM
+
+    from llm_tiers.answer import Answer
+    from llm_tiers.requests import ModelCall
+    from llm_tiers.tiers import Ladder, Tier
+
+__all__ = ["LLMPerformer"]
+
+_EFFORT = "reasoning_effort"
+"""How LLMs call their setting for the effort of reasoning."""
+
+_UNREADABLE = (ValueError, TypeError, KeyError, AssertionError, OutputParserException)
+"""What LlamaIndex raises where a model's answer is no object of the class asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class LLMPerformer:
+    """Calls LLMs for one call of the user.
+
+    Attributes:
+        request: What the user asks.
+        run: The user's call among spans and callbacks.
+        streaming: The user takes the answer in chunks, so every tier is asked for them; a judge is not.
+        judging: The tiers as they judge, without the settings that are meant for answers; by default as they are.
+    """
+
+    request: Request
+    run: OuterRun
+    streaming: bool = False
+    judging: Ladder | None = None
+
+    def generate(self, call: ModelCall) -> Answer:
+        """Call a model and wait for its answer."""
+        if self._in_chunks(call):
+            return withholding(list(result_last(self.stream(call))))
+        attempt = _Attempt(call.tier, self._wants_object(call))
+        with attempt.failing(), self._model(call) as model, attempt.reading(), hearing(attempt.heard):
+            attempt.response = self._asked(call, model, "")()
+        return attempt.answer()
+
+    async def agenerate(self, call: ModelCall) -> Answer:
+        """Call a model and wait for its answer."""
+        if self._in_chunks(call):
+            return withholding([item async for item in self.astream(call)])
+        attempt = _Attempt(call.tier, self._wants_object(call))
+        with attempt.failing(), self._model(call) as model, attempt.reading(), hearing(attempt.heard):
+            attempt.response = await cast("Awaitable[Any]", self._asked(call, model, "a")())
+        return attempt.answer()
+
+    def stream(self, call: ModelCall) -> Generator[Any, None, Answer]:
+        """Call a model, yield its chunks as they come, and return the whole answer."""
+        attempt = _Attempt(call.tier, self._wants_object(call))
+        with attempt.failing(), self._model(call) as model, attempt.reading():
+            opened = partial(_opened, self._asked(call, model, "stream_"))
+            with closing(hearing_each(opened(), attempt.heard)) as chunks:
+                for chunk in chunks:
+                    yield attempt.take(chunk)
+        return attempt.answer()
+
+    async def astream(self, call: ModelCall) -> AsyncGenerator[Any, None]:
+        """Call a model, yield its chunks as they come and, last, the whole `Answer`."""
+        attempt = _Attempt(call.tier, self._wants_object(call))
+        with attempt.failing(), self._model(call) as model, attempt.reading():
+            opened = _aopened(self._asked(call, model, "astream_"))
+            async with aclosing(hearing_all(opened, attempt.heard)) as chunks:
+                async for chunk in chunks:
+                    yield attempt.take(chunk)
+        yield attempt.answer()
+
+    def _in_chunks(self, call: ModelCall) -> bool:
+        return self.streaming and call.prompt is None
+
+    def _wants_object(self, call: ModelCall) -> bool:
+        return call.prompt is None and self.request.shape is not None
+
+    def _model(self, call: ModelCall) -> AbstractContextManager[LLM]:
+        tier = call.tier
+        if call.prompt is not None:
+            tier = next((judge for judge in self.judging or () if judge.name == tier.name), tier)
+        effort = {_EFFORT: call.effort} if call.effort is not None and knows(tier.model, _EFFORT) else {}
+        return self.run.heard(tier.model, effort)
+
+    def _asked(self, call: ModelCall, model: LLM, way: str) -> Callable[[], Any]:
+        if call.prompt is None:
+            return self.request.asked_of(model, way, call.postscript)
+        if not model.metadata.is_chat_model:
+            return partial(getattr(model, f"{way}complete"), f"{call.prompt.system}\n\n{call.prompt.user}")
+        messages = [
+            ChatMessage(role=MessageRole.SYSTEM, content=call.prompt.system),
+            ChatMessage(role=MessageRole.USER, content=call.prompt.user),
+        ]
+        return partial(getattr(model, f"{way}chat"), messages)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One call of one model, while it lasts."""
+
+    tier: Tier
+    wants_object: bool
+    heard: list[Any] = field(default_factory=list)
+    chunks: list[Any] = field(default_factory=list)
+    response: Any = None
+
+    def failing(self) -> AbstractContextManager[None]:
+        return tier_errors(self.tier, (OutputParserException,))
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Take an answer that is no object for an answer, and no failure of the tier: it is known what it can do."""
+        try:
+            yield
+        except _UNREADABLE as error:
+            if not (self.wants_object and self.heard):
+                raise
+            self.response = unreadable(self.heard, error)
+
+    def take(self, chunk: Any) -> Any:
+        self.chunks.append(piece(self.tier, chunk))
+        return self.chunks[-1]
+
+    def answer(self) -> Answer:
+        response = joined(self.chunks) if self.response is None else self.response
+        return answer_of(self.tier, response, self.heard if self.wants_object else ())
+
+
+def _opened(ask: Callable[[], Any]) -> Generator[Any]:
+    """Ask for a stream, and yield what it gives."""
+    yield from ask()
+
+
+async def _aopened(ask: Callable[[], Any]) -> AsyncGenerator[Any]:
+    """Ask for a stream in asyncio, and yield what it gives."""
+    async with aclosing(await ask()) as stream:
+        async for chunk in stream:
+            yield chunk

@@ -1,0 +1,135 @@
+"""A response as the core takes it, and an answer as LlamaIndex takes it, whole or in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, MessageRole
+from pydantic import BaseModel
+
+from llamaindex_tiers.messages import read_text, tool_calls_of
+from llamaindex_tiers.structured import Unreadable, object_text
+from llamaindex_tiers.usage import sum_of, total_of, usage_of, without_usage
+from llm_tiers.answer import Answer
+
+if TYPE_CHECKING:
+    from llm_tiers.engine import Outcome
+    from llm_tiers.tiers import Tier
+
+__all__ = ["TIER", "TRACE", "answer_of", "at_the_end", "joined", "last", "piece", "unreadable", "whole"]
+
+TIER = "tier"
+"""Where a response carries the name of the tier that gave it."""
+
+TRACE = "tiers"
+"""Where a response carries the trace of the call."""
+
+
+def answer_of(tier: Tier, response: Any, heard: Sequence[Any] = ()) -> Answer:
+    """Return what a tier answered; a refusal and a response that says nothing are missing answers.
+
+    Args:
+        tier: The tier.
+        response: What its model's method returned: a chat or completion response, an object, or what is none.
+        heard: What models said meanwhile: an object does not tell its tokens.
+    """
+    calls = tool_calls_of(response.message) if isinstance(response, ChatResponse) else ()
+    text = _text(response)
+    return Answer(
+        tier=tier.name,
+        text=text or _refusal(response),
+        value=None if _refusal(response) or _is_filtered(response) else text or None,
+        usage=usage_of(response) or sum_of(map(usage_of, heard)),
+        message=response,
+        tool_calls=calls,
+    )
+
+
+def unreadable(heard: Sequence[Any], error: Exception) -> Unreadable:
+    """Return what a model said in place of an object."""
+    return Unreadable("\n".join(filter(None, map(_text, heard))), error)
+
+
+def piece(tier: Tier, chunk: Any) -> Any:
+    """Return a chunk as it is now, with the name of its tier; objects of a stream are as they are."""
+    if not isinstance(chunk, ChatResponse | CompletionResponse):
+        return chunk
+    changes: dict[str, Any] = {"additional_kwargs": {**chunk.additional_kwargs, TIER: tier.name}}
+    if isinstance(chunk, ChatResponse):
+        # OpenAI's integration lets the tool calls of all chunks be one list, which grows.
+        kwargs = deepcopy(chunk.message.additional_kwargs)
+        changes["message"] = chunk.message.model_copy(update={"additional_kwargs": kwargs})
+    return chunk.model_copy(update=changes)
+
+
+def joined(chunks: Sequence[Any]) -> Any:
+    """Return the whole of a stream, which its last chunk is in LlamaIndex."""
+    if not chunks:
+        return None
+    end = chunks[-1]
+    if isinstance(end, CompletionResponse):
+        # Not all integrations keep to it with texts.
+        return end.model_copy(update={"text": max(end.text, "".join(c.delta or "" for c in chunks), key=len)})
+    return end
+
+
+def whole(outcome: Outcome) -> Any:
+    """Return an answer as the tier gave it, with the trace and the tokens of all model calls; an object as it is."""
+    response = outcome.answer.message
+    if not isinstance(response, ChatResponse | CompletionResponse):
+        return response
+    # A copy, since a cache of the tier's may hold the response itself.
+    kwargs = {
+        **without_usage(response.additional_kwargs),
+        **total_of(outcome.trace),
+        TIER: outcome.answer.tier,
+        TRACE: outcome.trace.to_dict(),
+    }
+    return response.model_copy(update={"additional_kwargs": kwargs})
+
+
+def last(outcome: Outcome) -> Any:
+    """Return the piece that ends a stream: the whole answer with nothing new but the trace; None for an object."""
+    response = whole(outcome)
+    if not isinstance(response, ChatResponse | CompletionResponse):
+        return None
+    return response.model_copy(update={"delta": ""})
+
+
+def at_the_end(outcome: Outcome) -> ChatResponse | CompletionResponse:
+    """Return what the event at the end of a stream tells: no tokens, which those of the tiers' calls have told."""
+    response = whole(outcome)
+    if isinstance(response, ChatResponse | CompletionResponse):
+        kwargs = without_usage(response.additional_kwargs)
+        return response.model_copy(update={"raw": None, "delta": "", "additional_kwargs": kwargs})
+    message = ChatMessage(role=MessageRole.ASSISTANT, content=outcome.answer.text)
+    return ChatResponse(message=message, additional_kwargs={TRACE: outcome.trace.to_dict()})
+
+
+def _text(response: Any) -> str:
+    if isinstance(response, ChatResponse):
+        return read_text(response.message)
+    if isinstance(response, CompletionResponse | Unreadable):
+        return response.text.strip()
+    if isinstance(response, str):  # what some versions return where an object cannot be made
+        return response
+    return object_text(response) if isinstance(response, BaseModel) else ""
+
+
+def _refusal(response: Any) -> str:
+    """Return what a model says instead of an answer, which LlamaIndex leaves in the provider's own response."""
+    message = getattr(_choice(response), "message", None)
+    return str(getattr(message, "refusal", None) or "")
+
+
+def _is_filtered(response: Any) -> bool:
+    raw = getattr(response, "raw", None)
+    stopped = getattr(raw, "stop_reason", None)
+    return stopped == "refusal" or getattr(_choice(response), "finish_reason", None) == "content_filter"
+
+
+def _choice(response: Any) -> Any:
+    choices = getattr(getattr(response, "raw", None), "choices", None)
+    return choices[0] if isinstance(choices, list) and choices else None

@@ -1,0 +1,167 @@
+"""What the user asks in one call: of which method, with what, and in which form the answer must come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
+
+from llamaindex_tiers.messages import copied, with_postscript
+from llamaindex_tiers.structured import Shape
+from llamaindex_tiers.tools import form_of_text, form_of_tools
+from llm_tiers.errors import ConfigError
+from llm_tiers.rebuild import knows
+
+if TYPE_CHECKING:
+    from llama_index.core.llms import LLM
+    from llama_index.core.tools.types import BaseTool
+    from llama_index.core.types import BaseOutputParser
+
+    from llm_tiers.form import Form
+
+__all__ = ["STANDARD_SETTINGS", "Request"]
+
+STANDARD_SETTINGS = ("temperature", "max_tokens", "timeout", "max_retries")
+"""Settings that most LLMs have; they go to the tiers that know them."""
+
+Method = Literal["complete", "chat", "chat_with_tools", "structured_predict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call as the user makes it.
+
+    Attributes:
+        method: The method, without what tells sync, async and streaming apart.
+        messages: What is asked, as messages.
+        settings: The user's settings of this call; `model` and `timeout` among them are for the ladder.
+        own: What the method takes beside messages and settings.
+        shape: The object asked for, or None.
+        form: The form that an answer must have, or None.
+        offers_tools: Whether the answer may call tools.
+    """
+
+    method: Method
+    messages: Sequence[ChatMessage] = field(repr=False)
+    settings: Mapping[str, Any] = field(repr=False)
+    own: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    shape: Shape | None = None
+    form: Form | None = field(default=None, repr=False)
+    offers_tools: bool = False
+
+    @classmethod
+    def complete(cls, prompt: str, settings: Mapping[str, Any], *, formatted: bool) -> Self:
+        """Describe a completion.
+
+        Raises:
+            ConfigError: The prompt is no text.
+        """
+        if not isinstance(prompt, str):
+            raise ConfigError(f"prompt must be a text, not a {type(prompt).__name__}")
+        asked = [ChatMessage(role=MessageRole.USER, content=prompt)]
+        return cls("complete", asked, settings, {"formatted": formatted})
+
+    @classmethod
+    def chat(cls, messages: Sequence[ChatMessage], settings: Mapping[str, Any]) -> Self:
+        """Describe a chat; with LlamaIndex's tools among the settings, one with tools.
+
+        Raises:
+            ConfigError: There is no message, or something else among them.
+        """
+        _check_messages(messages, "messages")
+        tools = settings.get("tools")
+        if tools and all(hasattr(tool, "metadata") for tool in tools):
+            rest = {name: value for name, value in settings.items() if name != "tools"}
+            return cls.with_tools(tools, None, messages, rest)
+        return cls("chat", messages, settings, offers_tools=bool(tools))
+
+    @classmethod
+    def with_tools(
+        cls,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None,
+        chat_history: Sequence[ChatMessage] | None,
+        settings: Mapping[str, Any],
+    ) -> Self:
+        """Describe a chat in which the model may call tools.
+
+        Raises:
+            ConfigError: There is no message, or something is no tool.
+        """
+        asked = ChatMessage(role=MessageRole.USER, content=user_msg) if isinstance(user_msg, str) else user_msg
+        messages = [*(chat_history or ()), *([] if asked is None else [asked])]
+        _check_messages(messages, "user_msg, chat_history")
+        settings = dict(settings)
+        if not tools:
+            for name in ("verbose", "allow_parallel_tool_calls", "tool_required", "tool_choice"):
+                settings.pop(name, None)
+            return cls("chat", messages, settings)
+        form = form_of_tools(tools, choice=settings.get("tool_choice"), required=bool(settings.get("tool_required")))
+        return cls("chat_with_tools", messages, settings, {"tools": tools}, form=form, offers_tools=True)
+
+    @classmethod
+    def structured(cls, shape: Shape, settings: Mapping[str, Any] | None, system_prompt: str | None) -> Self:
+        """Describe the prediction of an object.
+
+        Raises:
+            ConfigError: The settings are no dict.
+        """
+        if not isinstance(settings, Mapping | None):
+            raise ConfigError(f"llm_kwargs must be a dict of settings, not a {type(settings).__name__}")
+        system = [ChatMessage(role=MessageRole.SYSTEM, content=system_prompt)] if system_prompt else []
+        messages = [*system, *shape.messages()]
+        return cls("structured_predict", messages, dict(settings or {}), shape=shape, form=shape.form)
+
+    @property
+    def pin(self) -> str | None:
+        """The name of the one tier that must answer, or None."""
+        return self.settings.get("model")
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds to wait for each tier, or None."""
+        return self.settings.get("timeout")
+
+    def read_by(self, parser: BaseOutputParser | None) -> Self:
+        """Return the request with the form of a text, which a parser may be known to read."""
+        if self.method not in ("complete", "chat"):
+            return self
+        return replace(self, form=form_of_text(self.settings, parser))
+
+    def asked_of(self, model: LLM, way: str, postscript: str | None) -> Callable[[], Any]:
+        """Return what asks a tier's model, with copies of all that it is given.
+
+        Args:
+            model: The model.
+            way: What stands before the method's name: `""`, `"a"`, `"stream_"` or `"astream_"`.
+            postscript: A sentence of ours to add to the ask, or None. An object has no room for what it invites to.
+        """
+        settings = {name: copied(value) for name, value in self.settings.items() if _is_known(model, name)}
+        if self.shape is not None:
+            return self.shape.asked_of(model, way, settings)
+        method = getattr(model, way + self.method)
+        messages = copied(with_postscript(self.messages, postscript) if postscript else self.messages)
+        if self.method == "complete":
+            prompt = "\n\n".join(block.text for block in messages[0].blocks)
+            return lambda: method(prompt, **self.own, **settings)
+        if self.method == "chat":
+            return lambda: method(messages, **settings)
+        return lambda: method(list(self.own["tools"]), chat_history=messages, **settings)
+
+
+def _check_messages(messages: object, argument: str) -> None:
+    if isinstance(messages, str) or not isinstance(messages, Sequence):
+        raise ConfigError(f"{argument} must be a list of ChatMessage, not a {type(messages).__name__}")
+    if not messages:
+        raise ConfigError(f"{argument}: there is no message; give at least one")
+    for position, message in enumerate(messages):
+        if not isinstance(message, ChatMessage):
+            raise ConfigError(f"{argument}: [{position}] is no ChatMessage but a {type(message).__name__}")
+
+
+def _is_known(model: LLM, setting: str) -> bool:
+    if setting in ("model", "timeout"):
+        return False
+    return setting not in STANDARD_SETTINGS or knows(model, setting)

@@ -1,0 +1,83 @@
+"""The tools of a call, and the form that they and other wishes ask of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.tools.types import BaseTool
+from pydantic import BaseModel
+
+from llm_tiers.errors import ConfigError
+from llm_tiers.form import ANY_TOOL, Form, check_schema, forced_tool, function_of, json_flaw, schema_in, tool_schemas
+
+if TYPE_CHECKING:
+    from llama_index.core.types import BaseOutputParser
+
+    from llm_tiers.answer import Answer
+
+__all__ = ["form_of_text", "form_of_tools"]
+
+
+def form_of_tools(tools: Sequence[BaseTool], *, choice: Any, required: bool) -> Form:
+    """Return the form of an answer that may call tools.
+
+    Args:
+        tools: The tools.
+        choice: The `tool_choice` of the call, or None.
+        required: A tool must be called.
+
+    Raises:
+        ConfigError: Something is no tool, or the schema of its arguments is no JSON schema.
+    """
+    schemas: dict[str, Mapping[str, Any]] = {}
+    for position, tool in enumerate(tools):
+        if not isinstance(tool, BaseTool):
+            raise ConfigError(
+                f"tools[{position}] is no tool but a {type(tool).__name__}; "
+                "make one: FunctionTool.from_defaults(fn=...)"
+            )
+        name, schema = function_of(tool.metadata.to_openai_tool(skip_length_check=True))
+        check_schema(schema, f"tools: {name!r}")
+        # As LlamaIndex's OpenAI says it to the model: a function takes no arguments but its own.
+        schemas[name] = schemas[tool.metadata.get_name()] = {"additionalProperties": False, **schema}
+    return Form(schemas, forced_tool(choice) or (ANY_TOOL if required else None))
+
+
+def form_of_text(settings: Mapping[str, Any], parser: BaseOutputParser | None) -> Form | None:
+    """Return the form of an answer to plain messages, or None where any text will do.
+
+    Args:
+        settings: The settings of the call, which may hold tools and a response format as OpenAI takes them.
+        parser: What will read the answer, or None.
+    """
+    schemas = tool_schemas(tool for tool in settings.get("tools") or () if isinstance(tool, Mapping))
+    wanted = _schema(settings.get("response_format"))
+    if not schemas and wanted is None and parser is None:
+        return None
+    return Form(
+        schemas,
+        forced_tool(settings.get("tool_choice")) if schemas else None,
+        None if wanted is None else json_flaw(wanted),
+        None if parser is None else _Reading(parser),
+    )
+
+
+def _schema(response_format: Any) -> Mapping[str, Any] | None:
+    if isinstance(response_format, type) and issubclass(response_format, BaseModel):
+        return response_format.model_json_schema()
+    return schema_in(response_format) if isinstance(response_format, Mapping) else None
+
+
+class _Reading:
+    """Says of a text why its reader cannot read it."""
+
+    def __init__(self, parser: BaseOutputParser) -> None:
+        self._parser = parser
+
+    def __call__(self, answer: Answer) -> str | None:
+        try:
+            self._parser.parse(answer.text)
+        except Exception as error:  # noqa: BLE001 -- each parser refuses in its own way, and may quote the answer
+            return f"cannot be parsed: {type(error).__name__}"
+        return None

@@ -1,0 +1,76 @@
+"""How many tokens a response took, wherever a provider's integration notes it; and how many a call took in all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from llm_tiers.answer import Usage
+
+if TYPE_CHECKING:
+    from llm_tiers.trace import Trace
+
+__all__ = ["sum_of", "total_of", "usage_of", "without_usage"]
+
+_INPUT = ("prompt_tokens", "input_tokens", "prompt_token_count")
+_OUTPUT = ("completion_tokens", "output_tokens", "candidates_token_count")
+_TOTAL = "total_tokens"
+
+
+def usage_of(response: Any) -> Usage | None:
+    """Return the tokens of a chat or completion response, or None where it does not tell them."""
+    raw = _mapping(getattr(response, "raw", None))
+    places = (raw.get("usage"), raw.get("usage_metadata"), getattr(response, "additional_kwargs", None))
+    return next(filter(None, (_read(_mapping(place)) for place in places)), None)
+
+
+def sum_of(usages: Iterable[Usage | None]) -> Usage | None:
+    """Add up the tokens of several model calls, as far as they are known."""
+    known = [usage for usage in usages if usage is not None]
+    names = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+    return Usage(**{name: sum(getattr(usage, name) for usage in known) for name in names}) if known else None
+
+
+def total_of(trace: Trace) -> dict[str, int]:
+    """Return the tokens of all model calls of a call, by the names that LlamaIndex's OpenAI gives them."""
+    usage = trace.usage
+    if usage is None:
+        return {}
+    tokens = usage.input_tokens, usage.output_tokens
+    return {_INPUT[0]: tokens[0], _OUTPUT[0]: tokens[1], _TOTAL: sum(tokens)}
+
+
+def without_usage(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a response carries along without the tokens of the one model call that it comes from."""
+    return {name: value for name, value in kwargs.items() if name not in (*_INPUT, *_OUTPUT, _TOTAL)}
+
+
+def _read(usage: Mapping[str, Any]) -> Usage | None:
+    given, written = _first(usage, _INPUT), _first(usage, _OUTPUT)
+    if given is None or written is None:
+        return None
+    before, after = _mapping(usage.get("prompt_tokens_details")), _mapping(usage.get("completion_tokens_details"))
+    # Anthropic counts what its cache gave beside the input tokens, the others among them.
+    read, cached = usage.get("cache_read_input_tokens") or 0, usage.get("cache_creation_input_tokens") or 0
+    return Usage(
+        input_tokens=given + read + cached,
+        output_tokens=written,
+        cached_tokens=(before.get("cached_tokens") or 0) + read,
+        cache_write_tokens=cached,
+        reasoning_tokens=after.get("reasoning_tokens") or 0,
+    )
+
+
+def _first(usage: Mapping[str, Any], names: Iterable[str]) -> int | None:
+    return next((usage[name] for name in names if isinstance(usage.get(name), int)), None)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, BaseModel):
+        # Not a dump, which would copy a whole response for the sake of a few numbers.
+        return dict(value)
+    return vars(value) if hasattr(value, "__dict__") else {}

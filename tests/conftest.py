@@ -1,0 +1,47 @@
+"""What the tests of both integrations share: the server on this machine, and how its models behave."""
+
+import pytest
+
+from llm_tiers import AccuracyEstimator
+from llm_tiers.testing import LoopbackServer
+
+
+def _judged(answer, verdict="yes"):
+    """A script that answers the user, and says `verdict` where it is asked to judge."""
+
+    def script(request):
+        said = verdict if request.judges else answer
+        return said(request) if callable(said) else said
+
+    return script
+
+
+@pytest.fixture
+def judged():
+    return _judged
+
+
+@pytest.fixture
+def key():
+    return "sk-very-secret-key"
+
+
+@pytest.fixture(scope="session")
+def one_server():
+    # One for all tests: for each new address langchain_openai makes a client, which takes 0.1 s.
+    with LoopbackServer({}) as server:
+        yield server
+
+
+@pytest.fixture
+def server(one_server):
+    """Small is wrong, the others are right, and whoever judges says yes."""
+    one_server.scripts = {"small": "Lyon", "medium": _judged("Paris"), "large": _judged("Paris")}
+    one_server.forget()
+    return one_server
+
+
+@pytest.fixture
+def learner():
+    """A starter that trusts three past calls and never explores."""
+    return AccuracyEstimator(k=3, explore=0)

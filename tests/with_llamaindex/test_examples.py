@@ -1,0 +1,35 @@
+"""The examples run as they stand, offline, and show what they promise."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def lines_of(name):
+    # In a process of its own: the memories of LlamaIndex's agents outlive their event loop.
+    done = subprocess.run([sys.executable, EXAMPLES / name], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_two_engines_find_their_own_tiers():
+    lines = lines_of("rag.py")
+
+    simple = [line for line in lines if "How long" in line]
+    hard = [line for line in lines if "longer than" in line]
+    assert len(simple) == 6
+    assert all("gpt-4.1-nano -> gpt-4.1-nano" in line for line in simple)
+    assert "gpt-4.1-nano -> gpt-4.1-mini" in hard[0]
+    assert "gpt-4.1-mini -> gpt-4.1-mini" in hard[-1]
+    assert len({line.split()[0] for line in lines}) == 2
+
+
+def test_two_agents_find_their_own_tiers():
+    lines = lines_of("agents.py")
+
+    assert {line.split()[0] for line in lines} == {"Researcher", "Writer"}
+    assert all("starts at small  ends at small" in line for line in lines if line.startswith("Researcher"))
+    writer = [line for line in lines if line.startswith("Writer")]
+    assert "starts at small  ends at medium" in writer[0]
+    assert "starts at medium ends at medium" in writer[-1]

@@ -1,0 +1,73 @@
+"""A tier that fails goes one tier up, teaches nothing about itself, and costs nothing but time."""
+
+import asyncio
+
+import pytest
+
+from llm_tiers import ChromaHistory, FixedStarter
+from llm_tiers.testing import BrokenJson, Cut, Hang, HttpError, LoopbackServer
+
+ASK = "What is the capital of France?"
+
+FAULTS = {
+    "rate limit": HttpError(429, "Rate limit reached", retry_after=1),
+    "server error": HttpError(500),
+    "wrong key": HttpError(401, "Incorrect API key"),
+    "context length": HttpError(400, "This model's maximum context length is 8192", code="context_length_exceeded"),
+    "cut connection": Cut(),
+    "broken JSON": BrokenJson(),
+}
+
+
+@pytest.mark.parametrize("method", ["complete", "chat", "chat_with_tools"])
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_fault_goes_one_tier_up_and_leaves_no_label(server, tiered, take, asked, look_up, trace_of, fault, method):
+    server.scripts["small"] = fault
+    given = {"complete": (ASK,), "chat": (asked,), "chat_with_tools": ([look_up], ASK)}[method]
+    llm = tiered()
+
+    trace = trace_of(take(llm, method, *given)[-1])
+
+    assert trace["final"] == "medium"
+    first = trace["attempts"][0]
+    assert (first["tier"], first["verdict"], first["cost_usd"]) == ("small", None, None)
+    assert first["error"]
+    (record,) = llm._engine.history.export()
+    assert record["labels"] == {"medium": True, "large": True}
+
+
+async def test_a_call_that_is_cancelled_leaves_its_trace_and_no_task(drops, server, tiered):
+    server.scripts["large"] = hang = Hang("Paris")
+    traces = []
+    before = asyncio.all_tasks()
+    llm = tiered(starter=FixedStarter("large"), on_trace=traces.append)
+
+    asking = asyncio.create_task(llm.acomplete(ASK))
+    await asyncio.to_thread(hang.reached.wait, 10)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    hang.release()
+
+    assert asyncio.all_tasks() == before
+    assert [(trace.final, trace.attempts[-1].error) for trace in traces] == [(None, "cancelled")]
+
+
+def test_a_history_that_fails_costs_no_answer(tiered, take, trace_of, monkeypatch):
+    with ChromaHistory() as history:
+
+        def fail(*args, **kwargs):
+            raise OSError("disk full")
+
+        monkeypatch.setattr(history, "remember", fail)
+        items = take(tiered(history=history), "complete", ASK)
+
+    assert trace_of(items[-1])["warnings"] == ["history: OSError: disk full"]
+
+
+def test_a_server_that_is_gone(like, tiered, trace_of):
+    with LoopbackServer({}) as gone:
+        address = gone.base_url
+    llm = tiered(tiers=[like("small", api_base=address), like("large")])
+
+    assert trace_of(llm.complete(ASK))["attempts"][0]["error"].startswith("APIConnectionError")

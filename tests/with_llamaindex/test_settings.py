@@ -1,0 +1,436 @@
+"""Settings of the LLM and of a call, its metadata, its copies; and nothing of a key anywhere."""
+
+import copy
+import json
+import logging
+import pickle
+import subprocess
+import sys
+
+import httpx
+import pytest
+from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRole, TextBlock
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.llms.mock import MockFunctionCallingLLM, MockLLM
+from llama_index.core.prompts import PromptTemplate
+from pydantic import SecretStr, ValidationError
+
+from llamaindex_tiers import TieredLLM
+from llm_tiers import AllTiersFailed, ChromaHistory, ConfigError, FixedStarter, PromptJudge, Tier, llm_at
+from llm_tiers.testing import Hang, HttpError
+
+ASK = "What is the capital of France?"
+
+
+@pytest.fixture
+def rejecting():
+    return lambda question, answer: False
+
+
+class TestSettings:
+    def test_they_go_to_every_tier_that_knows_them(self, server, tiered, rejecting):
+        tiered(temperature=0.25, max_tokens=9, judge=rejecting).complete(ASK)
+
+        assert len(server.requests) == 3
+        assert {(r.settings["temperature"], r.settings["max_tokens"]) for r in server.requests} == {(0.25, 9)}
+
+    def test_the_judge_gets_none_that_are_meant_for_answers(self, server, tiered):
+        tiered(temperature=0.25, max_tokens=9).complete(ASK)
+
+        answering, judging = server.requests
+        assert answering.settings["temperature"] == 0.25
+        assert "max_tokens" not in judging.settings
+        assert judging.settings["temperature"] != 0.25
+
+    def test_a_model_class_keeps_its_own_rules(self, server, openai, tiered):
+        """OpenAI's class takes no temperature but 1 for its reasoning models."""
+        server.scripts["gpt-5-nano"] = "Lyon"
+        tiered(tiers=[openai("gpt-5-nano"), openai("gpt-4.1")], temperature=0, judge=lambda q, a: False).complete(ASK)
+
+        assert [request.settings["temperature"] for request in server.requests] == [1, 0]
+
+    def test_those_of_a_call_go_first(self, server, tiered):
+        tiered(temperature=0.25).complete(ASK, temperature=0.75, stop=["END"])
+
+        answering, judging = server.requests
+        assert (answering.settings["temperature"], answering.settings["stop"]) == (0.75, ["END"])
+        assert "stop" not in judging.settings
+
+    def test_tiers_that_do_not_know_one_go_without(self):
+        tiers = [Tier(MockLLM(), name=name, price=(1, 1)) for name in ("a", "b")]
+        with TieredLLM(tiers, temperature=0, judge=lambda question, answer: True) as llm:
+            assert llm.complete(ASK, max_tokens=3).text == ASK
+
+    def test_tiers_below_the_top_retry_once_unless_told(self, server, like, tiered):
+        server.scripts["small"] = HttpError(429, retry_after=0.01)
+
+        def tries(default_retries=3, **settings):
+            server.forget()
+            models = [like("small", max_retries=default_retries), like("large", max_retries=3)]
+            llm = tiered(tiers=models, **settings)
+            llm.complete(ASK)
+            assert llm._engine.ladder.top.model.max_retries == settings.get("max_retries", 3)
+            return len(server.requests_to("small"))
+
+        assert tries() == 2
+        assert tries(default_retries=0) == 1
+        assert tries(max_retries=0) == 1
+
+    def test_a_client_that_was_given_is_kept(self, server, tiered, like):
+        seen = []
+        client = httpx.Client(event_hooks={"request": [seen.append]})
+        models = [like(name, http_client=client, max_retries=3) for name in ("small", "medium")]
+
+        tiered(tiers=models, temperature=0.5, timeout=30).complete(ASK)
+
+        assert len(seen) == len(server.requests) == 2
+
+    def test_a_client_in_use_gets_the_new_settings(self, server, tiered, tiers):
+        tiers[0].complete(ASK)
+
+        llm = tiered(max_retries=2, api_key="sk-another-key")
+
+        client = llm._engine.ladder["small"].model._client
+        assert (client.max_retries, client.api_key) == (2, "sk-another-key")
+        assert tiers[0]._client.max_retries == 0
+
+    def test_a_time_out_of_one_call(self, drops, server, tiered, take, trace_of):
+        server.scripts["small"] = hang = Hang()
+
+        items = take(tiered(), "complete", ASK, timeout=0.5)
+        hang.release()
+
+        assert trace_of(items[-1])["attempts"][0]["error"] == "no answer within 0.5 s"
+
+    def test_usage_in_streams_is_asked_for_unless_told(self, server, like, tiered):
+        mine = {"stream_options": {"include_usage": False}}
+        llm = tiered(tiers=[like("small", additional_kwargs=mine), like("large")], judge=lambda q, a: False)
+
+        list(llm.stream_complete(ASK))
+
+        assert [r.settings["stream_options"]["include_usage"] for r in server.requests] == [False, True]
+
+    def test_the_effort_of_a_judge(self, server, openai, tiered):
+        server.scripts |= {"gpt-5-nano": "Lyon", "gpt-5-mini": "yes"}
+        tiers = [openai("gpt-5-nano"), openai("gpt-5-mini", reasoning_effort="high")]
+
+        tiered(tiers=tiers, judge=PromptJudge(effort="minimal")).complete(ASK)
+
+        assert server.requests[1].settings["reasoning_effort"] == "minimal"
+
+    def test_an_invitation_to_abstain(self, server, tiered, take, asked):
+        take(tiered(policy=llm_at()), "chat", asked)
+
+        assert "Abstain" in server.requests[0].ask
+        assert len(asked[0].blocks) == 1
+
+    @pytest.mark.parametrize("kind", [str, SecretStr])
+    def test_names_of_models(self, tiered, kind):
+        llm = tiered(tiers=["gpt-4.1-nano", "openai:gpt-4.1"], api_key=kind("sk-given-once"))
+
+        assert [tier.model.api_key for tier in llm.tiers] == ["sk-given-once"] * 2
+        assert llm.metadata.model_name == "tiered(gpt-4.1-nano,gpt-4.1)"
+
+
+class TestAroundTheTiers:
+    """What LlamaIndex's LLMs do around a model call is done once, and not lost."""
+
+    def test_the_system_prompt_of_all_tiers_is_that_of_the_llm(self, server, like, tiered, prompt):
+        tiers = [like(name, system_prompt="Be short.") for name in ("small", "medium")]
+        tiered(tiers=tiers).predict(prompt, country="France")
+
+        assert server.requests[0].messages[0]["content"] == "Be short."
+
+    def test_the_format_of_completion_models_too(self, server, like, tiered, prompt):
+        def wrap(text):
+            return f"[INST] {text} [/INST]"
+
+        models = [like(name, is_chat_model=False, completion_to_prompt=wrap) for name in ("small", "medium")]
+        llm = tiered(tiers=models, judge=lambda question, answer: True)
+        llm.predict(prompt, country="France")
+        llm.complete(ASK)
+
+        asks = [request.ask for request in server.requests]
+        assert asks == ["[INST] Name a city in France with 3 letters. [/INST]", f"[INST] {ASK} [/INST]"]
+
+    def test_a_completion_model_judges_in_its_own_format(self, server, like, tiered):
+        models = [like("small", is_chat_model=False), like("medium", is_chat_model=False)]
+
+        assert tiered(tiers=models).complete(ASK).text == "Lyon"
+        assert server.requests[1].judges
+
+
+class TestMetadata:
+    def test_it_holds_for_whichever_tier_answers(self, openai, like, tiered):
+        llm = tiered(tiers=[like("small", context_window=9_000, max_tokens=100), openai("gpt-4.1", max_tokens=50)])
+
+        assert llm.metadata.context_window == 9_000
+        assert llm.metadata.num_output == 100
+        assert llm.metadata.model_name == "tiered(small,gpt-4.1)"
+        assert llm.metadata is llm.metadata
+
+    def test_the_window_may_be_given(self, tiered):
+        assert tiered(context_window=50_000).metadata.context_window == 50_000
+
+    def test_the_role_of_system_prompts(self, openai, tiered):
+        assert tiered(tiers=[openai("gpt-5-nano"), openai("gpt-5")]).metadata.system_role is MessageRole.USER
+        assert tiered(tiers=[openai("gpt-4.1"), openai("gpt-5")]).metadata.system_role is MessageRole.SYSTEM
+
+    def test_a_small_window_is_skipped_but_not_at_the_top(self, like, tiered, trace_of):
+        tiers = [like(name, context_window=5) for name in ("small", "large")]
+
+        answer = tiered(tiers=tiers).complete(ASK)
+
+        assert answer.text == "Paris"
+        assert trace_of(answer)["warnings"][0].startswith("tier small skipped: context window 5")
+
+    def test_a_window_that_nobody_told_is_no_limit(self, tiered, trace_of):
+        answer = tiered(judge=lambda question, answer: True).complete(f"{ASK} " * 2_000)
+
+        assert trace_of(answer)["final"] == "small"
+
+    def test_tiers_that_cannot_see_are_skipped(self, like, tiered, trace_of):
+        tiers = [Tier(like("small"), capabilities={"tools"}), like("large")]
+        image = ImageBlock(image=b"aGVsbG8=", image_mimetype="image/png")
+
+        answer = tiered(tiers=tiers).chat([ChatMessage(blocks=[TextBlock(text="What is this?"), image])])
+
+        assert trace_of(answer)["warnings"] == ["tier small skipped: no images"]
+
+
+class TestSecrets:
+    def test_nothing_that_shows_an_llm_shows_a_key(self, tiered, key, city, tmp_path):
+        llm = tiered(history=tmp_path / "secret-folder")
+
+        shown = [repr(llm), str(llm), json.dumps(llm.to_dict()), json.dumps(llm.to_payload()), llm.to_json()]
+        shown += [llm.model_dump_json(), repr(llm.as_structured_llm(city)), json.dumps(llm.dict())]
+
+        assert not [text for text in shown if key in text or "secret-folder" in text]
+        assert "small" in shown[0]
+
+    def test_a_key_that_a_provider_echoes_is_hidden(self, server, tiered, key, caplog):
+        caplog.set_level(logging.DEBUG, "llm_tiers")
+        server.scripts = dict.fromkeys(server.scripts, HttpError(401, f"Incorrect API key provided: {key}."))
+
+        with pytest.raises(AllTiersFailed) as failure:
+            tiered().complete(ASK)
+
+        shown = repr(failure.value) + str(failure.value) + repr(failure.value.exceptions) + caplog.text
+        assert "Incorrect API key provided: ***" in shown
+        assert key not in shown + failure.value.trace.model_dump_json()
+
+    @pytest.mark.parametrize("unwanted", ["langchain_core", "langchain", "chromadb", "wordllama", "langchain_tiers"])
+    def test_an_import_brings_no_other_framework(self, unwanted):
+        code = f"import sys, llamaindex_tiers; print({unwanted!r} in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["False"]
+
+    def test_the_public_names(self):
+        import llamaindex_tiers
+
+        assert llamaindex_tiers.__all__ == ["TierDecision", "TieredLLM"]
+
+
+class TestCopies:
+    @pytest.mark.parametrize("again", [lambda llm: pickle.loads(pickle.dumps(llm)), copy.deepcopy])  # noqa: S301
+    def test_they_answer_as_the_first(self, server, tiered, again):
+        llm = tiered(starter=FixedStarter("medium"), temperature=0.25, node="drafts", system_prompt="Be short.")
+        llm.complete(ASK)
+        server.forget()
+
+        with again(llm) as twin:
+            trace = twin.complete(ASK).additional_kwargs["tiers"]
+
+        assert (trace["start"], trace["node"], twin.system_prompt) == ("medium", "drafts", "Be short.")
+        assert server.requests[0].settings["temperature"] == 0.25
+        assert trace["cost_usd"] > 0
+
+    def test_a_pickle_finds_its_folder_again(self, tiered, learner, tmp_path):
+        llm = tiered(history=tmp_path / "tiers", starter=learner)
+        for _ in range(3):
+            llm.complete(ASK)
+        llm.close()
+
+        with pickle.loads(pickle.dumps(llm)) as again:  # noqa: S301
+            assert again.complete(ASK).additional_kwargs["tiers"]["neighbours"] == 3
+
+    def test_handlers_that_cannot_be_pickled_are_left_out(self, tiered, caplog):
+        counter = TokenCountingHandler(tokenizer=lambda text: text.split())
+        llm = tiered(callback_manager=CallbackManager([counter]))
+
+        with pickle.loads(pickle.dumps(llm)) as again:  # noqa: S301
+            assert again.complete(ASK).text
+        assert "callback manager cannot be pickled" in caplog.text
+
+    def test_a_deep_copy_shares_what_is_learned(self, tiered, learner):
+        llm = tiered(starter=learner)
+        twin = copy.deepcopy(llm)
+        for _ in range(3):
+            twin.complete(ASK)
+
+        assert llm.complete(ASK).additional_kwargs["tiers"]["neighbours"] == 3
+
+    def test_a_copy_with_another_setting_uses_it(self, server, tiered):
+        answer = tiered().model_copy(update={"temperature": 0.5, "node": "drafts"}).complete(ASK)
+
+        assert server.requests[0].settings["temperature"] == 0.5
+        assert answer.additional_kwargs["tiers"]["node"] == "drafts"
+
+    @pytest.mark.parametrize("name", ["temperature", "node", "tiers"])
+    def test_a_setting_cannot_be_changed_behind_its_back(self, tiered, name):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(tiered(), name, None)
+
+
+class TestBadInput:
+    @pytest.fixture
+    def refused(self, server):
+        def refused(match, make):
+            with pytest.raises(ConfigError, match=match) as failure:
+                make()
+            assert server.requests == ()
+            assert "sk-very-secret-key" not in str(failure.value)
+
+        return refused
+
+    @pytest.mark.parametrize(
+        ("wrong", "told"),
+        [
+            ({"model": "small", "api_key": "sk-very-secret-key"}, "a dict"),
+            (lambda messages: "Lyon", "a function"),
+            (MockLLM, "the class MockLLM"),
+            (None, "a NoneType"),
+            (Tier(3, name="three"), "a int"),
+        ],
+    )
+    def test_a_tier_that_is_no_llm(self, refused, like, wrong, told):
+        refused(rf"tiers\[1\] is no LLM but {told}; give one", lambda: TieredLLM([like("small"), wrong]))
+
+    @pytest.mark.parametrize("wrong", ["gpt-4.1", None, {"small": "gpt-4.1"}, 3])
+    def test_tiers_that_are_no_list(self, refused, wrong):
+        refused("tiers must be a list of LLMs", lambda: TieredLLM(tiers=wrong))
+
+    def test_an_llm_in_place_of_the_list(self, refused, like):
+        refused("tiers must be a list.*not OpenAILike", lambda: TieredLLM(tiers=like("small")))
+
+    def test_a_ladder_that_is_none(self, refused, like):
+        refused("the ladder is empty", lambda: TieredLLM([]))
+        refused("the ladder has only 'small'", lambda: TieredLLM([like("small")]))
+        refused("'small' stands more than once", lambda: TieredLLM([like("small"), like("small")]))
+
+    def test_a_tier_without_a_name(self, refused, like):
+        refused(r"tiers: MockLLM has no model name.*Tier\(model, name=", lambda: TieredLLM([MockLLM(), like("large")]))
+
+    @pytest.mark.parametrize("name", ["no-such-model", "anthropic:claude", "", "openai:"])
+    def test_an_unknown_name(self, refused, like, name):
+        refused(r"tiers\[0\].*'gpt-5-mini'", lambda: TieredLLM([name, like("large")]))
+
+    def test_a_model_that_openai_does_not_have(self, refused, openai, like):
+        refused(
+            r"tiers: 'small' cannot say what it is \(Unknown model 'small'\).*OpenAILike\(model=",
+            lambda: TieredLLM([openai("small"), like("large")]),
+        )
+
+    def test_a_name_without_the_package(self, refused, like, monkeypatch):
+        monkeypatch.setitem(sys.modules, "llama_index.llms.openai", None)
+        refused(r"pip install 'llm-tiers\[llamaindex\]'", lambda: TieredLLM(["gpt-4.1", like("large")]))
+
+    @pytest.mark.parametrize(
+        ("argument", "wrong"),
+        [
+            ("policy", "clever"),
+            ("starter", "small"),
+            ("judge", "yes"),
+            ("judge", PromptJudge(model="huge")),
+            ("judge", PromptJudge(model=Tier("gpt-5", name="referee"))),
+            ("embedding", 3),
+            ("prices", {"small": "cheap"}),
+            ("node", 3),
+            ("query_text", "text"),
+            ("on_trace", "print"),
+            ("history", 3),
+            ("context_window", "much"),
+            ("temperature", "hot"),
+            ("api_key", ["sk-very-secret-key"]),
+            ("judgee", None),
+        ],
+    )
+    def test_an_argument_of_another_kind(self, refused, tiered, argument, wrong):
+        refused(rf"\b{argument}\b", lambda: tiered(**{argument: wrong}))
+
+    @pytest.mark.parametrize(
+        ("method", "given", "match"),
+        [
+            ("complete", 3, "prompt must be a text, not a int"),
+            ("chat", ASK, "messages must be a list of ChatMessage, not a str"),
+            ("chat", [], "messages: there is no message"),
+            ("chat", [ASK], r"messages: \[0\] is no ChatMessage but a str"),
+        ],
+    )
+    def test_a_call_with_something_else(self, refused, tiered, take, method, given, match):
+        refused(match, lambda: take(tiered(), method, given))
+
+    def test_a_pin_that_is_no_tier(self, refused, tiered, take):
+        refused("model='huge' pins a tier that the ladder lacks", lambda: take(tiered(), "complete", ASK, model="huge"))
+
+    def test_a_query_text_that_returns_no_text(self, refused, tiered):
+        refused("query_text returned int", lambda: tiered(query_text=len).complete(ASK))
+
+    def test_a_wrong_argument_leaves_no_folder_open(self, tiered, tmp_path):
+        with pytest.raises(ConfigError, match="prices"):
+            tiered(history=tmp_path / "tiers", prices={"small": -1})
+        assert not (tmp_path / "tiers").exists()
+
+
+def test_the_text_to_find_similar_calls_by(tiered):
+    with ChromaHistory(store_text=True) as history:
+        llm = tiered(history=history, query_text=lambda messages: messages[-1].content.upper())
+        llm.complete("and of Italy?")
+        assert [record["text"] for record in history.export()] == ["AND OF ITALY?"]
+
+
+class TestDoubles:
+    """LlamaIndex's own test doubles as tiers."""
+
+    @pytest.fixture
+    def doubled(self):
+        llms = []
+
+        def make(*models, **settings):
+            tiers = [Tier(model, name=f"double{number}", price=(1, 1)) for number, model in enumerate(models)]
+            llms.append(TieredLLM(tiers, **settings))
+            return llms[-1]
+
+        yield make
+        for llm in llms:
+            llm.close()
+
+    def test_texts(self, doubled, take, asked):
+        llm = doubled(MockLLM(max_tokens=2), MockLLM(), judge=lambda question, answer: "text" not in answer)
+
+        assert "".join(item.delta or "" for item in take(llm, "complete", ASK)) in (ASK, "")
+        assert take(llm, "complete", ASK)[-1].text == ASK
+        assert not llm.metadata.is_chat_model
+
+    def test_function_calls(self, doubled, take, look_up):
+        wrong = MockFunctionCallingLLM(is_chat_model=True)
+        llm = doubled(
+            wrong, MockFunctionCallingLLM(is_chat_model=True, response_generator=_calls), judge=lambda q, a: True
+        )
+
+        items = take(llm, "chat_with_tools", [look_up], user_msg=ASK)
+
+        (selection,) = llm.get_tool_calls_from_response(items[-1])
+        assert selection.tool_kwargs == {"city": "Paris"}
+
+    def test_predict(self, doubled, look_up):
+        llm = doubled(MockLLM(max_tokens=2), MockLLM(), judge=lambda question, answer: "text" not in answer)
+
+        assert llm.predict(PromptTemplate("Say {word}"), word="hello") == "Say hello"
+
+
+def _calls(messages, **kwargs):
+    from llama_index.core.base.llms.types import ToolCallBlock
+
+    block = ToolCallBlock(tool_call_id="1", tool_name="look_up", tool_kwargs={"city": "Paris"})
+    return ChatMessage(role="assistant", blocks=[block])
