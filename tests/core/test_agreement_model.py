@@ -18,10 +18,10 @@ def record(said, **facts):
 
 def learned(*answers, size=3, known=USUAL):
     votes = Votes.assumed(size)
-    for given in answers:
+    for said in answers:
         for of in range(1, size):
-            if given[of] is not None and any(answer is not None for answer in given[:of]):
-                votes = votes.after(of, given[:of], given[of], known)
+            if said[of] is not None and any(answer is not None for answer in said[:of]):
+                votes = votes.after(of, said[:of], said[of], known)
     return votes
 
 
