@@ -71,7 +71,7 @@ class Outlook:
         self._answers = tuple(answers)
         self._hardness = votes.hardness(known)
         self._asked = tuple(position for position, answer in enumerate(answers) if answer is not None)
-        found = list(self._worlds((), [], 1.0))
+        found = list(self._worlds((), [], 1.0, 1.0))
         total = sum(world.chance for world in found)
         self._found = [_World(world.answers, world.chance / total, world.right) for world in found]
 
@@ -127,22 +127,32 @@ class Outlook:
 
     # The worlds
 
-    def _worlds(self, answers: tuple[int, ...], blocks: list[list[int]], chance: float) -> Iterator[_World]:
-        """Yield what fits the answers so far, tier by tier; `blocks` are the voters for each answer."""
+    def _worlds(
+        self, answers: tuple[int, ...], blocks: list[list[int]], chance: float, guessed: float
+    ) -> Iterator[_World]:
+        """Yield what fits the answers so far, tier by tier; what is hardly to be expected is left out.
+
+        Args:
+            answers: Of the tiers so far.
+            blocks: By answer, the tiers that vote for it.
+            chance: How likely all of it is.
+            guessed: How likely that part of it is that has not been answered yet.
+        """
         of = len(answers)
         if of == len(self._answers):
             yield _World(answers, chance, self._right(blocks))
             return
         if self._answers[of] == -1:
             # Nobody votes for a missing answer, and nobody repeats it.
-            yield from self._worlds((*answers, len(blocks)), [*blocks, []], chance)
+            yield from self._worlds((*answers, len(blocks)), [*blocks, []], chance, guessed)
             return
         chances = self._votes.chances(of, blocks, self._hardness) if of else [1.0]
         for answer, share in enumerate(chances):
-            if chance * share > _UNLIKELY and self._fits(of, answer, answers):
+            guess = guessed * share if self._answers[of] is None else guessed
+            if guess > _UNLIKELY and self._fits(of, answer, answers):
                 voters = [list(block) for block in blocks] + ([[]] if answer == len(blocks) else [])
                 voters[answer].append(of)
-                yield from self._worlds((*answers, answer), voters, chance * share)
+                yield from self._worlds((*answers, answer), voters, chance * share, guess)
 
     def _fits(self, of: int, answer: int, answers: tuple[int, ...]) -> bool:
         """Say whether tier `of` may give `answer`: where it has answered, the same as those whose answer it shares."""
