@@ -174,8 +174,8 @@ class Outlook:
     def _trust(self) -> tuple[float, ...]:
         """By tier, the weight of its vote for the truth."""
         scale = _TRUST * scale_of(self._hardness, _SHRINK)
-        votes = self._votes.votes[-1]
-        return (*(scale * _LESS ** (len(votes) - 1 - by) * vote for by, vote in enumerate(votes)), _TOP)
+        votes, own = self._votes.votes[-1], self._votes.independence
+        return (*(scale * own[by] * _LESS ** (len(votes) - 1 - by) * vote for by, vote in enumerate(votes)), _TOP)
 
 
 @dataclass(frozen=True, slots=True)
