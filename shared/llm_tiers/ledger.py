@@ -219,7 +219,8 @@ class Ledger:
         said: dict[str, int] = {}
         leaders: list[Answer] = []
         for answer in self.answers:
-            if answer.value is None or self.flaw(answer) is not None:
+            # A refusal or an abstention equals nothing, itself included.
+            if answer.value is None or self.flaw(answer) is not None or self.same(answer, answer) is False:
                 said[answer.tier] = -1
                 continue
             same = [self.same(answer, leader) for leader in leaders]

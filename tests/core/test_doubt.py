@@ -86,6 +86,15 @@ def test_a_missing_answer_is_not_returned_where_another_tier_gave_one(bench, ask
     assert "large" in asked(trace)
 
 
+@pytest.mark.parametrize("declining", ["Abstain", "I'm sorry, I cannot help with that."])
+def test_a_refusal_or_an_abstention_is_no_answer(bench, ask, declining):
+    bench = bench()
+    trace, _ = ask(bench, {"small": declining, "medium": declining, "large": "The answer is 4.", "huge": "4"})
+
+    assert trace.final in ("large", "huge")
+    assert bench.history.given[0].said["small"] == -1
+
+
 def test_where_all_are_silent_so_far_the_next_tier_is_asked(bench, ask):
     trace, _ = ask(bench(), said(None, None, 4, 4))
     assert trace.final in ("large", "huge")

@@ -244,7 +244,9 @@ def _side_by_side(first: Move, second: Move, usable: tuple[int, ...]) -> tuple[i
 
 def _is_missing(case: Case, answer: Answer) -> bool:
     form = case.call.form
-    return answer.value is None or (form is not None and form.flaw(answer) is not None)
+    flawed = form is not None and form.flaw(answer) is not None
+    # A refusal or an abstention equals nothing, itself included.
+    return answer.value is None or flawed or case.equality.same(answer, answer) is False
 
 
 def _tokens(given: Sequence[Answer]) -> dict[str, int]:

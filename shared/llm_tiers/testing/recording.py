@@ -48,11 +48,13 @@ class RecordedQuestion:
         set: Name of the set of questions that it belongs to.
         prompt: The question, with its choices where it has some, as it is to be asked.
         answers: The answers by model name, cheapest model first.
+        uid: What the file calls the question, or None.
     """
 
     set: str
     prompt: str
     answers: Mapping[str, RecordedAnswer]
+    uid: int | str | None = None
 
 
 class Recording:
@@ -75,7 +77,7 @@ class Recording:
         """Read a file of one JSON object a line, gzipped or not.
 
         An object has `set`, `question`, `choices` (for multiple choice) and `responses`: by model name, cheapest first,
-        `text`, `verdict`, and the tokens `gen_in`, `gen_out`, `judge_in`, `judge_out`.
+        `text`, `verdict`, and the tokens `gen_in`, `gen_out`, `judge_in`, `judge_out`. It may have a `uid`.
         """
         path = Path(path)
         data = path.read_bytes()
@@ -110,7 +112,8 @@ class Recording:
         question = self._by_prompt.get(marked.get("question", "").strip())
         answers = question.answers.values() if question else ()
         # Where two models said the same, the cheaper one's verdict counts.
-        judged = next((answer for answer in answers if answer.text.strip() == marked["answer"].strip()), None)
+        given = marked.get("answer", "").strip()
+        judged = next((answer for answer in answers if answer.text.strip() == given), None)
         if judged is None:
             return HttpError(404, "There is no recorded verdict on this answer.")
         return Reply(
@@ -126,6 +129,7 @@ def _question(data: Mapping[str, Any]) -> RecordedQuestion:
         set=data["set"],
         prompt="\n".join([data["question"], *choices]),
         answers={model: _answer(response) for model, response in data["responses"].items()},
+        uid=data.get("uid"),
     )
 
 
