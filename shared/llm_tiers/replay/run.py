@@ -52,6 +52,7 @@ class ReplayResult:
         judge_calls: Number of judge calls.
         witness_calls: Number of witness calls.
         right: Whether the answer to each question is right, in the table's order.
+        costs: What each question's calls cost in US$, in the table's order.
     """
 
     file: str
@@ -69,10 +70,11 @@ class ReplayResult:
     judge_calls: int
     witness_calls: int
     right: tuple[bool, ...] = field(default=(), repr=False)
+    costs: tuple[float, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON-ready data, without the single questions."""
-        return {key: value for key, value in asdict(self).items() if key != "right"}
+        return {key: value for key, value in asdict(self).items() if key not in ("right", "costs")}
 
 
 def replay(
@@ -164,6 +166,7 @@ def _result(
     attempts = [attempt for trace in traces for attempt in trace.attempts if attempt.error is None]
     finals = [trace.final or "" for trace in traces]
     right = [bool(table.correct[row, table.tiers.index(final)]) for row, final in zip(rows, finals, strict=True)]
+    costs = [trace.cost_usd or 0.0 for trace in traces]
     roles = Counter(attempt.role for attempt in attempts)
     return ReplayResult(
         file=str(table.path),
@@ -174,13 +177,14 @@ def _result(
         seed=seed,
         n=len(rows),
         accuracy=sum(right) / len(rows),
-        cost_usd=sum(trace.cost_usd or 0.0 for trace in traces),
+        cost_usd=sum(costs),
         minutes=sum(trace.seconds for trace in traces) / 60,
         starts=_counts(table, [trace.start or "" for trace in traces]),
         finals=_counts(table, finals),
         judge_calls=roles["judge"],
         witness_calls=roles["witness"],
         right=tuple(verdict for _, verdict in sorted(zip(rows, right, strict=True))),
+        costs=tuple(cost for _, cost in sorted(zip(rows, costs, strict=True))),
     )
 
 
