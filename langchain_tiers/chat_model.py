@@ -106,6 +106,7 @@ class TieredChatModel(BaseChatModel):
         extract: Takes an answer's text and returns the final answer in it, or None; by it answers are compared. By
             default one that finds "the answer is ...", a boxed or bold last line, and the like.
         quality: With `policy="doubt"`, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
+        settings: A file that `llm-tiers calibrate` wrote, with policy and knob; instead of `policy` and `quality`.
         embedding: What makes vectors of the queries; WordLlama, which needs no network, by default.
         prices: (input, output) in US$ per million tokens, by tier or model name, where the public list lacks them.
         node: Where in your application the calls come from; by default the node of the LangGraph graph. Calls of
@@ -193,6 +194,7 @@ class TieredChatModel(BaseChatModel):
     judge: Any = _setting()
     extract: Any = _setting()
     quality: Any = _setting()
+    settings: Any = _setting()
     embedding: Any = _setting()
     prices: Any = _setting()
     node: Any = _setting()
@@ -220,6 +222,7 @@ class TieredChatModel(BaseChatModel):
         judge: Judge | JudgeFunction | None = None,
         extract: Callable[[str], str | None] | None = None,
         quality: float | None = None,
+        settings: str | os.PathLike[str] | None = None,
         embedding: object | None = None,
         prices: Mapping[str, Price | tuple[float, float]] | None = None,
         node: str | None = None,
@@ -232,14 +235,14 @@ class TieredChatModel(BaseChatModel):
         stop: list[str] | None = None,
         max_retries: int | None = None,
         api_key: Any = None,
-        **settings: Any,
+        **others: Any,
     ) -> None:
-        unknown = sorted(settings.keys() - type(self).model_fields.keys())
+        unknown = sorted(others.keys() - type(self).model_fields.keys())
         if unknown:
             raise ConfigError(f"unknown argument {', '.join(unknown)}; there are {', '.join(type(self).model_fields)}")
         check_call_settings(node=node, query_text=query_text, on_trace=on_trace, inner_callbacks=inner_callbacks)
         given = as_tiers(tiers, api_key=api_key)
-        chosen = as_policy(policy, starter=starter, judge=judge, extract=extract, quality=quality)
+        chosen = as_policy(policy, starter=starter, judge=judge, extract=extract, quality=quality, settings=settings)
         price_book = PriceBook(prices)
         fields = {
             "tiers": given,
@@ -249,6 +252,7 @@ class TieredChatModel(BaseChatModel):
             "judge": judge,
             "extract": extract,
             "quality": quality,
+            "settings": settings,
             "embedding": embedding,
             "prices": prices,
             "node": node,
@@ -260,7 +264,7 @@ class TieredChatModel(BaseChatModel):
             "timeout": timeout,
             "stop": stop,
             "max_retries": max_retries,
-            **settings,
+            **others,
         }
         try:
             super().__init__(**{name: value for name, value in fields.items() if value is not None})
