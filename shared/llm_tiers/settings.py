@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "Aim", "Measured", "Settings", "read_settings", "write_settings"]
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 _MARK = "llm_tiers_settings"
 
 

@@ -14,6 +14,8 @@ from llm_tiers.replay import ReplayTable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from llm_tiers.history import Record
 
 __all__ = ["FEWEST", "audited_tables"]
@@ -56,7 +58,8 @@ def _ladder(audited: Sequence[Record]) -> tuple[str, ...]:
 
 def _is_whole(record: Record, tiers: Sequence[str]) -> bool:
     """Whether it is known of every tier what it said and what that cost."""
-    return len(tiers) > 1 and all(tier in record.said and tier in record.costs for tier in tiers)
+    known = len(tiers) > 1 and record.vector is not None
+    return known and all(tier in record.said and tier in record.costs for tier in tiers)
 
 
 def _too_few(where: str, node: str | None, *, calls: int, audited: int, whole: int) -> str:
@@ -99,7 +102,7 @@ def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...]) -> Rep
         price_out=np.zeros(len(tiers)),
         prior=np.full(len(tiers), 0.5),
         embedding_name="history",
-        embedding=np.stack([_vector(record) for record in records]),
+        embedding=np.stack([record.vector for record in records if record.vector is not None]),
         correct=(said == said[:, -1:]) & (said >= 0),
         abstained=none.astype(np.bool_),
         verdict=unjudged,
@@ -115,13 +118,7 @@ def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...]) -> Rep
     )
 
 
-def _vector(record: Record) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    if record.vector is None:
-        raise ConfigError(f"the record {record.id!r} has no vector")
-    return record.vector
-
-
-def _tokens(records: Sequence[Record], tiers: Sequence[str]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+def _tokens(records: Sequence[Record], tiers: Sequence[str]) -> NDArray[np.int64]:
     """Return the output tokens; where a provider told none, as many as the tier usually writes."""
     columns = []
     for tier in tiers:

@@ -24,49 +24,55 @@ _MARK = "→"
 def table_of(found: Calibration) -> Table:
     """Return the frontier of every policy with the single tiers before it; the recommended row is marked."""
     sample, marked = found.sample, found.recommended
-    right = "right" if sample.knows_truth else f"right: {sample.right_means}"
+    right = "accuracy: share of right answers" if sample.knows_truth else f"accuracy: {sample.right_means}"
     seconds = any(point.seconds for point in found.points)
     table = Table(
         title=f"{', '.join(sample.names)}: {len(sample)} {'questions' if sample.knows_truth else 'audited calls'}",
-        caption=f"{right}; in brackets 90% intervals; / top: cost as a share of the top tier's alone",
+        caption=f"{right}; in brackets 90% intervals; / top: cost as a share of the top's",
         title_justify="left",
         caption_justify="left",
         box=SIMPLE_HEAD,
+        padding=(0, 0, 0, 1),
+        pad_edge=False,
     )
-    table.add_column("")
-    table.add_column("policy", no_wrap=True)
-    for heading in ("knob", "accuracy", "US$ / 1,000 calls", "/ top", *(["s / call"] if seconds else [])):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("  policy")
+    for heading in ("knob", "accuracy", "US$ / 1,000 calls", "/ top", *(["s"] if seconds else [])):
+        table.add_column(heading, justify="right")
     for single in found.singles:
-        table.add_row("", *_cells(single, found, seconds=seconds))
+        table.add_row(*_cells(single, found, seconds=seconds))
     table.add_section()
-    shown = frontier([*found.points])
-    rows = [point for point in found.points if point in shown or point is marked]
+    undominated = frontier(found.points)
+    rows = [point for point in found.points if point in undominated or point is marked]
     for point in sorted(rows, key=lambda point: (point.policy, point.cost.mean)):
-        is_marked = point is marked
-        cells = _cells(point, found, seconds=seconds)
-        table.add_row(_MARK if is_marked else "", *cells, style="bold" if is_marked else None)
+        table.add_row(*_cells(point, found, seconds=seconds), style="bold" if point is marked else None)
     return table
 
 
 def _cells(point: Point, found: Calibration, *, seconds: bool) -> list[str]:
     top = found.singles[-1].cost.mean
     cells = [
-        point.policy.replace("single:", "always "),
+        f"{_MARK if point is found.recommended else ' '} {point.policy.replace('single:', 'always ')}",
         "" if point.knob is None else f"{point.knob:g}",
         _share(point.accuracy),
-        f"{_money(point.cost.mean)} [{_money(point.cost.low)}, {_money(point.cost.high)}]",
+        _cost(point.cost),
         f"{point.cost.mean / top:.2f}" if top else "",
     ]
     return [*cells, "" if point.seconds is None else f"{point.seconds:.1f}"] if seconds else cells
 
 
 def _share(interval: Interval) -> str:
-    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    mean, low, high = (f"{share:.3f}".replace("0.", ".", 1) for share in (interval.mean, interval.low, interval.high))
+    return f"{mean} [{low}, {high}]"
+
+
+def _cost(interval: Interval) -> str:
+    mean, low, high = (_money(cost) for cost in (interval.mean, interval.low, interval.high))
+    return f"{mean} [{low}, {high}]"
 
 
 def _money(cost: float) -> str:
-    return f"{cost:#.3g}".removesuffix(".")
+    """Three digits, two below one: enough beside an interval."""
+    return f"{cost:.2g}" if cost < 1 else f"{cost:#.3g}".removesuffix(".")
 
 
 def advice(found: Calibration) -> Iterator[str]:
@@ -84,7 +90,7 @@ def advice(found: Calibration) -> Iterator[str]:
         near = found.nearest
         yield f"no setting reaches it; nearest is policy {near.policy}, knob {near.knob:g}: {_summary(near)}"
         if near.accuracy.mean >= getattr(found.target, "accuracy", 2.0):
-            yield f"its mean does, but {len(found.sample)} questions are too few to be sure; more of them would narrow it"
+            yield f"its mean does, but {len(found.sample)} questions are too few to be sure"
     alone = found.better_alone
     if alone is not None:
         name = alone.policy.removeprefix("single:")
@@ -93,8 +99,4 @@ def advice(found: Calibration) -> Iterator[str]:
 
 
 def _summary(point: Point) -> str:
-    cost = point.cost
-    return (
-        f"accuracy {_share(point.accuracy)}, US$ {_money(cost.mean)} [{_money(cost.low)}, {_money(cost.high)}] "
-        "for 1,000 calls"
-    )
+    return f"accuracy {_share(point.accuracy)}, US$ {_cost(point.cost)} for 1,000 calls"
