@@ -7,8 +7,8 @@ the package, which know which answers are right. Every question is asked once, i
 each set, and the same rows are replayed in the same order. Prints Markdown: accuracy and cost of both, how many model
 calls judged or compared, and whether the usage is what the server reported.
 
-The MATH answers are programs. To compare those takes an `extract=`: the one here runs nothing. It takes the value that a
-program gives to `answer` where that is a plain number, and for any other program says that it cannot tell, so the
+The MATH answers are programs. To compare those takes an `extract=`: the one here runs nothing. It takes the value that
+a program gives to `answer` where that is a plain number, and for any other program says that it cannot tell, so the
 cheapest model is asked whether two programs say the same (which was not recorded), and last the judge.
 """
 
@@ -55,7 +55,8 @@ def rows_of(path: Path, questions: Sequence[RecordedQuestion]) -> list[int]:
 def part_of(table: ReplayTable, rows: Sequence[int]) -> ReplayTable:
     """Return the table of these questions, in this order."""
     kept = {field.name: getattr(table, field.name) for field in fields(table)}
-    return replace(table, **{name: held[rows] for name, held in kept.items() if getattr(held, "ndim", 0) == 2})
+    of_questions = {name: held for name, held in kept.items() if len(getattr(held, "shape", ())) > 1}
+    return replace(table, **{name: held[rows] for name, held in of_questions.items()})
 
 
 def run(recording: Recording, name: str) -> str:

@@ -96,7 +96,9 @@ class TieredChatModel(Tiered, BaseChatModel):
         judge: Replaces the policy's judge; a function of question and answer will do.
         extract: Takes an answer's text and returns the final answer in it, or None; by it answers are compared. By
             default one that finds "the answer is ...", a boxed or bold last line, and the like.
-        quality: With `policy="doubt"`, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
+        quality: The knob of the default policy, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
+        audit: Chance, in [0, 1], that all tiers answer a call, for `llm-tiers calibrate`; the answer stays the same.
+        settings: A file that `llm-tiers calibrate` wrote, with policy and knob; instead of `policy` and `quality`.
         embedding: What makes vectors of the queries; WordLlama, which needs no network, by default.
         prices: (input, output) in US$ per million tokens, by tier or model name, where the public list lacks them.
         node: Where in your application the calls come from; by default the node of the LangGraph graph. Calls of
@@ -190,6 +192,8 @@ class TieredChatModel(Tiered, BaseChatModel):
         judge: Judge | JudgeFunction | None = None,
         extract: Callable[[str], str | None] | None = None,
         quality: float | None = None,
+        audit: float | None = None,
+        settings: str | os.PathLike[str] | None = None,
         embedding: object | None = None,
         prices: Mapping[str, Price | tuple[float, float]] | None = None,
         node: str | None = None,
@@ -202,13 +206,15 @@ class TieredChatModel(Tiered, BaseChatModel):
         stop: list[str] | None = None,
         max_retries: int | None = None,
         api_key: Any = None,
-        **settings: Any,
+        **others: Any,
     ) -> None:
-        check_known(settings, type(self).model_fields)
+        check_known(others, type(self).model_fields)
         check_call_settings(node=node, query_text=query_text, on_trace=on_trace)
         check_inner_callbacks(inner_callbacks)
         given = as_tiers(tiers, api_key=api_key)
-        chosen = as_policy(policy, starter=starter, judge=judge, extract=extract, quality=quality)
+        chosen = as_policy(
+            policy, starter=starter, judge=judge, extract=extract, quality=quality, audit=audit, settings=settings
+        )
         price_book = PriceBook(prices)
         fields = {
             "tiers": given,
@@ -218,6 +224,8 @@ class TieredChatModel(Tiered, BaseChatModel):
             "judge": judge,
             "extract": extract,
             "quality": quality,
+            "audit": audit,
+            "settings": settings,
             "embedding": embedding,
             "prices": prices,
             "node": node,
@@ -229,7 +237,7 @@ class TieredChatModel(Tiered, BaseChatModel):
             "timeout": timeout,
             "stop": stop,
             "max_retries": max_retries,
-            **settings,
+            **others,
         }
         try:
             super().__init__(**{name: value for name, value in fields.items() if value is not None})

@@ -83,7 +83,9 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         starter: Replaces the policy's choice of the first tier.
         judge: Replaces the policy's judge; a function of question and answer will do.
         extract: Takes an answer's text and returns the final answer in it, or None; by it answers are compared.
-        quality: With `policy="doubt"`, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
+        quality: The knob of the default policy, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
+        audit: Chance, in [0, 1], that all tiers answer a call, for `llm-tiers calibrate`; the answer stays the same.
+        settings: A file that `llm-tiers calibrate` wrote, with policy and knob; instead of `policy` and `quality`.
         embedding: What makes vectors of the queries; WordLlama, which needs no network, by default.
         prices: (input, output) in US$ per million tokens, by tier or model name, where the public list lacks them.
         node: Where in your application the calls come from; by default what LlamaIndex's spans tell: agent, workflow
@@ -169,6 +171,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         judge: Judge | JudgeFunction | None = None,
         extract: Callable[[str], str | None] | None = None,
         quality: float | None = None,
+        audit: float | None = None,
+        settings: str | os.PathLike[str] | None = None,
         embedding: object | None = None,
         prices: Mapping[str, Price | tuple[float, float]] | None = None,
         node: str | None = None,
@@ -180,12 +184,14 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         timeout: float | None = None,
         max_retries: int | None = None,
         api_key: Any = None,
-        **settings: Any,
+        **others: Any,
     ) -> None:
-        check_known(settings, type(self).model_fields)
+        check_known(others, type(self).model_fields)
         check_call_settings(node=node, query_text=query_text, on_trace=on_trace)
         given = as_tiers(tiers, api_key=api_key)
-        chosen = as_policy(policy, starter=starter, judge=judge, extract=extract, quality=quality)
+        chosen = as_policy(
+            policy, starter=starter, judge=judge, extract=extract, quality=quality, audit=audit, settings=settings
+        )
         price_book = PriceBook(prices)
         standard = {
             "temperature": temperature,
@@ -202,6 +208,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             "judge": judge,
             "extract": extract,
             "quality": quality,
+            "audit": audit,
+            "settings": settings,
             "embedding": embedding,
             "prices": prices,
             "node": node,
@@ -210,7 +218,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             "context_window": context_window,
             **standard,
             **common_settings(ladder),
-            **settings,
+            **others,
         }
         try:
             super().__init__(**{name: value for name, value in fields.items() if value is not None})

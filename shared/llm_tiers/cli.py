@@ -1,4 +1,4 @@
-"""The command line: `llm-tiers replay` and `llm-tiers demo`."""
+"""The command line: `llm-tiers replay`, `llm-tiers calibrate` and `llm-tiers demo`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from llm_tiers.errors import ConfigError, LlmTiersError
+from llm_tiers.settings import write_settings
 
 if TYPE_CHECKING:
+    from llm_tiers.calibration import Calibration, Sample, Sweep
     from llm_tiers.replay import ReplayResult, ReplayTable
+    from llm_tiers.settings import Settings
 
 __all__ = ["app"]
 
@@ -27,6 +30,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+_STDOUT = Path("-")
 
 
 class _Order(StrEnum):
@@ -77,6 +83,81 @@ def replay(
 
 
 @app.command()
+def calibrate(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Tables of recorded outcomes (.npz), or histories with audited calls: folders, URLs.",
+        ),
+    ],
+    accuracy: Annotated[
+        float | None,
+        typer.Option(
+            metavar="A",
+            help="Target: this share of right answers, in [0, 1], as cheaply as may be. "
+            "In a history right means what the top tier says.",
+        ),
+    ] = None,
+    cost: Annotated[
+        str | None,
+        typer.Option(
+            metavar="USD|S%",
+            help="Target: at most so many US$ for 1,000 calls, or such a share of what the top tier alone costs, "
+            "as right as may be.",
+        ),
+    ] = None,
+    as_good_as: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Target: right as often as this tier alone (or llm-at), as cheaply as may be."
+        ),
+    ] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Candidate: default, agree or estimate; repeatable.",
+            show_default="default; agree and estimate where verdicts are recorded",
+        ),
+    ] = None,
+    node: Annotated[
+        str | None, typer.Option(metavar="NODE", help="Of a history, only the calls of this node and those under it.")
+    ] = None,
+    namespace: Annotated[str, typer.Option(metavar="NAME", help="Namespace of a history.")] = "default",
+    embedding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ARRAY", help="Array of embeddings, of a table.", show_default="embedding_wordllama, else embedding"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="TIERS.json", help="Write the settings that `settings=` of the models loads.")
+    ] = None,
+    json_path: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="OUT.json", help="Write all points; - prints them instead of the table."),
+    ] = None,
+) -> None:
+    """Find the policy and knob that reach a target on your own traffic. Status 1: none does."""
+    from llm_tiers.calibration import aim_of, calibrate, candidates_of, sample_of
+
+    with _errors_told():
+        _check_writable("--out", out)
+        _check_writable("--json", None if json_path == _STDOUT else json_path)
+        if out is not None and (accuracy, cost, as_good_as) == (None, None, None):
+            raise ConfigError("--out needs a target: --accuracy, --cost or --as-good-as")
+        sample = sample_of(sources, node=node, namespace=namespace, embedding=embedding)
+        aim = aim_of(sample, accuracy=accuracy, cost=cost, as_good_as=as_good_as)
+        candidates = candidates_of(sample, policy or ())
+        with _sweep(sample) as sweep:
+            found = calibrate(sample, sweep, candidates=candidates, aim=aim)
+        _tell(found, json_path)
+        if aim is not None:
+            _settle(found.settings(aim), out)
+
+
+@app.command()
 def demo(
     plot: Annotated[Path, typer.Option(metavar="OUT.png", help="Where the picture goes.")] = Path("llm-tiers-demo.png"),
 ) -> None:
@@ -87,6 +168,46 @@ def demo(
         _check_writable("--plot", plot)
         results = _replay_all([_table(path, None) for path in BUNDLED], None, _Order.FILE, [0], None)
         _draw(results, plot)
+
+
+@contextmanager
+def _sweep(sample: Sample) -> Iterator[Sweep]:
+    from llm_tiers.calibration import Sweep
+
+    with _bar("calibrating") as (progress, task):
+
+        def plan(questions: int) -> None:
+            progress.update(task, total=(progress.tasks[0].total or 0) + questions)
+
+        yield Sweep(
+            sample,
+            workers=os.cpu_count() or 1,
+            on_work=plan,
+            on_step=lambda questions: progress.advance(task, questions),
+        )
+
+
+def _tell(found: Calibration, json_path: Path | None) -> None:
+    from llm_tiers.calibration.report import advice, table_of
+
+    points = json.dumps(found.to_dict(), indent=2) + "\n"
+    if json_path == _STDOUT:
+        typer.echo(points, nl=False)
+    else:
+        if json_path is not None:
+            json_path.write_text(points)
+        Console().print(table_of(found))
+    for line in advice(found):
+        typer.echo(line, err=json_path == _STDOUT)
+
+
+def _settle(settings: Settings | None, out: Path | None) -> None:
+    """Write the settings, or end with status 1 where there are none."""
+    if settings is None:
+        raise typer.Exit(1)
+    if out is not None:
+        write_settings(out, settings)
+        typer.echo(f"settings: {out}; TieredChatModel(..., settings={str(out)!r}) loads them", err=True)
 
 
 @contextmanager
@@ -151,10 +272,15 @@ def _all_policies(table: ReplayTable) -> list[str]:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
+def _bar(text: str, total: int = 0) -> Iterator[tuple[Progress, TaskID]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("replaying", total=total)
+        yield progress, progress.add_task(text, total=total)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
+    with _bar("replaying", total) as (progress, task):
         yield lambda: progress.advance(task), lambda text: progress.update(task, description=text)
 
 

@@ -210,6 +210,7 @@ class Ledger:
             tokens={other.tier: other.usage.output_tokens for other in self.answers if other.usage is not None},
             costs=self._costs(),
             share=plan.share,
+            audited=plan.audit,
             text=self.call.query,
             vector=self.vector,
         )
@@ -229,7 +230,7 @@ class Ledger:
             elif None not in same:
                 said[answer.tier] = len(leaders)
                 leaders.append(answer)
-        return said
+        return {name: said[name] for name in self.ladder.names if name in said}
 
     def _costs(self) -> dict[str, float]:
         """Return what each tier's answer cost, where that is known."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -12,16 +12,19 @@ from llm_tiers.judges.agreement import Agreement
 from llm_tiers.judges.function import as_judge
 from llm_tiers.judges.prompt import PromptJudge
 from llm_tiers.judges.thrifty import Thrifty
+from llm_tiers.settings import read_settings
 from llm_tiers.starters.accuracy import AccuracyEstimator
 from llm_tiers.starters.arguments import require, require_number
 from llm_tiers.starters.doubt import Doubt
 
 if TYPE_CHECKING:
+    import os
+
     from llm_tiers.judges.base import Judge, JudgeFunction
     from llm_tiers.starters.base import Starter
     from llm_tiers.tiers import Ladder
 
-__all__ = ["Policy", "agree", "as_policy", "default", "doubt", "estimate", "llm_at"]
+__all__ = ["BY_KNOB", "Policy", "agree", "as_policy", "default", "doubt", "estimate", "llm_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Policy:
         equality: When two answers are the same, for the labels and for a judge that compares.
         audit: Chance, in [0, 1], that all tiers answer a call, so that what each would have said is known; the
             answer returned is the same. `llm-tiers calibrate` needs some such calls.
+        calibrated_on: Names of the tiers that the knob was calibrated on, cheapest first; empty: on none.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Policy:
     judge: Judge
     equality: Equality = field(default_factory=FinalAnswers)
     audit: float = 0.0
+    calibrated_on: tuple[str, ...] = ()
 
     @property
     def missing_counts(self) -> bool:
@@ -52,11 +57,17 @@ class Policy:
         return isinstance(self.equality, ExactEquality) and self.equality.missing_counts
 
     def check(self, ladder: Ladder) -> None:
-        """Check that the ladder has what the policy names.
+        """Check that the ladder has what the policy names, and is the one that it was calibrated on.
 
         Raises:
-            ConfigError: It has not.
+            ConfigError: It has not, or is another one.
         """
+        if self.calibrated_on and self.calibrated_on != ladder.names:
+            raise ConfigError(
+                f"settings: they were calibrated on the tiers {', '.join(self.calibrated_on)}, but this ladder is "
+                f"{', '.join(ladder.names)}, and what was measured does not hold for it; calibrate anew, or give "
+                "policy= and its knob instead"
+            )
         self.judge.check(ladder)
         check = getattr(self.starter, "check", None)
         if check is not None:
@@ -132,6 +143,15 @@ _NAMED: dict[str, Callable[[], Policy]] = {
 _WITH_QUALITY: dict[str, Callable[..., Policy]] = {"default": default, "doubt": doubt}
 
 
+BY_KNOB: dict[str, Callable[[float], Policy]] = {
+    "default": lambda knob: default(quality=knob),
+    "doubt": lambda knob: doubt(quality=knob),
+    "agree": lambda knob: agree(theta=knob),
+    "estimate": lambda knob: estimate(theta=knob),
+}
+"""The policies that can be calibrated, made of their knob."""
+
+
 def as_policy(
     policy: Policy | str | None = None,
     *,
@@ -140,6 +160,7 @@ def as_policy(
     extract: Callable[[str], str | None] | None = None,
     quality: float | None = None,
     audit: float | None = None,
+    settings: str | os.PathLike[str] | None = None,
 ) -> Policy:
     """Make one policy of what a user gives.
 
@@ -151,12 +172,18 @@ def as_policy(
         extract: Takes an answer's text and returns the final answer in it; by it answers are compared.
         quality: The knob of the default and the doubt cascade, in [0, 1].
         audit: Chance that all tiers answer a call, in [0, 1].
+        settings: A file that `llm-tiers calibrate` wrote, with the policy and its knob.
 
     Raises:
-        ConfigError: The policy's name is unknown, it has no such knob, or an argument is of another kind.
+        ConfigError: The policy's name is unknown, it has no such knob, an argument is of another kind, or settings
+            cannot be read or come with what they settle already.
     """
-    halved = policy is None and (starter is not None or judge is not None)
-    policy = _chosen("estimate" if halved else policy, quality)
+    if settings is None:
+        halved = policy is None and (starter is not None or judge is not None)
+        policy = _chosen("estimate" if halved else policy, quality)
+    else:
+        settled = {"policy": policy, "quality": quality, "starter": starter, "judge": judge}
+        policy = _calibrated(settings, [name for name, value in settled.items() if value is not None])
     if starter is not None:
         if isinstance(starter, type) or not callable(getattr(starter, "plan", None)):
             kind = type(starter).__name__
@@ -173,6 +200,16 @@ def as_policy(
         require(0 <= audit <= 1, f"audit={audit!r} must lie in [0, 1]; 0.02 lets all tiers answer every fiftieth call")
         policy = replace(policy, audit=audit)
     return policy
+
+
+def _calibrated(path: str | os.PathLike[str], beside: Sequence[str]) -> Policy:
+    if beside:
+        raise ConfigError(f"settings= settles policy and knob already; leave out {', '.join(beside)}, or settings")
+    settings = read_settings(path)
+    if settings.policy not in BY_KNOB:
+        known = ", ".join(map(repr, BY_KNOB))
+        raise ConfigError(f"settings: {path}: policy {settings.policy!r} is unknown; there are {known}")
+    return replace(BY_KNOB[settings.policy](settings.knob), calibrated_on=settings.tiers)
 
 
 def _chosen(policy: Policy | str | None, quality: float | None) -> Policy:

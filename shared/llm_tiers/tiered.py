@@ -45,6 +45,8 @@ class Tiered(BaseModel):
     judge: Any = hidden_setting()
     extract: Any = hidden_setting()
     quality: Any = hidden_setting()
+    settings: Any = hidden_setting()
+    audit: Any = hidden_setting()
     embedding: Any = hidden_setting()
     prices: Any = hidden_setting()
     node: Any = hidden_setting()

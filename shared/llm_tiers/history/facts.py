@@ -47,6 +47,7 @@ def read(trace_id: str, metadata: Mapping[str, Any] | None) -> Record:
             tokens=facts.get("tokens", {}),
             costs=facts.get("costs", {}),
             share=facts.get("share"),
+            audited=facts.get("audited", False),
             text=held.get("text"),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -82,6 +83,7 @@ def _facts(record: Record) -> dict[str, Any]:
         "tokens": dict(record.tokens),
         "costs": dict(record.costs),
         "share": record.share,
+        "audited": record.audited,
     }
 
 

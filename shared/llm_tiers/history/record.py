@@ -29,11 +29,12 @@ class Record:
         answered: Names of the tiers that answered, in the order of the calls.
         agreed: Names of the tiers whose answer equals the returned one, `final` among them.
         cost_usd: What the call cost, judge and witnesses included; None where a price is unknown.
-        said: Tier name to a number; tiers with equal numbers gave the same answer, -1 gave none.
+        said: Tier name to a number, cheapest tier first; tiers with equal numbers gave the same answer, -1 gave none.
         tokens: Tier name to the output tokens of its answer, where the provider told them.
         costs: Tier name to what its answer cost in US$, where that is known.
         share: How often tiers had differed on similar queries, in [0, 1], as the starter saw it; None where it did
             not look.
+        audited: Whether the call was drawn by lot to be answered by all tiers.
         text: The query. A history stores it only where the user asked for that.
         vector: The query's embedding, or None: the history then embeds `text`.
     """
@@ -51,6 +52,7 @@ class Record:
     tokens: Mapping[str, int] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     share: float | None = None
+    audited: bool = False
     text: str | None = field(default=None, repr=False)
     vector: Vector | None = field(default=None, repr=False, compare=False)
 

@@ -1,0 +1,102 @@
+"""What a calibration found, as the command line prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from llm_tiers.calibration.points import frontier
+from llm_tiers.calibration.targets import AsGoodAs
+
+if TYPE_CHECKING:
+    from llm_tiers.calibration.calibrate import Calibration
+    from llm_tiers.calibration.intervals import Interval
+    from llm_tiers.calibration.points import Point
+
+__all__ = ["advice", "table_of"]
+
+_MARK = "→"
+
+
+def table_of(found: Calibration) -> Table:
+    """Return the frontier of every policy with the single tiers before it; the recommended row is marked."""
+    sample, marked = found.sample, found.recommended
+    right = "accuracy: share of right answers" if sample.knows_truth else f"accuracy: {sample.right_means}"
+    seconds = any(point.seconds for point in found.points)
+    table = Table(
+        title=f"{', '.join(sample.names)}: {len(sample)} {'questions' if sample.knows_truth else 'audited calls'}",
+        caption=f"{right}; in brackets 90% intervals; / top: cost as a share of the top's",
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 0, 0, 1),
+        pad_edge=False,
+    )
+    table.add_column("  policy")
+    for heading in ("knob", "accuracy", "US$ / 1,000 calls", "/ top", *(["s"] if seconds else [])):
+        table.add_column(heading, justify="right")
+    for single in found.singles:
+        table.add_row(*_cells(single, found, seconds=seconds))
+    table.add_section()
+    undominated = frontier(found.points)
+    rows = [point for point in found.points if point in undominated or point is marked]
+    for point in sorted(rows, key=lambda point: (point.policy, point.cost.mean)):
+        table.add_row(*_cells(point, found, seconds=seconds), style="bold" if point is marked else None)
+    return table
+
+
+def _cells(point: Point, found: Calibration, *, seconds: bool) -> list[str]:
+    top = found.singles[-1].cost.mean
+    cells = [
+        f"{_MARK if point is found.recommended else ' '} {point.policy.replace('single:', 'always ')}",
+        "" if point.knob is None else f"{point.knob:g}",
+        _share(point.accuracy),
+        _cost(point.cost),
+        f"{point.cost.mean / top:.2f}" if top else "",
+    ]
+    return [*cells, "" if point.seconds is None else f"{point.seconds:.1f}"] if seconds else cells
+
+
+def _share(interval: Interval) -> str:
+    mean, low, high = (f"{share:.3f}".replace("0.", ".", 1) for share in (interval.mean, interval.low, interval.high))
+    return f"{mean} [{low}, {high}]"
+
+
+def _cost(interval: Interval) -> str:
+    mean, low, high = (_money(cost) for cost in (interval.mean, interval.low, interval.high))
+    return f"{mean} [{low}, {high}]"
+
+
+def _money(cost: float) -> str:
+    """Three digits, two below one: enough beside an interval."""
+    return f"{cost:.2g}" if cost < 1 else f"{cost:#.3g}".removesuffix(".")
+
+
+def advice(found: Calibration) -> Iterator[str]:
+    """Yield what to do, line by line; nothing where nothing was asked for."""
+    if found.target is None:
+        return
+    yield f"target: {found.target.text}"
+    point = found.recommended
+    if point is not None:
+        yield f"recommended: policy {point.policy}, knob {point.knob:g}: {_summary(point)}"
+        if isinstance(found.target, AsGoodAs):
+            apart = found.target.difference(point)
+            yield f"right more often by {apart.mean:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}]"
+    elif found.nearest is not None:
+        near = found.nearest
+        yield f"no setting reaches it; nearest is policy {near.policy}, knob {near.knob:g}: {_summary(near)}"
+        if near.accuracy.mean >= getattr(found.target, "accuracy", 2.0):
+            yield f"its mean does, but {len(found.sample)} questions are too few to be sure"
+    alone = found.better_alone
+    if alone is not None:
+        name = alone.policy.removeprefix("single:")
+        does = "reaches it" if point is None else "is the better buy"
+        yield f"note: {name} alone {does}: {_summary(alone)}"
+
+
+def _summary(point: Point) -> str:
+    return f"accuracy {_share(point.accuracy)}, US$ {_cost(point.cost)} for 1,000 calls"
