@@ -200,7 +200,7 @@ class TestRecommendation:
     def test_the_recommended_row_is_marked_in_80_columns(self, file, monkeypatch):
         monkeypatch.setenv("COLUMNS", "80")
         done = calibrate(file, "--accuracy", 0.7)
-        marked = [line for line in done.stdout.splitlines() if line.startswith("→ ")]
+        marked = [line for line in done.stdout.splitlines() if line.strip().startswith("→ default")]
         assert len(marked) == 1
         assert "…" not in done.stdout
 
