@@ -19,7 +19,7 @@ from statistics import mean, stdev
 from llm_tiers.replay import BUNDLED, ReplayResult, load_table, replay
 
 EMBEDDINGS = ("embedding", "embedding_wordllama")
-LEARNERS = ("llm-at", "default")
+LEARNERS = ("llm-at", "estimate")
 
 
 @dataclass(frozen=True)
