@@ -441,6 +441,18 @@ class TestDoubt:
 
         assert trace_of(answer)["final"] == "large"
 
+    @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+    def test_an_audit_asks_all_and_returns_the_same(self, server, tiered, way):
+        model = tiered(policy="doubt", audit=1.0)
+        answer = model.invoke("An easy one.") if way == "invoke" else asyncio.run(model.ainvoke("An easy one."))
+
+        trace = trace_of(answer)
+        assert answer.text == "It is\n**4**"
+        assert 0 < trace["confidence"] < 1
+        roles = {attempt["tier"]: attempt["role"] for attempt in trace["attempts"]}
+        assert roles == {"small": "witness", "medium": "generate", "large": "audit"}
+        assert answer.usage_metadata["output_tokens"] == sum(a["output_tokens"] for a in trace["attempts"])
+
     def test_the_knob_belongs_to_this_policy(self, tiered):
         with pytest.raises(ConfigError, match=r"quality=0.5 is the knob of policy='default' and policy='doubt'"):
             tiered(quality=0.5)

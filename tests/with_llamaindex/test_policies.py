@@ -30,6 +30,17 @@ class TestDoubt:
 
         assert trace_of(items[-1])["final"] == "large"
 
+    def test_an_audit_asks_all_and_returns_the_same(self, server, tiered, take, trace_of):
+        items = take(tiered(policy="doubt", audit=1.0), "complete", "An easy one.")
+
+        trace = trace_of(items[-1])
+        assert {attempt["tier"]: attempt["role"] for attempt in trace["attempts"]} == {
+            "small": "witness",
+            "medium": "generate",
+            "large": "audit",
+        }
+        assert trace["final"] == "medium"
+
     def test_the_two_stand_under_the_one_span(self, tiered, take, events):
         take(tiered(policy="doubt"), "complete", "An easy one.")
 
