@@ -12,7 +12,7 @@ from llm_tiers.agreement.votes import Hardness, Votes
 if TYPE_CHECKING:
     from llm_tiers.history.record import Record
 
-__all__ = ["Experience", "ExperienceOf", "Lengths", "differs"]
+__all__ = ["Experience", "ExperienceOf", "Lengths", "differs", "stands"]
 
 _FEW = 5
 """Fewer past answers than these do not say how long a tier writes."""
@@ -23,8 +23,12 @@ _STRETCH = 5.0
 """Disagreement beyond the usual share counts so many times, to weigh like a standard deviation of length."""
 
 _PRIOR_DIFFERING, _PRIOR_WEIGHT = 0.25, 2.0
-_DEARER_WITH = (0.25, 0.1)
+_DEARER_WITH = (0.25, 0.1, 0.2)
 """Logarithm by which a call costs more for each unit of hardness: measured on both recorded sets, all tiers."""
+
+_PRIOR_STANDING, _STANDING_WEIGHT = 0.7, 2.0
+_PRIOR_SILENT, _SILENT_WEIGHT = {False: 0.02, True: 0.2}, 4.0
+"""How often a tier gives no answer, where all cheaper ones gave one and where one did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class Experience:
         differing: On how many of them the two cheapest tiers that answered differed, and on how many two answered.
         lengths: By tier, how long it writes.
         costs: By tier, the sum of what its answers cost in US$, each freed of its hardness, and their number.
+        standing: By tier, on how many calls its answer was the one returned, and on how many it answered.
+        silent: By tier and whether a cheaper one gave no answer, on how many calls it gave none, and how many there were.
     """
 
     names: tuple[str, ...]
@@ -70,6 +76,8 @@ class Experience:
     differing: tuple[float, float] = (_PRIOR_DIFFERING * _PRIOR_WEIGHT, _PRIOR_WEIGHT)
     lengths: Mapping[str, Lengths] = field(default_factory=dict)
     costs: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    standing: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    silent: Mapping[tuple[str, bool], tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
     def none(cls, names: tuple[str, ...]) -> Experience:
@@ -81,16 +89,28 @@ class Experience:
         """Share of past calls on which the two cheapest tiers that answered differed."""
         return self.differing[0] / self.differing[1]
 
-    def hardness(self, share: float, tokens: Mapping[str, int]) -> Hardness:
+    def stands(self, name: str) -> float:
+        """Return the share of past calls on which a tier's answer, where it gave one, was the one returned."""
+        stood, number = self.standing.get(name, (0, 0))
+        return (stood + _STANDING_WEIGHT * _PRIOR_STANDING) / (number + _STANDING_WEIGHT)
+
+    def missing(self, missing: int) -> tuple[float, ...]:
+        """Return by tier the chance that it gives no answer, where `missing` cheaper ones gave none."""
+        some = missing > 0
+        counts = (self.silent.get((name, some), (0, 0)) for name in self.names)
+        return tuple((none + _SILENT_WEIGHT * _PRIOR_SILENT[some]) / (n + _SILENT_WEIGHT) for none, n in counts)
+
+    def hardness(self, share: float, tokens: Mapping[str, int], missing: int = 0) -> Hardness:
         """Return what is known of a query.
 
         Args:
             share: How often the tiers differed on similar queries.
             tokens: The output tokens of the tiers that answered it.
+            missing: How many of them gave no answer.
         """
         excesses = [self.lengths[name].excess(tokens[name]) for name in tokens if name in self.lengths]
         told = [0.0 if excess is None else excess for excess in excesses]
-        return (_STRETCH * (share - self.usual), sum(told) / len(told) if told else 0.0)
+        return Hardness(_STRETCH * (share - self.usual), sum(told) / len(told) if told else 0.0, missing)
 
     def expected_costs(self, listed: Mapping[str, float], known: Hardness) -> tuple[float, ...]:
         """Return what each tier's answer will cost, in usual answers of the top tier.
@@ -113,7 +133,7 @@ class Experience:
         share = record.share if record.share is not None else self.usual
         votes = self._votes_after(said, share, record)
         differed = differs(record, self.names)
-        known = self.hardness(share, self._tokens(record))
+        known = self.hardness(share, self._tokens(record), said.count(-1))
         return replace(
             self,
             votes=votes,
@@ -121,6 +141,8 @@ class Experience:
             differing=self.differing if differed is None else (self.differing[0] + differed, self.differing[1] + 1),
             lengths={**self.lengths, **self._lengths_after(record)},
             costs={**self.costs, **self._costs_after(record, known)},
+            standing={**self.standing, **self._standing_after(record)},
+            silent={**self.silent, **self._silent_after(said)},
         )
 
     def _votes_after(self, said: list[int | None], share: float, record: Record) -> Votes:
@@ -130,7 +152,7 @@ class Experience:
             if given is None or all(answer is None for answer in before):
                 continue
             written = {name: tokens[name] for name in self.names[:of] if name in tokens}
-            votes = votes.after(of, before, given, self.hardness(share, written))
+            votes = votes.after(of, before, given, self.hardness(share, written, before.count(-1)))
         return votes
 
     def _tokens(self, record: Record) -> dict[str, int]:
@@ -145,6 +167,24 @@ class Experience:
             if name in self.names:
                 total, number = self.costs.get(name, (0.0, 0))
                 kept[name] = (total + cost / _dearer(known), number + 1)
+        return kept
+
+    def _standing_after(self, record: Record) -> dict[str, tuple[int, int]]:
+        kept = {}
+        for name in self.names:
+            stood = stands(record, name)
+            if stood is not None:
+                past, number = self.standing.get(name, (0, 0))
+                kept[name] = (past + stood, number + 1)
+        return kept
+
+    def _silent_after(self, said: list[int | None]) -> dict[tuple[str, bool], tuple[int, int]]:
+        kept = {}
+        for position, (name, answer) in enumerate(zip(self.names, said, strict=True)):
+            if answer is not None:
+                key = (name, -1 in said[:position])
+                none, number = self.silent.get(key, (0, 0))
+                kept[key] = (none + (answer == -1), number + 1)
         return kept
 
 
@@ -176,6 +216,16 @@ def differs(record: Record, names: tuple[str, ...]) -> bool | None:
         return True
     said = [record.said[name] for name in names if name in record.said][:2]
     return None if len(said) < 2 else said[0] != said[1] or -1 in said  # noqa: PLR2004
+
+
+def stands(record: Record, name: str) -> bool | None:
+    """Say whether a tier's answer to a past call was the one returned; None where it was not asked.
+
+    A missing answer does not stand, nor does one that the user called wrong.
+    """
+    if name not in record.said:
+        return None
+    return record.said[name] != -1 and name in record.agreed and record.labels.get(name) is not False
 
 
 def _dearer(known: Hardness) -> float:

@@ -8,21 +8,24 @@ from functools import cached_property
 from math import exp
 from typing import TYPE_CHECKING
 
-from llm_tiers.agreement.votes import Answers, scale_of
+from llm_tiers.agreement.votes import Answers
 
 if TYPE_CHECKING:
     from llm_tiers.agreement.votes import Hardness, Votes
 
 __all__ = ["Move", "Outlook"]
 
-_TOP = 1.25
-_TRUST, _LESS = 0.38, 0.9
-_NONE, _NONE_HARD = 0.6, -0.2
-_SHRINK = 0.6
+_TOP = 1.2
+_TRUST, _LESS = 0.43, 0.9
+_HARD = 0.5
+_NONE, _NONE_HARD = 0.42, -0.2
 """How votes for an answer turn into a chance that it is right: weight of the top's own vote; the share of a cheaper
-tier's vote for the top's answer that counts as a vote for the truth, less for each tier further down; weight of
-"nobody is right" from that of a new answer, and from hardness; and how fast cheap votes lose weight with hardness.
-Fitted to where, on both recorded sets and on ladders made of three of their four tiers, right answers lay."""
+tier's vote for the top's answer that counts as a vote for the truth, less for each tier further down, and what hardness
+takes off each cheaper vote; weight of "nobody is right" from that of a new answer, and from hardness. On easy queries
+an answer that cheap tiers agree on is right as often as a top tier's that differs, on hard ones hardly ever: so it is
+on both recorded sets and on ladders made of three of their four tiers, to which these are fitted."""
+
+_HARDEST = 1.5
 
 _UNLIKELY = 1e-4
 
@@ -64,12 +67,18 @@ class Outlook:
         votes: How answers foretell answers.
         answers: What was answered so far.
         known: Hardness of the query.
+        missing: By tier, the chance that it gives no answer; None: all give one.
     """
 
-    def __init__(self, votes: Votes, answers: Answers, known: Hardness) -> None:
+    def __init__(
+        self, votes: Votes, answers: Answers, known: Hardness, missing: Sequence[float] | None = None
+    ) -> None:
         self._votes = votes
         self._answers = tuple(answers)
+        self._missing = missing or (0.0,) * len(answers)
         self._hardness = votes.hardness(known)
+        # That a tier gave no answer tells that others will differ, not that those who answer are wrong.
+        self._doubt = votes.hardness(known._replace(missing=0))
         self._asked = tuple(position for position, answer in enumerate(answers) if answer is not None)
         found = list(self._worlds((), [], 1.0, 1.0))
         total = sum(world.chance for world in found)
@@ -96,21 +105,21 @@ class Outlook:
         """
         return self._best(_Quest(costs, price, usable), self._found, self._asked)
 
-    def first_two(self, costs: Sequence[float], price: float, usable: Sequence[int]) -> tuple[Move, Move]:
-        """Return the best first move, and the best one after it, whatever is answered."""
-        quest = _Quest(costs, price, usable)
-        first = self._best(quest, self._found, ())
-        return first, first if first.ask is None else self._best(quest, self._found, (first.ask,))
+    def after(self, first: int, costs: Sequence[float], price: float, usable: Sequence[int]) -> Move:
+        """Return what is best done once the tier at `first` has answered, whatever it says; else as `best`."""
+        return self._best(_Quest(costs, price, usable), self._found, (first,))
 
     def _best(self, quest: _Quest, worlds: Sequence[_World], asked: tuple[int, ...]) -> Move:
-        best = self._accepting(worlds, asked)
+        best = stopping = self._accepting(worlds, asked)
         whole = sum(world.chance for world in worlds)
         bound = sum(world.chance * max(world.right) for world in worlds)
         for position in quest.usable:
             cost = quest.price * quest.costs[position] * whole
             if (asked and position <= asked[-1]) or (best.accept is not None and bound - cost <= best.worth):
                 continue
-            worth = sum(self._best(quest, g, (*asked, position)).worth for g in _groups(worlds, (*asked, position)))
+            told = sum(self._best(quest, g, (*asked, position)).worth for g in _groups(worlds, (*asked, position)))
+            silent = self._missing[position]
+            worth = (1 - silent) * told + silent * stopping.worth
             if worth - cost > best.worth or (best.accept is None and best.ask is None):
                 best = Move(position, None, worth - cost)
         return best
@@ -166,16 +175,17 @@ class Outlook:
     def _right(self, blocks: Sequence[Sequence[int]]) -> tuple[float, ...]:
         """Return the chance of each answer to be right, once all tiers have answered."""
         weights = [exp(sum(self._trust[by] for by in block)) if block else 0.0 for block in blocks]
-        none = exp(_NONE * self._votes.new[-1] + _NONE_HARD * self._hardness)
+        none = exp(_NONE * self._votes.new[-1] + _NONE_HARD * self._doubt)
         total = sum(weights) + none
         return tuple(weight / total for weight in weights)
 
     @cached_property
     def _trust(self) -> tuple[float, ...]:
         """By tier, the weight of its vote for the truth."""
-        scale = _TRUST * scale_of(self._hardness, _SHRINK)
+        hard = _HARD * min(max(self._doubt, -_HARDEST), _HARDEST)
         votes, own = self._votes.votes[-1], self._votes.independence
-        return (*(scale * own[by] * _LESS ** (len(votes) - 1 - by) * vote for by, vote in enumerate(votes)), _TOP)
+        below = (_TRUST * own[by] * _LESS ** (len(votes) - 1 - by) * vote - hard for by, vote in enumerate(votes))
+        return (*below, _TOP)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import exp
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +16,26 @@ __all__ = ["Answers", "Hardness", "Votes", "blocks_of"]
 Answers: TypeAlias = Sequence[int | None]
 """One entry a tier, cheapest first: equal numbers are equal answers, -1 is a missing answer, None was not asked."""
 
-Hardness: TypeAlias = tuple[float, float]
-"""What is known of a query before the dearer tier is asked: how much more than usual the tiers disagreed on similar
-ones, and how much longer than usual they wrote, in standard deviations."""
+
+class Hardness(NamedTuple):
+    """What is known of a query before the dearer tier is asked.
+
+    Attributes:
+        share: How much more than usual the tiers disagreed on similar queries, scaled to weigh like a standard deviation.
+        length: How much longer than usual they wrote, in standard deviations.
+        missing: How many of them gave no answer.
+    """
+
+    share: float = 0.0
+    length: float = 0.0
+    missing: int = 0
+
 
 _NEAREST, _FARTHER = 1.8, 0.67
 """Vote of the next cheaper tier, and the factor for each tier below that, before anything is learned."""
 
 _NEW = 0.3
-_HARD = (0.8, 0.6)
+_HARD = (0.8, 0.6, 1.3)
 _SPREAD = {"vote": 0.5, "new": 0.8, "hard": 0.4}
 """Standard deviations of what is assumed before anything is learned."""
 
@@ -43,7 +54,7 @@ class Votes:
     """The chance that a tier repeats an answer of a cheaper one, or gives a new one.
 
     Each cheaper tier j that gave an answer votes for it with weight v_kj; a new answer has the weight u_k + h, where
-    the hardness h = b.x is common to all tiers. The chances are the softmax of the sums, in which the votes are scaled
+    the hardness h = b.x is common to all tiers, and a tier that gave no answer makes a new one likelier. The chances are the softmax of the sums, in which the votes are scaled
     by exp(-0.3 h). Weights have a Gaussian belief that each observation updates by one step of Newton's method (an
     extended Kalman filter), so what is not seen stays near its assumption.
 
@@ -105,7 +116,7 @@ class Votes:
 
     def hardness(self, known: Hardness) -> float:
         """Return h: 0 is usual."""
-        weights = (float(self.mean[self.places["hard", 0, at]]) for at in range(2))
+        weights = (float(self.mean[self.places["hard", 0, at]]) for at in range(len(known)))
         return sum(weight * value for weight, value in zip(weights, known, strict=True))
 
     def chances(self, of: int, blocks: Sequence[Sequence[int]], hardness: float) -> list[float]:
@@ -157,9 +168,9 @@ class Votes:
         return slope
 
 
-def scale_of(hardness: float, shrink: float = _SHRINK) -> float:
+def scale_of(hardness: float) -> float:
     """Return the factor that hardness takes off votes."""
-    return exp(-shrink * min(max(hardness, -_HARDEST), _HARDEST))
+    return exp(-_SHRINK * min(max(hardness, -_HARDEST), _HARDEST))
 
 
 def blocks_of(answers: Answers) -> dict[int, list[int]]:
@@ -176,6 +187,6 @@ def _places(size: int) -> dict[tuple[str, int, int], int]:
     return {
         key: place
         for place, key in enumerate(
-            [*votes, *(("new", of, 0) for of in range(1, size)), ("hard", 0, 0), ("hard", 0, 1)]
+            [*votes, *(("new", of, 0) for of in range(1, size)), *(("hard", 0, at) for at in range(len(_HARD)))]
         )
     }

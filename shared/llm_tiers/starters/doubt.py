@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llm_tiers.agreement import Experience, ExperienceOf, Move, Outlook
-from llm_tiers.agreement.experience import differs
+from llm_tiers.agreement.experience import differs, stands
 from llm_tiers.judges.agreement import same_by_asking, told
 from llm_tiers.judges.base import Case, Judge, Judgement, Review, Verdict
 from llm_tiers.judges.prompt import PromptJudge
@@ -41,8 +42,9 @@ class Doubt(Judge):
     whether they say the same, and last `judge`.
 
     A tier that says what a cheaper one says, or that the top tier does not side with, adds nothing and is left out.
-    Where the cheap tiers never stand, the start moves above them. Now and then the two cheapest are asked all the same,
-    or nothing about them would be learned any more.
+    The cheapest tier answers first as long as its answer stands, on queries like the one at hand, often enough to save
+    more of the next tier's price than it costs; else the start moves above it. Now and then the two cheapest are asked
+    all the same, or nothing about them would be learned any more.
 
     It is a starter and a judge in one: `Policy("doubt", doubt, doubt)`, or `policy="doubt"`.
 
@@ -124,7 +126,10 @@ class Doubt(Judge):
         insight = _Insight(experience, share, tuple(p for p, tier in enumerate(ladder) if not tier.shortfall(call)))
         outlook, costs = insight.expect([None] * len(ladder), {}, ladder)
         usable = insight.usable or tuple(range(len(ladder)))
-        asked, why = _side_by_side(*outlook.first_two(costs, self.price, usable), usable), "best value"
+        standing = {name: self._standing(name, past, call.created, experience) for name in ladder.names}
+        first = _first(usable, [standing[name] for name in ladder.names], costs)
+        asked = _side_by_side(first, outlook.after(first, costs, self.price, usable), usable)
+        why = "best value"
         if experience.count < _COLD or self._explores(call):
             asked, why = usable[:2], "to learn of them"
         names = [ladder.names[position] for position in asked]
@@ -148,6 +153,16 @@ class Doubt(Judge):
                 weight = weight_of(neighbour, now=now, half_life=self.half_life)
                 total, differing = total + weight, differing + weight * differed
         return differing / total
+
+    def _standing(self, name: str, past: Past, now: float, experience: Experience) -> float:
+        """Return how often a tier's answer stood on similar past queries."""
+        total, standing = self.strength, self.strength * experience.stands(name)
+        for neighbour in past.neighbours:
+            stood = stands(neighbour.record, name)
+            if stood is not None:
+                weight = weight_of(neighbour, now=now, half_life=self.half_life)
+                total, standing = total + weight, standing + weight * stood
+        return standing / total
 
     def _explores(self, call: Call) -> bool:
         return self.explore > 0 and random.Random(f"{self.seed}:{call.id}").random() < self.explore
@@ -226,20 +241,28 @@ class _Insight:
         self, answers: Sequence[int | None], tokens: Mapping[str, int], ladder: Ladder
     ) -> tuple[Outlook, tuple[float, ...]]:
         """Return what is to be expected after some answers, and what further ones will cost."""
-        known = self.experience.hardness(self.share, tokens)
-        return Outlook(self.experience.votes, answers, known), self.experience.expected_costs(ladder.costs, known)
+        missing = answers.count(-1)
+        known = self.experience.hardness(self.share, tokens, missing)
+        outlook = Outlook(self.experience.votes, answers, known, self.experience.missing(missing))
+        return outlook, self.experience.expected_costs(ladder.costs, known)
 
 
-def _side_by_side(first: Move, second: Move, usable: tuple[int, ...]) -> tuple[int, ...]:
+def _first(usable: tuple[int, ...], standing: Sequence[float], costs: Sequence[float]) -> int:
+    """Return the cheapest tier that pays its way: it saves the next one's price where its answer stands."""
+    for position, following in itertools.pairwise(usable):
+        if standing[position] * costs[following] >= costs[position]:
+            return position
+    return usable[-1]
+
+
+def _side_by_side(first: int, second: Move, usable: tuple[int, ...]) -> tuple[int, ...]:
     """Return the tiers to ask at once: two that follow each other; otherwise the first answer decides who is next.
 
     The dearest that can serve waits for its turn, since its answer may stream.
     """
-    if first.ask is None or first.ask == usable[-1]:
-        return usable[-1:] if first.ask == usable[-1] else usable[:1]
-    if second.ask is None or second.ask == usable[-1] or second.ask != usable[usable.index(first.ask) + 1]:
-        return (first.ask,)
-    return (first.ask, second.ask)
+    if first == usable[-1] or second.ask in (None, usable[-1]) or second.ask != usable[usable.index(first) + 1]:
+        return (first,)
+    return (first, second.ask)
 
 
 def _is_missing(case: Case, answer: Answer) -> bool:
