@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_tiers.agreement import Experience, ExperienceOf, Outlook, Votes
+from llm_tiers.agreement import Experience, ExperienceOf, Hardness, Outlook, Votes
 from llm_tiers.history import Record
 
-USUAL = (0.0, 0.0)
+USUAL = Hardness()
 NAMES = ("a", "b", "c")
 COSTS = (0.01, 0.1, 1.0)
 
@@ -27,7 +27,7 @@ def learned(*answers, size=3, known=USUAL):
 
 @given(
     answers=st.lists(st.sampled_from([None, -1, 0, 1, 2]), min_size=4, max_size=4),
-    known=st.tuples(st.floats(-3, 3), st.floats(-3, 3)),
+    known=st.builds(Hardness, st.floats(-3, 3), st.floats(-3, 3), st.integers(0, 3)),
 )
 def test_chances_are_chances_and_those_who_agree_are_equally_right(answers, known):
     outlook = Outlook(Votes.assumed(4), answers, known)
@@ -48,7 +48,7 @@ def test_agreement_speaks_for_an_answer_and_hardness_against_it():
         return Outlook(votes, answers, known).chance_right(0)
 
     assert right([0, 0, None]) > right([0, None, None]) > right([0, 1, None])
-    assert right([0, 0, None]) > right([0, 0, None], (1.0, 1.0))
+    assert right([0, 0, None]) > right([0, 0, None], Hardness(1.0, 1.0))
 
 
 def test_a_tier_that_always_agrees_is_foreseen_and_one_that_never_does_too():
@@ -91,6 +91,21 @@ class TestMoves:
     def test_where_all_are_missing_somebody_is_asked(self):
         assert Outlook(Votes.assumed(3), [-1, -1, None], USUAL).best(COSTS, 0.9, (0, 1, 2)).ask == 2
 
+    def test_a_tier_that_hardly_ever_answers_is_worth_less(self):
+        def worth(missing):
+            return Outlook(Votes.assumed(3), [0, None, None], USUAL, (0, 0, missing)).best(COSTS, 0.01, (0, 2)).worth
+
+        assert worth(0.0) > worth(0.5) > worth(1.0)
+
+    def test_a_missing_answer_foretells_that_others_differ_not_that_they_are_wrong(self):
+        votes = Votes.assumed(4)
+        plain, after_none = (Outlook(votes, [-1, 0, 0, None], Hardness(missing=none)) for none in (0, 1))
+
+        assert after_none.chance_of_top(1) < plain.chance_of_top(1)
+        assert Outlook(votes, [-1, 0, 0, 0], Hardness(missing=1)).chance_right(1) == pytest.approx(
+            Outlook(votes, [-1, 0, 0, 0], USUAL).chance_right(1)
+        )
+
     @given(
         answers=st.lists(st.sampled_from([None, 0, 1]), min_size=3, max_size=3),
         price=st.floats(0, 1),
@@ -119,12 +134,12 @@ class TestExperience:
 
     def test_long_answers_make_a_query_hard_once_the_usual_length_is_known(self):
         experience = Experience.none(NAMES)
-        assert experience.hardness(0.25, {"a": 5_000}) == (0.0, 0.0)
+        assert experience.hardness(0.25, {"a": 5_000}) == Hardness()
 
         for tokens in (40, 50, 60, 50, 45, 55):
             experience = experience.after(record({"a": 0}, tokens={"a": tokens}))
-        assert experience.hardness(experience.usual, {"a": 5_000})[1] == 2.5
-        assert experience.hardness(experience.usual, {"a": 2})[1] == -2.5
+        assert experience.hardness(experience.usual, {"a": 5_000}).length == 2.5
+        assert experience.hardness(experience.usual, {"a": 2}).length == -2.5
 
     def test_costs_are_in_answers_of_the_top_tier_listed_first_and_then_seen(self):
         experience = Experience.none(NAMES)
@@ -139,3 +154,19 @@ class TestExperience:
         experience = Experience.none(NAMES)
         wrong = Record("t", "", 0.0, {"a": False}, "a", "a", ("a",), ("a",), None, said={"a": 0, "b": 0})
         assert experience.after(wrong).usual > experience.after(record({"a": 0, "b": 0})).usual
+
+    def test_how_often_a_tier_stands_and_is_silent_is_counted(self):
+        experience = Experience.none(NAMES)
+        for number in range(40):
+            said = {"a": number, "b": -1, "c": number}
+            made = Record("t", "", 0.0, {}, "a", "c", tuple(said), ("a", "c"), None, said=said)
+            experience = experience.after(made)
+
+        assert experience.stands("a") > 0.95 > 0.05 > experience.stands("b")
+        assert experience.missing(0)[1] > 0.9
+        assert experience.missing(1)[2] < 0.1
+
+    def test_an_answer_that_the_user_called_wrong_does_not_stand(self):
+        wrong = Record("t", "", 0.0, {"a": False}, "a", "a", ("a",), ("a",), None, said={"a": 0})
+        experience = Experience.none(NAMES)
+        assert experience.after(wrong).stands("a") < experience.stands("a")

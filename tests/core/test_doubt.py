@@ -116,10 +116,10 @@ def test_what_each_tier_said_is_learned(bench, ask):
 
 def test_where_two_always_agree_the_cheapest_answers_alone(bench, ask):
     bench = bench(quality=0)
-    starts = [ask(bench, said(4, 4))[0].start for _ in range(130)]
+    starts = [ask(bench, said(4, 4))[0].start for _ in range(180)]
 
     assert set(starts[:20]) == {"medium"}
-    assert set(starts[110:]) == {"small"}
+    assert set(starts[160:]) == {"small"}
 
 
 def test_they_are_tried_again_now_and_then(bench, ask):
@@ -136,7 +136,7 @@ def test_cheap_tiers_that_never_stand_are_not_asked_any_more(bench, ask):
     assert {"small", "medium"} <= asked(traces[0])
     late = traces[60:]
     assert all(trace.final in ("large", "huge") for trace in late)
-    assert sum(trace.start == "huge" for trace in late) > len(late) / 2
+    assert sum(trace.start in ("large", "huge") and not {"small", "medium"} & asked(trace) for trace in late) > 15
 
 
 def test_a_tier_that_says_what_the_one_below_says_is_skipped(bench, ask):
@@ -229,7 +229,9 @@ class TestFreeText:
         answers = {"small": VAGUE[0], "medium": VAGUE[1], "large": "The answer is 4.", "huge": "The answer is 4."}
         _, roles = ask(bench(quality=0.7), answers, {"medium": "no", "large": "no"})
 
-        assert roles.count(("judge", "small")) == len(set(map(str, roles))) - len({r for r in roles if r[0] != "judge"})
+        # medium and small, large and small, large and medium; that huge says what large says is seen for nothing.
+        assert ("generate", "huge") in roles
+        assert roles.count(("judge", "small")) == 3
 
     def test_where_that_cannot_be_told_either_a_model_judges(self, bench, ask):
         answers = {"small": VAGUE[0], "medium": VAGUE[1], "large": "x", "huge": "y"}

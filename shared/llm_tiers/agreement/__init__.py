@@ -2,6 +2,6 @@
 
 from llm_tiers.agreement.experience import Experience, ExperienceOf
 from llm_tiers.agreement.outlook import Move, Outlook
-from llm_tiers.agreement.votes import Votes
+from llm_tiers.agreement.votes import Hardness, Votes
 
-__all__ = ["Experience", "ExperienceOf", "Move", "Outlook", "Votes"]
+__all__ = ["Experience", "ExperienceOf", "Hardness", "Move", "Outlook", "Votes"]

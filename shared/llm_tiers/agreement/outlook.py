@@ -53,11 +53,13 @@ class _World:
         answers: By tier; equal numbers are equal answers.
         chance: How likely it is.
         right: By answer, the chance that it is right.
+        most: The greatest of these.
     """
 
     answers: tuple[int, ...]
     chance: float
     right: tuple[float, ...]
+    most: float
 
 
 class Outlook:
@@ -70,9 +72,7 @@ class Outlook:
         missing: By tier, the chance that it gives no answer; None: all give one.
     """
 
-    def __init__(
-        self, votes: Votes, answers: Answers, known: Hardness, missing: Sequence[float] | None = None
-    ) -> None:
+    def __init__(self, votes: Votes, answers: Answers, known: Hardness, missing: Sequence[float] | None = None) -> None:
         self._votes = votes
         self._answers = tuple(answers)
         self._missing = missing or (0.0,) * len(answers)
@@ -82,7 +82,7 @@ class Outlook:
         self._asked = tuple(position for position, answer in enumerate(answers) if answer is not None)
         found = list(self._worlds((), [], 1.0, 1.0))
         total = sum(world.chance for world in found)
-        self._found = [_World(world.answers, world.chance / total, world.right) for world in found]
+        self._found = [_World(world.answers, world.chance / total, world.right, world.most) for world in found]
 
     def chance_of_top(self, position: int) -> float:
         """Return how likely the top tier gives the answer of the tier at `position`."""
@@ -112,7 +112,7 @@ class Outlook:
     def _best(self, quest: _Quest, worlds: Sequence[_World], asked: tuple[int, ...]) -> Move:
         best = stopping = self._accepting(worlds, asked)
         whole = sum(world.chance for world in worlds)
-        bound = sum(world.chance * max(world.right) for world in worlds)
+        bound = sum(world.chance * world.most for world in worlds)
         for position in quest.usable:
             cost = quest.price * quest.costs[position] * whole
             if (asked and position <= asked[-1]) or (best.accept is not None and bound - cost <= best.worth):
@@ -149,7 +149,8 @@ class Outlook:
         """
         of = len(answers)
         if of == len(self._answers):
-            yield _World(answers, chance, self._right(blocks))
+            right = self._right(blocks)
+            yield _World(answers, chance, right, max(right))
             return
         if self._answers[of] == -1:
             # Nobody votes for a missing answer, and nobody repeats it.

@@ -21,7 +21,7 @@ class Hardness(NamedTuple):
     """What is known of a query before the dearer tier is asked.
 
     Attributes:
-        share: How much more than usual the tiers disagreed on similar queries, scaled to weigh like a standard deviation.
+        share: How much more than usual the tiers disagreed on similar queries, scaled to weigh like a deviation.
         length: How much longer than usual they wrote, in standard deviations.
         missing: How many of them gave no answer.
     """
@@ -54,9 +54,9 @@ class Votes:
     """The chance that a tier repeats an answer of a cheaper one, or gives a new one.
 
     Each cheaper tier j that gave an answer votes for it with weight v_kj; a new answer has the weight u_k + h, where
-    the hardness h = b.x is common to all tiers, and a tier that gave no answer makes a new one likelier. The chances are the softmax of the sums, in which the votes are scaled
-    by exp(-0.3 h). Weights have a Gaussian belief that each observation updates by one step of Newton's method (an
-    extended Kalman filter), so what is not seen stays near its assumption.
+    the hardness h = b.x is common to all tiers, and greater where a tier gave no answer. The chances are the softmax of
+    the sums, in which the votes are scaled by exp(-0.3 h). Weights have a Gaussian belief that each observation updates
+    by one step of Newton's method (an extended Kalman filter), so what is not seen stays near its assumption.
 
     A tier that repeats another one's answers is no second voice: its votes count the less, the surer it sides with one
     cheaper tier against all others (`independence`).
