@@ -162,7 +162,8 @@ class TestExperience:
             made = Record("t", "", 0.0, {}, "a", "c", tuple(said), ("a", "c"), None, said=said)
             experience = experience.after(made)
 
-        assert experience.stands("a") > 0.95 > 0.05 > experience.stands("b")
+        assert experience.stands("a") > 0.95
+        assert experience.stands("b") < 0.05
         assert experience.missing(0)[1] > 0.9
         assert experience.missing(1)[2] < 0.1
 

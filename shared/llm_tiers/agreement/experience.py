@@ -67,7 +67,8 @@ class Experience:
         lengths: By tier, how long it writes.
         costs: By tier, the sum of what its answers cost in US$, each freed of its hardness, and their number.
         standing: By tier, on how many calls its answer was the one returned, and on how many it answered.
-        silent: By tier and whether a cheaper one gave no answer, on how many calls it gave none, and how many there were.
+        silent: By tier and whether a cheaper one gave no answer, on how many calls it gave none, and on how many it was
+            asked.
     """
 
     names: tuple[str, ...]

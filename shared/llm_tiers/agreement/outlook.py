@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Move", "Outlook"]
 
-_TOP = 1.2
-_TRUST, _LESS = 0.43, 0.9
-_HARD = 0.5
+_TOP = 1.15
+_TRUST, _LESS = 0.45, 0.9
+_HARD = 0.45
 _NONE, _NONE_HARD = 0.42, -0.2
 """How votes for an answer turn into a chance that it is right: weight of the top's own vote; the share of a cheaper
 tier's vote for the top's answer that counts as a vote for the truth, less for each tier further down, and what hardness

@@ -36,7 +36,8 @@ _NEAREST, _FARTHER = 1.8, 0.67
 
 _NEW = 0.3
 _HARD = (0.8, 0.6, 1.3)
-_SPREAD = {"vote": 0.5, "new": 0.8, "hard": 0.4}
+_SPREAD = {"vote": 0.5, "new": 0.8}
+_HARD_SPREAD = (0.4, 0.4, 0.7)
 """Standard deviations of what is assumed before anything is learned."""
 
 _SHRINK = 0.3
@@ -77,7 +78,7 @@ class Votes:
         places = _places(size)
         mean, deviation = np.zeros(len(places)), np.zeros(len(places))
         for (kind, of, by), place in places.items():
-            deviation[place] = _SPREAD[kind]
+            deviation[place] = _HARD_SPREAD[by] if kind == "hard" else _SPREAD[kind]
             if kind == "vote":
                 mean[place] = _NEAREST * _FARTHER ** (of - 1 - by)
             else:
