@@ -18,6 +18,7 @@ from llm_tiers.replay import BUNDLED, load_table, replay
 from llm_tiers.replay.performer import RecordedPerformer
 
 NAMES = ("small", "medium", "large")
+TARGET = 0.78
 N = 120
 
 
@@ -67,7 +68,7 @@ def points_of(*arguments):
 
 @pytest.fixture(scope="module")
 def by_accuracy(file):
-    return points_of(file, "--accuracy", 0.7)
+    return points_of(file, "--accuracy", TARGET)
 
 
 class TestPoints:
@@ -151,8 +152,8 @@ class TestRecommendation:
         status, found = by_accuracy
         assert status == 0
         chosen = found["recommended"]
-        assert chosen["accuracy"]["low"] >= 0.7
-        enough = [point for point in found["points"] if point["accuracy"]["low"] >= 0.7]
+        assert chosen["accuracy"]["low"] >= TARGET
+        enough = [point for point in found["points"] if point["accuracy"]["low"] >= TARGET]
         cheapest = min(point["usd_per_1000_calls"]["mean"] for point in enough)
         assert chosen["usd_per_1000_calls"]["mean"] == cheapest
         assert len(enough) < len(found["points"])
@@ -267,7 +268,7 @@ class TestIntervals:
 @pytest.fixture(scope="module")
 def settings_file(file, tmp_path_factory):
     path = tmp_path_factory.mktemp("settings") / "tiers.json"
-    done = calibrate(file, "--accuracy", 0.7, "--out", path)
+    done = calibrate(file, "--accuracy", TARGET, "--out", path)
     assert done.exit_code == 0, done.output
     return path
 
@@ -282,7 +283,7 @@ class TestSettings:
         chosen = by_accuracy[1]["recommended"]
         assert content["llm_tiers_settings"] == 1
         assert (content["policy"], content["knob"]) == (chosen["policy"], chosen["knob"])
-        assert content["aim"] == {"kind": "accuracy", "value": 0.7}
+        assert content["aim"] == {"kind": "accuracy", "value": TARGET}
         assert content["tiers"] == list(NAMES)
         assert (content["n"], content["sources"], content["right_means"]) == (N, ["recorded.npz"], "right")
         assert content["accuracy"] == chosen["accuracy"]
