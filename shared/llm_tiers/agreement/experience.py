@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import exp, log1p, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from llm_tiers.agreement.votes import Hardness, Votes
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from llm_tiers.history.record import Record
 
 __all__ = ["Experience", "ExperienceOf", "Lengths", "differs", "stands"]
+
+_Key = TypeVar("_Key")
 
 _FEW = 5
 """Fewer past answers than these do not say how long a tier writes."""
@@ -77,8 +79,8 @@ class Experience:
     differing: tuple[float, float] = (_PRIOR_DIFFERING * _PRIOR_WEIGHT, _PRIOR_WEIGHT)
     lengths: Mapping[str, Lengths] = field(default_factory=dict)
     costs: Mapping[str, tuple[float, int]] = field(default_factory=dict)
-    standing: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    silent: Mapping[tuple[str, bool], tuple[int, int]] = field(default_factory=dict)
+    standing: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    silent: Mapping[tuple[str, bool], tuple[float, int]] = field(default_factory=dict)
 
     @classmethod
     def none(cls, names: tuple[str, ...]) -> Experience:
@@ -141,9 +143,9 @@ class Experience:
             count=self.count + 1,
             differing=self.differing if differed is None else (self.differing[0] + differed, self.differing[1] + 1),
             lengths={**self.lengths, **self._lengths_after(record)},
-            costs={**self.costs, **self._costs_after(record, known)},
-            standing={**self.standing, **self._standing_after(record)},
-            silent={**self.silent, **self._silent_after(said)},
+            costs=_counted(self.costs, self._costs_in(record, known)),
+            standing=_counted(self.standing, self._standing_in(record)),
+            silent=_counted(self.silent, self._silent_in(said)),
         )
 
     def _votes_after(self, said: list[int | None], share: float, record: Record) -> Votes:
@@ -162,31 +164,19 @@ class Experience:
     def _lengths_after(self, record: Record) -> dict[str, Lengths]:
         return {name: self.lengths.get(name, Lengths()).after(tokens) for name, tokens in self._tokens(record).items()}
 
-    def _costs_after(self, record: Record, known: Hardness) -> dict[str, tuple[float, int]]:
-        kept = {}
-        for name, cost in record.costs.items():
-            if name in self.names:
-                total, number = self.costs.get(name, (0.0, 0))
-                kept[name] = (total + cost / _dearer(known), number + 1)
-        return kept
+    def _costs_in(self, record: Record, known: Hardness) -> dict[str, float]:
+        return {name: cost / _dearer(known) for name, cost in record.costs.items() if name in self.names}
 
-    def _standing_after(self, record: Record) -> dict[str, tuple[int, int]]:
-        kept = {}
-        for name in self.names:
-            stood = stands(record, name)
-            if stood is not None:
-                past, number = self.standing.get(name, (0, 0))
-                kept[name] = (past + stood, number + 1)
-        return kept
+    def _standing_in(self, record: Record) -> dict[str, bool]:
+        stood = {name: stands(record, name) for name in self.names}
+        return {name: answer for name, answer in stood.items() if answer is not None}
 
-    def _silent_after(self, said: list[int | None]) -> dict[tuple[str, bool], tuple[int, int]]:
-        kept = {}
-        for position, (name, answer) in enumerate(zip(self.names, said, strict=True)):
-            if answer is not None:
-                key = (name, -1 in said[:position])
-                none, number = self.silent.get(key, (0, 0))
-                kept[key] = (none + (answer == -1), number + 1)
-        return kept
+    def _silent_in(self, said: list[int | None]) -> dict[tuple[str, bool], bool]:
+        return {
+            (name, -1 in said[:position]): answer == -1
+            for position, (name, answer) in enumerate(zip(self.names, said, strict=True))
+            if answer is not None
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +217,15 @@ def stands(record: Record, name: str) -> bool | None:
     if name not in record.said:
         return None
     return record.said[name] != -1 and name in record.agreed and record.labels.get(name) is not False
+
+
+def _counted(sums: Mapping[_Key, tuple[float, int]], values: Mapping[_Key, float]) -> dict[_Key, tuple[float, int]]:
+    """Return sums and numbers with one more value where there is one."""
+    kept = dict(sums)
+    for key, value in values.items():
+        total, number = sums.get(key, (0, 0))
+        kept[key] = (total + value, number + 1)
+    return kept
 
 
 def _dearer(known: Hardness) -> float:

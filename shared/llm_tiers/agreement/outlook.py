@@ -8,7 +8,7 @@ from functools import cached_property
 from math import exp
 from typing import TYPE_CHECKING
 
-from llm_tiers.agreement.votes import Answers
+from llm_tiers.agreement.votes import Answers, bounded
 
 if TYPE_CHECKING:
     from llm_tiers.agreement.votes import Hardness, Votes
@@ -24,8 +24,6 @@ tier's vote for the top's answer that counts as a vote for the truth, less for e
 takes off each cheaper vote; weight of "nobody is right" from that of a new answer, and from hardness. On easy queries
 an answer that cheap tiers agree on is right as often as a top tier's that differs, on hard ones hardly ever: so it is
 on both recorded sets and on ladders made of three of their four tiers, to which these are fitted."""
-
-_HARDEST = 1.5
 
 _UNLIKELY = 1e-4
 
@@ -53,13 +51,11 @@ class _World:
         answers: By tier; equal numbers are equal answers.
         chance: How likely it is.
         right: By answer, the chance that it is right.
-        most: The greatest of these.
     """
 
     answers: tuple[int, ...]
     chance: float
     right: tuple[float, ...]
-    most: float
 
 
 class Outlook:
@@ -82,7 +78,7 @@ class Outlook:
         self._asked = tuple(position for position, answer in enumerate(answers) if answer is not None)
         found = list(self._worlds((), [], 1.0, 1.0))
         total = sum(world.chance for world in found)
-        self._found = [_World(world.answers, world.chance / total, world.right, world.most) for world in found]
+        self._found = [_World(world.answers, world.chance / total, world.right) for world in found]
 
     def chance_of_top(self, position: int) -> float:
         """Return how likely the top tier gives the answer of the tier at `position`."""
@@ -112,7 +108,7 @@ class Outlook:
     def _best(self, quest: _Quest, worlds: Sequence[_World], asked: tuple[int, ...]) -> Move:
         best = stopping = self._accepting(worlds, asked)
         whole = sum(world.chance for world in worlds)
-        bound = sum(world.chance * world.most for world in worlds)
+        bound = sum(world.chance * max(world.right) for world in worlds)
         for position in quest.usable:
             cost = quest.price * quest.costs[position] * whole
             if (asked and position <= asked[-1]) or (best.accept is not None and bound - cost <= best.worth):
@@ -149,8 +145,7 @@ class Outlook:
         """
         of = len(answers)
         if of == len(self._answers):
-            right = self._right(blocks)
-            yield _World(answers, chance, right, max(right))
+            yield _World(answers, chance, self._right(blocks))
             return
         if self._answers[of] == -1:
             # Nobody votes for a missing answer, and nobody repeats it.
@@ -183,7 +178,7 @@ class Outlook:
     @cached_property
     def _trust(self) -> tuple[float, ...]:
         """By tier, the weight of its vote for the truth."""
-        hard = _HARD * min(max(self._doubt, -_HARDEST), _HARDEST)
+        hard = _HARD * bounded(self._doubt)
         votes, own = self._votes.votes[-1], self._votes.independence
         below = (_TRUST * own[by] * _LESS ** (len(votes) - 1 - by) * vote - hard for by, vote in enumerate(votes))
         return (*below, _TOP)

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Answers", "Hardness", "Votes", "blocks_of"]
+__all__ = ["Answers", "Hardness", "Votes", "blocks_of", "bounded"]
 
 Answers: TypeAlias = Sequence[int | None]
 """One entry a tier, cheapest first: equal numbers are equal answers, -1 is a missing answer, None was not asked."""
@@ -171,7 +171,12 @@ class Votes:
 
 def scale_of(hardness: float) -> float:
     """Return the factor that hardness takes off votes."""
-    return exp(-_SHRINK * min(max(hardness, -_HARDEST), _HARDEST))
+    return exp(-_SHRINK * bounded(hardness))
+
+
+def bounded(hardness: float) -> float:
+    """Return hardness as far as it weighs: beyond 1.5 either way it says no more."""
+    return min(max(hardness, -_HARDEST), _HARDEST)
 
 
 def blocks_of(answers: Answers) -> dict[int, list[int]]:

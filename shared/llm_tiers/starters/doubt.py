@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llm_tiers.agreement import Experience, ExperienceOf, Move, Outlook
@@ -23,6 +24,7 @@ from llm_tiers.starters.past import Past, look_up, weight_of
 if TYPE_CHECKING:
     from llm_tiers.answer import Answer
     from llm_tiers.call import Call
+    from llm_tiers.history import Record
     from llm_tiers.tiers import Ladder, Tier
 
 __all__ = ["Doubt"]
@@ -126,12 +128,12 @@ class Doubt(Judge):
         insight = _Insight(experience, share, tuple(p for p, tier in enumerate(ladder) if not tier.shortfall(call)))
         outlook, costs = insight.expect([None] * len(ladder), {}, ladder)
         usable = insight.usable or tuple(range(len(ladder)))
-        standing = {name: self._standing(name, past, call.created, experience) for name in ladder.names}
-        first = _first(usable, [standing[name] for name in ladder.names], costs)
-        asked = _side_by_side(first, outlook.after(first, costs, self.price, usable), usable)
-        why = "best value"
         if experience.count < _COLD or self._explores(call):
             asked, why = usable[:2], "to learn of them"
+        else:
+            first = self._first(usable, costs, past, call.created, experience)
+            asked = _side_by_side(first, outlook.after(first, costs, self.price, usable), usable)
+            why = "best value"
         names = [ladder.names[position] for position in asked]
         return Plan(
             start=names[-1],
@@ -146,23 +148,28 @@ class Doubt(Judge):
 
     def _share(self, past: Past, now: float, experience: Experience) -> float:
         """Return how often tiers differed on similar past queries."""
-        total, differing = self.strength, self.strength * experience.usual
-        for neighbour in past.neighbours:
-            differed = differs(neighbour.record, experience.names)
-            if differed is not None:
-                weight = weight_of(neighbour, now=now, half_life=self.half_life)
-                total, differing = total + weight, differing + weight * differed
-        return differing / total
+        return self._rate(past, now, experience.usual, partial(differs, names=experience.names))
 
-    def _standing(self, name: str, past: Past, now: float, experience: Experience) -> float:
-        """Return how often a tier's answer stood on similar past queries."""
-        total, standing = self.strength, self.strength * experience.stands(name)
+    def _first(
+        self, usable: tuple[int, ...], costs: Sequence[float], past: Past, now: float, experience: Experience
+    ) -> int:
+        """Return the cheapest tier that pays its way: it saves the next one's price where its answer stands."""
+        for position, following in itertools.pairwise(usable):
+            name = experience.names[position]
+            standing = self._rate(past, now, experience.stands(name), partial(stands, name=name))
+            if standing * costs[following] >= costs[position]:
+                return position
+        return usable[-1]
+
+    def _rate(self, past: Past, now: float, usual: float, seen: Callable[[Record], bool | None]) -> float:
+        """Return how often something was seen on similar past queries; None says that it could not be."""
+        total, found = self.strength, self.strength * usual
         for neighbour in past.neighbours:
-            stood = stands(neighbour.record, name)
-            if stood is not None:
+            was = seen(neighbour.record)
+            if was is not None:
                 weight = weight_of(neighbour, now=now, half_life=self.half_life)
-                total, standing = total + weight, standing + weight * stood
-        return standing / total
+                total, found = total + weight, found + weight * was
+        return found / total
 
     def _explores(self, call: Call) -> bool:
         return self.explore > 0 and random.Random(f"{self.seed}:{call.id}").random() < self.explore
@@ -245,14 +252,6 @@ class _Insight:
         known = self.experience.hardness(self.share, tokens, missing)
         outlook = Outlook(self.experience.votes, answers, known, self.experience.missing(missing))
         return outlook, self.experience.expected_costs(ladder.costs, known)
-
-
-def _first(usable: tuple[int, ...], standing: Sequence[float], costs: Sequence[float]) -> int:
-    """Return the cheapest tier that pays its way: it saves the next one's price where its answer stands."""
-    for position, following in itertools.pairwise(usable):
-        if standing[position] * costs[following] >= costs[position]:
-            return position
-    return usable[-1]
 
 
 def _side_by_side(first: int, second: Move, usable: tuple[int, ...]) -> tuple[int, ...]:
