@@ -356,18 +356,22 @@ def recorded():
 
 @pytest.fixture(scope="module")
 def audited(recorded, tmp_path_factory):
-    """A folder in which 300 recorded calls of two nodes were answered by the default policy, many of them audited."""
+    """A folder in which 300 recorded calls of two nodes were answered by the default policy, many of them audited.
+
+    At this quality some calls climb to the top by themselves; which are drawn depends on their ids, so these are fixed.
+    """
     folder = tmp_path_factory.mktemp("history")
     embedding = Embedding(lambda row: recorded.embedding[int(row)], name="recorded")
     tiers = [
         Tier(None, name=name, price=(recorded.price_in[position], recorded.price_out[position]))
         for position, name in enumerate(recorded.tiers)
     ]
-    engine = Engine(Ladder(tiers), as_policy(audit=0.5), ChromaHistory(folder, embedding=embedding))
+    engine = Engine(Ladder(tiers), as_policy(audit=0.5, quality=0.6), ChromaHistory(folder, embedding=embedding))
     traces = {}
     for row in range(300):
         node = "solve" if row % 3 else "solve/check"
-        outcome = engine.run(engine.call(str(row), node=node), RecordedPerformer(recorded, row))
+        call = replace(engine.call(str(row), node=node), id=f"call-{row}")
+        outcome = engine.run(call, RecordedPerformer(recorded, row))
         traces[outcome.trace.trace_id] = row
     engine.close()
     return folder, traces
