@@ -22,6 +22,9 @@ _DECLINES = re.compile(
     r"|as an ai\b)",
     re.IGNORECASE,
 )
+_ABSTAINS_IN_THE_END = re.compile(
+    r"(?:\n|\b(?:i|we)\s(?:(?:will|must|shall|have to|choose to)\s)?)\W*abstain\W*\Z", re.IGNORECASE
+)
 _ABSTAINS = frozenset({"abstain"})
 
 
@@ -85,16 +88,17 @@ class FinalAnswers:
         objects = _object(one.text), _object(other.text)
         if None not in objects:
             return bool(objects[0] == objects[1])
-        if _plain(one.text) == _plain(other.text):
-            return True
         finals = self.extract(one.text), self.extract(other.text)
         if not _ABSTAINS.isdisjoint(finals):
             return False
+        if _plain(one.text) == _plain(other.text):
+            return True
         return None if None in finals else finals[0] == finals[1]
 
 
 def _declines(answer: Answer) -> bool:
-    return answer.value is None or bool(_DECLINES.match(answer.text))
+    text = answer.text
+    return answer.value is None or bool(_DECLINES.match(text) or _ABSTAINS_IN_THE_END.search(text))
 
 
 def _object(text: str) -> Any:

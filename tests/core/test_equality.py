@@ -112,6 +112,11 @@ def call(name="look_up", **arguments):
         (said("I don't know."), said("I don't know."), False),
         (said("Abstain"), said("Abstain."), False),
         (said("The correct answer is: Abstain."), said("So the answer is Abstain."), False),
+        (said("The correct answer is: Abstain."), said("The correct answer is: Abstain."), False),
+        (said("None of the choices fits.\n\nAbstain"), said("None of the choices fits.\n\nAbstain"), False),
+        (said("It is A or B: I will abstain."), said("It is A or B: I will abstain."), False),
+        (said("I abstain from wine\nThe answer is A."), said("The answer is A."), True),
+        (said("The senators voted to abstain."), said("the senators voted to abstain"), True),
         (said("None of the above"), said("none of the above"), True),
     ],
 )
