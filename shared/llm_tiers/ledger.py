@@ -160,7 +160,6 @@ class Ledger:
     def trace(self) -> Trace:
         """Return the trace of the call as it stands."""
         plan = self.plan
-        judged = None if self.accepted is None else self.judgements.get(self.accepted.tier)
         saved, is_estimate = self._saving()
         return Trace(
             trace_id=self.call.id,
@@ -172,7 +171,7 @@ class Ledger:
             neighbours=plan.neighbours if plan else 0,
             attempts=self.attempts,
             final=self.accepted and self.accepted.tier,
-            confidence=None if judged is None else judged.confidence,
+            confidence=self._confidence(),
             usage=self._total_usage(),
             cost_usd=self.cost_usd,
             saved_usd=saved,
@@ -210,10 +209,15 @@ class Ledger:
             tokens={other.tier: other.usage.output_tokens for other in self.answers if other.usage is not None},
             costs=self._costs(),
             share=plan.share,
+            confidence=self._confidence(),
             audited=plan.audit,
             text=self.call.query,
             vector=self.vector,
         )
+
+    def _confidence(self) -> float | None:
+        judged = None if self.accepted is None else self.judgements.get(self.accepted.tier)
+        return None if judged is None else judged.confidence
 
     def _said(self) -> dict[str, int]:
         """Number the answers such that equal ones have equal numbers; one that cannot be compared is left out."""

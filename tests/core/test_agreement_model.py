@@ -171,3 +171,21 @@ class TestExperience:
         wrong = Record("t", "", 0.0, {"a": False}, "a", "a", ("a",), ("a",), None, said={"a": 0})
         experience = Experience.none(NAMES)
         assert experience.after(wrong).stands("a") < experience.stands("a")
+
+    @given(chance=st.floats(0, 1), past=st.lists(st.floats(0.01, 0.99), max_size=30))
+    def test_a_stated_chance_lies_between_what_is_expected_now_and_what_was_usual(self, chance, past):
+        experience = Experience.none(NAMES)
+        for usual in past:
+            experience = experience.after(record({"a": 0}, confidence=usual))
+
+        usual = experience.confidence[0] / experience.confidence[1]
+        told = min(max(chance, 0.001), 0.999)
+        assert min(told, usual) - 1e-9 <= experience.stated(chance) <= max(told, usual) + 1e-9
+
+    def test_a_likelier_chance_is_stated_higher_and_so_is_one_where_chances_were_high(self):
+        none = Experience.none(NAMES)
+        sure = none
+        for _ in range(20):
+            sure = sure.after(record({"a": 0}, confidence=0.99))
+        assert none.stated(0.6) < none.stated(0.7) < sure.stated(0.7)
+        assert none.after(record({"a": 0})).stated(0.6) == none.stated(0.6)

@@ -52,6 +52,7 @@ def record(number, node="n", *, created=None, text=None, labels=None, vector=Non
         tokens={"small": 7},
         costs={"small": 0.001},
         share=0.5,
+        confidence=0.75,
         audited=True,
         text=f"question {number}" if text is None else text,
         vector=vector,
@@ -569,6 +570,7 @@ def test_an_export_is_json_and_complete(history):
         "tokens": {"small": 7},
         "costs": {"small": 0.001},
         "share": 0.5,
+        "confidence": 0.75,
         "audited": True,
     }
     assert "vector" not in next(history.export())

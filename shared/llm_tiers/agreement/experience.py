@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import exp, log1p, sqrt
+from math import exp, log, log1p, sqrt
 from typing import TYPE_CHECKING, TypeVar
 
 from llm_tiers.agreement.votes import Hardness, Votes
@@ -29,6 +29,12 @@ _DEARER_WITH = (0.25, 0.1, 0.2)
 """Logarithm by which a call costs more for each unit of hardness: measured on both recorded sets, all tiers."""
 
 _PRIOR_STANDING, _STANDING_WEIGHT = 0.7, 2.0
+_PRIOR_CONFIDENCE, _CONFIDENCE_WEIGHT = 0.8, 2.0
+_DRAWN = 0.45
+"""How far a stated chance is drawn to the usual one: those of the model lie too far apart, on ladders of three and four
+tiers alike."""
+
+_SUREST = 0.999
 _PRIOR_SILENT, _SILENT_WEIGHT = {False: 0.02, True: 0.2}, 4.0
 """How often a tier gives no answer, where all cheaper ones gave one and where one did not."""
 
@@ -71,6 +77,7 @@ class Experience:
         standing: By tier, on how many calls its answer was the one returned, and on how many it answered.
         silent: By tier and whether a cheaper one gave no answer, on how many calls it gave none, and on how many it was
             asked.
+        confidence: Sum of the chances that were stated, and their number.
     """
 
     names: tuple[str, ...]
@@ -81,6 +88,7 @@ class Experience:
     costs: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     standing: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     silent: Mapping[tuple[str, bool], tuple[float, int]] = field(default_factory=dict)
+    confidence: tuple[float, float] = (_PRIOR_CONFIDENCE * _CONFIDENCE_WEIGHT, _CONFIDENCE_WEIGHT)
 
     @classmethod
     def none(cls, names: tuple[str, ...]) -> Experience:
@@ -102,6 +110,11 @@ class Experience:
         some = missing > 0
         counts = (self.silent.get((name, some), (0, 0)) for name in self.names)
         return tuple((none + _SILENT_WEIGHT * _PRIOR_SILENT[some]) / (n + _SILENT_WEIGHT) for none, n in counts)
+
+    def stated(self, chance: float) -> float:
+        """Return what to state of a chance that the top tier would say the same: it is drawn to the usual one."""
+        usual = _logit(self.confidence[0] / self.confidence[1])
+        return 1 / (1 + exp(-(_DRAWN * usual + (1 - _DRAWN) * _logit(chance))))
 
     def hardness(self, share: float, tokens: Mapping[str, int], missing: int = 0) -> Hardness:
         """Return what is known of a query.
@@ -146,6 +159,7 @@ class Experience:
             costs=_counted(self.costs, self._costs_in(record, known)),
             standing=_counted(self.standing, self._standing_in(record)),
             silent=_counted(self.silent, self._silent_in(said)),
+            confidence=self._confidence_after(record),
         )
 
     def _votes_after(self, said: list[int | None], share: float, record: Record) -> Votes:
@@ -163,6 +177,10 @@ class Experience:
 
     def _lengths_after(self, record: Record) -> dict[str, Lengths]:
         return {name: self.lengths.get(name, Lengths()).after(tokens) for name, tokens in self._tokens(record).items()}
+
+    def _confidence_after(self, record: Record) -> tuple[float, float]:
+        total, number = self.confidence
+        return self.confidence if record.confidence is None else (total + record.confidence, number + 1)
 
     def _costs_in(self, record: Record, known: Hardness) -> dict[str, float]:
         return {name: cost / _dearer(known) for name, cost in record.costs.items() if name in self.names}
@@ -226,6 +244,11 @@ def _counted(sums: Mapping[_Key, tuple[float, int]], values: Mapping[_Key, float
         total, number = sums.get(key, (0, 0))
         kept[key] = (total + value, number + 1)
     return kept
+
+
+def _logit(chance: float) -> float:
+    bounded = min(max(chance, 1 - _SUREST), _SUREST)
+    return log(bounded / (1 - bounded))
 
 
 def _dearer(known: Hardness) -> float:

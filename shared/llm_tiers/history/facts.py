@@ -47,6 +47,7 @@ def read(trace_id: str, metadata: Mapping[str, Any] | None) -> Record:
             tokens=facts.get("tokens", {}),
             costs=facts.get("costs", {}),
             share=facts.get("share"),
+            confidence=facts.get("confidence"),
             audited=facts.get("audited", False),
             text=held.get("text"),
         )
@@ -83,6 +84,7 @@ def _facts(record: Record) -> dict[str, Any]:
         "tokens": dict(record.tokens),
         "costs": dict(record.costs),
         "share": record.share,
+        "confidence": record.confidence,
         "audited": record.audited,
     }
 

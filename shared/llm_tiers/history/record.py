@@ -34,6 +34,8 @@ class Record:
         costs: Tier name to what its answer cost in US$, where that is known.
         share: How often tiers had differed on similar queries, in [0, 1], as the starter saw it; None where it did
             not look.
+        confidence: The chance that was stated that the top tier would have given the same answer, in [0, 1]; None where
+            none was.
         audited: Whether the call was drawn by lot to be answered by all tiers.
         text: The query. A history stores it only where the user asked for that.
         vector: The query's embedding, or None: the history then embeds `text`.
@@ -52,6 +54,7 @@ class Record:
     tokens: Mapping[str, int] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     share: float | None = None
+    confidence: float | None = None
     audited: bool = False
     text: str | None = field(default=None, repr=False)
     vector: Vector | None = field(default=None, repr=False, compare=False)

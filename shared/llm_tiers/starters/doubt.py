@@ -188,7 +188,7 @@ class Doubt(Judge):
         answers = [numbers.get(name) for name in case.ladder.names]
         outlook, costs = insight.expect(answers, _tokens(given), case.ladder)
         move = outlook.best(costs, self.price, insight.usable)
-        return self._ruled(case, outlook, move)
+        return self._ruled(case, insight, outlook, move)
 
     def _numbers(self, case: Case, given: Sequence[Answer]) -> Generator[Request, Response, dict[str, int] | None]:
         """Number the answers such that equal ones have equal numbers; None where it cannot be told."""
@@ -209,7 +209,7 @@ class Doubt(Judge):
             numbers[answer.tier] = same.index(True) if True in same else len(leaders) - 1
         return numbers
 
-    def _ruled(self, case: Case, outlook: Outlook, move: Move) -> Judgement:
+    def _ruled(self, case: Case, insight: _Insight, outlook: Outlook, move: Move) -> Judgement:
         names = case.ladder.names
         if move.accept is None:
             # Uncertain, not invalid: should no tier above answer, it may stand in.
@@ -221,7 +221,7 @@ class Doubt(Judge):
             "doubt",
             why=f"right with chance {right:.2f}",
             instead=None if name == case.answer.tier else name,
-            confidence=outlook.chance_of_top(move.accept),
+            confidence=insight.experience.stated(outlook.chance_of_top(move.accept)),
         )
 
 
