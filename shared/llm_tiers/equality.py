@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import string
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,10 +23,11 @@ _DECLINES = re.compile(
     r"|as an ai\b)",
     re.IGNORECASE,
 )
-_ABSTAINS_IN_THE_END = re.compile(
-    r"(?:\n|\b(?:i|we)\s(?:(?:will|must|shall|have to|choose to)\s)?)\W*abstain\W*\Z", re.IGNORECASE
+_ABSTAINS = re.compile(
+    r"\b(?:i|we)(?:['\u2019]ll|\s(?:will|must|shall|have\sto|choose\sto))?\sabstain\Z", re.IGNORECASE
 )
-_ABSTAINS = frozenset({"abstain"})
+_ABSTENTION = "abstain"
+_DRESSING = string.whitespace + string.punctuation + "\u2019\u201d"
 
 
 class Equality(Protocol):
@@ -80,25 +82,37 @@ class FinalAnswers:
         return f"FinalAnswers({getattr(self.extract, '__name__', type(self.extract).__name__)})"
 
     def same(self, one: Answer, other: Answer) -> bool | None:
-        """Compare tool calls, objects, final answers and texts, in this order."""
-        if _declines(one) or _declines(other):
+        """Compare tool calls, objects, texts and final answers, in this order."""
+        if one.value is None or other.value is None:
             return False
         if one.tool_calls or other.tool_calls:
             return one.tool_calls == other.tool_calls
+        if _declines(one.text) or _declines(other.text):
+            return False
         objects = _object(one.text), _object(other.text)
         if None not in objects:
             return bool(objects[0] == objects[1])
-        finals = self.extract(one.text), self.extract(other.text)
-        if not _ABSTAINS.isdisjoint(finals):
+        return self._same_text(one.text, other.text)
+
+    def _same_text(self, one: str, other: str) -> bool | None:
+        final = self.extract(one)
+        finals = final, final if one == other else self.extract(other)
+        if any(said is not None and said.casefold() == _ABSTENTION for said in finals):
             return False
-        if _plain(one.text) == _plain(other.text):
+        if _plain(one) == _plain(other):
             return True
         return None if None in finals else finals[0] == finals[1]
 
 
-def _declines(answer: Answer) -> bool:
-    text = answer.text
-    return answer.value is None or bool(_DECLINES.match(text) or _ABSTAINS_IN_THE_END.search(text))
+def _declines(text: str) -> bool:
+    return bool(_DECLINES.match(text)) or _abstains(text)
+
+
+def _abstains(text: str) -> bool:
+    """Say whether a text ends in an abstention: a last paragraph of that one word, or a sentence that says so."""
+    before, _, last = text.rstrip(_DRESSING).rpartition("\n")
+    is_paragraph = not before.rpartition("\n")[2].strip()
+    return (is_paragraph and last.strip(_DRESSING).casefold() == _ABSTENTION) or bool(_ABSTAINS.search(last))
 
 
 def _object(text: str) -> Any:

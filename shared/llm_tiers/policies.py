@@ -112,7 +112,7 @@ def agree(*, theta: float = 0.74, seed: int = 0) -> Policy:
     return Policy("agree", starter, Agreement() | Thrifty(PromptJudge()))
 
 
-def doubt(*, quality: float = 0.3, seed: int = 0) -> Policy:
+def doubt(*, quality: float = 0.35, seed: int = 0) -> Policy:
     """Return the doubt cascade: cheap tiers side by side, and no judge where answers can be compared.
 
     Args:
@@ -123,7 +123,7 @@ def doubt(*, quality: float = 0.3, seed: int = 0) -> Policy:
     return Policy("doubt", both, both)
 
 
-def default(*, quality: float = 0.3, seed: int = 0) -> Policy:
+def default(*, quality: float = 0.35, seed: int = 0) -> Policy:
     """Return the policy that is used where none is given: the doubt cascade, which wins on the recorded sets.
 
     Args:

@@ -1,10 +1,13 @@
 """What answers foretell: chances that add up, what is learned of tiers that copy or dissent, and what is done next."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_tiers.agreement import Experience, ExperienceOf, Hardness, Outlook, Votes
+from llm_tiers.agreement.answers import blocks_of
 from llm_tiers.history import Record
 
 USUAL = Hardness()
@@ -21,7 +24,7 @@ def learned(*answers, size=3, known=USUAL):
     for said in answers:
         for of in range(1, size):
             if said[of] is not None and any(answer is not None for answer in said[:of]):
-                votes = votes.after(of, said[:of], said[of], known)
+                votes = votes.after(of, said[:of], said[of], known, silent=0.02)
     return votes
 
 
@@ -53,19 +56,82 @@ def test_agreement_speaks_for_an_answer_and_hardness_against_it():
 
 def test_a_tier_that_always_agrees_is_foreseen_and_one_that_never_does_too():
     copying = learned(*[[0, 0, None]] * 60)
-    dissenting = learned(*[[0, 1, None]] * 60)
+    dissenting = learned(*[[0, 1, None]] * 120)
 
     assert copying.chances(1, [[0]], 0.0)[0] > 0.95
     assert dissenting.chances(1, [[0]], 0.0)[0] < 0.15
 
 
-def test_the_vote_of_a_copy_comes_to_foretell_nothing():
-    """The middle tier copies the cheapest; the top sides with them every other time, however they agree."""
-    votes = learned(*[[0, 0, number % 2] for number in range(200)])
-    both, one = votes.chances(2, [[0, 1]], 0.0)[0], votes.chances(2, [[0]], 0.0)[0]
+class TestCopies:
+    @given(
+        calls=st.lists(st.lists(st.sampled_from([None, -1, 0, 1, 2]), min_size=4, max_size=4), max_size=30),
+        answers=st.lists(st.sampled_from([-1, 0, 1, 2]), min_size=3, max_size=3),
+    )
+    def test_chances_are_chances_whatever_was_learned(self, calls, answers):
+        votes = learned(*calls, size=4)
+        blocks = list(blocks_of(answers).values())
+        chances = votes.chances(3, blocks, 0.5)
 
-    assert both == pytest.approx(0.5, abs=0.12)
-    assert both - one < 0.35
+        assert all(0 <= own <= 1 for own in votes.copies.own)
+        assert all(0 <= chance <= 1 + 1e-9 for chance in chances)
+        assert sum(chances) == pytest.approx(1)
+        assert 0 <= votes.copies.gives_none(3, [*answers, None], 0.3) <= 1
+
+    @pytest.mark.parametrize("copied", [0, 1])
+    def test_a_tier_that_sides_with_one_against_the_other_is_found_out(self, copied):
+        said = [0, 1, copied, None]
+        none = learned(size=4)
+        found = learned(*[said] * 20, size=4)
+
+        assert none.copies.own[2] > 0.95
+        assert found.copies.own[2] < 0.1
+        assert found.chances(2, [[0], [1]], 0.0)[copied] > 0.9
+
+    def test_so_is_one_that_says_nothing_where_another_says_nothing(self):
+        said = [[0, 0, 0, None], [0, -1, -1, None], [0, None, 0, None]]
+        votes = learned(*said * 8, size=4)
+        assert votes.copies.own[2] < 0.1
+        assert votes.copies.gives_none(2, [0, -1, None, None], 0.02) > 0.9
+        assert votes.copies.gives_none(2, [0, 0, None, None], 0.02) < 0.1
+        assert votes.copies.gives_none(2, [0, None, None, None], 0.02) == pytest.approx(0.02, abs=0.01)
+
+    def test_one_that_differs_after_all_is_heard_again(self):
+        copying = [[0, 1, 1, None]] * 500
+        assert learned(*copying, size=4).copies.own[2] < 0.01
+        assert learned(*copying, *[[0, 1, 2, None]] * 5, size=4).copies.own[2] > 0.5
+
+    def test_where_it_contradicts_the_other_its_voice_counts_in_full(self):
+        found = learned(*[[0, 1, 1, None]] * 14, size=4)
+        assert found.copies.own[2] < 0.5
+        after = Outlook(found, [0, 1, 2, None], USUAL)
+        assert after.chance_of_top(2) > max(after.chance_of_top(0), after.chance_of_top(1))
+
+    def test_the_top_is_never_taken_for_one(self):
+        assert learned(*[[0, 1, 1]] * 60).copies.own == (1, 1, 1)
+
+    def test_one_that_agrees_ever_so_often_but_not_always_is_none(self):
+        said = [[0, 0, 0, None]] * 8 + [[0, 1, 1, None]] + [[0, 1, 0, None]]
+        assert learned(*said * 30, size=4).copies.own[2] > 0.99
+
+    def test_a_copy_is_no_second_voice_and_sets_nobody_apart(self):
+        found = learned(*[[0, 1, 1, None]] * 30, size=4)
+        plain = learned(*[[0, 1, None, None]] * 30, size=4)
+
+        assert found.chances(3, [[0], [1, 2]], 0.0) == pytest.approx(found.chances(3, [[0], [1]], 0.0), abs=0.02)
+        assert found.votes[3][1] > plain.votes[3][1]
+        assert Outlook(found, [0, 1, 1, None], USUAL).chance_right(1) == pytest.approx(
+            Outlook(found, [0, 1, None, None], USUAL).chance_right(1), abs=0.02
+        )
+
+    def test_a_copy_is_not_asked_even_if_it_costs_next_to_nothing(self):
+        found, none = learned(*[[0, 1, 1, None]] * 30, size=4), learned(size=4)
+        costs = (0.01, 0.02, 0.021, 1.0)
+
+        def next_tier(votes):
+            return Outlook(votes, [0, 1, None, None], USUAL).best(costs, 0.3, (0, 1, 2, 3)).ask
+
+        assert next_tier(none) == 2
+        assert next_tier(found) != 2
 
 
 class TestMoves:
@@ -178,7 +244,7 @@ class TestExperience:
         for usual in past:
             experience = experience.after(record({"a": 0}, confidence=usual))
 
-        usual = experience.confidence[0] / experience.confidence[1]
+        usual = 1 / (1 + math.exp(-experience.confidence[0] / experience.confidence[1]))
         told = min(max(chance, 0.001), 0.999)
         assert min(told, usual) - 1e-9 <= experience.stated(chance) <= max(told, usual) + 1e-9
 

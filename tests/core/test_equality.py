@@ -116,7 +116,13 @@ def call(name="look_up", **arguments):
         (said("None of the choices fits.\n\nAbstain"), said("None of the choices fits.\n\nAbstain"), False),
         (said("It is A or B: I will abstain."), said("It is A or B: I will abstain."), False),
         (said("I abstain from wine\nThe answer is A."), said("The answer is A."), True),
+        (said("I\u2019ll abstain.  \n"), said("I\u2019ll abstain.  \n"), False),
+        (said("**Abstain**"), said("**Abstain**"), False),
         (said("The senators voted to abstain."), said("the senators voted to abstain"), True),
+        (said("They may\n- vote\n- abstain"), said("They may\n- vote\n- abstain"), True),
+        (said("Yes, no, or:\nabstain"), said("Yes, no, or:\nabstain"), True),
+        (said("\n" * 50_000), said("\n" * 50_000 + "x"), None),
+        (said("I can't tell yet.", call(city="Paris")), said("", call(city="Paris")), True),
         (said("None of the above"), said("none of the above"), True),
     ],
 )
@@ -129,6 +135,11 @@ def test_when_answers_are_the_same(one, other, same):
 def test_objects_are_the_same_in_any_order_of_their_fields(value):
     turned = dict(reversed(value.items()))
     assert FinalAnswers().same(said(json.dumps(value)), said(json.dumps(turned, indent=2))) is True
+
+
+def test_an_extraction_of_the_users_own_may_abstain_in_any_case():
+    equality = FinalAnswers(lambda text: "Abstain" if "pass" in text else text)
+    assert equality.same(said("I pass"), said("I pass")) is False
 
 
 def test_the_users_own_extraction():

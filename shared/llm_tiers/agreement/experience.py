@@ -21,22 +21,29 @@ _FEW = 5
 
 _LONGEST = 2.5
 _LEAST_DEVIATION = 0.15
-_STRETCH = 5.0
+_STRETCH = 7.0
 """Disagreement beyond the usual share counts so many times, to weigh like a standard deviation of length."""
 
 _PRIOR_DIFFERING, _PRIOR_WEIGHT = 0.25, 2.0
 _DEARER_WITH = (0.25, 0.1, 0.2)
-"""Logarithm by which a call costs more for each unit of hardness: measured on both recorded sets, all tiers."""
+"""Logarithm by which a call costs more for each unit of hardness, somewhat more than on both recorded sets."""
 
 _PRIOR_STANDING, _STANDING_WEIGHT = 0.7, 2.0
 _PRIOR_CONFIDENCE, _CONFIDENCE_WEIGHT = 0.8, 2.0
-_DRAWN = 0.45
+_DRAWN = 0.6
 """How far a stated chance is drawn to the usual one: those of the model lie too far apart, on ladders of three and four
 tiers alike."""
 
 _SUREST = 0.999
+"""A chance counts as no surer than this where its logarithm is taken."""
+
 _PRIOR_SILENT, _SILENT_WEIGHT = {False: 0.02, True: 0.2}, 4.0
 """How often a tier gives no answer, where all cheaper ones gave one and where one did not."""
+
+
+def _logit(chance: float) -> float:
+    bounded = min(max(chance, 1 - _SUREST), _SUREST)
+    return log(bounded / (1 - bounded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ class Experience:
         standing: By tier, on how many calls its answer was the one returned, and on how many it answered.
         silent: By tier and whether a cheaper one gave no answer, on how many calls it gave none, and on how many it was
             asked.
-        confidence: Sum of the chances that were stated, and their number.
+        confidence: Sum of the chances that were stated, each as the logarithm of its odds, and their number.
     """
 
     names: tuple[str, ...]
@@ -88,7 +95,7 @@ class Experience:
     costs: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     standing: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     silent: Mapping[tuple[str, bool], tuple[float, int]] = field(default_factory=dict)
-    confidence: tuple[float, float] = (_PRIOR_CONFIDENCE * _CONFIDENCE_WEIGHT, _CONFIDENCE_WEIGHT)
+    confidence: tuple[float, float] = (_logit(_PRIOR_CONFIDENCE) * _CONFIDENCE_WEIGHT, _CONFIDENCE_WEIGHT)
 
     @classmethod
     def none(cls, names: tuple[str, ...]) -> Experience:
@@ -113,7 +120,7 @@ class Experience:
 
     def stated(self, chance: float) -> float:
         """Return what to state of a chance that the top tier would say the same: it is drawn to the usual one."""
-        usual = _logit(self.confidence[0] / self.confidence[1])
+        usual = self.confidence[0] / self.confidence[1]
         return 1 / (1 + exp(-(_DRAWN * usual + (1 - _DRAWN) * _logit(chance))))
 
     def hardness(self, share: float, tokens: Mapping[str, int], missing: int = 0) -> Hardness:
@@ -169,7 +176,8 @@ class Experience:
             if given is None or all(answer is None for answer in before):
                 continue
             written = {name: tokens[name] for name in self.names[:of] if name in tokens}
-            votes = votes.after(of, before, given, self.hardness(share, written, before.count(-1)))
+            silent = self.missing(before.count(-1))[of]
+            votes = votes.after(of, before, given, self.hardness(share, written, before.count(-1)), silent)
         return votes
 
     def _tokens(self, record: Record) -> dict[str, int]:
@@ -180,7 +188,9 @@ class Experience:
 
     def _confidence_after(self, record: Record) -> tuple[float, float]:
         total, number = self.confidence
-        return self.confidence if record.confidence is None else (total + record.confidence, number + 1)
+        if record.confidence is None or not 0 <= record.confidence <= 1:
+            return self.confidence
+        return (total + _logit(record.confidence), number + 1)
 
     def _costs_in(self, record: Record, known: Hardness) -> dict[str, float]:
         return {name: cost / _dearer(known) for name, cost in record.costs.items() if name in self.names}
@@ -244,11 +254,6 @@ def _counted(sums: Mapping[_Key, tuple[float, int]], values: Mapping[_Key, float
         total, number = sums.get(key, (0, 0))
         kept[key] = (total + value, number + 1)
     return kept
-
-
-def _logit(chance: float) -> float:
-    bounded = min(max(chance, 1 - _SUREST), _SUREST)
-    return log(bounded / (1 - bounded))
 
 
 def _dearer(known: Hardness) -> float:

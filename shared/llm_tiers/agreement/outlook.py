@@ -8,22 +8,23 @@ from functools import cached_property
 from math import exp
 from typing import TYPE_CHECKING
 
-from llm_tiers.agreement.votes import Answers, bounded
+from llm_tiers.agreement.votes import bounded
 
 if TYPE_CHECKING:
+    from llm_tiers.agreement.answers import Answers
     from llm_tiers.agreement.votes import Hardness, Votes
 
 __all__ = ["Move", "Outlook"]
 
-_TOP = 1.15
-_TRUST, _LESS = 0.45, 0.9
-_HARD = 0.45
-_NONE, _NONE_HARD = 0.42, -0.2
+_TOP = 1.05
+_TRUST = 0.45
+_HARD = 0.4
+_NONE = 0.4
 """How votes for an answer turn into a chance that it is right: weight of the top's own vote; the share of a cheaper
-tier's vote for the top's answer that counts as a vote for the truth, less for each tier further down, and what hardness
-takes off each cheaper vote; weight of "nobody is right" from that of a new answer, and from hardness. On easy queries
-an answer that cheap tiers agree on is right as often as a top tier's that differs, on hard ones hardly ever: so it is
-on both recorded sets and on ladders made of three of their four tiers, to which these are fitted."""
+tier's vote for the top's answer that counts as a vote for the truth, and what hardness takes off each cheaper vote;
+weight of "nobody is right" from that of a new answer. On easy queries an answer that cheap tiers agree on is right as
+often as a top tier's that differs, on hard ones hardly ever: so it is on both recorded sets, to which these are
+fitted."""
 
 _UNLIKELY = 1e-4
 
@@ -65,13 +66,15 @@ class Outlook:
         votes: How answers foretell answers.
         answers: What was answered so far.
         known: Hardness of the query.
-        missing: By tier, the chance that it gives no answer; None: all give one.
+        missing: By tier, the chance that it gives no answer unless it is a copy; None: all give one.
     """
 
     def __init__(self, votes: Votes, answers: Answers, known: Hardness, missing: Sequence[float] | None = None) -> None:
         self._votes = votes
         self._answers = tuple(answers)
-        self._missing = missing or (0.0,) * len(answers)
+        self._missing = tuple(
+            votes.copies.gives_none(of, answers, chance) for of, chance in enumerate(missing or (0.0,) * len(answers))
+        )
         self._hardness = votes.hardness(known)
         # That a tier gave no answer tells that others will differ, not that those who answer are wrong.
         self._doubt = votes.hardness(known._replace(missing=0))
@@ -170,8 +173,10 @@ class Outlook:
 
     def _right(self, blocks: Sequence[Sequence[int]]) -> tuple[float, ...]:
         """Return the chance of each answer to be right, once all tiers have answered."""
-        weights = [exp(sum(self._trust[by] for by in block)) if block else 0.0 for block in blocks]
-        none = exp(_NONE * self._votes.new[-1] + _NONE_HARD * self._doubt)
+        trust, voice = self._trust, self._votes.copies.voice
+        sums = [sum(voice(by, block) * trust[by] for by in block) for block in blocks]
+        weights = [exp(total) if block else 0.0 for total, block in zip(sums, blocks, strict=True)]
+        none = exp(_NONE * self._votes.new[-1])
         total = sum(weights) + none
         return tuple(weight / total for weight in weights)
 
@@ -179,9 +184,7 @@ class Outlook:
     def _trust(self) -> tuple[float, ...]:
         """By tier, the weight of its vote for the truth."""
         hard = _HARD * bounded(self._doubt)
-        votes, own = self._votes.votes[-1], self._votes.independence
-        below = (_TRUST * own[by] * _LESS ** (len(votes) - 1 - by) * vote - hard for by, vote in enumerate(votes))
-        return (*below, _TOP)
+        return (*(_TRUST * vote - hard for vote in self._votes.votes[-1]), _TOP)
 
 
 @dataclass(frozen=True, slots=True)

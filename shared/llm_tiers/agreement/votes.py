@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import exp
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Answers", "Hardness", "Votes", "blocks_of", "bounded"]
+from llm_tiers.agreement.answers import blocks_of
+from llm_tiers.agreement.copies import Copies
 
-Answers: TypeAlias = Sequence[int | None]
-"""One entry a tier, cheapest first: equal numbers are equal answers, -1 is a missing answer, None was not asked."""
+if TYPE_CHECKING:
+    from llm_tiers.agreement.answers import Answers
+
+__all__ = ["Hardness", "Votes", "bounded"]
 
 
 class Hardness(NamedTuple):
@@ -31,13 +34,13 @@ class Hardness(NamedTuple):
     missing: int = 0
 
 
-_NEAREST, _FARTHER = 1.8, 0.67
+_NEAREST, _FARTHER = 1.65, 0.67
 """Vote of the next cheaper tier, and the factor for each tier below that, before anything is learned."""
 
-_NEW = 0.3
-_HARD = (0.8, 0.6, 1.3)
-_SPREAD = {"vote": 0.5, "new": 0.8}
-_HARD_SPREAD = (0.4, 0.4, 0.7)
+_NEW = 0.4
+_HARD = (0.85, 0.75, 1.3)
+_SPREAD = {"vote": 0.45, "new": 0.2}
+_HARD_SPREAD = (0.1, 0.1, 0.3)
 """Standard deviations of what is assumed before anything is learned."""
 
 _SHRINK = 0.3
@@ -45,9 +48,8 @@ _SHRINK = 0.3
 
 _HARDEST = 1.5
 
-_OWN = 0.4
-"""A tier that sides with one cheaper tier against all others on no more than 1 - 0.4 of such calls judges for itself:
-on both recorded sets the surest is .55."""
+_LEAST_TAUGHT = 1e-3
+"""Share of what a tier teaches of votes even where it is taken for a copy, so that a mistake can mend."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +61,20 @@ class Votes:
     the sums, in which the votes are scaled by exp(-0.3 h). Weights have a Gaussian belief that each observation updates
     by one step of Newton's method (an extended Kalman filter), so what is not seen stays near its assumption.
 
-    A tier that repeats another one's answers is no second voice: its votes count the less, the surer it sides with one
-    cheaper tier against all others (`independence`).
+    A tier that copies another one is no second voice: its votes count, what it teaches counts, and it sets others apart
+    as much as it is likely to have a mind of its own.
 
     Attributes:
         size: Number of tiers, two at least.
         mean: The weights.
         spread: Their covariance.
+        copies: Who copies whom.
     """
 
     size: int
     mean: NDArray[np.float64]
     spread: NDArray[np.float64]
+    copies: Copies
 
     @classmethod
     def assumed(cls, size: int) -> Votes:
@@ -80,10 +84,10 @@ class Votes:
         for (kind, of, by), place in places.items():
             deviation[place] = _HARD_SPREAD[by] if kind == "hard" else _SPREAD[kind]
             if kind == "vote":
-                mean[place] = _NEAREST * _FARTHER ** (of - 1 - by)
+                mean[place] = _assumed_vote(of - 1 - by)
             else:
                 mean[place] = _NEW if kind == "new" else _HARD[by]
-        return cls(size, mean, np.diag(deviation**2))
+        return cls(size, mean, np.diag(deviation**2), Copies(size))
 
     @cached_property
     def places(self) -> Mapping[tuple[str, int, int], int]:
@@ -93,27 +97,12 @@ class Votes:
     @cached_property
     def votes(self) -> tuple[tuple[float, ...], ...]:
         """By tier, the weights of the cheaper tiers' votes."""
-        return tuple(
-            tuple(float(self.mean[self.places["vote", of, by]]) for by in range(of)) for of in range(self.size)
-        )
+        return tuple(tuple(self._vote(of, by) for by in range(of)) for of in range(self.size))
 
     @cached_property
     def new(self) -> tuple[float, ...]:
         """By tier, the weight of a new answer on a query of usual hardness; 0 for the cheapest, whose always is."""
         return (0.0, *(float(self.mean[self.places["new", of, 0]]) for of in range(1, self.size)))
-
-    @cached_property
-    def independence(self) -> tuple[float, ...]:
-        """By tier, how far it has a mind of its own, in [0, 1]: 0 repeats whatever one cheaper tier says.
-
-        Told from how surely it sides with one tier against all others. Of the two cheapest it cannot be told.
-        """
-        own: list[float] = []
-        for of in range(self.size):
-            against = ([[by], [other for other in range(of) if other != by]] for by in range(of))
-            surest = max(self._softmax(of, blocks, 0.0, own)[0] for blocks in against) if of > 1 else 0.0
-            own.append(min((1 - surest) / _OWN, 1.0))
-        return tuple(own)
 
     def hardness(self, known: Hardness) -> float:
         """Return h: 0 is usual."""
@@ -122,45 +111,62 @@ class Votes:
 
     def chances(self, of: int, blocks: Sequence[Sequence[int]], hardness: float) -> list[float]:
         """Return how likely tier `of` gives the answer of each block of tiers, and last a new one."""
-        return self._softmax(of, blocks, hardness, self.independence)
+        return self.copies.foretold(of, blocks, self._own_mind(of, blocks, hardness))
 
-    def _softmax(self, of: int, blocks: Sequence[Sequence[int]], hardness: float, own: Sequence[float]) -> list[float]:
-        scale, votes = scale_of(hardness), self.votes[of]
-        weights = [exp(scale * sum(own[by] * votes[by] for by in block)) if block else 0.0 for block in blocks]
+    def _vote(self, of: int, by: int) -> float:
+        """Return the weight of a vote: copies between the two tiers do not set them apart."""
+        between = range(by + 1, of)
+        nearer = _assumed_vote(sum(self.copies.own[tier] for tier in between)) - _assumed_vote(len(between))
+        return float(self.mean[self.places["vote", of, by]]) + nearer
+
+    def _own_mind(self, of: int, blocks: Sequence[Sequence[int]], hardness: float) -> list[float]:
+        """Return the chances of a tier that is no copy."""
+        scale, votes, voice = scale_of(hardness), self.votes[of], self.copies.voice
+        sums = [sum(voice(by, block) * votes[by] for by in block) for block in blocks]
+        weights = [exp(scale * total) if block else 0.0 for total, block in zip(sums, blocks, strict=True)]
         weights.append(exp(self.new[of] + hardness))
         total = sum(weights)
         return [weight / total for weight in weights]
 
-    def after(self, of: int, before: Answers, given: int, known: Hardness) -> Votes:
+    def after(self, of: int, before: Answers, given: int, known: Hardness, silent: float) -> Votes:
         """Return the belief after tier `of` answered.
 
         Args:
             of: The tier's position.
             before: What the cheaper tiers answered; one at least.
-            given: What it answered, as in `before`; -1 is a new answer.
+            given: What it answered, as in `before`; -1 is no answer, which counts as a new one.
             known: Hardness of the query.
+            silent: Chance that it gave no answer, unless it is a copy.
         """
-        blocks = blocks_of(before[:of])
-        hardness = self.hardness(known)
-        chances = self.chances(of, list(blocks.values()), hardness)
-        outcome = list(blocks).index(given) if given in blocks else len(blocks)
-        slope = self._slope(of, list(blocks.values()), chances, outcome, known)
+        found = blocks_of(before)
+        blocks = list(found.values())
+        chances = self._own_mind(of, blocks, self.hardness(known))
+        outcome = list(found).index(given) if given in found else len(found)
+        slope = self._slope(of, blocks, chances, outcome, known)
         gain = self.spread @ slope
-        spread = self.spread - np.outer(gain, gain) / (1 + slope @ gain)
-        return replace(self, mean=self.mean + spread @ slope, spread=spread)
+        # A copy says nothing of how those vote who have a mind of their own.
+        taught = max(self.copies.own[of], _LEAST_TAUGHT)
+        spread = self.spread - np.outer(gain, gain) / (1 / taught + slope @ gain)
+        alike = {
+            by: silent if answer == -1 else (1 - silent) * chances[list(found).index(answer)]
+            for by, answer in enumerate(before)
+            if answer is not None
+        }
+        copies = self.copies.after(of, before, given, alike)
+        return replace(self, mean=self.mean + taught * (spread @ slope), spread=spread, copies=copies)
 
     def _slope(
         self, of: int, blocks: Sequence[Sequence[int]], chances: Sequence[float], outcome: int, known: Hardness
     ) -> NDArray[np.float64]:
         """Return the gradient of the log chance of what happened."""
         hardness = self.hardness(known)
-        scale, own = scale_of(hardness), self.independence
+        scale, voice = scale_of(hardness), self.copies.voice
         slope, sum_of_votes = np.zeros(len(self.mean)), 0.0
         for at, block in enumerate(blocks):
             excess = float(at == outcome) - chances[at]
             for by in block:
-                slope[self.places["vote", of, by]] = scale * own[by] * excess
-                sum_of_votes += scale * own[by] * excess * self.votes[of][by]
+                slope[self.places["vote", of, by]] = scale * voice(by, block) * excess
+                sum_of_votes += scale * voice(by, block) * excess * self.votes[of][by]
         excess = float(outcome == len(blocks)) - chances[-1]
         slope[self.places["new", of, 0]] = excess
         through_scale = _SHRINK * sum_of_votes if abs(hardness) < _HARDEST else 0.0
@@ -179,13 +185,9 @@ def bounded(hardness: float) -> float:
     return min(max(hardness, -_HARDEST), _HARDEST)
 
 
-def blocks_of(answers: Answers) -> dict[int, list[int]]:
-    """Return by answer the positions of the tiers that gave it; missing answers and tiers not asked are left out."""
-    blocks: dict[int, list[int]] = {}
-    for position, answer in enumerate(answers):
-        if answer is not None and answer >= 0:
-            blocks.setdefault(answer, []).append(position)
-    return blocks
+def _assumed_vote(between: float) -> float:
+    """Return the weight of a vote, before anything is learned, that passes over so many tiers."""
+    return float(_NEAREST * _FARTHER**between)
 
 
 def _places(size: int) -> dict[tuple[str, int, int], int]:

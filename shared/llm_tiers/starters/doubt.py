@@ -73,7 +73,7 @@ class Doubt(Judge):
     def __init__(
         self,
         *,
-        quality: float = 0.3,
+        quality: float = 0.35,
         k: int = 20,
         strength: float = 2.0,
         explore: float = 0.03,
