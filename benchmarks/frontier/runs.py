@@ -26,8 +26,8 @@ PUBLISHED = 0.7
 """LLM-AT's own threshold."""
 
 KNOBS: Mapping[str, tuple[float, ...]] = {
-    "default": (0, 0.15, 0.2, 0.24, 0.27, 0.3, 0.33, 0.37, 0.43, 0.5, 0.56, 0.62, 0.75, 1),
-    "cascade-routing": (0.2, 0.3, 0.4, 0.5, 0.6, 0.75),
+    "default": (0, 0.24, 0.27, 0.3, 0.33, 0.37, 0.4, 0.5, 0.62, 0.7, 1),
+    "cascade-routing": (0.2, 0.3, 0.4, 0.5, 0.6),
     "agree": (0.65, 0.7, 0.75),
     "estimate": (0.65, 0.7, 0.75),
     "llm-at": (0.65, PUBLISHED, 0.75),
@@ -40,7 +40,7 @@ JUDGED = ("agree", "estimate", "llm-at", "llm-at-answers")
 
 USELESS = {"copy": with_copy, "worse": with_worse}
 """Ladders with a tier that is of no use; the default is replayed on them, at some settings and in some orders."""
-USELESS_KNOBS = (0.15, 0.2, 0.24, 0.27, 0.3, 0.33, 0.37, 0.43)
+USELESS_KNOBS = (0.24, 0.27, 0.3, 0.33, 0.37, 0.43)
 USELESS_ORDERS = 2
 
 

@@ -19,13 +19,15 @@ _Key = TypeVar("_Key")
 _FEW = 5
 """Fewer past answers than these do not say how long a tier writes."""
 
-_LONGEST = 2.5
+_FARTHEST = 2.5
+"""Standard deviations beyond which neither length nor disagreement say more."""
+
 _LEAST_DEVIATION = 0.15
 _STRETCH = 7.0
 """Disagreement beyond the usual share counts so many times, to weigh like a standard deviation of length."""
 
 _PRIOR_DIFFERING, _PRIOR_WEIGHT = 0.25, 2.0
-_DEARER_WITH = (0.25, 0.1, 0.2)
+_DEARER_WITH = (0.3, 0.1, 0.2)
 """Logarithm by which a call costs more for each unit of hardness, somewhat more than on both recorded sets."""
 
 _PRIOR_STANDING, _STANDING_WEIGHT = 0.7, 2.0
@@ -39,6 +41,10 @@ _SUREST = 0.999
 
 _PRIOR_SILENT, _SILENT_WEIGHT = {False: 0.02, True: 0.2}, 4.0
 """How often a tier gives no answer, where all cheaper ones gave one and where one did not."""
+
+
+def _bounded(deviations: float) -> float:
+    return min(max(deviations, -_FARTHEST), _FARTHEST)
 
 
 def _logit(chance: float) -> float:
@@ -67,7 +73,7 @@ class Lengths:
         if self.count < _FEW:
             return None
         deviation = max(sqrt(self.squares / self.count), _LEAST_DEVIATION)
-        return min(max((log1p(tokens) - self.mean) / deviation, -_LONGEST), _LONGEST)
+        return _bounded((log1p(tokens) - self.mean) / deviation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,8 @@ class Experience:
         """
         excesses = [self.lengths[name].excess(tokens[name]) for name in tokens if name in self.lengths]
         told = [0.0 if excess is None else excess for excess in excesses]
-        return Hardness(_STRETCH * (share - self.usual), sum(told) / len(told) if told else 0.0, missing)
+        more = _bounded(_STRETCH * (share - self.usual))
+        return Hardness(more, sum(told) / len(told) if told else 0.0, missing)
 
     def expected_costs(self, listed: Mapping[str, float], known: Hardness) -> tuple[float, ...]:
         """Return what each tier's answer will cost, in usual answers of the top tier.

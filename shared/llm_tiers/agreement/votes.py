@@ -47,6 +47,7 @@ _SHRINK = 0.3
 """How fast votes lose weight with hardness: on a hard query cheap tiers share their errors."""
 
 _HARDEST = 1.5
+"""Hardness beyond this, either way, says no more."""
 
 _LEAST_TAUGHT = 1e-3
 """Share of what a tier teaches of votes even where it is taken for a copy, so that a mistake can mend."""
@@ -57,12 +58,13 @@ class Votes:
     """The chance that a tier repeats an answer of a cheaper one, or gives a new one.
 
     Each cheaper tier j that gave an answer votes for it with weight v_kj; a new answer has the weight u_k + h, where
-    the hardness h = b.x is common to all tiers, and greater where a tier gave no answer. The chances are the softmax of
-    the sums, in which the votes are scaled by exp(-0.3 h). Weights have a Gaussian belief that each observation updates
-    by one step of Newton's method (an extended Kalman filter), so what is not seen stays near its assumption.
+    the hardness h = b.x is common to all tiers, and greater where a tier gave no answer. The chances of a tier with a
+    mind of its own are the softmax of the sums, in which the votes are scaled by exp(-0.3 h). Weights have a Gaussian
+    belief that each observation updates by one step of Newton's method (an extended Kalman filter), so what is not seen
+    stays near its assumption.
 
-    A tier that copies another one is no second voice: its votes count, what it teaches counts, and it sets others apart
-    as much as it is likely to have a mind of its own.
+    A tier may also copy a cheaper one (`Copies`). As far as that is likely it repeats that one, is no second voice
+    beside it, teaches nothing of votes, and does not set the tiers on its two sides apart.
 
     Attributes:
         size: Number of tiers, two at least.
