@@ -63,6 +63,14 @@ def test_a_tier_that_always_agrees_is_foreseen_and_one_that_never_does_too():
 
 
 class TestCopies:
+    def test_the_vote_of_a_copy_comes_to_foretell_nothing(self):
+        """The middle tier copies the cheapest; the top sides with them every other time, however they agree."""
+        votes = learned(*[[0, 0, number % 2] for number in range(200)])
+        both, one = votes.chances(2, [[0, 1]], 0.0)[0], votes.chances(2, [[0]], 0.0)[0]
+
+        assert both == pytest.approx(0.5, abs=0.12)
+        assert both - one < 0.35
+
     @given(
         calls=st.lists(st.lists(st.sampled_from([None, -1, 0, 1, 2]), min_size=4, max_size=4), max_size=30),
         answers=st.lists(st.sampled_from([-1, 0, 1, 2]), min_size=3, max_size=3),

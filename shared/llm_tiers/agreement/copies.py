@@ -63,6 +63,10 @@ class Copies:
             return 1.0
         return max(1 - sum(self.chances[of][by] for by in block if by < of), 0.0)
 
+    def heard(self, block: Sequence[int], votes: Sequence[float]) -> float:
+        """Return the sum of the votes of those who gave the same answer, each as far as it is a voice of its own."""
+        return sum(self.voice(by, block) * votes[by] for by in block)
+
     def foretold(self, of: int, blocks: Sequence[Sequence[int]], own_mind: Sequence[float]) -> list[float]:
         """Return how likely tier `of` gives each answer, copy or not.
 

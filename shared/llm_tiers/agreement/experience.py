@@ -183,8 +183,9 @@ class Experience:
             if given is None or all(answer is None for answer in before):
                 continue
             written = {name: tokens[name] for name in self.names[:of] if name in tokens}
-            silent = self.missing(before.count(-1))[of]
-            votes = votes.after(of, before, given, self.hardness(share, written, before.count(-1)), silent)
+            missing = before.count(-1)
+            known = self.hardness(share, written, missing)
+            votes = votes.after(of, before, given, known, self.missing(missing)[of])
         return votes
 
     def _tokens(self, record: Record) -> dict[str, int]:

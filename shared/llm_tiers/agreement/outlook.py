@@ -173,9 +173,8 @@ class Outlook:
 
     def _right(self, blocks: Sequence[Sequence[int]]) -> tuple[float, ...]:
         """Return the chance of each answer to be right, once all tiers have answered."""
-        trust, voice = self._trust, self._votes.copies.voice
-        sums = [sum(voice(by, block) * trust[by] for by in block) for block in blocks]
-        weights = [exp(total) if block else 0.0 for total, block in zip(sums, blocks, strict=True)]
+        heard = self._votes.copies.heard
+        weights = [exp(heard(block, self._trust)) if block else 0.0 for block in blocks]
         none = exp(_NONE * self._votes.new[-1])
         total = sum(weights) + none
         return tuple(weight / total for weight in weights)

@@ -123,9 +123,8 @@ class Votes:
 
     def _own_mind(self, of: int, blocks: Sequence[Sequence[int]], hardness: float) -> list[float]:
         """Return the chances of a tier that is no copy."""
-        scale, votes, voice = scale_of(hardness), self.votes[of], self.copies.voice
-        sums = [sum(voice(by, block) * votes[by] for by in block) for block in blocks]
-        weights = [exp(scale * total) if block else 0.0 for total, block in zip(sums, blocks, strict=True)]
+        scale, votes = scale_of(hardness), self.votes[of]
+        weights = [exp(scale * self.copies.heard(block, votes)) if block else 0.0 for block in blocks]
         weights.append(exp(self.new[of] + hardness))
         total = sum(weights)
         return [weight / total for weight in weights]
@@ -141,16 +140,16 @@ class Votes:
             silent: Chance that it gave no answer, unless it is a copy.
         """
         found = blocks_of(before)
-        blocks = list(found.values())
+        numbers, blocks = list(found), list(found.values())
         chances = self._own_mind(of, blocks, self.hardness(known))
-        outcome = list(found).index(given) if given in found else len(found)
+        outcome = numbers.index(given) if given in found else len(found)
         slope = self._slope(of, blocks, chances, outcome, known)
         gain = self.spread @ slope
         # A copy says nothing of how those vote who have a mind of their own.
         taught = max(self.copies.own[of], _LEAST_TAUGHT)
         spread = self.spread - np.outer(gain, gain) / (1 / taught + slope @ gain)
         alike = {
-            by: silent if answer == -1 else (1 - silent) * chances[list(found).index(answer)]
+            by: silent if answer == -1 else (1 - silent) * chances[numbers.index(answer)]
             for by, answer in enumerate(before)
             if answer is not None
         }
@@ -167,8 +166,9 @@ class Votes:
         for at, block in enumerate(blocks):
             excess = float(at == outcome) - chances[at]
             for by in block:
-                slope[self.places["vote", of, by]] = scale * voice(by, block) * excess
-                sum_of_votes += scale * voice(by, block) * excess * self.votes[of][by]
+                weight = scale * voice(by, block) * excess
+                slope[self.places["vote", of, by]] = weight
+                sum_of_votes += weight * self.votes[of][by]
         excess = float(outcome == len(blocks)) - chances[-1]
         slope[self.places["new", of, 0]] = excess
         through_scale = _SHRINK * sum_of_votes if abs(hardness) < _HARDEST else 0.0
