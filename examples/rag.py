@@ -19,7 +19,7 @@ from llama_index.llms.openai import OpenAI
 
 from llamaindex_tiers import TieredLLM
 from llm_tiers import AccuracyEstimator, Trace
-from llm_tiers.history import as_embedding
+from llm_tiers.embedding import as_embedding
 from llm_tiers.testing import LoopbackRequest, LoopbackServer, Reply
 
 TIERS = ("gpt-4.1-nano", "gpt-4.1-mini", "gpt-4.1")

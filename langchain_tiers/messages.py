@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from llm_tiers.ask import Ask, Turn, position_of_ask, read_turns
+from llm_tiers.integration.ask import Ask, Turn, position_of_ask, read_turns
 
 __all__ = ["needs_of", "read_ask", "read_text", "with_postscript"]
 

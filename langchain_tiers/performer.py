@@ -25,17 +25,18 @@ from langchain_core.runnables.config import set_config_context
 from langchain_tiers.messages import read_text, with_postscript
 from langchain_tiers.request import Request
 from langchain_tiers.runs import OuterRun, ain_context, in_context
-from llm_tiers.answer import Answer, ToolCall, Usage
-from llm_tiers.chunks import result_last, withholding
-from llm_tiers.failures import tier_errors
-from llm_tiers.rebuild import knows
+from llm_tiers.call.answer import Answer, ToolCall
+from llm_tiers.integration.chunks import result_last, withholding
+from llm_tiers.integration.failures import tier_errors
+from llm_tiers.integration.models import knows
+from llm_tiers.usage import Usage
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
     from langchain_tiers.structured import Shape
-    from llm_tiers.requests import ModelCall
-    from llm_tiers.tiers import Ladder, Tier
+    from llm_tiers.call.requests import ModelCall
+    from llm_tiers.ladder.tiers import Ladder, Tier
 
 __all__ = ["ChatPerformer", "answer_of"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
-from llm_tiers.rebuild import arguments_of
+from llm_tiers.integration.models import arguments_of
 
 __all__ = ["packed", "unpacked"]
 

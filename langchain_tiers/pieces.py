@@ -10,7 +10,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.utils.utils import LC_ID_PREFIX
 
 from langchain_tiers.usage import with_total_usage, without_usage
-from llm_tiers.engine import Outcome
+from llm_tiers.flow.engine import Outcome
 
 if TYPE_CHECKING:
     from langchain_tiers.runs import OuterRun

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import BaseChatModel
 
-from llm_tiers.tiers import Tier
+from llm_tiers.ladder.tiers import Tier
 
 if TYPE_CHECKING:
     from langchain_core.language_models import ModelProfile

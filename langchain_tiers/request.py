@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_tiers.structured import StructuredOutput
 from langchain_tiers.tools import ToolBinding, form_of, take_tools
 from llm_tiers.errors import ConfigError
-from llm_tiers.rebuild import knows
+from llm_tiers.integration.models import knows
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.runnables import Runnable
 
-    from llm_tiers.form import Form
-    from llm_tiers.tiers import Tier
+    from llm_tiers.call.form import Form
+    from llm_tiers.ladder.tiers import Tier
 
 __all__ = ["STANDARD_SETTINGS", "Request"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.runnables import RunnableConfig
 
-    from llm_tiers.requests import ModelCall
+    from llm_tiers.call.requests import ModelCall
 
 __all__ = [
     "OuterRun",

@@ -12,13 +12,14 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableBinding
 
 from langchain_tiers.profile import with_profile
-from llm_tiers import given
+from llm_tiers.arguments import check_api_key, kind_of
 from llm_tiers.errors import ConfigError
-from llm_tiers.given import check_api_key, check_own_models, kind_of, rebuilt_or_refused
-from llm_tiers.tiers import Ladder, Tier
+from llm_tiers.integration import models
+from llm_tiers.integration.models import check_own_models, rebuilt_or_refused
+from llm_tiers.ladder.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
-    from llm_tiers.judges import Judge
+    from llm_tiers.policies.judges import Judge
 
 __all__ = ["as_tiers", "check_inner_callbacks", "check_judge", "ladder_of"]
 
@@ -34,7 +35,7 @@ def as_tiers(tiers: object, *, api_key: object = None) -> tuple[Tier, ...]:
         ConfigError: `tiers` is not a list of two or more of these with different names.
     """
     as_model = partial(_as_model, settings=check_api_key(api_key))
-    return given.as_tiers(tiers, BaseChatModel, "chat models", as_model)
+    return models.as_tiers(tiers, BaseChatModel, "chat models", as_model)
 
 
 def ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:

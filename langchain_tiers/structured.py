@@ -19,14 +19,14 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import ValidationError as ValidationErrorV1
 
 from langchain_tiers.tools import as_tools
+from llm_tiers.call.form import Form, check_schema, schema_flaw, tool_schemas
 from llm_tiers.errors import TierError
-from llm_tiers.form import Form, check_schema, schema_flaw, tool_schemas
 
 if TYPE_CHECKING:
     from langchain_core.outputs import Generation
 
-    from llm_tiers.answer import Answer
-    from llm_tiers.tiers import Ladder, Tier
+    from llm_tiers.call.answer import Answer
+    from llm_tiers.ladder.tiers import Ladder, Tier
 
 __all__ = ["ObjectParser", "Shape", "StructuredOutput"]
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from llm_tiers.call.form import Form, check_schema, forced_tool, function_of, json_flaw, schema_in, tool_schemas
 from llm_tiers.errors import ConfigError
-from llm_tiers.form import Form, check_schema, forced_tool, function_of, json_flaw, schema_in, tool_schemas
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.runnables import Runnable
 
-    from llm_tiers.answer import Answer
+    from llm_tiers.call.answer import Answer
 
 __all__ = ["ToolBinding", "as_tools", "form_of", "take_tools"]
 

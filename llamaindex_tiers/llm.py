@@ -26,12 +26,12 @@ from llamaindex_tiers.runs import OuterRun, own_span_id
 from llamaindex_tiers.settings import as_tiers, check_judge, common_settings, ladder_of
 from llamaindex_tiers.spans import here, watch
 from llamaindex_tiers.structured import Shape
-from llm_tiers.chunks import result_last
-from llm_tiers.engine import Outcome
-from llm_tiers.given import check_call_settings, check_known, without_values
-from llm_tiers.policies import as_policy
-from llm_tiers.prices import PriceBook
-from llm_tiers.tiered import Tiered, standard_setting
+from llm_tiers.arguments import check_call_settings, check_known, without_values
+from llm_tiers.flow.engine import Outcome
+from llm_tiers.integration.chunks import result_last
+from llm_tiers.integration.tiered import Tiered, standard_setting
+from llm_tiers.ladder.prices import PriceBook
+from llm_tiers.policies.named import as_policy
 
 if TYPE_CHECKING:
     import os
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
     from llama_index.core.prompts import PromptTemplate
     from llama_index.core.tools.types import BaseTool
 
-    from llm_tiers.call import Call
-    from llm_tiers.engine import TraceHook
+    from llm_tiers.call.call import Call
+    from llm_tiers.flow.engine import TraceHook
     from llm_tiers.history import History
-    from llm_tiers.judges import Judge
-    from llm_tiers.judges.base import JudgeFunction
-    from llm_tiers.policies import Policy
-    from llm_tiers.prices import Price
-    from llm_tiers.starters.base import Starter
-    from llm_tiers.tiers import Tier
+    from llm_tiers.ladder.price import Price
+    from llm_tiers.ladder.tiers import Tier
+    from llm_tiers.policies.judges import Judge
+    from llm_tiers.policies.judges.judge import JudgeFunction
+    from llm_tiers.policies.policy import Policy
+    from llm_tiers.policies.starters.base import Starter
     from llm_tiers.trace import Trace
 
 __all__ = ["TieredLLM"]

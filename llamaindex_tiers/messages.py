@@ -17,8 +17,8 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
-from llm_tiers.answer import ToolCall
-from llm_tiers.ask import Ask, Turn, position_of_ask, read_turns
+from llm_tiers.call.answer import ToolCall
+from llm_tiers.integration.ask import Ask, Turn, position_of_ask, read_turns
 
 __all__ = ["copied", "needs_of", "read_ask", "read_text", "tokens_of", "tool_calls_of", "with_postscript"]
 

@@ -12,7 +12,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llm_tiers.errors import ConfigError
 
 if TYPE_CHECKING:
-    from llm_tiers.tiers import Ladder, Tier
+    from llm_tiers.ladder.tiers import Ladder, Tier
 
 __all__ = ["check_metadata", "common_metadata", "with_abilities"]
 

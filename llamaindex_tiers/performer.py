@@ -15,16 +15,16 @@ from llamaindex_tiers.hearing import hearing, hearing_all, hearing_each
 from llamaindex_tiers.pieces import answer_of, joined, piece, unreadable
 from llamaindex_tiers.request import Request
 from llamaindex_tiers.runs import OuterRun
-from llm_tiers.chunks import result_last, withholding
-from llm_tiers.failures import tier_errors
-from llm_tiers.rebuild import knows
+from llm_tiers.integration.chunks import result_last, withholding
+from llm_tiers.integration.failures import tier_errors
+from llm_tiers.integration.models import knows
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
 
-    from llm_tiers.answer import Answer
-    from llm_tiers.requests import ModelCall
-    from llm_tiers.tiers import Ladder, Tier
+    from llm_tiers.call.answer import Answer
+    from llm_tiers.call.requests import ModelCall
+    from llm_tiers.ladder.tiers import Ladder, Tier
 
 __all__ = ["LLMPerformer"]
 

@@ -12,11 +12,11 @@ from pydantic import BaseModel
 from llamaindex_tiers.messages import read_text, tool_calls_of
 from llamaindex_tiers.structured import Unreadable, object_text
 from llamaindex_tiers.usage import sum_of, total_of, usage_of, without_usage
-from llm_tiers.answer import Answer
+from llm_tiers.call.answer import Answer
 
 if TYPE_CHECKING:
-    from llm_tiers.engine import Outcome
-    from llm_tiers.tiers import Tier
+    from llm_tiers.flow.engine import Outcome
+    from llm_tiers.ladder.tiers import Tier
 
 __all__ = ["TIER", "TRACE", "answer_of", "at_the_end", "joined", "last", "piece", "unreadable", "whole"]
 

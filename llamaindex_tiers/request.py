@@ -12,14 +12,14 @@ from llamaindex_tiers.messages import copied, with_postscript
 from llamaindex_tiers.structured import Shape
 from llamaindex_tiers.tools import form_of_text, form_of_tools
 from llm_tiers.errors import ConfigError
-from llm_tiers.rebuild import knows
+from llm_tiers.integration.models import knows
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
     from llama_index.core.tools.types import BaseTool
     from llama_index.core.types import BaseOutputParser
 
-    from llm_tiers.form import Form
+    from llm_tiers.call.form import Form
 
 __all__ = ["STANDARD_SETTINGS", "Request"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from llamaindex_tiers.request import Request
     from llamaindex_tiers.spans import Place
-    from llm_tiers.engine import Outcome
+    from llm_tiers.flow.engine import Outcome
 
 __all__ = ["OuterRun", "own_span_id"]
 

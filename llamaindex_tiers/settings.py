@@ -11,14 +11,14 @@ from llama_index.core.llms import LLM
 from pydantic import SecretStr
 
 from llamaindex_tiers.metadata import check_metadata, with_abilities
-from llm_tiers import given
+from llm_tiers.arguments import check_api_key, kind_of
 from llm_tiers.errors import ConfigError
-from llm_tiers.given import check_api_key, check_own_models, kind_of, rebuilt_or_refused
-from llm_tiers.rebuild import known_settings
-from llm_tiers.tiers import Ladder, Tier
+from llm_tiers.integration import models
+from llm_tiers.integration.models import check_own_models, known_settings, rebuilt_or_refused
+from llm_tiers.ladder.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
-    from llm_tiers.judges import Judge
+    from llm_tiers.policies.judges import Judge
 
 __all__ = ["COMMON", "as_tiers", "check_judge", "common_settings", "ladder_of"]
 
@@ -43,7 +43,7 @@ def as_tiers(tiers: object, *, api_key: object = None) -> tuple[Tier, ...]:
     settings = check_api_key(api_key)
     if isinstance(api_key, SecretStr):
         settings = {"api_key": api_key.get_secret_value()}  # LlamaIndex's LLMs take plain text
-    return given.as_tiers(tiers, LLM, "LLMs", partial(_as_model, settings=settings))
+    return models.as_tiers(tiers, LLM, "LLMs", partial(_as_model, settings=settings))
 
 
 def ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:

@@ -13,15 +13,15 @@ from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel
 
 from llamaindex_tiers.messages import copied
+from llm_tiers.call.form import Form
 from llm_tiers.errors import ConfigError
-from llm_tiers.failures import what_is_wrong
-from llm_tiers.form import Form
+from llm_tiers.integration.failures import what_is_wrong
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatMessage
     from llama_index.core.llms import LLM
 
-    from llm_tiers.answer import Answer
+    from llm_tiers.call.answer import Answer
 
 __all__ = ["Shape", "Unreadable", "object_text"]
 

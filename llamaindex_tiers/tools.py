@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.tools.types import BaseTool
 from pydantic import BaseModel
 
+from llm_tiers.call.form import (
+    ANY_TOOL,
+    Form,
+    check_schema,
+    forced_tool,
+    function_of,
+    json_flaw,
+    schema_in,
+    tool_schemas,
+)
 from llm_tiers.errors import ConfigError
-from llm_tiers.form import ANY_TOOL, Form, check_schema, forced_tool, function_of, json_flaw, schema_in, tool_schemas
 
 if TYPE_CHECKING:
     from llama_index.core.types import BaseOutputParser
 
-    from llm_tiers.answer import Answer
+    from llm_tiers.call.answer import Answer
 
 __all__ = ["form_of_text", "form_of_tools"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from llm_tiers.answer import Usage
+from llm_tiers.usage import Usage
 
 if TYPE_CHECKING:
     from llm_tiers.trace import Trace

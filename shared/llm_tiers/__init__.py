@@ -4,9 +4,9 @@ This is the core that the integrations share; it imports no framework. `TieredCh
 `TieredLLM` in `llamaindex_tiers`.
 """
 
-from llm_tiers.answer import Answer, Usage
-from llm_tiers.call import Call
-from llm_tiers.engine import Engine, Outcome
+from llm_tiers.call.answer import Answer
+from llm_tiers.call.call import Call
+from llm_tiers.embedding import Embedding
 from llm_tiers.errors import (
     AllTiersFailed,
     ConfigError,
@@ -19,13 +19,16 @@ from llm_tiers.errors import (
     TierError,
     UnknownTrace,
 )
-from llm_tiers.history import ChromaHistory, Embedding
-from llm_tiers.judges import Agreement, FunctionJudge, Judge, PromptJudge, Schema, Verdict
-from llm_tiers.policies import Policy, llm_at
-from llm_tiers.prices import Price
-from llm_tiers.starters import AccuracyEstimator, FixedStarter
-from llm_tiers.tiers import Ladder, Tier
+from llm_tiers.flow.engine import Engine, Outcome
+from llm_tiers.history import ChromaHistory
+from llm_tiers.ladder.price import Price
+from llm_tiers.ladder.tiers import Ladder, Tier
+from llm_tiers.policies.judges import Agreement, FunctionJudge, Judge, PromptJudge, Schema, Verdict
+from llm_tiers.policies.named import llm_at
+from llm_tiers.policies.policy import Policy
+from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter
 from llm_tiers.trace import Attempt, Trace
+from llm_tiers.usage import Usage
 
 __all__ = [
     "AccuracyEstimator",

@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from llm_tiers.errors import ConfigError, LlmTiersError
-from llm_tiers.settings import write_settings
+from llm_tiers.policies.settings import write_settings
 
 if TYPE_CHECKING:
     from llm_tiers.calibration import Calibration, Sample, Sweep
+    from llm_tiers.policies.settings import Settings
     from llm_tiers.replay import ReplayResult, ReplayTable
-    from llm_tiers.settings import Settings
 
 __all__ = ["app"]
 

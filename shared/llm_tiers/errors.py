@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llm_tiers.answer import Usage
     from llm_tiers.trace import Trace
+    from llm_tiers.usage import Usage
 
 __all__ = [
     "AllTiersFailed",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from llm_tiers.requests import Role
+from llm_tiers.usage import TotalUsage
 
-__all__ = ["Attempt", "TotalUsage", "Trace"]
+__all__ = ["Attempt", "Role", "Trace"]
+
+Role: TypeAlias = Literal["generate", "witness", "judge", "audit"]
+"""What a model call is for."""
 
 _LIMIT = 2_000
 _TEXT_LENGTHS = (160, 80, 40, 24)
@@ -44,18 +47,6 @@ class Attempt(BaseModel):
     seconds: float = 0.0
     cost_usd: float | None = None
     error: str | None = None
-
-
-class TotalUsage(BaseModel):
-    """Tokens of all model calls together, as far as the providers told them; see `Usage`."""
-
-    model_config = ConfigDict(frozen=True)
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
 
 
 class Trace(BaseModel):

@@ -12,12 +12,12 @@ from types import SimpleNamespace
 import numpy as np
 
 from llm_tiers import Answer, Call, Engine, Ladder, Policy, Tier, TierError, Usage
-from llm_tiers.equality import ExactEquality
+from llm_tiers.agreement.equality import ExactEquality
 from llm_tiers.errors import UnknownTrace
+from llm_tiers.flow.ledger import Ledger
 from llm_tiers.history.record import Neighbour, Recollection
-from llm_tiers.ledger import Ledger
-from llm_tiers.prices import PriceBook
-from llm_tiers.starters import Plan
+from llm_tiers.ladder.prices import PriceBook
+from llm_tiers.policies.starters import Plan
 
 WAYS = ("run", "arun", "stream", "astream")
 TOKENS = Usage(100, 10)

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_tiers import AllTiersFailed, PromptJudge, Usage
-from llm_tiers.cascade import cascade
-from llm_tiers.drive import adrive, adrive_live
-from llm_tiers.equality import ExactEquality
-from llm_tiers.policies import Policy
+from llm_tiers.agreement.equality import ExactEquality
+from llm_tiers.flow.cascade import cascade
+from llm_tiers.flow.drive import adrive, adrive_live
+from llm_tiers.policies.policy import Policy
 
 NAMES = ("t0", "t1", "t2", "t3", "t4")
 DOWN = "(down)"

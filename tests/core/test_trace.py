@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_tiers import AllTiersFailed, Attempt, PromptJudge, Tier, Trace, Usage
-from llm_tiers.cascade import cascade
-from llm_tiers.drive import drive
-from llm_tiers.policies import Policy
+from llm_tiers.flow.cascade import cascade
+from llm_tiers.flow.drive import drive
+from llm_tiers.policies.policy import Policy
 
 LIMIT = 2_000
 

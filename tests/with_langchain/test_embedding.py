@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 
-from llm_tiers.history import ChromaHistory, as_embedding
+from llm_tiers.embedding import as_embedding
+from llm_tiers.history import ChromaHistory
 from llm_tiers.history.record import Record
 
 

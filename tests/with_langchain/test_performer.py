@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_tiers.performer import ChatPerformer, answer_of
 from langchain_tiers.request import Request
 from llm_tiers import Answer, Tier, TierError, Usage
-from llm_tiers.requests import ModelCall
+from llm_tiers.call.requests import ModelCall
 
 USAGE = {
     "input_tokens": 10,

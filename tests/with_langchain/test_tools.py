@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from langchain_tiers import TieredChatModel
 from llm_tiers import ConfigError, FixedStarter, PromptJudge, Tier
-from llm_tiers.judges import Schema
+from llm_tiers.policies.judges import Schema
 from llm_tiers.testing import Reply, ToolCall
 
 ASK = "What is the weather in Paris, three days from now?"

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from llm_tiers.errors import ConfigError
-from llm_tiers.settings import Aim
+from llm_tiers.policies.settings import Aim
 
 if TYPE_CHECKING:
     from llm_tiers.calibration.sources import Sample

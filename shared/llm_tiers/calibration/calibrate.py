@@ -12,13 +12,13 @@ from llm_tiers.calibration.points import frontier, points_of, shown
 from llm_tiers.calibration.sweep import Setting, Sweep
 from llm_tiers.calibration.targets import AsGoodAs, AtLeast, Target, Within
 from llm_tiers.errors import ConfigError
-from llm_tiers.policies import BY_KNOB
-from llm_tiers.settings import Measured, Settings
+from llm_tiers.policies.named import BY_KNOB
+from llm_tiers.policies.settings import Measured, Settings
 
 if TYPE_CHECKING:
     from llm_tiers.calibration.points import Point
     from llm_tiers.calibration.sources import Sample
-    from llm_tiers.settings import Aim
+    from llm_tiers.policies.settings import Aim
 
 __all__ = ["Calibration", "calibrate", "candidates_of"]
 

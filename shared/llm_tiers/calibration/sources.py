@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from llm_tiers.calibration.audited import audited_tables
 from llm_tiers.errors import ConfigError
 from llm_tiers.history.reading import read_records
-from llm_tiers.history.registry import is_server
+from llm_tiers.history.store.registry import is_server
 from llm_tiers.replay import load_table
 
 if TYPE_CHECKING:

@@ -2,18 +2,6 @@
 
 from llm_tiers.history.choice import as_history
 from llm_tiers.history.chroma import ChromaHistory
-from llm_tiers.history.embedding import Embedding, as_embedding
-from llm_tiers.history.record import History, Neighbour, Recollection, Record, Study, Vector
+from llm_tiers.history.record import History, Neighbour, Recollection, Record, Study
 
-__all__ = [
-    "ChromaHistory",
-    "Embedding",
-    "History",
-    "Neighbour",
-    "Recollection",
-    "Record",
-    "Study",
-    "Vector",
-    "as_embedding",
-    "as_history",
-]
+__all__ = ["ChromaHistory", "History", "Neighbour", "Recollection", "Record", "Study", "as_history"]

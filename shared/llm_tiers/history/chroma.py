@@ -17,12 +17,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from llm_tiers.embedding.embedding import Embedding, as_embedding
+from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import ConfigError, HistoryError, HistoryUnreachable
-from llm_tiers.history import facts, registry
-from llm_tiers.history.embedding import Embedding, as_embedding
-from llm_tiers.history.library import Library
-from llm_tiers.history.places import Place
-from llm_tiers.history.record import Recollection, Record, Study, Vector
+from llm_tiers.history.record import Recollection, Record, Study
+from llm_tiers.history.store import facts, registry
+from llm_tiers.history.store.library import Library
+from llm_tiers.history.store.places import Place
 
 __all__ = ["ChromaHistory", "HistoryStats"]
 

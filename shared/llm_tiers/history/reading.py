@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llm_tiers.errors import HistoryError
-from llm_tiers.history import client, facts
-from llm_tiers.history.places import Folder, Server
-from llm_tiers.history.registry import is_server
+from llm_tiers.history.store import client, facts
+from llm_tiers.history.store.places import Folder, Server
+from llm_tiers.history.store.registry import is_server
 
 if TYPE_CHECKING:
-    from llm_tiers.history.places import Place
     from llm_tiers.history.record import Record
+    from llm_tiers.history.store.places import Place
 
 __all__ = ["read_records"]
 

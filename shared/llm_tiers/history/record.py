@@ -6,13 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from llm_tiers.embedding.vector import Vector
 
-__all__ = ["History", "Neighbour", "Recollection", "Record", "Study", "Vector"]
-
-Vector = NDArray[np.float32]
-"""An embedding: one dimension, unit length."""
+__all__ = ["History", "Neighbour", "Recollection", "Record", "Study"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llm_tiers.judges.base import Case, Judge, Judgement, Review, Verdict
-from llm_tiers.policies import Policy
+from llm_tiers.policies.judges.case import Case, Judgement, Verdict
+from llm_tiers.policies.judges.judge import Judge, Review
+from llm_tiers.policies.policy import Policy
+from llm_tiers.policies.starters.base import Plan, Planning
 from llm_tiers.replay.answering import or_earlier
-from llm_tiers.starters.base import Plan, Planning
 
 if TYPE_CHECKING:
-    from llm_tiers.call import Call
-    from llm_tiers.tiers import Ladder
+    from llm_tiers.call.call import Call
+    from llm_tiers.ladder.tiers import Ladder
 
 __all__ = ["CheapestPair", "FirstAgreement", "agree_all", "agree_two"]
 

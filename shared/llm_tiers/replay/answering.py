@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llm_tiers.judges.base import Case, Judge, Judgement, Review, Verdict
+from llm_tiers.policies.judges.case import Case, Judgement, Verdict
+from llm_tiers.policies.judges.judge import Judge, Review
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from llm_tiers.tiers import Ladder, Tier
+    from llm_tiers.ladder.tiers import Ladder, Tier
 
 __all__ = ["AlwaysAnswers", "or_earlier"]
 

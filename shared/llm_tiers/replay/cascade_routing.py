@@ -8,21 +8,22 @@ from itertools import chain, combinations
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from llm_tiers.answer import Usage
 from llm_tiers.errors import ConfigError
-from llm_tiers.judges.base import Case, Judge, Judgement, Review, Verdict
-from llm_tiers.policies import Policy
-from llm_tiers.prices import as_price
+from llm_tiers.ladder.price import as_price
+from llm_tiers.policies.judges.case import Case, Judgement, Verdict
+from llm_tiers.policies.judges.judge import Judge, Review
+from llm_tiers.policies.policy import Policy
+from llm_tiers.policies.starters.base import Plan, Planning
+from llm_tiers.policies.starters.past import Past, look_up, weight_of
 from llm_tiers.replay.belief import best_after, chances_right
-from llm_tiers.starters.base import Plan, Planning
-from llm_tiers.starters.past import Past, look_up, weight_of
+from llm_tiers.usage import Usage
 
 if TYPE_CHECKING:
-    from llm_tiers.answer import Answer
-    from llm_tiers.call import Call
-    from llm_tiers.equality import Equality
+    from llm_tiers.agreement.equality import Equality
+    from llm_tiers.call.answer import Answer
+    from llm_tiers.call.call import Call
     from llm_tiers.history.record import Record
-    from llm_tiers.tiers import Ladder, Tier
+    from llm_tiers.ladder.tiers import Ladder, Tier
 
 __all__ = ["CascadeRouting", "cascade_routing"]
 

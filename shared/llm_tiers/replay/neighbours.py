@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from llm_tiers.errors import UnknownTrace
 from llm_tiers.history.record import Neighbour, Recollection, Record
-from llm_tiers.history.studies import Studies
+from llm_tiers.history.store.studies import Studies
 
 if TYPE_CHECKING:
+    from llm_tiers.embedding.vector import Vector
     from llm_tiers.history import History
-    from llm_tiers.history.record import Study, Vector
+    from llm_tiers.history.record import Study
 
 __all__ = ["Neighbourhood", "RememberedHistory", "find_neighbours"]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from llm_tiers.answer import Answer, Usage
+from llm_tiers.call.answer import Answer
 from llm_tiers.errors import TierError
+from llm_tiers.usage import Usage
 
 if TYPE_CHECKING:
+    from llm_tiers.call.requests import ModelCall
     from llm_tiers.replay.table import ReplayTable
-    from llm_tiers.requests import ModelCall
 
 __all__ = ["RecordedPerformer"]
 

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llm_tiers.equality import ExactEquality
+from llm_tiers.agreement.equality import ExactEquality
 from llm_tiers.errors import ConfigError
-from llm_tiers.judges import PromptJudge
-from llm_tiers.policies import Policy, agree, default, doubt, estimate, llm_at
+from llm_tiers.policies.doubt import Doubt
+from llm_tiers.policies.judges import PromptJudge
+from llm_tiers.policies.named import agree, default, doubt, estimate, llm_at
+from llm_tiers.policies.policy import Policy
+from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter
 from llm_tiers.replay.agreeing import agree_all, agree_two
 from llm_tiers.replay.answering import AlwaysAnswers
 from llm_tiers.replay.cascade_routing import CascadeRouting, cascade_routing
-from llm_tiers.starters import AccuracyEstimator, Doubt, FixedStarter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from llm_tiers.call import Call
-from llm_tiers.engine import Engine
-from llm_tiers.history import ChromaHistory, Embedding
+from llm_tiers.call.call import Call
+from llm_tiers.embedding import Embedding
+from llm_tiers.flow.engine import Engine
+from llm_tiers.history import ChromaHistory
+from llm_tiers.ladder.tiers import Ladder, Tier
 from llm_tiers.replay.neighbours import Neighbourhood, RememberedHistory, find_neighbours
 from llm_tiers.replay.performer import RecordedPerformer
 from llm_tiers.replay.policies import replay_policy
 from llm_tiers.replay.scores import calibration_error, cheapest_used_when_right
-from llm_tiers.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,17 +3,7 @@
 from llm_tiers.testing.loopback import LoopbackServer
 from llm_tiers.testing.obliging import obliging
 from llm_tiers.testing.recording import Recording
-from llm_tiers.testing.turns import (
-    BrokenJson,
-    Cut,
-    Hang,
-    HttpError,
-    LoopbackRequest,
-    Reply,
-    Script,
-    ToolCall,
-    Turn,
-)
+from llm_tiers.testing.turns import BrokenJson, Cut, Hang, HttpError, LoopbackRequest, Reply, Script, ToolCall, Turn
 
 __all__ = [
     "BrokenJson",

@@ -1,0 +1,49 @@
+"""What the core knows of one call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llm_tiers.call.form import Form
+
+__all__ = ["Call"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the tiered model, without the framework's own objects.
+
+    Attributes:
+        id: The trace id.
+        query: The text that is embedded and looked up in the history.
+        ask: The human ask as the judge reads it; empty where it is the query.
+        context: The conversation before the ask, as the judge reads it.
+        since: What was done since the ask, such as tool calls and what the tools said, as the judge reads it.
+        node: Where in the user's graph the call comes from; `""` is the root, `/` separates levels.
+        created: When the call began, in seconds since 1970.
+        pin: Name of the one tier that must answer, or None.
+        tokens: Length of the input in tokens, or None where it is not known.
+        needs: What a tier must be able to do to serve the call, such as `"tools"` or `"images"`.
+        form: The form that an answer must have, or None where plain text will do.
+        timeout: Seconds to wait for each tier, before the tier's own time-out; None for that.
+    """
+
+    id: str
+    query: str = field(repr=False)
+    ask: str = field(default="", repr=False)
+    context: str = field(default="", repr=False)
+    since: str = field(default="", repr=False)
+    node: str = ""
+    created: float = 0.0
+    pin: str | None = None
+    tokens: int | None = None
+    needs: frozenset[str] = frozenset()
+    form: Form | None = field(default=None, repr=False)
+    timeout: float | None = None
+
+    @property
+    def question(self) -> str:
+        """What the judge takes for the question."""
+        return self.ask or self.query

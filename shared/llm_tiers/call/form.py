@@ -1,0 +1,211 @@
+"""The form that an answer must have, where the user asks for one: which tools it may call, what object it must be."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from llm_tiers.errors import ConfigError
+
+if TYPE_CHECKING:
+    from llm_tiers.call.answer import Answer, ToolCall
+
+__all__ = [
+    "ANY_TOOL",
+    "Form",
+    "check_schema",
+    "forced_tool",
+    "function_of",
+    "json_flaw",
+    "schema_flaw",
+    "schema_in",
+    "tool_schemas",
+]
+
+ANY_TOOL = "*"
+"""Stands for the name of the tool that must be called where any will do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What an answer must look like. Checking it costs nothing, so it comes before any other judge.
+
+    Attributes:
+        tools: The JSON schema of each tool's arguments, by the tool's name.
+        must_call: The tool that must be called, `ANY_TOOL`, or None.
+        object_flaw: Takes an answer without tool calls and says why it is not the object asked for, or None where it
+            is; None where no object is asked for.
+        text_flaw: Takes an answer without tool calls and says why it cannot be read, or None where it can; one that
+            can be read is still judged, as any text. None where nobody is known to read it.
+    """
+
+    tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    must_call: str | None = None
+    object_flaw: Callable[[Answer], str | None] | None = None
+    text_flaw: Callable[[Answer], str | None] | None = None
+
+    def covers(self, answer: Answer) -> bool:
+        """Say whether the form has anything to say of the answer; it has not where plain text will do."""
+        formed = bool(answer.tool_calls) or self.must_call is not None or self.object_flaw is not None
+        return formed or self._unreadable(answer) is not None
+
+    def flaw(self, answer: Answer) -> str | None:
+        """Say why the answer does not have the form, without its contents, or None where it has."""
+        if answer.tool_calls:
+            return next(filter(None, map(self._call_flaw, answer.tool_calls)), None) or self._missing(answer)
+        if self.must_call is not None:
+            return self._missing(answer)
+        return self._unreadable(answer) if self.object_flaw is None else self.object_flaw(answer)
+
+    def _unreadable(self, answer: Answer) -> str | None:
+        return None if self.text_flaw is None or answer.tool_calls else self.text_flaw(answer)
+
+    def _call_flaw(self, call: ToolCall) -> str | None:
+        if call.name not in self.tools:
+            return "unknown tool"
+        if call.arguments is None:
+            return f"{call.name}: malformed arguments"
+        flaw = schema_flaw(call.arguments, self.tools[call.name])
+        return flaw and f"{call.name}: {flaw}"
+
+    def _missing(self, answer: Answer) -> str | None:
+        called = {call.name for call in answer.tool_calls}
+        if self.must_call is None or self.must_call in called or (self.must_call == ANY_TOOL and called):
+            return None
+        return "no tool called" if self.must_call == ANY_TOOL else f"{self.must_call} not called"
+
+
+def function_of(tool: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return a tool's name and the schema of its arguments, from OpenAI's format; a provider's own may have neither."""
+    given = tool.get("function")
+    function = given if isinstance(given, Mapping) else tool
+    return function.get("name", ""), function.get("parameters") or {}
+
+
+def tool_schemas(tools: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return the schema of each tool's arguments by the tool's name."""
+    return {name: schema for name, schema in map(function_of, tools) if name}
+
+
+def forced_tool(choice: Any) -> str | None:
+    """Return the tool that a `tool_choice` forces, or `ANY_TOOL`; each provider has its own way to say it."""
+    if isinstance(choice, Mapping):
+        function = choice.get("function")
+        named = function if isinstance(function, Mapping) else choice
+        return named.get("name") or (ANY_TOOL if choice.get("type") in ("any", "required") else None)
+    if choice in ("any", "required", True):
+        return ANY_TOOL
+    return choice if isinstance(choice, str) and choice not in ("auto", "none") else None
+
+
+def json_flaw(schema: Mapping[str, Any]) -> Callable[[Answer], str | None]:
+    """Return what says why an answer's text is not JSON that fits a schema."""
+
+    def flaw(answer: Answer) -> str | None:
+        try:
+            value = json.loads(answer.text)
+        except ValueError:
+            return "no JSON"
+        return schema_flaw(value, schema)
+
+    return flaw
+
+
+def schema_in(response_format: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the JSON schema that a `response_format` holds, in one of OpenAI's ways; None where it asks for none.
+
+    Raises:
+        ConfigError: It is no JSON schema.
+    """
+    if response_format.get("type") == "json_object":
+        return {"type": "object"}
+    if response_format.get("type") == "json_schema":
+        response_format = response_format.get("json_schema", {}).get("schema", {})
+    elif "properties" not in response_format:
+        return None
+    check_schema(response_format, "response_format")
+    return dict(response_format)
+
+
+def check_schema(schema: Mapping[str, Any], argument: str) -> None:
+    """Check that a schema names types that there are; what else a provider makes of it is not ours to say.
+
+    Raises:
+        ConfigError: It does not; the message begins with `argument`.
+    """
+    error = _error_in(_as_text(schema))
+    if error is not None and error[0].endswith(".type"):
+        raise ConfigError(f"{argument} has no valid JSON schema: {error[0]}: {error[1]}")
+
+
+def schema_flaw(value: object, schema: Mapping[str, Any]) -> str | None:
+    """Say where a JSON value does not fit a JSON schema, without the value, or None where it does.
+
+    A null in place of a property that may be left out is taken for one that was left out. What cannot be checked is
+    taken on trust: a schema in another dialect, such as OpenAPI's, and what a schema refers to elsewhere.
+    """
+    from jsonschema.exceptions import best_match
+    from jsonschema.validators import Draft202012Validator, validator_for
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    if _error_in(_as_text(schema)) is not None:
+        return None
+    # An empty registry, so that nothing is fetched.
+    registry: Registry[Any] = Registry()
+    validator = validator_for(schema, default=Draft202012Validator)(schema, registry=registry)
+    try:
+        error = best_match(validator.iter_errors(_without_nulls(value, schema)))
+    except (Unresolvable, re.error):
+        return None
+    return error and f"{_path(error.absolute_schema_path)} fails {error.validator!r}"
+
+
+def _as_text(schema: Mapping[str, Any]) -> str:
+    return json.dumps(schema, sort_keys=True, default=str)
+
+
+@lru_cache(maxsize=1024)  # an agent binds the same tools for every turn
+def _error_in(schema: str) -> tuple[str, str] | None:
+    """Return where a schema is none and why, or None."""
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import Draft202012Validator, validator_for
+
+    parsed = json.loads(schema)
+    try:
+        validator_for(parsed, default=Draft202012Validator).check_schema(parsed)
+    except SchemaError as error:
+        return error.json_path, error.message
+    return None
+
+
+def _without_nulls(value: Any, schema: Any) -> Any:
+    if not isinstance(schema, Mapping):
+        return value
+    if isinstance(value, list):
+        return [_without_nulls(item, schema.get("items")) for item in value]
+    if not isinstance(value, dict):
+        return value
+    properties, required = schema.get("properties", {}), schema.get("required", ())
+    return {
+        key: _without_nulls(item, properties.get(key))
+        for key, item in value.items()
+        if not (item is None and key in properties and key not in required)
+    }
+
+
+def _path(schema_path: Iterable[str | int]) -> str:
+    """Return where in a value an error is, by the names that the schema gives: those in the value may be anything."""
+    path, steps = "$", iter(schema_path)
+    for step in steps:
+        if step == "properties":
+            path += f".{next(steps, '*')}"
+        elif step in ("items", "prefixItems"):
+            path += "[*]"
+        elif step in ("additionalProperties", "patternProperties"):
+            path += ".*"
+    return path

@@ -1,0 +1,35 @@
+"""What an integration supplies: how to call a model of its framework."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from llm_tiers.call.answer import Answer
+    from llm_tiers.call.requests import ModelCall
+
+__all__ = ["AsyncPerformer", "Performer"]
+
+
+class Performer(Protocol):
+    """Calls models for one call of the user, whose messages, tools and settings it holds.
+
+    Both methods raise `TierError` where the model's client fails; whatever else they raise is a bug and ends the call.
+    """
+
+    def generate(self, call: ModelCall) -> Answer:
+        """Call a model and wait for its answer."""
+
+    def stream(self, call: ModelCall) -> Generator[Any, None, Answer]:
+        """Call a model, yield its chunks as they come, and return the whole answer."""
+
+
+class AsyncPerformer(Protocol):
+    """The same for asyncio."""
+
+    async def agenerate(self, call: ModelCall) -> Answer:
+        """Call a model and wait for its answer."""
+
+    def astream(self, call: ModelCall) -> AsyncGenerator[Any, None]:
+        """Call a model, yield its chunks as they come and, last, the whole `Answer`."""

@@ -1,0 +1,11 @@
+"""What an embedding makes of a text."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Vector"]
+
+Vector = NDArray[np.float32]
+"""An embedding: one dimension, unit length."""

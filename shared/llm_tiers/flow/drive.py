@@ -1,0 +1,286 @@
+"""Perform what the flow of a call asks for: `drive` in the caller's thread, `adrive` in asyncio.
+
+Nothing is decided here. `drive_live` and `adrive_live` also hand on chunks: those of a `Handoff` as they come, those
+of an answer that was judged when it is accepted. Where nobody listens for chunks, a handoff is a model call like any
+other (`_without_handoff`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from collections.abc import AsyncGenerator, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import aclosing, closing, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from llm_tiers.call.answer import Answer
+from llm_tiers.call.requests import Flow, Generate, Handoff, ModelCall, Recall, Reply, Request, Response
+from llm_tiers.errors import TierError
+from llm_tiers.flow.deadline import within
+from llm_tiers.history.record import Recollection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llm_tiers.call.performer import AsyncPerformer, Performer
+    from llm_tiers.flow.ledger import Ledger
+    from llm_tiers.history.record import History
+
+__all__ = ["adrive", "adrive_live", "drive", "drive_live"]
+
+
+def drive(flow: Flow, performer: Performer, history: History | None, ledger: Ledger) -> Answer:
+    """Run a flow to its end.
+
+    Args:
+        flow: The flow; it is closed whatever happens.
+        performer: Calls the models.
+        history: Where past calls are looked up, or None.
+        ledger: The account of the call, which every model call is charged to.
+
+    Returns:
+        The accepted answer.
+
+    Raises:
+        AllTiersFailed: As the flow does.
+    """
+    live = drive_live(_without_handoff(flow), performer, history, ledger)
+    while True:
+        try:
+            next(live)
+        except StopIteration as stop:
+            return cast("Answer", stop.value)
+
+
+def drive_live(
+    flow: Flow, performer: Performer, history: History | None, ledger: Ledger
+) -> Generator[Any, None, Answer]:
+    """Run a flow to its end, yield the chunks of the accepted answer as early as they may go out, and return it."""
+    with closing(flow):
+        response: Response | None = None
+        while True:
+            try:
+                request = _advance(flow, response)
+            except StopIteration as stop:
+                yield from _withheld(stop.value)
+                return cast("Answer", stop.value)
+            match request:
+                case Handoff(call):
+                    response = yield from _stream(call, performer, ledger)
+                case Generate(calls):
+                    response = _generate(calls, performer, ledger)
+                case Recall():
+                    response = _recall(request, history, ledger)
+                case _:
+                    raise TypeError(f"the flow asked for {request!r}, which is no request")
+
+
+async def adrive(flow: Flow, performer: AsyncPerformer, history: History | None, ledger: Ledger) -> Answer:
+    """Run a flow to its end in asyncio; as `drive`."""
+    async with aclosing(adrive_live(_without_handoff(flow), performer, history, ledger)) as live:
+        async for item in live:
+            if isinstance(item, Answer):
+                return item
+    raise RuntimeError("the flow ended without an answer")
+
+
+async def adrive_live(
+    flow: Flow, performer: AsyncPerformer, history: History | None, ledger: Ledger
+) -> AsyncGenerator[Any, None]:
+    """Run a flow to its end in asyncio; yield chunks as `drive_live` does and, last, the accepted answer."""
+    with closing(flow):
+        response: Response | None = None
+        while True:
+            try:
+                request = _advance(flow, response)
+            except StopIteration as stop:
+                for chunk in _withheld(stop.value):
+                    yield chunk
+                yield stop.value
+                return
+            match request:
+                case Handoff(call):
+                    async with aclosing(_astream(call, performer, ledger)) as stream:
+                        async for item in stream:
+                            if isinstance(item, Answer | TierError):
+                                response = item
+                            else:
+                                yield item
+                case Generate(calls):
+                    response = await _agenerate(calls, performer, ledger)
+                case Recall():
+                    response = await asyncio.to_thread(_recall, request, history, ledger)
+                case _:
+                    raise TypeError(f"the flow asked for {request!r}, which is no request")
+
+
+def _advance(flow: Flow, response: Response | None) -> Request:
+    return next(flow) if response is None else flow.send(response)
+
+
+def _withheld(answer: Answer) -> tuple[Any, ...]:
+    """Return the chunks of an accepted answer that the user has not seen yet."""
+    return () if answer.live else answer.chunks
+
+
+def _without_handoff(flow: Flow) -> Flow:
+    """Ask for a plain model call wherever the flow hands off."""
+    with closing(flow):
+        response: Response | None = None
+        while True:
+            try:
+                request = _advance(flow, response)
+            except StopIteration as stop:
+                return cast("Answer", stop.value)
+            if isinstance(request, Handoff):
+                replies = yield Generate((request.call,))
+                (response,) = cast("tuple[Reply]", replies)
+            else:
+                response = yield request
+
+
+def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recollection:
+    """Look up the history; the user's answer does not depend on it, so a failure is told and no more."""
+    if history is None:
+        return Recollection()
+    try:
+        wanted = {} if request.study is None else {"study": request.study}
+        found = history.recall(request.text, node=request.node, k=request.k, vector=ledger.vector, **wanted)
+    except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning in the trace
+        return Recollection(error=f"{type(error).__name__}: {error}")
+    ledger.vector = found.vector
+    return found
+
+
+@contextmanager
+def _charged(call: ModelCall, ledger: Ledger, step: int) -> Iterator[list[Reply]]:
+    """Charge a model call when it ends, however it ends; the body appends its answer."""
+    started = time.perf_counter()
+    outcome: list[Reply] = []
+    try:
+        yield outcome
+    except TierError as error:
+        outcome.append(error)
+    except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+        ledger.charge(call, TierError(call.tier.name, "cancelled"), time.perf_counter() - started, step)
+        raise
+    except BaseException as bug:
+        ledger.charge(call, TierError(call.tier.name, bug), time.perf_counter() - started, step)
+        raise
+    ledger.charge(call, outcome[0], time.perf_counter() - started, step)
+
+
+def _stream(call: ModelCall, performer: Performer, ledger: Ledger) -> Generator[Any, None, Reply]:
+    live = False
+    with _charged(call, ledger, ledger.begin_step()) as outcome, _closing_unless_late(performer.stream(call)) as stream:
+        try:
+            while True:
+                item = within(_seconds(call, ledger), partial(_next, stream))
+                if isinstance(item, Answer):
+                    outcome.append(replace(item, live=live))
+                    break
+                live = True
+                yield item
+        except TimeoutError:
+            raise _late(call, ledger, broke_off=live) from None
+        except TierError as error:
+            raise TierError(error.tier, error.cause, broke_off=live, usage=error.usage) from error
+    return outcome[0]
+
+
+def _next(stream: Generator[Any, None, Answer]) -> Any:
+    """Return the next chunk, or the answer at the end; an exception for the end would not pass between threads."""
+    try:
+        return next(stream)
+    except StopIteration as stop:
+        return stop.value
+
+
+@contextmanager
+def _closing_unless_late(stream: Generator[Any, None, Answer]) -> Iterator[Generator[Any, None, Answer]]:
+    try:
+        yield stream
+    finally:
+        # A late stream still runs in its thread: it refuses to be closed, and is when that ends.
+        with suppress(ValueError):
+            stream.close()
+
+
+def _seconds(call: ModelCall, ledger: Ledger) -> float | None:
+    """Return how long to wait: what the user says of this call goes before what is said of the tier."""
+    return call.tier.timeout if ledger.call.timeout is None else ledger.call.timeout
+
+
+def _late(call: ModelCall, ledger: Ledger, *, broke_off: bool = False) -> TierError:
+    return TierError(call.tier.name, f"no answer within {_seconds(call, ledger):g} s", broke_off=broke_off)
+
+
+def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger) -> tuple[Reply, ...]:
+    """Call the first model here and the others in threads that see the caller's context."""
+    step = ledger.begin_step()
+
+    def one(call: ModelCall) -> Reply:
+        with _charged(call, ledger, step) as outcome:
+            try:
+                outcome.append(within(_seconds(call, ledger), partial(performer.generate, call)))
+            except TimeoutError:
+                raise _late(call, ledger) from None
+        return outcome[0]
+
+    first, *beside = calls
+    if not beside:
+        return (one(first),)
+    pool = ThreadPoolExecutor(len(beside), thread_name_prefix="llm-tiers")
+    try:
+        others: list[Future[Reply]] = [pool.submit(contextvars.copy_context().run, one, call) for call in beside]
+        return (one(first), *(other.result() for other in others))
+    finally:
+        # A thread cannot be cancelled: where the first call is interrupted, nobody waits for the others.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def _astream(call: ModelCall, performer: AsyncPerformer, ledger: Ledger) -> AsyncGenerator[Any, None]:
+    live = False
+    with _charged(call, ledger, ledger.begin_step()) as outcome:
+        try:
+            async with aclosing(performer.astream(call)) as stream:
+                while not outcome:
+                    async with asyncio.timeout(_seconds(call, ledger)):
+                        item = await anext(stream)
+                    if isinstance(item, Answer):
+                        outcome.append(replace(item, live=live))
+                    else:
+                        live = True
+                        yield item
+        except TimeoutError:
+            raise _late(call, ledger, broke_off=live) from None
+        except TierError as error:
+            raise TierError(error.tier, error.cause, broke_off=live, usage=error.usage) from error
+    yield outcome[0]
+
+
+async def _agenerate(calls: tuple[ModelCall, ...], performer: AsyncPerformer, ledger: Ledger) -> tuple[Reply, ...]:
+    step = ledger.begin_step()
+
+    async def one(call: ModelCall) -> Reply:
+        with _charged(call, ledger, step) as outcome:
+            try:
+                async with asyncio.timeout(_seconds(call, ledger)):
+                    outcome.append(await performer.agenerate(call))
+            except TimeoutError:
+                raise _late(call, ledger) from None
+        return outcome[0]
+
+    if len(calls) == 1:
+        return (await one(calls[0]),)
+    tasks = [asyncio.create_task(one(call)) for call in calls]
+    try:
+        return tuple(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,204 @@
+"""What both integrations hold: ladder, policy, history and prices, and how a call is run with them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llm_tiers.call.answer import Answer
+from llm_tiers.call.call import Call
+from llm_tiers.errors import AllTiersFailed, ConfigError, UnknownTrace
+from llm_tiers.flow.cascade import cascade
+from llm_tiers.flow.drive import adrive, adrive_live, drive, drive_live
+from llm_tiers.flow.labels import labels_after_feedback
+from llm_tiers.flow.ledger import Ledger
+from llm_tiers.ladder.prices import PriceBook
+from llm_tiers.ladder.tiers import Ladder
+from llm_tiers.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from llm_tiers.call.performer import AsyncPerformer, Performer
+    from llm_tiers.history.record import History, Record
+    from llm_tiers.policies.policy import Policy
+
+__all__ = ["Engine", "Outcome", "TraceHook"]
+
+logger = logging.getLogger("llm_tiers")
+
+TraceHook = Callable[[Trace], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The accepted answer, and what happened on the way to it."""
+
+    answer: Answer
+    trace: Trace
+
+
+class Engine:
+    """Runs calls. One engine serves any number of calls at once, from threads and from asyncio.
+
+    Args:
+        ladder: The tiers.
+        policy: How calls are answered.
+        history: Where past calls are kept, or None to keep none. `close` closes it.
+        prices: What the tiers cost; by default the public list.
+        on_trace: Called with the trace of every call at its end, failed and cancelled ones included.
+        clock: Returns the time in seconds since 1970.
+        new_id: Returns a fresh trace id.
+
+    Raises:
+        ConfigError: The policy names a tier that the ladder lacks.
+    """
+
+    def __init__(
+        self,
+        ladder: Ladder,
+        policy: Policy,
+        history: History | None = None,
+        *,
+        prices: PriceBook | None = None,
+        on_trace: TraceHook | None = None,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        policy.check(ladder)
+        self._prices = prices or PriceBook()
+        self._prices.load(ladder)
+        self.ladder = Ladder(ladder, self._prices.usual(ladder))
+        self.policy = policy
+        self.history = history
+        self._on_trace = on_trace
+        self._clock = clock
+        self._new_id = new_id
+        self._told: set[str] = set()
+        self._told_lock = threading.Lock()
+
+    def call(self, query: str, **facts: Any) -> Call:
+        """Describe a call: `query` and the other attributes of `Call` except its id and time.
+
+        Raises:
+            ConfigError: The pinned tier is not in the ladder.
+        """
+        call = Call(id=self._new_id(), query=query, created=self._clock(), **facts)
+        if call.pin is not None and call.pin not in self.ladder:
+            names = ", ".join(map(repr, self.ladder.names))
+            raise ConfigError(f"model={call.pin!r} pins a tier that the ladder lacks; it has {names}")
+        return call
+
+    def run(self, call: Call, performer: Performer) -> Outcome:
+        """Answer a call.
+
+        Raises:
+            AllTiersFailed: No tier gave an answer; its `trace` says what happened.
+        """
+        ledger = self._open(call)
+        with self._traced(ledger):
+            answer = drive(cascade(self.policy, ledger), performer, self.history, ledger)
+            self._remember(ledger)
+        return Outcome(answer, ledger.trace())
+
+    async def arun(self, call: Call, performer: AsyncPerformer) -> Outcome:
+        """Answer a call in asyncio; as `run`."""
+        ledger = self._open(call)
+        with self._traced(ledger):
+            answer = await adrive(cascade(self.policy, ledger), performer, self.history, ledger)
+            await asyncio.to_thread(self._remember, ledger)
+        return Outcome(answer, ledger.trace())
+
+    def stream(self, call: Call, performer: Performer) -> Generator[Any, None, Outcome]:
+        """Answer a call; yield the chunks of an answer that is not judged as they come, and return the outcome."""
+        ledger = self._open(call)
+        with self._traced(ledger):
+            answer = yield from drive_live(cascade(self.policy, ledger), performer, self.history, ledger)
+            self._remember(ledger)
+        return Outcome(answer, ledger.trace())
+
+    async def astream(self, call: Call, performer: AsyncPerformer) -> AsyncGenerator[Any, None]:
+        """Answer a call in asyncio; yield chunks as `stream` does and, last, the `Outcome`."""
+        ledger = self._open(call)
+        with self._traced(ledger):
+            live = adrive_live(cascade(self.policy, ledger), performer, self.history, ledger)
+            async with aclosing(live):
+                async for item in live:
+                    if isinstance(item, Answer):
+                        break
+                    yield item
+            await asyncio.to_thread(self._remember, ledger)
+        yield Outcome(item, ledger.trace())
+
+    def feedback(self, trace_id: str, *, correct: bool) -> Record:
+        """Tell whether the answer of a past call was right; the next estimates change accordingly.
+
+        Args:
+            trace_id: The `trace_id` of the call's trace.
+            correct: Whether the answer was right.
+
+        Returns:
+            The record of the call as it is now.
+
+        Raises:
+            UnknownTrace: The history has no record of the call.
+        """
+        if self.history is None:
+            raise UnknownTrace(f"trace_id={trace_id!r} is unknown: no history is kept")
+        names = self.ladder.names
+        return self.history.revise(trace_id, lambda record: labels_after_feedback(record, names, correct=correct))
+
+    def close(self) -> None:
+        """Write what the history has pending and close it."""
+        if self.history is not None:
+            self.history.close()
+
+    def _open(self, call: Call) -> Ledger:
+        return Ledger(call, self.ladder, self.policy, self._prices)
+
+    def _remember(self, ledger: Ledger) -> None:
+        record = ledger.record(self._clock())
+        if record is None or self.history is None:
+            return
+        try:
+            self.history.remember(record)
+        except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning
+            ledger.warn(f"history: {type(error).__name__}: {error}")
+
+    @contextmanager
+    def _traced(self, ledger: Ledger) -> Iterator[None]:
+        """Hand on the trace at the end of the call, however it ends."""
+        try:
+            yield
+        except AllTiersFailed as error:
+            error.trace = ledger.trace()
+            raise
+        finally:
+            self._tell(ledger.trace())
+
+    def _tell(self, trace: Trace) -> None:
+        logger.debug("call %s ended at tier %s", trace.trace_id, trace.final)
+        for warning in trace.warnings:
+            self._log_once(warning)
+        if self._on_trace is None:
+            return
+        try:
+            self._on_trace(trace)
+        except Exception:
+            logger.exception("on_trace failed; the call is not affected")
+
+    def _log_once(self, warning: str) -> None:
+        # Told by kind, or a dead history would fill the log at the rate of the traffic.
+        kind = warning.partition(":")[0]
+        with self._told_lock:
+            if kind in self._told:
+                return
+            self._told.add(kind)
+        logger.warning("%s (said once; every trace has it)", warning)

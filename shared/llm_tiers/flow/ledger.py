@@ -1,0 +1,279 @@
+"""What one call has done and learned so far. It belongs to one call, so it is the only place that changes."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from llm_tiers.call.answer import Answer
+from llm_tiers.embedding.vector import Vector
+from llm_tiers.errors import TierError
+from llm_tiers.flow.labels import labels_of_call
+from llm_tiers.history.record import Record
+from llm_tiers.trace import Attempt, Trace
+from llm_tiers.usage import TotalUsage, Usage
+
+if TYPE_CHECKING:
+    from llm_tiers.call.call import Call
+    from llm_tiers.call.requests import ModelCall, Reply
+    from llm_tiers.ladder.prices import PriceBook
+    from llm_tiers.ladder.tiers import Ladder, Tier
+    from llm_tiers.policies.judges.case import Judgement
+    from llm_tiers.policies.policy import Policy
+    from llm_tiers.policies.starters.base import Plan
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """The account of one call.
+
+    The flow notes plan, answers and judgements; the driver charges every model call the moment it ends, so that a
+    call that is cancelled or fails still knows what it spent. The trace and the record are made from it.
+
+    Args:
+        call: The call.
+        ladder: The tiers.
+        policy: The policy that answers it.
+        prices: What the tiers cost.
+    """
+
+    def __init__(self, call: Call, ladder: Ladder, policy: Policy, prices: PriceBook) -> None:
+        self.call = call
+        self.ladder = ladder
+        self.serving = ladder.names
+        self.plan: Plan | None = None
+        self.answers: list[Answer] = []
+        self.judgements: dict[str, Judgement] = {}
+        self.accepted: Answer | None = None
+        self.errors: list[TierError] = []
+        self.vector: Vector | None = None
+        self.sameness: dict[frozenset[str], bool | None] = {}
+        self._policy = policy
+        self._prices = prices
+        self._warnings: list[str] = []
+        self._attempts: list[Attempt] = []
+        self._steps: list[float] = []
+        self._usages: list[Usage] = []
+        self._lock = threading.Lock()
+
+    def note(self, reply: Reply) -> None:
+        """Note what a tier answered, or that it failed."""
+        if isinstance(reply, TierError):
+            self.errors.append(reply)
+        else:
+            self.answers.append(reply)
+
+    def rule(self, answer: Answer, judgement: Judgement) -> None:
+        """Note what the judge said of an answer."""
+        self.judgements[answer.tier] = judgement
+        if judgement.warning:
+            self.warn(judgement.warning)
+
+    def flaw(self, answer: Answer) -> str | None:
+        """Say why the answer does not have the form that the call asks for, or None."""
+        return None if self.call.form is None else self.call.form.flaw(answer)
+
+    def accept(self, answer: Answer) -> Answer:
+        """Note which answer is returned."""
+        self.accepted = answer
+        return answer
+
+    def warn(self, text: str) -> None:
+        """Note what went wrong without stopping the call."""
+        if text not in self._warnings:
+            self._warnings.append(text)
+
+    def is_worth_it(self, witness: str, start: str) -> bool:
+        """Say whether an answer of the witness costs less than the judge that it may save; note where it does not.
+
+        The judge is the started tier, which reads the question and the answer and writes little or thinks as long as
+        it did to answer. So a witness at half the price of an answer of the started tier is worth it.
+        """
+        if self.ladder.costs[witness] <= self.ladder.costs[start] / 2:
+            return True
+        self.warn(f"witness {witness} left out: at its price, judging {start}'s answer is as cheap")
+        return False
+
+    def cost(self, tier: Tier, usage: Usage) -> float | None:
+        """Return what an answer of `tier` would cost in US$, or None where its price is unknown."""
+        return self._prices.cost(tier, usage)
+
+    def same(self, one: Answer, other: Answer) -> bool | None:
+        """Say whether two answers are the same, as far as a judge found out, else as far as can be told."""
+        known = self.sameness.get(frozenset((one.tier, other.tier)))
+        return self._policy.equality.same(one, other) if known is None else known
+
+    def begin_step(self) -> int:
+        """Begin a round of model calls that run side by side and return its number."""
+        with self._lock:
+            self._steps.append(0.0)
+            return len(self._steps) - 1
+
+    def charge(self, call: ModelCall, reply: Reply, seconds: float, step: int) -> None:
+        """Account for a model call that ended, from any thread."""
+        if isinstance(reply, TierError):
+            attempt = Attempt(
+                tier=call.tier.name,
+                role=call.role,
+                input_tokens=reply.usage and reply.usage.input_tokens,
+                output_tokens=reply.usage and reply.usage.output_tokens,
+                seconds=seconds,
+                cost_usd=reply.usage and self._prices.cost(call.tier, reply.usage),
+                error=reply.summary,
+            )
+        else:
+            attempt = Attempt(
+                tier=reply.tier,
+                role=call.role,
+                input_tokens=reply.usage and reply.usage.input_tokens,
+                output_tokens=reply.usage and reply.usage.output_tokens,
+                seconds=seconds if reply.seconds is None else reply.seconds,
+                cost_usd=self._prices.cost(self._payee(call, reply), reply.usage),
+            )
+        with self._lock:
+            self._steps[step] = max(self._steps[step], attempt.seconds)
+            self._attempts.append(attempt)
+            if reply.usage is not None:
+                self._usages.append(reply.usage)
+
+    def _payee(self, call: ModelCall, reply: Answer) -> Tier:
+        """Return the tier that answered, which a recording may have settled otherwise than the call asks."""
+        if reply.tier == call.tier.name:
+            return call.tier
+        return self.ladder[reply.tier]
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every model call that ended, with what the judge said of it."""
+        with self._lock:
+            return tuple(self._judged(attempt) for attempt in self._attempts)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What the call cost so far, or None where the cost of an answer is unknown.
+
+        A failed call costs nothing, unless it is known what it took.
+        """
+        costs = [attempt.cost_usd for attempt in self.attempts if attempt.error is None or attempt.input_tokens]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
+
+    def trace(self) -> Trace:
+        """Return the trace of the call as it stands."""
+        plan = self.plan
+        saved, is_estimate = self._saving()
+        return Trace(
+            trace_id=self.call.id,
+            node=self.call.node,
+            policy=self._policy.name,
+            start=plan and plan.start,
+            reason=plan.reason if plan else "",
+            estimates=dict(plan.estimates) if plan else {},
+            neighbours=plan.neighbours if plan else 0,
+            attempts=self.attempts,
+            final=self.accepted and self.accepted.tier,
+            confidence=self._confidence(),
+            usage=self._total_usage(),
+            cost_usd=self.cost_usd,
+            saved_usd=saved,
+            saved_is_estimate=is_estimate,
+            seconds=sum(self._steps),
+            warnings=tuple(self._warnings),
+        )
+
+    def record(self, ended: float) -> Record | None:
+        """Return what the call teaches, or None where it teaches nothing.
+
+        A pinned call, a call without an answer, and an answer that was returned only because no tier above gave one
+        (or one that is missing itself) say nothing about the tiers.
+
+        Args:
+            ended: When the call ended, in seconds since 1970.
+        """
+        answer, plan = self.accepted, self.plan
+        if answer is None or plan is None or self.call.pin is not None or not self._stands(answer):
+            return None
+        rejected = {tier for tier, judgement in self.judgements.items() if judgement.verdict == "invalid"}
+        return Record(
+            id=self.call.id,
+            node=self.call.node,
+            created=ended,
+            labels=labels_of_call(self.serving, self.answers, answer, self.same, rejected),
+            start=plan.start,
+            final=answer.tier,
+            answered=tuple(other.tier for other in self.answers),
+            agreed=tuple(
+                other.tier for other in self.answers if other.tier == answer.tier or self.same(other, answer) is True
+            ),
+            cost_usd=self.cost_usd,
+            said=self._said(),
+            tokens={other.tier: other.usage.output_tokens for other in self.answers if other.usage is not None},
+            costs=self._costs(),
+            share=plan.share,
+            confidence=self._confidence(),
+            audited=plan.audit,
+            text=self.call.query,
+            vector=self.vector,
+        )
+
+    def _confidence(self) -> float | None:
+        judged = None if self.accepted is None else self.judgements.get(self.accepted.tier)
+        return None if judged is None else judged.confidence
+
+    def _said(self) -> dict[str, int]:
+        """Number the answers such that equal ones have equal numbers; one that cannot be compared is left out."""
+        said: dict[str, int] = {}
+        leaders: list[Answer] = []
+        for answer in self.answers:
+            # A refusal or an abstention equals nothing, itself included.
+            if answer.value is None or self.flaw(answer) is not None or self.same(answer, answer) is False:
+                said[answer.tier] = -1
+                continue
+            same = [self.same(answer, leader) for leader in leaders]
+            if True in same:
+                said[answer.tier] = same.index(True)
+            elif None not in same:
+                said[answer.tier] = len(leaders)
+                leaders.append(answer)
+        return {name: said[name] for name in self.ladder.names if name in said}
+
+    def _costs(self) -> dict[str, float]:
+        """Return what each tier's answer cost, where that is known."""
+        return {
+            attempt.tier: attempt.cost_usd
+            for attempt in self.attempts
+            if attempt.role != "judge" and attempt.error is None and attempt.cost_usd is not None
+        }
+
+    def _total_usage(self) -> TotalUsage | None:
+        if not self._usages:
+            return None
+        return TotalUsage(
+            **{name: sum(getattr(usage, name) for usage in self._usages) for name in TotalUsage.model_fields}
+        )
+
+    def _stands(self, answer: Answer) -> bool:
+        if answer.value is None and not self._policy.missing_counts:
+            return False
+        if self.flaw(answer) is not None:
+            return False
+        judgement = self.judgements.get(answer.tier)
+        return judgement.verdict == "valid" if judgement else answer.tier == self.serving[-1]
+
+    def _judged(self, attempt: Attempt) -> Attempt:
+        judgement = self.judgements.get(attempt.tier)
+        if judgement is None or attempt.role == "judge" or attempt.error is not None:
+            return attempt
+        return attempt.model_copy(update={"verdict": judgement.verdict.value, "by": judgement.by, "why": judgement.why})
+
+    def _saving(self) -> tuple[float | None, bool]:
+        """Return what the top tier alone would have cost less what the call cost, and whether that is an estimate."""
+        answer, cost = self.accepted, self.cost_usd
+        if answer is None or cost is None:
+            return None, False
+        top = self.ladder.top
+        own = [attempt for attempt in self.attempts if attempt.tier == top.name and attempt.role != "judge"]
+        answered = [attempt.cost_usd for attempt in own if attempt.error is None]
+        alone = answered[0] if answered else self._prices.cost(top, answer.usage)
+        return (None if alone is None else alone - cost), not answered

@@ -1,0 +1,94 @@
+"""A record as Chroma keeps it, and as `export` shows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from llm_tiers.errors import HistoryError
+from llm_tiers.history.record import Record
+
+if TYPE_CHECKING:
+    from llm_tiers.embedding.vector import Vector
+
+__all__ = ["as_dict", "created_of", "printable", "read", "write"]
+
+
+def write(record: Record) -> dict[str, Any]:
+    """Return the metadata of `record`: few keys, since each one is a row of its own in Chroma's table."""
+    metadata: dict[str, Any] = {"created": float(record.created), "record": json.dumps(_facts(record))}
+    if record.text is not None:
+        # Metadata, not a document: Chroma would build a full-text index of documents, which nothing here asks for.
+        metadata["text"] = record.text
+    return metadata
+
+
+def read(trace_id: str, metadata: Mapping[str, Any] | None) -> Record:
+    """Return the record that `write` made `metadata` of.
+
+    Raises:
+        HistoryError: Something else wrote into the collection.
+    """
+    try:
+        held = dict(metadata or {})
+        facts = json.loads(held["record"])
+        return Record(
+            id=trace_id,
+            node=facts["node"],
+            created=held["created"],
+            labels=facts["labels"],
+            start=facts["start"],
+            final=facts["final"],
+            answered=tuple(facts["answered"]),
+            agreed=tuple(facts["agreed"]),
+            cost_usd=facts["cost_usd"],
+            said=facts.get("said", {}),
+            tokens=facts.get("tokens", {}),
+            costs=facts.get("costs", {}),
+            share=facts.get("share"),
+            confidence=facts.get("confidence"),
+            audited=facts.get("audited", False),
+            text=held.get("text"),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"the history's record {trace_id!r} was not written by llm-tiers: {error!r}"
+        raise HistoryError(msg) from error
+
+
+def created_of(metadata: Mapping[str, Any] | None) -> float:
+    """When the record ended, without reading the rest of it."""
+    return float((metadata or {}).get("created", 0.0))
+
+
+def as_dict(record: Record, vector: Vector | None) -> dict[str, Any]:
+    """Return what `export` gives: values that `json.dumps` takes; a text or vector only where there is one."""
+    shown = {"id": record.id, "created": record.created} | _facts(record)
+    if record.text is not None:
+        shown["text"] = record.text
+    if vector is not None:
+        shown["vector"] = [float(number) for number in vector]
+    return shown
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    return {
+        "node": record.node,
+        "labels": dict(record.labels),
+        "start": record.start,
+        "final": record.final,
+        "answered": list(record.answered),
+        "agreed": list(record.agreed),
+        "cost_usd": record.cost_usd,
+        "said": dict(record.said),
+        "tokens": dict(record.tokens),
+        "costs": dict(record.costs),
+        "share": record.share,
+        "confidence": record.confidence,
+        "audited": record.audited,
+    }
+
+
+def printable(text: str) -> str:
+    """Replace lone surrogates, which a broken decoder upstream leaves behind and which Chroma cannot store."""
+    return text.encode("utf-8", "replace").decode("utf-8")

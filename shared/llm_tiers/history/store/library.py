@@ -1,0 +1,444 @@
+"""One namespace of a history: its shelves, what waits to be written, and the records seen lately."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from llm_tiers.embedding.vector import Vector
+from llm_tiers.errors import ConfigError, EmbeddingMismatch, UnknownTrace
+from llm_tiers.history.record import Neighbour, Recollection, Record, Study
+from llm_tiers.history.store import facts
+from llm_tiers.history.store.client import chroma_errors
+from llm_tiers.history.store.pending import Addition, Batch, Pending
+from llm_tiers.history.store.studies import NEWEST, Studies
+from llm_tiers.history.store.title import Row, Title
+
+if TYPE_CHECKING:
+    from llm_tiers.history.store.shelf import Shelf
+
+__all__ = ["BATCH", "MOST_PENDING", "Library", "Shelving", "mismatch"]
+
+BATCH = 64
+"""Most records of one write."""
+
+MOST_PENDING = 10_000
+"""Records that may wait. Whoever adds one more writes a batch first, and gets the error if that fails."""
+
+_MOST_RECENT = 20_000
+
+
+class Shelving(Protocol):
+    """What a library needs of the place where it lies; `places.py` has the places.
+
+    Attributes:
+        where: The place as messages name it, without credentials.
+        shared: Whether other processes may write there too.
+        prefix: What the names of its collections begin with.
+    """
+
+    where: str
+    shared: bool
+    prefix: str
+
+    def shelves(self, namespace: str) -> Mapping[str, Shelf]:
+        """Return the shelves of a namespace by node."""
+
+    def make(self, title: Title) -> Shelf:
+        """Make a node's shelf, or take the one that another process made first."""
+
+    def find(self, name: str) -> Shelf | None:
+        """Return a shelf that another process made meanwhile."""
+
+    def may_hold(self, namespace: str) -> bool:
+        """Say whether a namespace may have records, so that it has to be opened."""
+
+    def note_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
+        """Note how many removed records each collection carries."""
+
+
+class Library:
+    """What the histories of one process share of one namespace.
+
+    Two locks: `_writing` is held while Chroma is written to, by the background thread or by whoever flushes;
+    `_lock` guards what is kept in memory and is never held while Chroma works.
+    """
+
+    def __init__(self, shelving: Shelving, namespace: str, embedding: str, *, capacity: int, max_nodes: int) -> None:
+        self.namespace = namespace
+        self.embedding = embedding
+        self.capacity = capacity
+        self.max_nodes = max_nodes
+        self.users = 0
+        self._shelving = shelving
+        self._dimension: int | None = None
+        self._pending = Pending()
+        self._studies = Studies()
+        self._recent: OrderedDict[str, Record] = OrderedDict()
+        self._shelves: dict[str, Shelf] = {}
+        self._nodes: set[str] = set()
+        self._opened = False
+        self._lock = threading.Lock()
+        self._opening = threading.Lock()
+        self._writing = threading.RLock()
+        self._revising = threading.RLock()
+
+    @property
+    def dimension(self) -> int | None:
+        """Length of the vectors; None until the first one is known."""
+        return self._dimension
+
+    @property
+    def pending(self) -> int:
+        """How many additions and revisions wait to be written."""
+        return len(self._pending)
+
+    # Opening
+
+    def open(self) -> None:
+        """Open Chroma and find the shelves, if that was not done yet.
+
+        Raises:
+            EmbeddingMismatch: The shelves were made by another embedding.
+        """
+        with self._opening:
+            if self._opened:
+                return
+            shelves = self._shelving.shelves(self.namespace)
+            for shelf in shelves.values():
+                self._check(shelf.title)
+            with self._lock:
+                self._shelves.update(shelves)
+                self._nodes.update(node for node in shelves if node)
+            self._opened = True
+
+    def _check(self, title: Title) -> None:
+        if title.embedding != self.embedding:
+            raise mismatch(self._shelving.where, self.namespace, title.embedding, self.embedding)
+        if self._dimension is not None and self._dimension != title.dimension:
+            raise self._other_length(title.dimension, self._dimension)
+        self._dimension = title.dimension
+
+    def expect(self, dimension: int) -> None:
+        """Take the length of the vectors from the first one.
+
+        Raises:
+            EmbeddingMismatch: It is not the length of the vectors that the history holds.
+        """
+        if self._dimension is None:
+            self._dimension = dimension
+        elif self._dimension != dimension:
+            raise self._other_length(self._dimension, dimension)
+
+    def _other_length(self, held: int, given: int) -> EmbeddingMismatch:
+        return mismatch(
+            self._shelving.where,
+            self.namespace,
+            f"{self.embedding} with {held} dimensions",
+            f"{self.embedding} with {given} dimensions",
+        )
+
+    def _open_if_shelvingd(self) -> None:
+        """Open what exists; a new history has nothing to open, so its first call does not wait for Chroma."""
+        if not self._opened and self._shelving.may_hold(self.namespace):
+            self.open()
+
+    def _shelf(self, node: str) -> Shelf | None:
+        shelf = self._shelves.get(node)
+        if shelf is None and self._shelving.shared:
+            # Another process may have made it meanwhile.
+            found = self._shelving.find(f"{self._stem_of(node)}.g0")
+            shelf = None if found is None else self._take_in(found)
+        return shelf
+
+    def _take_in(self, shelf: Shelf) -> Shelf:
+        self._check(shelf.title)
+        node = shelf.title.node
+        with self._lock:
+            if node:
+                self._nodes.add(node)
+            return self._shelves.setdefault(node, shelf)
+
+    def _stem_of(self, node: str) -> str:
+        # Chroma allows few characters in a name, and a node may be any text.
+        return f"{self._shelving.prefix}.{self.namespace}.{hashlib.sha256(node.encode()).hexdigest()[:20]}"
+
+    # Reading
+
+    def recall(self, vector: Vector, *, node: str, k: int, study: Study | None = None) -> Recollection:
+        """Return the records of `node` that are most similar to `vector`, and what `study` made of all."""
+        with chroma_errors("reading"):
+            self._open_if_shelvingd()
+            self.expect(vector.size)
+            node = self._where_kept(node)
+            # First what waits, then what is stored: a record that is written in between is seen twice, never not
+            # at all, and the ids tell.
+            waiting = self._pending.on(node)
+            hits = waiting.search(vector, k)
+            known = dict(waiting.revisions) | dict(waiting.records)
+            count = len(waiting.records)
+            shelf = self._shelf(node)
+            if shelf is not None:
+                found, records = self._search(shelf, vector, k, waiting.records)
+                count = shelf.count_with(waiting.records.keys())
+                known = records | known
+                hits += found
+            learned = None if study is None else self._studies.of(node, study, partial(self._newest, node))
+        if not vector.any():
+            # A text without a vector resembles nothing, though its cosine with everything is 0.
+            return Recollection(count=count, vector=vector, learned=learned)
+        neighbours = [Neighbour(similarity, known[trace_id]) for trace_id, similarity in hits if trace_id in known]
+        neighbours.sort(key=lambda n: (-n.similarity, -n.record.created, n.record.id))
+        return Recollection(tuple(neighbours[:k]), count, vector, learned=learned)
+
+    def _newest(self, node: str) -> list[Record]:
+        """Return the newest records of a node, oldest first, those that wait included."""
+        waiting = self._pending.on(node).records
+        shelf = self._shelf(node)
+        stored = {} if shelf is None else shelf.newest(NEWEST)
+        return list({**stored, **waiting}.values())[-NEWEST:]
+
+    def _search(
+        self, shelf: Shelf, vector: Vector, k: int, waiting: Mapping[str, Record]
+    ) -> tuple[list[tuple[str, float]], dict[str, Record]]:
+        hits, records = shelf.search(vector, k, skip=waiting.keys())
+        if hits and not records:
+            return hits, self._records(shelf, [trace_id for trace_id, _ in hits])
+        return hits, dict(records)
+
+    def _records(self, shelf: Shelf, ids: Sequence[str]) -> dict[str, Record]:
+        found: dict[str, Record] = {}
+        with self._lock:
+            for trace_id in ids:
+                record = self._recent.get(trace_id)
+                if record is not None:
+                    self._recent.move_to_end(trace_id)
+                    found[trace_id] = record
+        missing = [trace_id for trace_id in ids if trace_id not in found]
+        if missing:
+            fetched = shelf.fetch(missing)
+            # A revision written since is in `_recent`, and it is the newer of the two.
+            found |= self._keep(fetched, newer=False)
+        return found
+
+    def _keep(self, records: Mapping[str, Record], *, newer: bool) -> Mapping[str, Record]:
+        kept: dict[str, Record] = {}
+        with self._lock:
+            for trace_id, record in records.items():
+                if newer:
+                    self._recent[trace_id] = record
+                kept[trace_id] = self._recent.setdefault(trace_id, record)
+                self._recent.move_to_end(trace_id)
+            while len(self._recent) > _MOST_RECENT:
+                self._recent.popitem(last=False)
+        return kept
+
+    def _find(self, trace_id: str) -> Record:
+        record = self._pending.find(trace_id)
+        if record is None and not self._shelving.shared:
+            with self._lock:
+                record = self._recent.get(trace_id)
+        if record is not None:
+            return record
+        # A parent holds what its children hold, so the top is the likely place.
+        for shelf in sorted(self._all_shelves(), key=lambda shelf: shelf.title.node.count("/")):
+            found = shelf.fetch([trace_id])
+            if found:
+                return self._keep(found, newer=False)[trace_id] if not self._shelving.shared else found[trace_id]
+        msg = (
+            f"no record of namespace {self.namespace!r} has the trace id {trace_id!r}; it may have been evicted "
+            f"(capacity={self.capacity}) or belong to another history"
+        )
+        raise UnknownTrace(msg)
+
+    def _all_shelves(self) -> list[Shelf]:
+        with self._lock:
+            return list(self._shelves.values())
+
+    # Writing
+
+    def remember(self, record: Record, vector: Vector, *, text: str | None) -> None:
+        """Let a record wait to be written."""
+        with chroma_errors("adding a record"):
+            self._open_if_shelvingd()
+            if len(self._pending) >= MOST_PENDING:
+                self.write_batch()
+        self.expect(vector.size)
+        kept = replace(record, vector=None, text=text, node=facts.printable(record.node))
+        nodes = self._nodes_for(kept.node)
+        with self._studies.learning(kept, nodes):
+            self._pending.add(Addition(Row(kept, vector), nodes))
+
+    def _nodes_for(self, node: str) -> tuple[str, ...]:
+        """The shelves of a record: its node's and each ancestor's, as far as `max_nodes` allows."""
+        if not node:
+            return ("",)
+        # `a/b/c` lies under `a`, `a/b` and `a/b/c`; a leading or doubled slash makes no level of its own.
+        levels = [node[: cut.start()] for cut in re.finditer("/", node)]
+        path = dict.fromkeys(level for level in (*levels, node) if level.strip("/"))
+        with self._lock:
+            taken: list[str] = []
+            for level in path:
+                if level not in self._nodes:
+                    if len(self._nodes) >= self.max_nodes:
+                        break
+                    self._nodes.add(level)
+                taken.append(level)
+        return tuple(taken) or ("",)
+
+    def _where_kept(self, node: str) -> str:
+        """Return the node whose shelf has the records of `node`: the root's, for a top node above the limit."""
+        with self._lock:
+            overflows = node not in self._nodes and len(self._nodes) >= self.max_nodes
+        return "" if overflows and "/" not in node else node
+
+    def revise(self, trace_id: str, change: Callable[[Record], Mapping[str, bool]]) -> Record:
+        """Replace a record's labels; one revision at a time."""
+        with self._revising:
+            with chroma_errors("looking for a record"):
+                self._open_if_shelvingd()
+                record = self._find(trace_id)
+            labels = dict(change(record))
+            if not all(isinstance(tier, str) and isinstance(valid, bool) for tier, valid in labels.items()):
+                msg = f"change must return tier names with True or False, not {labels!r}"
+                raise ConfigError(msg)
+            revised = replace(record, labels=labels)
+            self._pending.revise(revised)
+            return revised
+
+    def flush(self) -> None:
+        """Write what waits at the time of the call; records that come later may wait on.
+
+        Raises:
+            HistoryError: Chroma failed; what was not written waits on.
+        """
+        batch = self._pending.take(len(self._pending))
+        while self._pending.holds_any(batch):
+            self.write_batch()
+
+    def write_batch(self) -> int:
+        """Write the oldest of what waits, evict what is too old, and return how many were written."""
+        with self._writing, chroma_errors("writing"):
+            batch = self._pending.take(BATCH)
+            if not batch:
+                return 0
+            self.open()
+            touched = self._write_additions(batch)
+            self._write_revisions(batch)
+            written = {a.row.record.id: a.row.record for a in batch.additions.values()}
+            self._keep(written | dict(batch.revisions), newer=True)
+            self._pending.done(batch)
+            for shelf in touched:
+                self._tidy(shelf, shelf.evict(self.capacity))
+            return len(batch.additions) + len(batch.revisions)
+
+    def _write_additions(self, batch: Batch) -> list[Shelf]:
+        rows: dict[str, list[Row]] = {}
+        for addition in batch.additions.values():
+            for node in addition.nodes:
+                rows.setdefault(node, []).append(addition.row)
+        touched = []
+        for node, part in rows.items():
+            shelf = self._shelf(node) or self._make(node, part[0].vector.size)
+            shelf.put(part)
+            touched.append(shelf)
+        return touched
+
+    def _make(self, node: str, dimension: int) -> Shelf:
+        title = Title(self._stem_of(node), self.namespace, node, self.embedding, dimension, 0)
+        # On a server another process may have made it first, even by another embedding.
+        return self._take_in(self._shelving.make(title))
+
+    def _write_revisions(self, batch: Batch) -> None:
+        for shelf in self._all_shelves() if batch.revisions else ():
+            node = shelf.title.node
+            part = [
+                record
+                for record in batch.revisions.values()
+                if not node or record.node == node or record.node.startswith(f"{node}/")
+            ]
+            if part:
+                shelf.revise(part)
+
+    def _tidy(self, shelf: Shelf, gone: Iterable[str]) -> None:
+        """Forget what was removed from a shelf, and copy the shelf where most of it is removed records."""
+        with self._lock:
+            for trace_id in gone:
+                self._recent.pop(trace_id, None)
+        shelf.tidy()
+        tombstones = {held.title.name: held.tombstones for held in self._all_shelves()}
+        self._shelving.note_tombstones(self.namespace, tombstones)
+
+    # Upkeep
+
+    def counts(self) -> dict[str, int]:
+        """Return how many stored records each node has."""
+        with chroma_errors("counting"):
+            self._open_if_shelvingd()
+            return {shelf.title.node: shelf.count() for shelf in self._all_shelves()}
+
+    def total(self) -> int:
+        """Return how many different records are stored."""
+        with chroma_errors("counting"):
+            return len(set().union(*(shelf.ids() for shelf in self._all_shelves())))
+
+    def prune(self, *, older_than: float | None, node: str | None, keep: int | None) -> int:
+        """Remove old records; see `ChromaHistory.prune`."""
+        self.flush()
+        with self._writing, chroma_errors("pruning"):
+            self._open_if_shelvingd()
+            shelves = self._all_shelves()
+            chosen = shelves if node is None else [s for s in shelves if s.title.node == node]
+            ages: dict[str, float] = {}
+            for shelf in chosen:
+                ages |= shelf.ages()
+            gone = _too_old(ages, older_than, keep)
+            for shelf in shelves if gone else ():
+                shelf.discard(gone)
+                self._tidy(shelf, gone)
+            return len(gone)
+
+    def export(self, *, vectors: bool) -> Iterator[dict[str, Any]]:
+        """Yield every stored record once."""
+        self.flush()
+        self._open_if_shelvingd()
+        seen: set[str] = set()
+        for shelf in self._all_shelves():
+            for trace_id, metadata, vector in shelf.pages(vectors=vectors):
+                if trace_id not in seen:
+                    seen.add(trace_id)
+                    kept = None if vector is None else np.asarray(vector, dtype=np.float32)
+                    yield facts.as_dict(facts.read(trace_id, metadata), kept)
+
+    def drop(self) -> None:
+        """Delete the collections of a history in memory, which nobody can reach any more."""
+        with chroma_errors("dropping a history in memory"):
+            for shelf in self._all_shelves():
+                shelf.drop()
+
+
+def _too_old(ages: Mapping[str, float], older_than: float | None, keep: int | None) -> list[str]:
+    newest_first = sorted(ages, key=lambda trace_id: (-ages[trace_id], trace_id))
+    gone = set() if keep is None else set(newest_first[keep:])
+    if older_than is not None:
+        horizon = time.time() - older_than
+        gone |= {trace_id for trace_id in newest_first if ages[trace_id] < horizon}
+    return [trace_id for trace_id in newest_first if trace_id in gone]
+
+
+def mismatch(where: str, namespace: str, held: str, given: str) -> EmbeddingMismatch:
+    """Return the error of a history that was made by another embedding."""
+    return EmbeddingMismatch(
+        f"the history in {where} (namespace {namespace!r}) was made by the embedding {held!r}, but embedding= is "
+        f"{given!r}, and their vectors cannot be compared; pass the same embedding, another namespace, or another "
+        f"folder"
+    )

@@ -1,0 +1,178 @@
+"""The places that this process has open: who shares them, who closes them, and what a fork or an exit does to them."""
+
+from __future__ import annotations
+
+import atexit
+import concurrent.futures.thread  # noqa: F401 - so that its exit hook is registered before ours
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from llm_tiers.errors import HistoryError
+from llm_tiers.history.store import client
+from llm_tiers.history.store.library import Library
+from llm_tiers.history.store.places import Folder, Memory, Place, Server
+
+__all__ = ["abandon", "acquire", "is_server", "keep_for_ever", "release"]
+
+_LOGGER = logging.getLogger("llm_tiers.history")
+
+
+class _Process:
+    """What this process has open."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.places: dict[object, Place] = {}
+        self.abandoned: queue.SimpleQueue[tuple[Place, Library]] = queue.SimpleQueue()
+
+
+_process = _Process()
+_inherited: list[Any] = []
+
+
+def _start_afresh() -> None:
+    """In a forked child: hold nothing open, but keep the parent's objects, whose destructors would wait for ever."""
+    global _process  # noqa: PLW0603
+    _inherited.append(_process)
+    _process = _Process()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh)
+
+
+def keep_for_ever(place: Place) -> None:
+    """In a forked child: keep the parent's place, whose destructors would wait for threads that are not there."""
+    _inherited.append(place)
+
+
+def is_server(where: object) -> bool:
+    """Whether `where` is meant as a Chroma server."""
+    return isinstance(where, str) and "://" in where
+
+
+def acquire(
+    where: str | os.PathLike[str] | None, headers: Mapping[str, str], use: Callable[[Place], Library]
+) -> tuple[Place, Library]:
+    """Open a place, or join those of this process who have it open, and take a library from it by `use`."""
+    with _process.lock:
+        _bury_abandoned()
+        key, opening = _plan(where, headers)
+        place = _process.places.get(key) or opening()
+        try:
+            library = use(place)
+        except BaseException:
+            if not place.libraries:
+                _process.places.pop(key, None)
+                place.close()
+            raise
+        _process.places[key] = place
+        return place, library
+
+
+def _plan(where: str | os.PathLike[str] | None, headers: Mapping[str, str]) -> tuple[object, Callable[[], Place]]:
+    """Return what identifies a place in this process, and how to open it."""
+    if is_server(where):
+        url = str(where)
+        return (url, frozenset(headers.items())), lambda: Server(url, headers)
+    if client.engine_inherited():
+        msg = (
+            f"history: {where or 'Chroma in memory'} cannot be used in this process, which was forked from one that "
+            f"had used Chroma: its engine hangs there; start processes by 'spawn' or 'forkserver', or run a Chroma "
+            f"server and pass its URL"
+        )
+        raise HistoryError(msg)
+    if where is None:
+        return object(), Memory
+    folder = Path(where).expanduser().resolve()
+    return folder, lambda: Folder(folder)
+
+
+def release(place: Place, library: Library) -> None:
+    """Write what a library holds and give it back; its last user closes the place.
+
+    Raises:
+        HistoryError: Something could not be written. The place is let go of all the same.
+    """
+    with _process.lock:
+        try:
+            if not place.passing:
+                library.flush()
+        finally:
+            place.leave(library)
+            if not place.libraries:
+                for key in [key for key, held in _process.places.items() if held is place]:
+                    del _process.places[key]
+                place.close()
+
+
+def abandon(place: Place, library: Library) -> None:
+    """Note that a history was lost without being closed; the next one to be opened closes it.
+
+    Called by the garbage collector, in any thread and at any point: so it takes no lock and touches no file.
+    """
+    _process.abandoned.put((place, library))
+
+
+def _bury_abandoned() -> None:
+    while True:
+        try:
+            place, library = _process.abandoned.get_nowait()
+        except queue.Empty:
+            return
+        _release_quietly(place, library)
+
+
+def _release_quietly(place: Place, library: Library) -> None:
+    if place.inherited:
+        keep_for_ever(place)
+        return
+    try:
+        release(place, library)
+    except HistoryError:
+        _LOGGER.exception("a history that was not closed could not write its last records")
+
+
+def _write_the_rest() -> None:
+    """At exit: write what waits, and unlock the folders."""
+    _bury_abandoned()
+    for place in _lasting():
+        for library in list(place.libraries.values()):
+            library.users = 1
+            _release_quietly(place, library)
+
+
+def _write_early() -> None:
+    """As the exit begins: write what waits, so that Chroma is loaded. Later on it cannot be any more.
+
+    Importing Chroma starts a thread pool, which Python forbids once its pools are shut down, and that is before the
+    exit handlers run. Threads that are still at work may add records after this: those are for `_write_the_rest`.
+    """
+    _bury_abandoned()
+    for place in _lasting():
+        for library in list(place.libraries.values()):
+            try:
+                library.flush()
+            except HistoryError:
+                _LOGGER.debug("the history could not write as the exit began; it tries once more", exc_info=True)
+
+
+def _lasting() -> list[Place]:
+    """Return the places that outlive the process; the writers of the others end here."""
+    places = list(_process.places.values())
+    for place in places:
+        if place.passing and not place.inherited:
+            place.writer.stop()
+    return [place for place in places if not place.passing]
+
+
+atexit.register(_write_the_rest)
+# The hook by which Python's own pools shut down, in reverse order: `concurrent.futures.thread` has to come first.
+_before_exit = getattr(threading, "_register_atexit", None)
+if _before_exit is not None:
+    _before_exit(_write_early)

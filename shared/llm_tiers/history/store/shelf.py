@@ -1,0 +1,346 @@
+"""One node's records: a Chroma collection, with what this process knows about it."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import zlib
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llm_tiers.errors import HistoryError
+from llm_tiers.history.store import facts
+from llm_tiers.history.store.client import chroma_errors
+from llm_tiers.history.store.nearest import Hit, similarity
+from llm_tiers.history.store.title import Page, Row, Title
+
+if TYPE_CHECKING:
+    from llm_tiers.embedding.vector import Vector
+    from llm_tiers.history.record import Record
+    from llm_tiers.history.store.client import Client
+
+__all__ = ["Shelf", "find_shelf", "make_shelf", "open_shelves"]
+
+CONFIGURATION = {"hnsw": {"space": "cosine", "max_neighbors": 32, "ef_construction": 200, "ef_search": 200}}
+"""sync_threshold stays at Chroma's default: raising it makes each write re-read a longer log."""
+
+_EXTRA = 16
+_MOST_EQUAL = 512
+"""Among so many equally similar records the newest are found for certain."""
+
+_MOST_COPIES = 8
+_MOST_PLACES = 10_000
+_NUDGE = 1e-3
+"""Chroma's graph falls apart where hundreds of vectors are equal: with 1,500 copies of one query among 600 others it
+found .19 of the others' ten nearest, and .99 with the copies a thousandth apart. So copies beyond the first few are
+stored beside their place, which moves a similarity by some 1e-4 at most."""
+
+_FRESH = 1024
+"""Records just written, which a reader may still have seen waiting."""
+
+_PAGE = 500
+_BATCH = 256
+_LEAST_TOMBSTONES = 1000
+"""Fewer deleted records than this are not worth copying a collection for."""
+
+
+class Shelf:
+    """The collection of one node.
+
+    Writing is for one thread at a time (the library's write lock); reading is for any. A `shared` shelf lies on a
+    server where other processes write too, so nothing about it is remembered here.
+    """
+
+    def __init__(self, client: Client, collection: Any, title: Title, *, shared: bool, tombstones: int = 0) -> None:
+        self._client = client
+        self._collection = collection
+        self._shared = shared
+        self.title = title
+        self.tombstones = tombstones
+        self._count: int | None = None
+        self._lock = threading.Lock()
+        self._left = threading.Condition()
+        self._readers: Counter[str] = Counter()
+        self._copies: Counter[int] = Counter()
+        self._fresh: deque[str] = deque(maxlen=_FRESH)
+        self._created: dict[str, float] | None = None
+        self._oldest: list[tuple[float, str]] = []
+
+    # Reading
+
+    def count(self) -> int:
+        """How many records the collection holds."""
+        if self._shared:
+            return int(self._collection.count())
+        if self._count is None:
+            with self._lock:
+                if self._count is None:
+                    self._count = int(self._read("count"))
+        return self._count
+
+    def count_with(self, ids: AbstractSet[str]) -> int:
+        """How many records there are, those of `ids` included, some of which may have been written just now."""
+        count = self.count()
+        with self._lock:
+            if not self._shared and self._count is not None:
+                count = self._count
+            return count + len(ids - set(self._fresh))
+
+    def search(self, query: Vector, k: int, *, skip: AbstractSet[str]) -> tuple[list[Hit], Mapping[str, Record]]:
+        """Return the most similar records that are not in `skip`, with the records themselves on a shared shelf.
+
+        `k` of them, or some more for the caller to cut. On a server the labels have to come fresh; elsewhere asking for
+        them would double the time.
+        """
+        if not self._shared:
+            # Chroma fails where a collection is asked while its very first records are being written.
+            return (self._query(query, k, skip, include=["distances"])[0] if self.count() else []), {}
+        hits, metadatas = self._query(query, k, skip, include=["distances", "metadatas"])
+        return hits, {trace_id: facts.read(trace_id, metadatas[trace_id]) for trace_id, _ in hits}
+
+    def _query(
+        self, query: Vector, k: int, skip: AbstractSet[str], *, include: list[str]
+    ) -> tuple[list[Hit], dict[str, Any]]:
+        wanted = k + min(len(skip), k) + _EXTRA
+        while True:
+            found = self._read("query", query_embeddings=[query], n_results=wanted, include=include)
+            ids = found["ids"][0]
+            hits = [
+                (trace_id, similarity(1.0 - distance))
+                for trace_id, distance in zip(ids, found["distances"][0], strict=True)
+                if trace_id not in skip
+            ]
+            if len(ids) < wanted or (len(hits) >= k and not _cuts_equals(hits, k, wanted)):
+                break
+            wanted *= 2
+        metadatas = found["metadatas"][0] if found["metadatas"] else [None] * len(ids)
+        return hits, dict(zip(ids, metadatas, strict=True))
+
+    def fetch(self, ids: Sequence[str]) -> dict[str, Record]:
+        """Return those of `ids` that are here."""
+        return _records(self._read("get", ids=list(ids), include=["metadatas"]))
+
+    def newest(self, most: int) -> dict[str, Record]:
+        """Return the newest records by id, oldest first."""
+        count = self.count()
+        if not count:
+            return {}
+        # Chroma pages in the order of addition.
+        return _records(self._read("get", limit=most, offset=max(count - most, 0), include=["metadatas"]))
+
+    def ids(self) -> list[str]:
+        """Return the id of every record."""
+        found: list[str] = self._read("get", include=[])["ids"]
+        return found
+
+    def ages(self) -> dict[str, float]:
+        """Return when each record was created, in seconds since 1970, by id."""
+        if self._shared or self._created is None:
+            return {trace_id: facts.created_of(metadata) for trace_id, metadata, _ in self.pages(vectors=False)}
+        return dict(self._created)
+
+    def pages(self, *, vectors: bool) -> Iterator[Page]:
+        """Yield every record's id, metadata and (if asked for) vector, some hundreds a request."""
+        include = ["metadatas", "embeddings"] if vectors else ["metadatas"]
+        remaining = iter(self.ids())
+        while page := list(islice(remaining, _PAGE)):
+            found = self._read("get", ids=page, include=include)
+            held = found["embeddings"] if vectors else [None] * len(found["ids"])
+            yield from zip(found["ids"], found["metadatas"], held, strict=True)
+
+    def _read(self, method: str, **arguments: Any) -> Any:
+        """Call a method of the collection, which is not dropped in the meantime."""
+        with self._left:
+            collection = self._collection
+            self._readers[collection.name] += 1
+        try:
+            return getattr(collection, method)(**arguments)
+        finally:
+            with self._left:
+                self._readers[collection.name] -= 1
+                self._left.notify_all()
+
+    # Writing
+
+    def put(self, rows: Sequence[Row]) -> None:
+        """Add records, or replace those of the same id."""
+        ids = [row.record.id for row in rows]
+        known = set() if self._shared else set(self._held(ids))
+        before = 0 if self._shared else self.count()
+        self._collection.upsert(
+            ids=ids,
+            embeddings=np.stack([self._apart(row) for row in rows]),
+            metadatas=[row.metadata for row in rows],
+        )
+        with self._lock:
+            self._count = before + len(set(ids) - known)
+            self._fresh.extend(ids)
+            self._age_rows(rows)
+
+    def _held(self, ids: Sequence[str]) -> list[str]:
+        held: list[str] = self._collection.get(ids=list(ids), include=[])["ids"]
+        return held
+
+    def _apart(self, row: Row) -> Vector:
+        """Return the vector to store: its own place, or one close by where several equal ones are stored."""
+        place = hash(row.vector.tobytes())
+        if len(self._copies) > _MOST_PLACES:
+            self._copies = Counter(dict(self._copies.most_common(_MOST_PLACES // 2)))
+        self._copies[place] += 1
+        if self._copies[place] <= _MOST_COPIES:
+            return row.vector
+        aside = np.random.default_rng(zlib.crc32(row.record.id.encode())).standard_normal(row.vector.size)
+        moved = row.vector + _NUDGE * aside / np.linalg.norm(aside)
+        return np.asarray(moved / np.linalg.norm(moved), dtype=np.float32)
+
+    def _age_rows(self, rows: Sequence[Row]) -> None:
+        if self._created is not None:
+            for row in rows:
+                self._created[row.record.id] = row.record.created
+                heapq.heappush(self._oldest, (row.record.created, row.record.id))
+
+    def revise(self, records: Sequence[Record]) -> None:
+        """Rewrite what is known of records; those that are not here are left out."""
+        self._collection.update(
+            ids=[record.id for record in records],
+            metadatas=[facts.write(record) for record in records],
+        )
+
+    def discard(self, ids: Sequence[str]) -> None:
+        """Remove records; unknown ids are left out."""
+        for start in range(0, len(ids), _BATCH):
+            part = list(ids[start : start + _BATCH])
+            held = self._held(part)
+            if not held:
+                continue
+            before = self.count()
+            self._collection.delete(ids=held)
+            self.tombstones += len(held)
+            with self._lock:
+                self._count = before - len(held)
+                if self._created is not None:
+                    for trace_id in held:
+                        self._created.pop(trace_id, None)
+
+    def evict(self, capacity: int) -> list[str]:
+        """Remove the oldest records above `capacity` and return their ids."""
+        gone: list[str] = []
+        while (excess := self.count() - capacity) > 0:
+            victims = self._pop_oldest(excess)
+            if not victims:
+                break
+            self.discard(victims)
+            gone += victims
+        return gone
+
+    def _pop_oldest(self, excess: int) -> list[str]:
+        if self._created is None or (self._shared and len(self._created) < excess):
+            self._created = {i: facts.created_of(metadata) for i, metadata, _ in self.pages(vectors=False)}
+            self._oldest = [(created, trace_id) for trace_id, created in self._created.items()]
+            heapq.heapify(self._oldest)
+        victims: list[str] = []
+        while self._oldest and len(victims) < excess:
+            created, trace_id = heapq.heappop(self._oldest)
+            # A record that was replaced or removed leaves a stale pair behind.
+            if self._created.get(trace_id) == created and trace_id not in victims:
+                victims.append(trace_id)
+        return victims
+
+    def drop(self) -> None:
+        """Delete the collection."""
+        self._client.delete_collection(self.title.name)
+
+    # Generations
+
+    def tidy(self) -> None:
+        """Copy the collection where it carries more deleted than live records, which slow it down."""
+        if not self._shared and self.tombstones > max(_LEAST_TOMBSTONES, self.count()):
+            self._renew()
+
+    def _renew(self) -> None:
+        """Copy the live records to the next generation of the collection, swap the two, and drop the old one.
+
+        A crash leaves either an unfinished copy or a superseded original behind; opening the history removes both.
+        """
+        old = self._collection
+        title = self.title._replace(generation=self.title.generation + 1)
+        new = self._client.get_or_create_collection(
+            title.name, metadata=title.metadata(finished=False), configuration=CONFIGURATION
+        )
+        pages = self.pages(vectors=True)
+        while page := list(islice(pages, _BATCH)):
+            ids, metadatas, vectors = zip(*page, strict=True)
+            new.upsert(ids=list(ids), embeddings=np.stack(vectors), metadatas=list(metadatas))
+        new.modify(metadata=title.metadata(finished=True))
+        with self._left:
+            self.title, self._collection, self.tombstones = title, new, 0
+            # Chroma fails, in more than one way, where a collection is dropped under a reader.
+            self._left.wait_for(lambda: not self._readers[old.name])
+            del self._readers[old.name]
+        self._client.delete_collection(old.name)
+
+
+def _records(found: Mapping[str, Any]) -> dict[str, Record]:
+    pairs = zip(found["ids"], found["metadatas"], strict=True)
+    return {trace_id: facts.read(trace_id, metadata) for trace_id, metadata in pairs}
+
+
+def _cuts_equals(hits: Sequence[Hit], k: int, wanted: int) -> bool:
+    """Whether records as similar as the `k`-th may lie beyond what was fetched; age has to decide among them."""
+    return wanted < _MOST_EQUAL and 0 < k <= len(hits) and hits[k - 1][1] == hits[-1][1]
+
+
+def open_shelves(client: Client, namespace: str, *, shared: bool, tombstones: Mapping[str, int]) -> dict[str, Shelf]:
+    """Return the shelves of a namespace by node, and tidy up after a crash while copying one."""
+    found: dict[str, tuple[Any, Title]] = {}
+    useless: list[str] = []
+    with chroma_errors("opening"):
+        for collection in client.list_collections():
+            title = Title.of(collection.metadata)
+            if title is None or title.namespace != namespace:
+                continue
+            if not collection.metadata["finished"]:
+                useless.append(collection.name)
+                continue
+            rival = found.get(title.node)
+            if rival is not None:
+                loser = min(rival, (collection, title), key=lambda pair: pair[1].generation)
+                useless.append(loser[1].name)
+                if loser is not rival:
+                    continue
+            found[title.node] = (collection, title)
+        for name in useless:
+            client.delete_collection(name)
+    return {
+        node: Shelf(client, collection, title, shared=shared, tombstones=tombstones.get(title.name, 0))
+        for node, (collection, title) in found.items()
+    }
+
+
+def find_shelf(client: Client, name: str) -> Shelf | None:
+    """Return the shelf that another process made on the server meanwhile, if there is one."""
+    from chromadb.errors import NotFoundError
+
+    try:
+        collection = client.get_collection(name)
+    except NotFoundError:
+        return None
+    title = Title.of(collection.metadata)
+    return None if title is None else Shelf(client, collection, title, shared=True)
+
+
+def make_shelf(client: Client, title: Title, *, shared: bool) -> Shelf:
+    """Make a node's collection, or take the one that another process made first."""
+    collection = client.get_or_create_collection(
+        title.name, metadata=title.metadata(finished=True), configuration=CONFIGURATION
+    )
+    held = Title.of(collection.metadata)
+    if held is None:
+        msg = f"the collection {title.name} was not made by llm-tiers"
+        raise HistoryError(msg)
+    return Shelf(client, collection, held, shared=shared)

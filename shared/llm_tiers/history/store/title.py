@@ -1,0 +1,74 @@
+"""What Chroma is told of a collection and of a record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from llm_tiers.history.store import facts
+
+if TYPE_CHECKING:
+    from llm_tiers.embedding.vector import Vector
+    from llm_tiers.history.record import Record
+
+__all__ = ["Page", "Row", "Title"]
+
+Page = tuple[str, Mapping[str, Any], "Vector | None"]
+"""A record as it is kept: its id, its metadata, and its vector where that was asked for."""
+
+
+class Row(NamedTuple):
+    """A record ready to be written."""
+
+    record: Record
+    vector: Vector
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What Chroma keeps beside the vector."""
+        return facts.write(self.record)
+
+
+class Title(NamedTuple):
+    """What a collection's metadata says of it.
+
+    Attributes:
+        stem: The collection's name without its generation.
+        namespace: The history's namespace.
+        node: The node, as the user named it.
+        embedding: Name of the embedding.
+        dimension: Length of the vectors.
+        generation: How often the collection was copied to shed deleted records.
+    """
+
+    stem: str
+    namespace: str
+    node: str
+    embedding: str
+    dimension: int
+    generation: int
+
+    @property
+    def name(self) -> str:
+        """The collection's name in Chroma."""
+        return f"{self.stem}.g{self.generation}"
+
+    def metadata(self, *, finished: bool) -> dict[str, Any]:
+        """The collection's metadata; an unfinished one is a copy that was not completed."""
+        return {
+            "llm_tiers": 1,
+            "stem": self.stem,
+            "namespace": self.namespace,
+            "node": self.node,
+            "embedding": self.embedding,
+            "dimension": self.dimension,
+            "generation": self.generation,
+            "finished": finished,
+        }
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any] | None) -> Title | None:
+        """Read a collection's metadata; None where the collection is not a history's."""
+        if not metadata or metadata.get("llm_tiers") != 1:
+            return None
+        return cls(*(metadata[part] for part in cls._fields))

@@ -1,0 +1,100 @@
+"""The background thread that writes what waits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from llm_tiers.errors import HistoryError
+from llm_tiers.history.store.library import BATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llm_tiers.history.store.library import Library
+
+__all__ = ["Writer"]
+
+_LOGGER = logging.getLogger("llm_tiers.history")
+
+_SECONDS_TO_WAIT = 0.5
+_ENOUGH = BATCH // 2
+_SECONDS_IDLE = 5.0
+_LONGEST_RETRY = 30.0
+
+
+class Writer:
+    """Writes the libraries of one place: each half second, or as soon as a fair batch waits.
+
+    The thread starts with the first record and ends when nothing came for some seconds, so a history that is not used
+    costs none. It is a daemon: the exit of the program does not wait for it, but for what it left to write.
+    """
+
+    def __init__(self, libraries: Mapping[str, Library]) -> None:
+        self._libraries = libraries
+        self._thread: threading.Thread | None = None
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._failures = 0
+
+    def notify(self) -> None:
+        """Tell that something waits to be written."""
+        with self._changed:
+            if self._stopping:
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="llm-tiers-history", daemon=True)
+                self._thread.start()
+            elif self._waiting() >= _ENOUGH:
+                self._changed.notify_all()
+
+    def stop(self) -> None:
+        """End the thread, after the batch that it is writing."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _waiting(self) -> int:
+        return sum(library.pending for library in list(self._libraries.values()))
+
+    def _run(self) -> None:
+        idle_since = time.monotonic()
+        while self._sleep():
+            if self._waiting():
+                self._write()
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since > _SECONDS_IDLE and self._retire():
+                return
+
+    def _sleep(self) -> bool:
+        """Wait for the next round; False where there is none."""
+        with self._changed:
+            if not self._stopping and (self._failures or self._waiting() < _ENOUGH):
+                pause = _SECONDS_TO_WAIT * 2.0 ** min(self._failures, 10)
+                self._changed.wait(min(pause, _LONGEST_RETRY))
+            return not self._stopping
+
+    def _retire(self) -> bool:
+        with self._changed:
+            if self._waiting():
+                return False
+            self._thread = None
+            return True
+
+    def _write(self) -> None:
+        for library in list(self._libraries.values()):
+            try:
+                library.write_batch()
+            except HistoryError:
+                self._failures += 1
+                if self._failures == 1:
+                    _LOGGER.exception("the history could not write; its records wait for the next try")
+                return
+        if self._failures:
+            _LOGGER.info("the history writes again")
+        self._failures = 0

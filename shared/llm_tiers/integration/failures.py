@@ -1,0 +1,104 @@
+"""The boundary to a tier: whatever its client raises becomes a `TierError`, without keys and without the answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from llm_tiers.errors import TierError
+from llm_tiers.usage import Usage
+
+if TYPE_CHECKING:
+    from llm_tiers.ladder.tiers import Tier
+
+__all__ = ["tier_errors", "what_is_wrong"]
+
+_SHORTEST_SECRET = 8
+"""Fewest characters of a secret: a dummy such as "x" is none, and would be found in every word."""
+
+_SECRET = re.compile(r"(?:\A|_)(?:key|token|secret|password)\Z", re.IGNORECASE)
+"""Names of fields that hold a secret as plain text."""
+
+_ABOUT_THE_ANSWER = (ValidationError, json.JSONDecodeError)
+"""Errors that quote the answer, of which nothing may reach the user."""
+
+
+@contextmanager
+def tier_errors(
+    tier: Tier,
+    about_the_answer: tuple[type[Exception], ...] = (),
+    passes: Callable[[Exception], bool] = lambda _: False,
+) -> Iterator[None]:
+    """Turn what a tier's client raises into a `TierError`.
+
+    Args:
+        tier: The tier.
+        about_the_answer: The framework's own errors that quote the answer, beside those of pydantic and json.
+        passes: Says of an error that it is no failure, such as a framework's way to interrupt a graph.
+
+    Raises:
+        TierError: The client failed. It shows no key of the tier's model and nothing of an answer.
+    """
+    quoting = (*_ABOUT_THE_ANSWER, *about_the_answer)
+    try:
+        yield
+    except TierError:
+        raise
+    except Exception as error:  # clients raise whatever they like
+        if passes(error):
+            raise
+        shown = not isinstance(error, quoting) and not any(secret in str(error) for secret in _secrets(tier.model))
+        usage = _usage_in(error)
+        if shown:
+            raise TierError(tier.name, error, usage=usage) from error
+        raise TierError(tier.name, f"{type(error).__name__}: {_told(tier, error, quoting)}", usage=usage) from None
+
+
+def what_is_wrong(error: Exception) -> str:
+    """Say what is wrong with an answer that cannot be read, without the answer."""
+    if isinstance(error, ValidationError):
+        return ", ".join(sorted({repr(one["type"]) for one in error.errors(include_input=False)}))
+    return "the answer cannot be read"
+
+
+def _told(tier: Tier, error: Exception, quoting: tuple[type[Exception], ...]) -> str:
+    """Return what an error says, without keys, and of an answer that was rejected only what is wrong with it."""
+    if isinstance(error, quoting):
+        return what_is_wrong(error)
+    text = str(error)
+    for secret in _secrets(tier.model):
+        text = text.replace(secret, "***")
+    return text
+
+
+def _usage_in(error: Exception) -> Usage | None:
+    """Return the tokens of an answer that the client could not read, which its error carries along."""
+    response = getattr(error, "response", None)
+    try:
+        usage = response.json().get("usage") if response is not None else None
+        return None if usage is None else Usage(usage["prompt_tokens"], usage["completion_tokens"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _secrets(model: Any) -> Iterator[str]:
+    for name in type(model).model_fields if isinstance(model, BaseModel) else ():
+        value = getattr(model, name, None)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        elif isinstance(value, Mapping) and name.endswith("headers"):
+            yield from filter(_is_secret, map(str, value.values()))
+            continue
+        elif not _SECRET.search(name):
+            continue
+        if isinstance(value, str) and _is_secret(value):
+            yield value
+
+
+def _is_secret(text: str) -> bool:
+    return len(text) >= _SHORTEST_SECRET

@@ -1,0 +1,119 @@
+"""A framework's models: as tiers, and made anew with other settings, as if they had been given them to begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from llm_tiers.arguments import kind_of
+from llm_tiers.errors import ConfigError
+from llm_tiers.ladder.tiers import Ladder, Tier
+from llm_tiers.policies.judges.judge import Judge
+
+__all__ = [
+    "Model",
+    "arguments_of",
+    "as_tiers",
+    "check_own_models",
+    "known_settings",
+    "knows",
+    "rebuilt",
+    "rebuilt_or_refused",
+]
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_CLIENTS = frozenset({"client", "async_client", "root_client", "root_async_client"})
+"""Fields that models fill themselves, from their other settings."""
+
+
+def knows(model: BaseModel, setting: str) -> bool:
+    """Say whether a model has a setting of this name."""
+    fields = type(model).model_fields
+    return setting in fields or any(field.alias == setting for field in fields.values())
+
+
+def known_settings(model: BaseModel, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the settings that the model knows."""
+    return {name: value for name, value in settings.items() if knows(model, name)}
+
+
+def rebuilt(model: Model, settings: Mapping[str, Any]) -> Model:
+    """Return the model with those of the settings that it knows, or itself where it knows none.
+
+    The model's class makes it anew: only so do a client's time-out and retries change, and only so does the class apply
+    its own rules, such as that a reasoning model takes no temperature.
+    """
+    known = known_settings(model, settings)
+    return type(model)(**_without(arguments_of(model), known, model), **known) if known else model
+
+
+def arguments_of(model: BaseModel) -> dict[str, Any]:
+    """Return what a model was made with, by the names that its constructor takes."""
+    fields = type(model).model_fields
+    return {
+        fields[name].alias or name: getattr(model, name)
+        for name in model.model_fields_set
+        if name in fields and not (name in _CLIENTS and fields[name].exclude)
+    }
+
+
+def _without(arguments: dict[str, Any], settings: Mapping[str, Any], model: BaseModel) -> dict[str, Any]:
+    """Leave out what the settings replace, under whichever of its two names."""
+    fields = type(model).model_fields
+    replaced = {name for key in settings for name, field in fields.items() if key in (name, field.alias)}
+    names = replaced | {fields[name].alias for name in replaced}
+    return {name: value for name, value in arguments.items() if name not in names}
+
+
+def as_tiers(
+    tiers: object, model_class: type[BaseModel], plural: str, as_model: Callable[[object, str], object]
+) -> tuple[Tier, ...]:
+    """Make tiers of models, tiers and model names.
+
+    Args:
+        tiers: What the user gives.
+        model_class: The framework's class of models.
+        plural: What such models are called.
+        as_model: Takes what stands for a model, and where it stands, and returns the model.
+
+    Raises:
+        ConfigError: `tiers` is not a list of two or more of these with different names.
+    """
+    # A model is iterable too, over its fields.
+    if isinstance(tiers, str | Mapping | Tier | model_class) or not isinstance(tiers, Iterable):
+        raise ConfigError(f"tiers must be a list of {plural}, cheapest first, not {type(tiers).__name__}")
+
+    def as_tier(given: object, argument: str) -> Tier:
+        if not isinstance(given, Tier):
+            return Tier(as_model(given, argument))
+        return replace(given, model=as_model(given.model, argument))
+
+    return tuple(Ladder(as_tier(tier, f"tiers[{position}]") for position, tier in enumerate(tiers)))
+
+
+def rebuilt_or_refused(model: Model, settings: Mapping[str, Any], argument: str) -> Model:
+    """Return a model made anew with those of the settings that it knows; see `rebuilt`.
+
+    Raises:
+        ConfigError: Its class does not take one.
+    """
+    try:
+        return rebuilt(model, settings)
+    except Exception as error:  # noqa: BLE001 -- each class refuses in its own way, and may show a key
+        names = ", ".join(known_settings(model, settings))
+        raise ConfigError(f"{argument} does not take {names}: {type(error).__name__}") from None
+
+
+def check_own_models(judge: Judge, model_class: type[BaseModel], fix: str) -> None:
+    """Check that the models of a judge's own are the framework's.
+
+    Raises:
+        ConfigError: One is not; the message names `fix`.
+    """
+    for tier in judge.own_tiers():
+        if not isinstance(tier.model, model_class):
+            raise ConfigError(f"judge: its model must be {fix}, not {kind_of(tier.model)}")

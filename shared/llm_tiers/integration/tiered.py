@@ -1,0 +1,151 @@
+"""What a framework's model over a ladder does beside answering: feedback, closing, copies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel, Field, PrivateAttr
+
+from llm_tiers.errors import ConfigError
+from llm_tiers.flow.engine import Engine
+from llm_tiers.history import as_history
+from llm_tiers.ladder.tiers import Ladder
+
+if TYPE_CHECKING:
+    from llm_tiers.flow.engine import TraceHook
+    from llm_tiers.ladder.prices import PriceBook
+    from llm_tiers.policies.policy import Policy
+
+__all__ = ["Tiered", "hidden_setting", "standard_setting"]
+
+
+def hidden_setting(default: Any = None) -> Any:
+    """Return a field that no dump or representation shows: models hold keys, and a history's URL may."""
+    return Field(default=default, exclude=True, repr=False, frozen=True)
+
+
+def standard_setting() -> Any:
+    """Return a field for a setting that goes to the tiers; another one needs another model (`model_copy`)."""
+    return Field(default=None, frozen=True)
+
+
+class Tiered(BaseModel):
+    """What a framework's model over a ladder has in common with another framework's; it stands first among the bases.
+
+    Its fields are checked before pydantic sees them, whose errors would show what was given, and that may hold keys.
+    """
+
+    tiers: Any = hidden_setting(...)
+    history: Any = hidden_setting()
+    policy: Any = hidden_setting()
+    starter: Any = hidden_setting()
+    judge: Any = hidden_setting()
+    extract: Any = hidden_setting()
+    quality: Any = hidden_setting()
+    settings: Any = hidden_setting()
+    audit: Any = hidden_setting()
+    embedding: Any = hidden_setting()
+    prices: Any = hidden_setting()
+    node: Any = hidden_setting()
+    query_text: Any = hidden_setting()
+    on_trace: Any = hidden_setting()
+    temperature: float | None = standard_setting()
+    max_tokens: int | None = standard_setting()
+    timeout: float | None = standard_setting()
+    max_retries: int | None = standard_setting()
+
+    _engine: Engine = PrivateAttr()
+    _judging: Ladder = PrivateAttr()
+    _given_history: tuple[Any, Any] = PrivateAttr()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Write what the history has pending and close it; a `History` that was given and the tiers stay open.
+
+        Raises:
+            HistoryError: Something could not be written. The history is let go of all the same.
+        """
+        given, _ = self._given_history
+        if given is None or isinstance(given, str | os.PathLike):
+            self._engine.close()
+
+    def feedback(self, trace_id: str, *, correct: bool) -> None:
+        """Tell whether an answer was right; the next estimates change accordingly.
+
+        Args:
+            trace_id: The `trace_id` in the answer's trace.
+            correct: Whether the answer was right.
+
+        Raises:
+            UnknownTrace: The history has no record of the call.
+        """
+        self._engine.feedback(trace_id, correct=correct)
+
+    async def afeedback(self, trace_id: str, *, correct: bool) -> None:
+        """Tell in asyncio whether an answer was right; as `feedback`."""
+        await asyncio.to_thread(self.feedback, trace_id, correct=correct)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Return another model over the same tiers and the same history."""
+        return self.model_copy(deep=True)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return another model, with some arguments changed; it shares what is learned, unless it gets a history.
+
+        Raises:
+            ConfigError: An argument is wrong.
+        """
+        if not update and not deep:
+            return super().model_copy()
+        shared = {"history": self.history, "embedding": None}
+        return type(self)(**{**self._arguments(), **shared, **(update or {})})
+
+    def _open(
+        self, ladder: Ladder, judging: Ladder, policy: Policy, prices: PriceBook, on_trace: TraceHook | None
+    ) -> None:
+        """Open the history and make the engine; last of all, so that a wrong argument leaves no folder open.
+
+        Args:
+            ladder: The tiers as they answer.
+            judging: The tiers as they judge, without the settings that are meant for answers.
+            policy: How calls are answered.
+            prices: What the tiers cost.
+            on_trace: Is called with the trace of each call.
+        """
+        given = self.history, self.embedding
+        opened = as_history(*given)
+        self._judging = judging
+        self._engine = Engine(ladder, policy, opened, prices=prices, on_trace=on_trace)
+        # A copy with other settings is made of the fields, and has to share what was learned.
+        self._given_history = given
+        self.__dict__.update(history=opened, embedding=None)
+
+    def _own_query(self, messages: Any) -> str:
+        """Return the text that the user's function finds similar calls by.
+
+        Raises:
+            ConfigError: It returns none.
+        """
+        query = self.query_text(messages)
+        if not isinstance(query, str):
+            raise ConfigError(f"query_text returned {type(query).__name__}; it must return the text to look up")
+        return query
+
+    def _arguments(self) -> dict[str, Any]:
+        history, embedding = self._given_history
+        arguments = {name: getattr(self, name) for name in self.model_fields_set}
+        return arguments | {"history": history, "embedding": embedding}

@@ -1,0 +1,86 @@
+"""What a judge is given and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from llm_tiers.agreement.equality import Equality, FinalAnswers
+from llm_tiers.call.answer import Answer
+from llm_tiers.usage import Usage
+
+if TYPE_CHECKING:
+    from llm_tiers.call.call import Call
+    from llm_tiers.ladder.tiers import Ladder, Tier
+
+__all__ = ["Case", "Judgement", "Verdict"]
+
+
+class Verdict(StrEnum):
+    """Whether an answer stands. Only a valid one is returned; uncertain ones go one tier up, as invalid ones do."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict and its origin.
+
+    Attributes:
+        verdict: Whether the answer stands.
+        by: What decided, in a word, for the trace.
+        warning: What went wrong in judging, or None.
+        why: What the judge found, in a few words without the answer's contents, or None.
+        instead: Name of the tier whose earlier answer stands in place of this one, or None.
+        skip_to: Name of the tier to go on with where the answer does not stand; None: the next one.
+        confidence: Chance that the top tier would have given the answer that stands, in [0, 1]; None where the judge
+            does not say.
+    """
+
+    verdict: Verdict
+    by: str
+    warning: str | None = None
+    why: str | None = None
+    instead: str | None = None
+    skip_to: str | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """What there is to judge.
+
+    Attributes:
+        call: The user's call.
+        ladder: All tiers, cheapest first.
+        answer: The answer to judge.
+        others: What other tiers answered to the same call, in the order of the calls.
+        equality: When two answers are the same.
+        insight: What the starter of the same policy noted of the call.
+        sameness: What is known of pairs of answers, by their tiers' names: True and False, and None where it was tried
+            to no avail. It belongs to the call, so that no pair is compared twice.
+        cost: Returns what a tier's answer of so many tokens costs in US$, or None where that is not known.
+    """
+
+    call: Call
+    ladder: Ladder
+    answer: Answer
+    others: tuple[Answer, ...] = ()
+    equality: Equality = field(default_factory=FinalAnswers)
+    insight: Any = None
+    sameness: dict[frozenset[str], bool | None] = field(default_factory=dict)
+    cost: Callable[[Tier, Usage], float | None] = lambda _tier, _usage: None
+
+    @cached_property
+    def by_form(self) -> Judgement | None:
+        """What the answer's form alone says of it; None where it says nothing, or no form is asked for."""
+        form = self.call.form
+        if form is None or not form.covers(self.answer):
+            return None
+        flaw = form.flaw(self.answer)
+        return Judgement(Verdict.VALID if flaw is None else Verdict.INVALID, "schema", why=flaw)

@@ -1,0 +1,182 @@
+"""Named pairs of a starter and a judge, and which one is the default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from llm_tiers.agreement.equality import ExactEquality, FinalAnswers
+from llm_tiers.arguments import require, require_number
+from llm_tiers.errors import ConfigError
+from llm_tiers.policies.doubt import Doubt
+from llm_tiers.policies.judges.agreement import Agreement
+from llm_tiers.policies.judges.judge import as_judge
+from llm_tiers.policies.judges.prompt import PromptJudge
+from llm_tiers.policies.judges.thrifty import Thrifty
+from llm_tiers.policies.policy import Policy
+from llm_tiers.policies.settings import read_settings
+from llm_tiers.policies.starters.accuracy import AccuracyEstimator
+
+if TYPE_CHECKING:
+    import os
+
+    from llm_tiers.policies.judges.judge import Judge, JudgeFunction
+    from llm_tiers.policies.starters.base import Starter
+
+__all__ = ["BY_KNOB", "agree", "as_policy", "default", "doubt", "estimate", "llm_at"]
+
+
+def llm_at(*, theta: float = 0.7, offer_abstention: bool = True) -> Policy:
+    """Return LLM-AT as published (arXiv 2505.20921), faults included, for comparison.
+
+    Args:
+        theta: The threshold, in [0, 1].
+        offer_abstention: Let the cheapest tier abstain, as the paper does; it changes the user's prompt.
+    """
+    return Policy(
+        "llm-at",
+        AccuracyEstimator.paper(theta=theta),
+        PromptJudge(offer_abstention=offer_abstention),
+        ExactEquality(missing_counts=True),
+    )
+
+
+def estimate(*, theta: float = 0.74, seed: int = 0) -> Policy:
+    """Return LLM-AT with its faults mended: the estimator starts, a model judges.
+
+    Args:
+        theta: The threshold, in [0, 1]; higher is more accurate and dearer.
+        seed: Seed of the exploration.
+    """
+    return Policy("estimate", AccuracyEstimator(theta=theta, seed=seed), PromptJudge())
+
+
+def agree(*, theta: float = 0.74, seed: int = 0) -> Policy:
+    """Return `estimate` with a witness: the next cheaper tier answers beside the start, and agreement needs no judge.
+
+    Source: the agreement is Agreement-Based Cascading's (TMLR 2025), the starter LLM-AT's.
+
+    Args:
+        theta: The threshold, in [0, 1]; higher is more accurate and dearer.
+        seed: Seed of the exploration.
+    """
+    starter = AccuracyEstimator(theta=theta, strength=10.0, seed=seed, witness="below")
+    return Policy("agree", starter, Agreement() | Thrifty(PromptJudge()))
+
+
+def doubt(*, quality: float = 0.35, seed: int = 0) -> Policy:
+    """Return the doubt cascade: cheap tiers side by side, and no judge where answers can be compared.
+
+    Args:
+        quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
+        seed: Seed of the exploration.
+    """
+    both = Doubt(quality=quality, seed=seed)
+    return Policy("doubt", both, both)
+
+
+def default(*, quality: float = 0.35, seed: int = 0) -> Policy:
+    """Return the policy that is used where none is given: the doubt cascade, which wins on the recorded sets.
+
+    Args:
+        quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
+        seed: Seed of the exploration.
+    """
+    return replace(doubt(quality=quality, seed=seed), name="default")
+
+
+_NAMED: dict[str, Callable[[], Policy]] = {
+    "default": default,
+    "doubt": doubt,
+    "agree": agree,
+    "estimate": estimate,
+    "llm-at": llm_at,
+}
+_WITH_QUALITY: dict[str, Callable[..., Policy]] = {"default": default, "doubt": doubt}
+
+
+BY_KNOB: dict[str, Callable[[float], Policy]] = {
+    "default": lambda knob: default(quality=knob),
+    "doubt": lambda knob: doubt(quality=knob),
+    "agree": lambda knob: agree(theta=knob),
+    "estimate": lambda knob: estimate(theta=knob),
+}
+"""The policies that can be calibrated, made of their knob."""
+
+
+def as_policy(
+    policy: Policy | str | None = None,
+    *,
+    starter: Starter | None = None,
+    judge: Judge | JudgeFunction | None = None,
+    extract: Callable[[str], str | None] | None = None,
+    quality: float | None = None,
+    audit: float | None = None,
+    settings: str | os.PathLike[str] | None = None,
+) -> Policy:
+    """Make one policy of what a user gives.
+
+    Args:
+        policy: A policy or the name of one; None for the default.
+        starter: Replaces the policy's starter. The halves of the default belong together, so without a policy the
+            other half is that of `estimate`, as it is beside a judge.
+        judge: Replaces the policy's judge.
+        extract: Takes an answer's text and returns the final answer in it; by it answers are compared.
+        quality: The knob of the default and the doubt cascade, in [0, 1].
+        audit: Chance that all tiers answer a call, in [0, 1].
+        settings: A file that `llm-tiers calibrate` wrote, with the policy and its knob.
+
+    Raises:
+        ConfigError: The policy's name is unknown, it has no such knob, an argument is of another kind, or settings
+            cannot be read or come with what they settle already.
+    """
+    if settings is None:
+        halved = policy is None and (starter is not None or judge is not None)
+        policy = _chosen("estimate" if halved else policy, quality)
+    else:
+        settled = {"policy": policy, "quality": quality, "starter": starter, "judge": judge}
+        policy = _calibrated(settings, [name for name, value in settled.items() if value is not None])
+    if starter is not None:
+        if isinstance(starter, type) or not callable(getattr(starter, "plan", None)):
+            kind = type(starter).__name__
+            raise ConfigError(f"starter must be one, such as AccuracyEstimator(theta=0.7), not {kind}")
+        policy = replace(policy, starter=starter)
+    if judge is not None:
+        policy = replace(policy, judge=as_judge(judge))
+    if extract is not None:
+        policy = replace(policy, equality=FinalAnswers(extract))
+    if starter is not None or judge is not None:
+        policy = replace(policy, name="custom")
+    if audit is not None:
+        require_number(audit, "audit")
+        require(0 <= audit <= 1, f"audit={audit!r} must lie in [0, 1]; 0.02 lets all tiers answer every fiftieth call")
+        policy = replace(policy, audit=audit)
+    return policy
+
+
+def _calibrated(path: str | os.PathLike[str], beside: Sequence[str]) -> Policy:
+    if beside:
+        raise ConfigError(f"settings= settles policy and knob already; leave out {', '.join(beside)}, or settings")
+    settings = read_settings(path)
+    if settings.policy not in BY_KNOB:
+        known = ", ".join(map(repr, BY_KNOB))
+        raise ConfigError(f"settings: {path}: policy {settings.policy!r} is unknown; there are {known}")
+    return replace(BY_KNOB[settings.policy](settings.knob), calibrated_on=settings.tiers)
+
+
+def _chosen(policy: Policy | str | None, quality: float | None) -> Policy:
+    if quality is not None:
+        name = "default" if policy is None else policy
+        if not isinstance(name, str) or name not in _WITH_QUALITY:
+            takers = " and ".join(f"policy={taker!r}" for taker in _WITH_QUALITY)
+            raise ConfigError(f"quality={quality!r} is the knob of {takers}; others have theta, at their starter")
+        return _WITH_QUALITY[name](quality=quality)
+    if policy is None or isinstance(policy, str):
+        name = policy or "default"
+        if name not in _NAMED:
+            raise ConfigError(f"policy={name!r} is unknown; take one of {', '.join(map(repr, _NAMED))}, or a Policy")
+        return _NAMED[name]()
+    if not isinstance(policy, Policy):
+        raise ConfigError(f"policy must be a Policy, such as llm_at(), or the name of one, not {type(policy).__name__}")
+    return policy

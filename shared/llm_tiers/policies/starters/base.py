@@ -1,0 +1,54 @@
+"""What a starter is given and what it decides."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from llm_tiers.call.requests import Request, Response
+
+if TYPE_CHECKING:
+    from llm_tiers.call.call import Call
+    from llm_tiers.ladder.tiers import Ladder
+
+__all__ = ["Plan", "Planning", "Starter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the starter decided.
+
+    Attributes:
+        start: Name of the tier that answers first.
+        reason: Why, in a few words, for the trace.
+        witnesses: Names of cheaper tiers that answer side by side with it.
+        thrifty: The witnesses are only there to save a judge, so one that costs as much is left out.
+        estimates: Each tier's chance to get the query right, in [0, 1].
+        neighbours: How many similar past calls the estimates rest on.
+        warnings: What the user should know, such as a history that cannot be read.
+        share: How often tiers differed on similar past calls, in [0, 1], for the record; None where it did not look.
+        audit: All tiers answer side by side with the start, so that the record has every tier's answer.
+        insight: What the starter wants a judge of its own to know.
+    """
+
+    start: str
+    reason: str
+    witnesses: tuple[str, ...] = ()
+    thrifty: bool = False
+    estimates: Mapping[str, float] = field(default_factory=dict)
+    neighbours: int = 0
+    warnings: tuple[str, ...] = ()
+    share: float | None = None
+    audit: bool = False
+    insight: Any = None
+
+
+Planning: TypeAlias = Generator[Request, Response, Plan]
+
+
+class Starter(Protocol):
+    """Chooses the tier that answers first. One object serves all calls, so it keeps nothing of a call."""
+
+    def plan(self, call: Call, ladder: Ladder) -> Planning:
+        """Choose for `call` among the tiers that can serve it, asking for a `Recall` where that helps."""
