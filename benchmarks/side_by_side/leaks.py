@@ -144,7 +144,7 @@ CHECKS: tuple[tuple[str, Check, dict[str, Script]], ...] = (
     ("`usage_metadata` is the sum of all calls", usage_is_whole, _WRONG),
     ("`usage_metadata` of a stream is, too", streamed_usage_is_whole, _WRONG),
     ("a token counter counts each call once", counted_once, _WRONG),
-    ("a plain handler hears of one call", heard_once, _WRONG),
+    ("a plain handler is called for one run", heard_once, _WRONG),
     (
         "a tool call that does not fit is held back",
         bad_tool_call_is_held,
@@ -158,8 +158,16 @@ CHECKS: tuple[tuple[str, Check, dict[str, Script]], ...] = (
         bad_object_is_held,
         {"small": json.dumps({"name": "Lyon"}), "large": json.dumps({"name": "Paris", "people": 2})},
     ),
-    ("a tier with status 429 is survived", error_is_survived, {"small": HttpError(429), "large": _judged}),
-    ("a stream that is cut is survived", cut_stream_is_survived, {"small": Cut("Lyon, I"), "large": _judged}),
+    (
+        "the call succeeds although a tier returns status 429",
+        error_is_survived,
+        {"small": HttpError(429), "large": _judged},
+    ),
+    (
+        "the call succeeds although a tier's stream is cut",
+        cut_stream_is_survived,
+        {"small": Cut("Lyon, I"), "large": _judged},
+    ),
 )
 
 

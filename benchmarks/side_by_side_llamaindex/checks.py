@@ -308,8 +308,8 @@ CHECKS: tuple[tuple[str, Check, dict[str, Script]], ...] = (
         objects,
         {SMALL: json.dumps({"name": "Lyon"}), LARGE: json.dumps({"name": "Paris", "people": 2})},
     ),
-    ("a tier with status 429 is survived", replaced, {SMALL: HttpError(429), LARGE: RIGHT}),
-    ("a stream that is cut is survived", replaced_in_streams, {SMALL: Cut("Lyon, I"), LARGE: RIGHT}),
+    ("the call succeeds although a tier returns status 429", replaced, {SMALL: HttpError(429), LARGE: RIGHT}),
+    ("the call succeeds although a tier's stream is cut", replaced_in_streams, {SMALL: Cut("Lyon, I"), LARGE: RIGHT}),
 )
 
 
