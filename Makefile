@@ -29,7 +29,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 .venv/demo-ready: pyproject.toml | $(BIN)/python
-	$(PIP) --editable '.[agents]'
+	$(PIP) --editable '.[agents,plot]'
 	touch $@
 
 .venv/test-ready: pyproject.toml | $(BIN)/python

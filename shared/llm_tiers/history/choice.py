@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from llm_tiers.embedding.embedding import as_embedding
+from llm_tiers.embedding.choice import as_embedding
 from llm_tiers.errors import ConfigError
 from llm_tiers.history.chroma import ChromaHistory
 from llm_tiers.history.record import History

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from llm_tiers.embedding.embedding import Embedding, as_embedding
+from llm_tiers.embedding import Embedding, as_embedding
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import ConfigError, HistoryError, HistoryUnreachable
 from llm_tiers.history.record import Recollection, Record, Study

