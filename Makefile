@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-lowest check format clean
 
 demo: .venv/demo-ready
 	$(BIN)/llm-tiers demo
@@ -12,6 +12,13 @@ demo: .venv/demo-ready
 
 test: .venv/test-ready
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+# The oldest version of each direct dependency that pyproject.toml allows, in a virtual environment of its own.
+test-lowest:
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[all,test]'
+	.venv-lowest/bin/python -m pytest --numprocesses auto --dist worksteal tests/with_langchain tests/with_llamaindex
 
 check: .venv/test-ready
 	$(BIN)/ruff check .
@@ -23,7 +30,7 @@ format: .venv/test-ready
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv

@@ -18,7 +18,8 @@ def test_texts_that_share_words_or_pieces_of_words_are_alike():
     embed = as_embedding("hashed").embed
     query = embed("What is the capital of France?")
     assert query @ embed("Name the capital city of France.") > 0.4
-    assert embed("reversing lists") @ embed("reverse a list") > 0.3
+    # No word in common, but pieces of words.
+    assert embed("reversing lists") @ embed("reverse a list") > 0.1
     assert abs(query @ embed("Solve x^2 = 4 for x.")) < 0.2
 
 
