@@ -6,41 +6,38 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.runnables import RunnableMap, RunnablePassthrough
 from langchain_core.runnables.config import set_config_context
-from pydantic import ValidationError
 
+from langchain_tiers.cache import cache_key
 from langchain_tiers.messages import needs_of, read_ask
 from langchain_tiers.performer import ChatPerformer
 from langchain_tiers.pickling import packed, unpacked
-from langchain_tiers.pieces import shown, whole
+from langchain_tiers.pieces import as_chat_result, as_generation_chunk
 from langchain_tiers.profile import common_profile
 from langchain_tiers.request import STANDARD_SETTINGS, Request
 from langchain_tiers.runs import (
     OuterRun,
     ahanding_down,
     ain_context,
-    begin,
-    handed_down,
+    begin_run,
+    handed_down_run,
     handing_down,
     in_context,
+    no_handler_counts,
     node_of,
 )
-from langchain_tiers.settings import as_tiers, check_inner_callbacks, check_judge, ladder_of
-from langchain_tiers.structured import ObjectParser, StructuredOutput
+from langchain_tiers.settings import LANGCHAIN, check_inner_callbacks
+from langchain_tiers.structured import StructuredOutput
 from langchain_tiers.tools import as_tools
-from langchain_tiers.usage import with_total_usage
-from llm_tiers.arguments import check_call_settings, check_known, without_values
+from langchain_tiers.usage import result_with_total_usage, with_cached_usage, with_total_usage
 from llm_tiers.flow.engine import Outcome
 from llm_tiers.integration.chunks import result_last
+from llm_tiers.integration.construction import Construction
 from llm_tiers.integration.tiered import Tiered, hidden_setting, standard_setting
-from llm_tiers.ladder.prices import PriceBook
-from llm_tiers.policies.named import as_policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,8 +102,8 @@ class TieredChatModel(Tiered, BaseChatModel):
             different nodes learn apart.
         query_text: Takes the messages and returns the text to find similar calls by; by default the human ask.
         on_trace: Is called with the `Trace` of each call, failed and cancelled ones included.
-        inner_callbacks: Kinds of callback handlers that hear of the model calls inside, beside tracers and token
-            counters; by default other handlers hear of one call, as of any chat model.
+        inner_callbacks: Kinds of callback handlers that are called for the model calls inside too, beside tracers and
+            token counters; by default other handlers are called for the outer run only, as with any chat model.
         temperature, max_tokens, stop, max_retries, api_key: Go to every tier that knows them, and not to the judge
             but for the last two.
         timeout: Seconds to wait for each tier before the call goes one tier up; `Tier(model, timeout=...)` wins.
@@ -208,16 +205,9 @@ class TieredChatModel(Tiered, BaseChatModel):
         api_key: Any = None,
         **others: Any,
     ) -> None:
-        check_known(others, type(self).model_fields)
-        check_call_settings(node=node, query_text=query_text, on_trace=on_trace)
         check_inner_callbacks(inner_callbacks)
-        given = as_tiers(tiers, api_key=api_key)
-        chosen = as_policy(
-            policy, starter=starter, judge=judge, extract=extract, quality=quality, audit=audit, settings=settings
-        )
-        price_book = PriceBook(prices)
-        fields = {
-            "tiers": given,
+        given = {
+            "tiers": tiers,
             "history": history,
             "policy": policy,
             "starter": starter,
@@ -239,18 +229,11 @@ class TieredChatModel(Tiered, BaseChatModel):
             "max_retries": max_retries,
             **others,
         }
-        try:
-            super().__init__(**{name: value for name, value in fields.items() if value is not None})
-        except ValidationError as error:
-            raise without_values(error) from None
+        construction = Construction.of(LANGCHAIN, type(self), given, api_key=api_key)
+        construction.initialise(super().__init__)
+        # From the fields, where pydantic has converted them. `stop` is missing: it belongs to calls, not to clients.
         standard = {name: getattr(self, name) for name in STANDARD_SETTINGS if name != "stop"}
-        ladder = ladder_of(given, standard)
-        chosen.check(ladder)
-        check_judge(chosen.judge)
-        of_answers = {name for name in ("temperature", "max_tokens") if standard[name] is not None}
-        rest = {name: value for name, value in standard.items() if name not in of_answers}
-        judging = ladder_of(given, rest) if of_answers else ladder
-        self._open(ladder, judging, chosen, price_book, on_trace)
+        self._open(construction, construction.ladders(construction.ladder(standard), standard), on_trace)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return (("tiers", self._engine.ladder.names), ("policy", self._engine.policy.name))
@@ -267,7 +250,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> LLMResult:
         """Answer calls; `model=` pins one tier by name, and other settings go to the tiers that know them."""
-        return _with_usage(super().generate(messages, stop, callbacks, **kwargs))
+        return result_with_total_usage(super().generate(messages, stop, callbacks, **kwargs))
 
     async def agenerate(
         self,
@@ -277,7 +260,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> LLMResult:
         """Answer calls in asyncio; as `generate`."""
-        return _with_usage(await super().agenerate(messages, stop, callbacks, **kwargs))
+        return result_with_total_usage(await super().agenerate(messages, stop, callbacks, **kwargs))
 
     def stream(
         self,
@@ -288,7 +271,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> Generator[AIMessageChunk]:
         """Stream an answer; the last chunk carries the trace and the usage."""
-        config, run = begin(self, config)
+        config, run = begin_run(self, config)
         chunks = cast("Generator[AIMessageChunk]", super().stream(input, config, stop=stop, **kwargs))
         with closing(handing_down(run, chunks)) as stream:
             for chunk in stream:
@@ -303,7 +286,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncGenerator[AIMessageChunk]:
         """Stream an answer in asyncio; as `stream`."""
-        config, run = begin(self, config)
+        config, run = begin_run(self, config)
         chunks = cast("AsyncGenerator[AIMessageChunk]", super().astream(input, config, stop=stop, **kwargs))
         async with aclosing(ahanding_down(run, chunks)) as stream:
             async for chunk in stream:
@@ -326,7 +309,7 @@ class TieredChatModel(Tiered, BaseChatModel):
 
         Args:
             tools: Tools, functions, Pydantic classes, or tools as dicts.
-            tool_choice: The tool that must be called, `"any"` for whichever, `"auto"` or None.
+            tool_choice: The tool that must be called, `"any"` for any of them, `"auto"` or None.
             strict: Ask the provider to keep to the schema, where it can.
             parallel_tool_calls: Whether several tools may be called at once.
             response_format: What an answer that calls no tool must be: a JSON schema in OpenAI's format, or a
@@ -380,12 +363,7 @@ class TieredChatModel(Tiered, BaseChatModel):
             structured_output=structured,
             ls_structured_output_format={"schema": schema or structured.shape.function, "kwargs": options},
         )
-        parser = ObjectParser(shape=structured.shape)
-        if not include_raw:
-            return model | parser
-        parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
-        failed = RunnablePassthrough.assign(parsed=lambda _: None)
-        return RunnableMap(raw=model) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+        return structured.parsed(model, include_raw=include_raw)
 
     def _generate(
         self,
@@ -394,15 +372,15 @@ class TieredChatModel(Tiered, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        run = self._outer(run_manager, messages)
-        if run_manager is None or not self._is_heard(run_manager, async_api=False, **kwargs):
+        run = self._outer_run(run_manager, messages)
+        if run_manager is None or not self._has_streaming_handler(run_manager, async_api=False, **kwargs):
             with set_config_context(run.quiet_config()) as context:
-                return whole(context.run(self._ask, messages, stop, run, **kwargs))
-        with closing(in_context(run.quiet_config(), self._live(messages, stop, run, **kwargs))) as items:
+                return as_chat_result(context.run(self._outcome, messages, stop, run, **kwargs))
+        with closing(in_context(run.quiet_config(), self._chunks_and_outcome(messages, stop, run, **kwargs))) as items:
             for item in items:
-                piece = shown(item, run, uncounted=True)
+                piece = as_generation_chunk(item, run, uncounted=True)
                 run_manager.on_llm_new_token(piece.text, chunk=piece)
-        return whole(cast("Outcome", item), run_manager.run_id)
+        return as_chat_result(cast("Outcome", item), run_manager.run_id)
 
     async def _agenerate(
         self,
@@ -411,16 +389,18 @@ class TieredChatModel(Tiered, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        run = self._outer(run_manager, messages)
-        if run_manager is None or not self._is_heard(run_manager, async_api=True, **kwargs):
+        run = self._outer_run(run_manager, messages)
+        if run_manager is None or not self._has_streaming_handler(run_manager, async_api=True, **kwargs):
             with set_config_context(run.quiet_config()) as context:
-                asked = self._aask(messages, stop, run, **kwargs)
-                return whole(await asyncio.create_task(asked, context=context))
-        async with aclosing(ain_context(run.quiet_config(), self._alive(messages, stop, run, **kwargs))) as items:
+                asked = self._aoutcome(messages, stop, run, **kwargs)
+                return as_chat_result(await asyncio.create_task(asked, context=context))
+        async with aclosing(
+            ain_context(run.quiet_config(), self._achunks_and_outcome(messages, stop, run, **kwargs))
+        ) as items:
             async for item in items:
-                piece = shown(item, run, uncounted=True)
+                piece = as_generation_chunk(item, run, uncounted=True)
                 await run_manager.on_llm_new_token(piece.text, chunk=piece)
-        return whole(cast("Outcome", item), run_manager.run_id)
+        return as_chat_result(cast("Outcome", item), run_manager.run_id)
 
     def _stream(
         self,
@@ -429,10 +409,10 @@ class TieredChatModel(Tiered, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Generator[ChatGenerationChunk]:
-        run = self._outer(run_manager or handed_down(), messages)
-        with closing(in_context(run.quiet_config(), self._live(messages, stop, run, **kwargs))) as items:
+        run = self._outer_run(run_manager or handed_down_run(), messages)
+        with closing(in_context(run.quiet_config(), self._chunks_and_outcome(messages, stop, run, **kwargs))) as items:
             for item in items:
-                piece = shown(item, run, uncounted=_is_uncounted(run_manager))
+                piece = as_generation_chunk(item, run, uncounted=no_handler_counts(run_manager))
                 if run_manager is not None:
                     run_manager.on_llm_new_token(piece.text, chunk=piece)
                 yield piece
@@ -444,26 +424,33 @@ class TieredChatModel(Tiered, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncGenerator[ChatGenerationChunk]:
-        run = self._outer(run_manager or handed_down(), messages)
-        async with aclosing(ain_context(run.quiet_config(), self._alive(messages, stop, run, **kwargs))) as items:
+        run = self._outer_run(run_manager or handed_down_run(), messages)
+        async with aclosing(
+            ain_context(run.quiet_config(), self._achunks_and_outcome(messages, stop, run, **kwargs))
+        ) as items:
             async for item in items:
-                piece = shown(item, run, uncounted=_is_uncounted(run_manager))
+                piece = as_generation_chunk(item, run, uncounted=no_handler_counts(run_manager))
                 if run_manager is not None:
                     await run_manager.on_llm_new_token(piece.text, chunk=piece)
                 yield piece
 
-    def _ask(self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any) -> Outcome:
+    # The four below prepare the call only when they run, in the context of the user's run: `query_text` is the user's
+    # code, and the runs that it begins belong below this one.
+
+    def _outcome(self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any) -> Outcome:
         return self._engine.run(*self._prepare(messages, stop, run, **kwargs))
 
-    async def _aask(self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any) -> Outcome:
+    async def _aoutcome(
+        self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
+    ) -> Outcome:
         return await self._engine.arun(*self._prepare(messages, stop, run, **kwargs))
 
-    def _live(
+    def _chunks_and_outcome(
         self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
     ) -> Generator[AIMessageChunk | Outcome]:
         yield from result_last(self._engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs)))
 
-    async def _alive(
+    async def _achunks_and_outcome(
         self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
     ) -> AsyncGenerator[AIMessageChunk | Outcome]:
         live = self._engine.astream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
@@ -472,14 +459,15 @@ class TieredChatModel(Tiered, BaseChatModel):
                 yield item
 
     def _should_stream(self, *, async_api: bool, run_manager: RunManager | None = None, **kwargs: Any) -> bool:
-        # LangChain would have `invoke` go through `_stream`, which is not told of its run; `_generate` is, and streams.
+        # With a streaming handler attached, LangChain would let `invoke` call `_stream`, but without a run manager, and
+        # the models' runs inside would lose their parent. `_generate` gets one, and streams to the handler itself.
         return run_manager is None and super()._should_stream(async_api=async_api, **kwargs)
 
-    def _is_heard(self, run_manager: RunManager, *, async_api: bool, **kwargs: Any) -> bool:
-        """Say whether somebody listens for the tokens of an `invoke`."""
+    def _has_streaming_handler(self, run_manager: RunManager, *, async_api: bool, **kwargs: Any) -> bool:
+        """Say whether a handler, such as the one of `astream_events`, takes the tokens of an `invoke` as they come."""
         return super()._should_stream(async_api=async_api, run_manager=run_manager, **kwargs)
 
-    def _outer(self, manager: RunManager | None, messages: Sequence[BaseMessage]) -> OuterRun:
+    def _outer_run(self, manager: RunManager | None, messages: Sequence[BaseMessage]) -> OuterRun:
         node = node_of(manager, messages) if self.node is None else self.node
         return OuterRun(manager, node, tuple(self.inner_callbacks))
 
@@ -498,7 +486,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         request = Request.of(messages, stop if stop is not None else self.stop, kwargs)
         ask = read_ask(messages)
         call = self._engine.call(
-            ask.query if self.query_text is None else self._own_query(messages),
+            ask.query if self.query_text is None else self._query_by_function(messages),
             ask=ask.text,
             context=ask.context,
             since=ask.since,
@@ -537,40 +525,10 @@ class TieredChatModel(Tiered, BaseChatModel):
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """Return what an outer cache tells models apart by: the tiers with their settings, and how one is chosen."""
-        policy = self._engine.policy
-        models = [*self._engine.ladder, *policy.judge.own_tiers()]
-        tiers = [(tier.name, tier.model._get_llm_string(stop=stop or self.stop)) for tier in models]  # noqa: SLF001
-        starter = type(policy.starter).__name__, sorted(vars(policy.starter).items())
-        return str([tiers, policy.name, starter, policy.judge.identity(), policy.equality, sorted(kwargs.items())])
+        return cache_key(self._engine.ladder, self._engine.policy, stop or self.stop, kwargs)
 
     def _convert_cached_generations(self, cache_val: list[Generation]) -> list[ChatGeneration]:
-        converted = super()._convert_cached_generations(cache_val)
-        for generation in converted:
-            # LangChain notes a cost of 0 and no tokens, which those who count tokens stumble over.
-            message = cast("AIMessage", generation.message)
-            none = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
-            usage = {**none, **(message.usage_metadata or {})}
-            generation.message = message.model_copy(update={"usage_metadata": usage})
-        return converted
+        return [with_cached_usage(generation) for generation in super()._convert_cached_generations(cache_val)]
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         return common_profile(self.tiers)
-
-
-def _is_uncounted(run_manager: RunManager | None) -> bool:
-    """Say whether a stream may carry its usage inside the run.
-
-    The public methods add it outside, but the third version of stream events has no outside: it hands its run to the
-    stream, and then the usage goes along where no handler would count it once more.
-    """
-    return run_manager is not None and not run_manager.handlers
-
-
-def _with_usage(result: LLMResult) -> LLMResult:
-    """Add the usage of all model calls to every answer, for the caller alone: the handlers have had theirs."""
-    generations = [[_generation_with_usage(generation) for generation in row] for row in result.generations]
-    return result.model_copy(update={"generations": generations})
-
-
-def _generation_with_usage(generation: Any) -> Any:
-    return generation.model_copy(update={"message": with_total_usage(generation.message)})

@@ -50,7 +50,7 @@ class ChatPerformer:
 
     Attributes:
         request: What the user asks.
-        run: The user's run, and who hears of the calls inside it.
+        run: The user's run, and which handlers are called for the calls inside it.
         streaming: The user takes the answer in chunks, so every tier is asked for them; a judge is not.
         judging: The tiers as they judge, without the settings that are meant for answers; by default as they are.
     """

@@ -34,7 +34,7 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if not isinstance(value, BaseChatModel) or _pickles(value):
             return NotImplemented
-        return _made, (type(value), arguments_of(value))
+        return _remake, (type(value), arguments_of(value))
 
 
 def _pickles(model: BaseChatModel) -> bool:
@@ -45,5 +45,5 @@ def _pickles(model: BaseChatModel) -> bool:
     return True
 
 
-def _made(kind: type[BaseChatModel], arguments: Mapping[str, Any]) -> BaseChatModel:
+def _remake(kind: type[BaseChatModel], arguments: Mapping[str, Any]) -> BaseChatModel:
     return kind(**arguments)

@@ -15,10 +15,10 @@ from llm_tiers.flow.engine import Outcome
 if TYPE_CHECKING:
     from langchain_tiers.runs import OuterRun
 
-__all__ = ["shown", "whole"]
+__all__ = ["as_chat_result", "as_generation_chunk"]
 
 
-def whole(outcome: Outcome, run_id: UUID | None = None) -> ChatResult:
+def as_chat_result(outcome: Outcome, run_id: UUID | None = None) -> ChatResult:
     """Return the answer as the tier gave it, with the trace, and without usage: `with_total_usage` adds that.
 
     Args:
@@ -32,7 +32,7 @@ def whole(outcome: Outcome, run_id: UUID | None = None) -> ChatResult:
     return ChatResult(generations=[ChatGeneration(message=message.model_copy(update=changes))])
 
 
-def shown(item: AIMessageChunk | Outcome, run: OuterRun, *, uncounted: bool) -> ChatGenerationChunk:
+def as_generation_chunk(item: AIMessageChunk | Outcome, run: OuterRun, *, uncounted: bool) -> ChatGenerationChunk:
     """Return a piece of an answer as the user sees it.
 
     Args:
@@ -42,7 +42,7 @@ def shown(item: AIMessageChunk | Outcome, run: OuterRun, *, uncounted: bool) -> 
     """
     run_id = None if run.manager is None else run.manager.run_id
     if isinstance(item, Outcome):
-        last = _last(item, run_id)
+        last = _final_chunk(item, run_id)
         return ChatGenerationChunk(message=with_total_usage(last) if uncounted else last)
     changes = {
         "response_metadata": without_usage(item.response_metadata),
@@ -53,7 +53,7 @@ def shown(item: AIMessageChunk | Outcome, run: OuterRun, *, uncounted: bool) -> 
     return ChatGenerationChunk(message=item.model_copy(update=changes))
 
 
-def _last(outcome: Outcome, run_id: UUID | None) -> AIMessageChunk:
+def _final_chunk(outcome: Outcome, run_id: UUID | None) -> AIMessageChunk:
     in_blocks = not isinstance(outcome.answer.message.content, str)
     return AIMessageChunk(
         content=[] if in_blocks else "",

@@ -22,7 +22,7 @@ _CAPABILITIES = {"tools": "tool_calling", "images": "image_inputs"}
 def with_profile(tier: Tier) -> Tier:
     """Fill in what the tier's model cannot do, as far as its profile says so and the user has not.
 
-    Meant for the tiers below the top: profiles and token counts err, and whoever is asked last must not be skipped.
+    Meant for the tiers below the top: profiles and token counts can be wrong, and the last tier must not be skipped.
     """
     profile = _profile(tier)
     window, capabilities = tier.context_window, tier.capabilities

@@ -1,4 +1,4 @@
-"""How a call stands among LangChain's runs: where it comes from, and who hears of the model calls inside it."""
+"""How a call stands among LangChain's runs: where it comes from, and which handlers see the model calls inside it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ __all__ = [
     "RunManager",
     "ahanding_down",
     "ain_context",
-    "begin",
-    "handed_down",
+    "begin_run",
+    "handed_down_run",
     "handing_down",
     "in_context",
+    "no_handler_counts",
     "node_of",
 ]
 
@@ -48,12 +49,12 @@ _handed_down: ContextVar[RunManager | None] = ContextVar("llm_tiers_outer_run", 
 
 @dataclass(frozen=True, slots=True)
 class OuterRun:
-    """The user's run, and who hears of the model calls inside it.
+    """The user's run, and which handlers are called for the model calls inside it.
 
     Attributes:
         manager: The run's manager, or None where there is no run.
         node: Where in the user's graph the run is.
-        inner_callbacks: Kinds of handlers that hear of the calls inside, beside tracers and token counters.
+        inner_callbacks: Kinds of handlers that are called for the calls inside, beside tracers and token counters.
     """
 
     manager: RunManager | None = None
@@ -61,9 +62,9 @@ class OuterRun:
     inner_callbacks: tuple[type[BaseCallbackHandler], ...] = ()
 
     @property
-    def hearers(self) -> tuple[BaseCallbackHandler, ...]:
-        """The handlers that hear of the model calls inside."""
-        return tuple(filter(self._hears, self.manager.handlers)) if self.manager is not None else ()
+    def inner_handlers(self) -> tuple[BaseCallbackHandler, ...]:
+        """The handlers that are called for the model calls inside."""
+        return tuple(filter(self._is_inner, self.manager.handlers)) if self.manager is not None else ()
 
     def child_config(self, call: ModelCall) -> RunnableConfig:
         """Return the config of a model call."""
@@ -81,7 +82,7 @@ class OuterRun:
         manager = self.manager
         children = CallbackManager(handlers=[], parent_run_id=None if manager is None else manager.run_id)
         tags, metadata = ["nostream"], dict[str, Any]()
-        for handler in self.hearers:
+        for handler in self.inner_handlers:
             children.add_handler(handler)
         if manager is not None:
             tags = [*manager.inheritable_tags, *tags]
@@ -89,7 +90,7 @@ class OuterRun:
             metadata = {key: value for key, value in manager.metadata.items() if not key.startswith("ls_")}
         return {"callbacks": children, "tags": tags, "metadata": metadata}
 
-    def _hears(self, handler: BaseCallbackHandler) -> bool:
+    def _is_inner(self, handler: BaseCallbackHandler) -> bool:
         kinds = (BaseTracer, UsageMetadataCallbackHandler, *self.inner_callbacks)
         return isinstance(handler, kinds) and not isinstance(handler, LogStreamCallbackHandler)
 
@@ -126,13 +127,14 @@ def _after_tools(messages: Sequence[BaseMessage]) -> bool:
     return False
 
 
-def begin(model: BaseChatModel, config: RunnableConfig | None) -> tuple[RunnableConfig, CallbackManagerForLLMRun]:
-    """Settle beforehand what the run of a stream will be, since LangChain does not tell `_stream` of its run.
+def begin_run(model: BaseChatModel, config: RunnableConfig | None) -> tuple[RunnableConfig, CallbackManagerForLLMRun]:
+    """Begin the run of a stream ourselves, since LangChain calls `_stream` without a run manager.
 
     Returns:
         A config that makes LangChain begin just this run, and the run's manager.
     """
     config = ensure_config(config)
+    # The same arguments as in LangChain's own `stream`, so that the run is the one that it would have begun.
     manager = CallbackManager.configure(
         config.get("callbacks"),
         model.callbacks,
@@ -156,9 +158,18 @@ def begin(model: BaseChatModel, config: RunnableConfig | None) -> tuple[Runnable
     return {**config, "callbacks": manager, "run_id": run_id}, run
 
 
-def handed_down() -> RunManager | None:
+def handed_down_run() -> RunManager | None:
     """Return the run that `handing_down` is in, or None."""
     return _handed_down.get()
+
+
+def no_handler_counts(run_manager: RunManager | None) -> bool:
+    """Say whether a stream may carry its usage inside the run, because no handler of the run would count it.
+
+    The public methods add the usage outside the run, but the third version of stream events has no outside: it passes
+    its run to the stream, and then the usage is added where no handler would count it once more.
+    """
+    return run_manager is not None and not run_manager.handlers
 
 
 @contextmanager
@@ -171,9 +182,9 @@ def _handing(run: RunManager) -> Iterator[None]:
 
 
 def handing_down(run: RunManager, chunks: Generator[Chunk]) -> Generator[Chunk]:
-    """Hand on chunks; while the first is made, and only then, `handed_down` returns the run.
+    """Hand on chunks; while the first is made, and only then, `handed_down_run` returns the run.
 
-    A generator runs in the context of whoever takes its items: what it leaves there, they would see.
+    A generator runs in the context of its consumer, so a variable that it left set would leak to the consumer.
     """
     with closing(chunks):
         with _handing(run):

@@ -15,16 +15,17 @@ from langchain_tiers.profile import with_profile
 from llm_tiers.arguments import check_api_key, kind_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration import models
+from llm_tiers.integration.construction import Framework
 from llm_tiers.integration.models import check_own_models, rebuilt_or_refused
 from llm_tiers.ladder.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
     from llm_tiers.policies.judges import Judge
 
-__all__ = ["as_tiers", "check_inner_callbacks", "check_judge", "ladder_of"]
+__all__ = ["LANGCHAIN", "check_inner_callbacks"]
 
 
-def as_tiers(tiers: object, *, api_key: object = None) -> tuple[Tier, ...]:
+def _as_tiers(tiers: object, api_key: object) -> tuple[Tier, ...]:
     """Make tiers of chat models, tiers and model names.
 
     Args:
@@ -38,7 +39,7 @@ def as_tiers(tiers: object, *, api_key: object = None) -> tuple[Tier, ...]:
     return models.as_tiers(tiers, BaseChatModel, "chat models", as_model)
 
 
-def ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
+def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
     """Make the ladder that calls are answered with.
 
     Args:
@@ -94,7 +95,7 @@ def _named_model(name: str, argument: str, settings: Mapping[str, Any]) -> BaseC
     return model
 
 
-def check_judge(judge: Judge) -> None:
+def _check_judge(judge: Judge) -> None:
     """Check that the models of the judge's own are chat models.
 
     Raises:
@@ -104,7 +105,7 @@ def check_judge(judge: Judge) -> None:
 
 
 def check_inner_callbacks(inner_callbacks: object) -> None:
-    """Check which handlers are to hear of the calls inside.
+    """Check the kinds of handlers that are to be called for the model calls inside.
 
     Raises:
         ConfigError: It is no list of handler classes.
@@ -112,3 +113,7 @@ def check_inner_callbacks(inner_callbacks: object) -> None:
     kinds = inner_callbacks if isinstance(inner_callbacks, list | tuple) else [None]
     if not all(isinstance(kind, type) and issubclass(kind, BaseCallbackHandler) for kind in kinds):
         raise ConfigError("inner_callbacks must be a list of handler classes, such as [MyCallbackHandler]")
+
+
+LANGCHAIN = Framework(_as_tiers, _ladder_of, _check_judge)
+"""How tiered chat models are constructed."""

@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
-from langchain_core.runnables import Runnable, RunnableSequence
+from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough, RunnableSequence
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.json import parse_json_markdown, parse_partial_json
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -137,7 +138,7 @@ def _names_in(schema: Any) -> set[str]:
 
 
 class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
-    """Builds the object from the answer of whichever tier; objects without a class grow while they stream."""
+    """Builds the object from the answer of any tier; objects without a class grow while they stream."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -203,6 +204,20 @@ class StructuredOutput:
         if len(failures) == len(ladder):
             raise failures[-1]
         return structured
+
+    def parsed(self, model: Runnable[Any, AIMessage], *, include_raw: bool) -> Runnable[Any, Any]:
+        """Return a runnable that asks a model and builds the object.
+
+        Args:
+            model: The tiered model, bound to this structured output.
+            include_raw: Return a dict of `raw`, `parsed` and `parsing_error`, and raise nothing.
+        """
+        parser = ObjectParser(shape=self.shape)
+        if not include_raw:
+            return model | parser
+        parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
+        failed = RunnablePassthrough.assign(parsed=lambda _: None)
+        return RunnableMap(raw=model) | parsed.with_fallbacks([failed], exception_key="parsing_error")
 
     def bound(self, tier: Tier) -> Runnable[Any, Any]:
         """Return a tier's model as it is to be asked.

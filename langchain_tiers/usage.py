@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGeneration, LLMResult
 
-__all__ = ["with_total_usage", "without_usage"]
+__all__ = ["result_with_total_usage", "with_cached_usage", "with_total_usage", "without_usage"]
 
 Message = TypeVar("Message", bound=AIMessage)
 
@@ -22,7 +23,7 @@ def without_usage(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_total_usage(answer: Message) -> Message:
-    """Return an answer with the usage of all model calls that led to it, as far as the providers told it.
+    """Return an answer with the usage of all model calls that led to it, as far as the providers report it.
 
     It is added to what the caller gets and not to what the run's handlers get: those that count tokens have seen each
     model call, and would count the sum once more.
@@ -43,3 +44,28 @@ def with_total_usage(answer: Message) -> Message:
     )
     # A cache of LangChain's notes here that the answer cost nothing this time.
     return answer.model_copy(update={"usage_metadata": {**(answer.usage_metadata or {}), **total}})
+
+
+def result_with_total_usage(result: LLMResult) -> LLMResult:
+    """Return a result with `with_total_usage` applied to every answer.
+
+    For the caller alone, by which time the run is closed: its handlers would count the sum beside the inner runs.
+    """
+    generations = [[_generation_with_usage(generation) for generation in row] for row in result.generations]
+    return result.model_copy(update={"generations": generations})
+
+
+def _generation_with_usage(generation: Any) -> Any:
+    return generation.model_copy(update={"message": with_total_usage(generation.message)})
+
+
+def with_cached_usage(generation: ChatGeneration) -> ChatGeneration:
+    """Return an answer from a cache with a usage of no tokens.
+
+    LangChain notes a cost of 0 there and no tokens, and handlers that count tokens fail where the numbers are missing.
+    """
+    message = cast("AIMessage", generation.message)
+    none = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+    usage = {**none, **(message.usage_metadata or {})}
+    generation.message = message.model_copy(update={"usage_metadata": usage})
+    return generation

@@ -1,13 +1,23 @@
-"""What instrumentation hears of a call."""
+"""The instrumentation event of a call."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.instrumentation.events import BaseEvent
+from llama_index_instrumentation import get_dispatcher
 from pydantic import Field
 
-__all__ = ["TierDecision"]
+from llamaindex_tiers.runs import own_span_id
+
+if TYPE_CHECKING:
+    from llm_tiers.flow.engine import TraceHook
+    from llm_tiers.trace import Trace
+
+__all__ = ["TierDecision", "dispatch_decision"]
+
+# The dispatcher of the class: a handler that a user has attached to its spans gets the event too.
+dispatcher = get_dispatcher("llamaindex_tiers.llm")
 
 
 class TierDecision(BaseEvent):
@@ -25,3 +35,10 @@ class TierDecision(BaseEvent):
     def class_name(cls) -> str:
         """Return the name of the event."""
         return "TierDecision"
+
+
+def dispatch_decision(on_trace: TraceHook | None, trace: Trace) -> None:
+    """Dispatch the event of a call that has ended, and call the user's hook."""
+    dispatcher.event(TierDecision(trace=trace.to_dict(), span_id=own_span_id()))
+    if on_trace is not None:
+        on_trace(trace)

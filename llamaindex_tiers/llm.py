@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import pickle
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from contextlib import aclosing, closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -13,25 +10,23 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, Completi
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
 from llama_index_instrumentation import get_dispatcher
-from pydantic import BaseModel, PrivateAttr, ValidationError
+from pydantic import BaseModel, PrivateAttr
 
-from llamaindex_tiers.events import TierDecision
-from llamaindex_tiers.hearing import listen
+from llamaindex_tiers.calls import PreparedCall
+from llamaindex_tiers.events import dispatch_decision
 from llamaindex_tiers.messages import needs_of, read_ask, tokens_of
 from llamaindex_tiers.metadata import common_metadata
 from llamaindex_tiers.performer import LLMPerformer
-from llamaindex_tiers.pieces import TIER, last, whole
-from llamaindex_tiers.request import Request
-from llamaindex_tiers.runs import OuterRun, own_span_id
-from llamaindex_tiers.settings import as_tiers, check_judge, common_settings, ladder_of
-from llamaindex_tiers.spans import here, watch
+from llamaindex_tiers.pickling import remake, without_unpicklable_callbacks
+from llamaindex_tiers.request import Request, tool_options
+from llamaindex_tiers.responses import record_responses
+from llamaindex_tiers.runs import OuterRun
+from llamaindex_tiers.settings import LLAMAINDEX, common_settings
+from llamaindex_tiers.spans import current_place, keep_open_spans
 from llamaindex_tiers.structured import Shape
-from llm_tiers.arguments import check_call_settings, check_known, without_values
-from llm_tiers.flow.engine import Outcome
-from llm_tiers.integration.chunks import result_last
+from llamaindex_tiers.tools import tool_call_reader
+from llm_tiers.integration.construction import Construction
 from llm_tiers.integration.tiered import Tiered, standard_setting
-from llm_tiers.ladder.prices import PriceBook
-from llm_tiers.policies.named import as_policy
 
 if TYPE_CHECKING:
     import os
@@ -41,7 +36,6 @@ if TYPE_CHECKING:
     from llama_index.core.prompts import PromptTemplate
     from llama_index.core.tools.types import BaseTool
 
-    from llm_tiers.call.call import Call
     from llm_tiers.flow.engine import TraceHook
     from llm_tiers.history import History
     from llm_tiers.ladder.price import Price
@@ -50,13 +44,11 @@ if TYPE_CHECKING:
     from llm_tiers.policies.judges.judge import JudgeFunction
     from llm_tiers.policies.policy import Policy
     from llm_tiers.policies.starters.base import Starter
-    from llm_tiers.trace import Trace
 
 __all__ = ["TieredLLM"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
-logger = logging.getLogger("llm_tiers")
 dispatcher = get_dispatcher(__name__)
 
 
@@ -148,7 +140,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         ```
 
         `prompt_tokens`, `completion_tokens` and `total_tokens` beside it are the sums over all model calls, the judge's
-        and the rejected tiers' included. Instrumentation hears a `TierDecision` of each call.
+        and the rejected tiers' included. A `TierDecision` event is dispatched for each call.
 
     Raises:
         ConfigError: An argument is wrong; the message names it.
@@ -186,22 +178,14 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         api_key: Any = None,
         **others: Any,
     ) -> None:
-        check_known(others, type(self).model_fields)
-        check_call_settings(node=node, query_text=query_text, on_trace=on_trace)
-        given = as_tiers(tiers, api_key=api_key)
-        chosen = as_policy(
-            policy, starter=starter, judge=judge, extract=extract, quality=quality, audit=audit, settings=settings
-        )
-        price_book = PriceBook(prices)
         standard = {
             "temperature": temperature,
             "max_tokens": max_tokens,
             "timeout": timeout,
             "max_retries": max_retries,
         }
-        ladder = ladder_of(given, standard)
-        fields = {
-            "tiers": given,
+        given = {
+            "tiers": tiers,
             "history": history,
             "policy": policy,
             "starter": starter,
@@ -217,28 +201,24 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             "on_trace": on_trace,
             "context_window": context_window,
             **standard,
-            **common_settings(ladder),
             **others,
         }
-        try:
-            super().__init__(**{name: value for name, value in fields.items() if value is not None})
-        except ValidationError as error:
-            raise without_values(error) from None
-        chosen.check(ladder)
-        check_judge(chosen.judge)
-        rest = {**standard, "temperature": None, "max_tokens": None}
-        judging = ladder if rest == standard else ladder_of(given, rest)
+        construction = Construction.of(LLAMAINDEX, type(self), given, api_key=api_key)
+        # Before the fields are set: what all tiers agree on is the default of some of them.
+        ladder = construction.ladder(standard)
+        construction.initialise(super().__init__, **common_settings(ladder))
+        ladders = construction.ladders(ladder, standard)
         self._metadata = common_metadata(ladder, context_window)
-        self._open(ladder, judging, chosen, price_book, partial(_tell, on_trace))
-        watch()
-        listen()
+        self._open(construction, ladders, partial(dispatch_decision, on_trace))
+        keep_open_spans()
+        record_responses()
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return (("tiers", self._engine.ladder.names), ("policy", self._engine.policy.name))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what the LLM was made of; a folder or a server is opened anew, a history in memory starts empty."""
-        return _made, (type(self), _picklable(self._arguments()))
+        return remake, (type(self), without_unpicklable_callbacks(self._arguments()))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return another LLM, with some arguments changed; it shares what is learned, unless it gets a history.
@@ -257,17 +237,17 @@ class TieredLLM(Tiered, FunctionCallingLLM):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What holds for whichever tier answers."""
+        """What is true of every tier that may answer."""
         return self._metadata
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: FBT001, FBT002
         """Complete a prompt; `model=` pins one tier by name, and other settings go to the tiers."""
-        response: CompletionResponse = self._run(Request.complete(prompt, kwargs, formatted=formatted))
+        response: CompletionResponse = self._prepare(Request.complete(prompt, kwargs, formatted=formatted)).run()
         return response
 
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: FBT001, FBT002
         """Complete a prompt in asyncio; as `complete`."""
-        response: CompletionResponse = await self._arun(Request.complete(prompt, kwargs, formatted=formatted))
+        response: CompletionResponse = await self._prepare(Request.complete(prompt, kwargs, formatted=formatted)).arun()
         return response
 
     def stream_complete(
@@ -277,7 +257,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **kwargs: Any,
     ) -> Generator[CompletionResponse, None, None]:
         """Stream a completion; the last chunk carries the trace and the tokens."""
-        return self._stream(Request.complete(prompt, kwargs, formatted=formatted))
+        return self._prepare(Request.complete(prompt, kwargs, formatted=formatted), streaming=True).stream()
 
     async def astream_complete(
         self,
@@ -286,25 +266,25 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **kwargs: Any,
     ) -> AsyncGenerator[CompletionResponse, None]:
         """Stream a completion in asyncio; as `stream_complete`."""
-        return self._astream(Request.complete(prompt, kwargs, formatted=formatted))
+        return self._prepare(Request.complete(prompt, kwargs, formatted=formatted), streaming=True).astream()
 
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer messages; `model=` pins one tier by name, and other settings go to the tiers."""
-        response: ChatResponse = self._run(Request.chat(messages, kwargs))
+        response: ChatResponse = self._prepare(Request.chat(messages, kwargs)).run()
         return response
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer messages in asyncio; as `chat`."""
-        response: ChatResponse = await self._arun(Request.chat(messages, kwargs))
+        response: ChatResponse = await self._prepare(Request.chat(messages, kwargs)).arun()
         return response
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Generator[ChatResponse, None, None]:
         """Stream an answer to messages; the last chunk carries the trace and the tokens."""
-        return self._stream(Request.chat(messages, kwargs))
+        return self._prepare(Request.chat(messages, kwargs), streaming=True).stream()
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> AsyncGenerator[ChatResponse, None]:
         """Stream an answer to messages in asyncio; as `stream_chat`."""
-        return self._astream(Request.chat(messages, kwargs))
+        return self._prepare(Request.chat(messages, kwargs), streaming=True).astream()
 
     @dispatcher.span
     def chat_with_tools(
@@ -332,8 +312,10 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             ConfigError: There is no message, or something is no tool.
             AllTiersFailed: No tier gave an answer.
         """
-        options = _options(verbose, allow_parallel_tool_calls, tool_required)
-        response: ChatResponse = self._run(Request.with_tools(tools, user_msg, chat_history, options | kwargs))
+        options = tool_options(verbose, allow_parallel_tool_calls, tool_required)
+        response: ChatResponse = self._prepare(
+            Request.with_tools(tools, user_msg, chat_history, options | kwargs)
+        ).run()
         return response
 
     @dispatcher.span
@@ -348,8 +330,10 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **kwargs: Any,
     ) -> ChatResponse:
         """Answer messages with tools in asyncio; as `chat_with_tools`."""
-        options = _options(verbose, allow_parallel_tool_calls, tool_required)
-        response: ChatResponse = await self._arun(Request.with_tools(tools, user_msg, chat_history, options | kwargs))
+        options = tool_options(verbose, allow_parallel_tool_calls, tool_required)
+        response: ChatResponse = await self._prepare(
+            Request.with_tools(tools, user_msg, chat_history, options | kwargs)
+        ).arun()
         return response
 
     @dispatcher.span
@@ -364,8 +348,10 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **kwargs: Any,
     ) -> Generator[ChatResponse, None, None]:
         """Stream an answer with tools; as `chat_with_tools` and `stream_chat`."""
-        options = _options(verbose, allow_parallel_tool_calls, tool_required)
-        return self._stream(Request.with_tools(tools, user_msg, chat_history, options | kwargs))
+        options = tool_options(verbose, allow_parallel_tool_calls, tool_required)
+        return self._prepare(
+            Request.with_tools(tools, user_msg, chat_history, options | kwargs), streaming=True
+        ).stream()
 
     @dispatcher.span
     async def astream_chat_with_tools(
@@ -379,8 +365,10 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **kwargs: Any,
     ) -> AsyncGenerator[ChatResponse, None]:
         """Stream an answer with tools in asyncio; as `chat_with_tools` and `stream_chat`."""
-        options = _options(verbose, allow_parallel_tool_calls, tool_required)
-        return self._astream(Request.with_tools(tools, user_msg, chat_history, options | kwargs))
+        options = tool_options(verbose, allow_parallel_tool_calls, tool_required)
+        return self._prepare(
+            Request.with_tools(tools, user_msg, chat_history, options | kwargs), streaming=True
+        ).astream()
 
     @dispatcher.span
     def structured_predict(
@@ -404,7 +392,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             AllTiersFailed: No tier gave an answer.
         """
         request = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
-        value: Model = self._run(request)
+        value: Model = self._prepare(request).run()
         return value
 
     @dispatcher.span
@@ -417,7 +405,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
     ) -> Model:
         """Return an object in asyncio; as `structured_predict`."""
         request = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
-        value: Model = await self._arun(request)
+        value: Model = await self._prepare(request).arun()
         return value
 
     @dispatcher.span
@@ -429,7 +417,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **prompt_args: Any,
     ) -> Generator[Any, None, None]:
         """Yield an object as it grows; as `structured_predict` and `stream_chat`."""
-        return self._stream(self._structured(output_cls, prompt, llm_kwargs, prompt_args))
+        return self._prepare(self._structured(output_cls, prompt, llm_kwargs, prompt_args), streaming=True).stream()
 
     @dispatcher.span
     async def astream_structured_predict(
@@ -440,7 +428,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **prompt_args: Any,
     ) -> AsyncGenerator[Any, None]:
         """Yield an object as it grows in asyncio; as `structured_predict` and `stream_chat`."""
-        return self._astream(self._structured(output_cls, prompt, llm_kwargs, prompt_args))
+        return self._prepare(self._structured(output_cls, prompt, llm_kwargs, prompt_args), streaming=True).astream()
 
     def get_tool_calls_from_response(
         self,
@@ -453,7 +441,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         Raises:
             ValueError: There is none, and that is an error.
         """
-        reader = self._reader_of(response)
+        reader = tool_call_reader(self._engine.ladder, response)
         if reader is not None:
             return reader.get_tool_calls_from_response(response, error_on_no_tool_call=error_on_no_tool_call, **kwargs)
         if error_on_no_tool_call:
@@ -473,15 +461,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         """Return what `chat` takes for a chat with tools: the tools themselves, which each tier writes in its way."""
         asked = ChatMessage(content=user_msg) if isinstance(user_msg, str) else user_msg
         messages = [*(chat_history or ()), *([] if asked is None else [asked])]
-        options = _options(verbose, allow_parallel_tool_calls, tool_required)
+        options = tool_options(verbose, allow_parallel_tool_calls, tool_required)
         return {"messages": messages, "tools": list(tools), **options, **kwargs}
-
-    def _reader_of(self, response: ChatResponse) -> FunctionCallingLLM | None:
-        """Return the LLM that gave a response; the dearest that calls tools where it is none of ours."""
-        answered = response.additional_kwargs.get(TIER)
-        callers = [tier for tier in self._engine.ladder if isinstance(tier.model, FunctionCallingLLM)]
-        readers: list[FunctionCallingLLM] = [tier.model for tier in callers if tier.name == answered]
-        return next(iter(readers), callers[-1].model if callers else None)
 
     def _structured(
         self,
@@ -493,52 +474,18 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         shape = Shape(output_cls, prompt, prompt_args, self.pydantic_program_mode)
         return Request.structured(shape, llm_kwargs, self.system_prompt)
 
-    def _run(self, request: Request) -> Any:
-        outcome = self._engine.run(*self._prepare(request))
-        return _result(request, outcome)
+    def _prepare(self, request: Request, *, streaming: bool = False) -> PreparedCall:
+        """Describe a call to the core, and say how its models are called.
 
-    async def _arun(self, request: Request) -> Any:
-        outcome = await self._engine.arun(*self._prepare(request))
-        return _result(request, outcome)
-
-    def _stream(self, request: Request) -> Generator[Any, None, None]:
-        # Here and not in the generator: when its first chunk is taken, the spans around the call may be closed.
-        call, performer = self._prepare(request, streaming=True)
-        return self._streamed(call, performer)
-
-    def _astream(self, request: Request) -> AsyncGenerator[Any, None]:
-        call, performer = self._prepare(request, streaming=True)
-        return self._astreamed(call, performer)
-
-    def _streamed(self, call: Call, performer: LLMPerformer) -> Generator[Any, None, None]:
-        run = performer.run
-        live = result_last(self._engine.stream(call, performer))
-        with run.told_of_errors(), run.open_inside() as inside, closing(inside.taken(live)) as items:
-            for item in items:
-                if not isinstance(item, Outcome):
-                    yield item
-        run.tell_end(performer.request, item)
-        yield from _ending(item)
-
-    async def _astreamed(self, call: Call, performer: LLMPerformer) -> AsyncGenerator[Any, None]:
-        run = performer.run
-        with run.told_of_errors(), run.open_inside() as inside:
-            async with aclosing(inside.ataken(self._engine.astream(call, performer))) as items:
-                async for item in items:
-                    if not isinstance(item, Outcome):
-                        yield item
-        run.tell_end(performer.request, item)
-        for end in _ending(item):
-            yield end
-
-    def _prepare(self, request: Request, *, streaming: bool = False) -> tuple[Call, LLMPerformer]:
-        """Describe a call to the core, and say how its models are called."""
-        place = here()
+        It must run in the public method and not in the generator that the method returns: by the time a consumer takes
+        the first chunk, the spans that tell where the call comes from may be closed.
+        """
+        place = current_place()
         request = request.read_by(place.parser)
         ask = read_ask(request.messages)
         node = place.node if self.node is None else self.node
         call = self._engine.call(
-            (place.query or ask.query) if self.query_text is None else self._own_query(request.messages),
+            (place.query or ask.query) if self.query_text is None else self._query_by_function(request.messages),
             ask=ask.text,
             context=ask.context,
             since=ask.since,
@@ -550,44 +497,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             form=request.form,
         )
         own_prompt = None if request.shape is None else self.system_prompt
-        limiter = getattr(self, "rate_limiter", None)  # not in the first versions of 0.14
+        # The first versions of llama-index-core 0.14 have no rate limiter.
+        limiter = getattr(self, "rate_limiter", None)
         run = OuterRun(place, self.callback_manager, limiter, own_prompt)
-        return call, LLMPerformer(request, run, streaming=streaming, judging=self._judging)
-
-
-def _tell(on_trace: TraceHook | None, trace: Trace) -> None:
-    dispatcher.event(TierDecision(trace=trace.to_dict(), span_id=own_span_id()))
-    if on_trace is not None:
-        on_trace(trace)
-
-
-def _options(verbose: bool, parallel: bool, required: bool) -> dict[str, bool]:  # noqa: FBT001
-    """Return what LlamaIndex's methods with tools take by position, by its names."""
-    return {"verbose": verbose, "allow_parallel_tool_calls": parallel, "tool_required": required}
-
-
-def _result(request: Request, outcome: Outcome) -> Any:
-    response = whole(outcome)
-    return response if request.shape is None else request.shape.taken(response)
-
-
-def _ending(outcome: Outcome) -> Generator[Any, None, None]:
-    end = last(outcome)
-    if end is not None:
-        yield end
-
-
-def _picklable(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out callback handlers that cannot be pickled, as LlamaIndex's LLMs do."""
-    rest = dict(arguments)
-    manager = rest.pop("callback_manager", None)
-    try:
-        pickle.dumps(manager)
-    except (TypeError, AttributeError, pickle.PicklingError):
-        logger.warning("the callback manager cannot be pickled and is left out")
-        return rest
-    return rest if manager is None else {**rest, "callback_manager": manager}
-
-
-def _made(kind: type[TieredLLM], arguments: Mapping[str, Any]) -> TieredLLM:
-    return kind(**arguments)
+        performer = LLMPerformer(request, run, streaming=streaming, judging=self._judging)
+        return PreparedCall(self._engine, call, performer)

@@ -41,11 +41,11 @@ def with_abilities(tier: Tier, *, last: bool = False) -> Tier:
 
     Args:
         tier: The tier.
-        last: It is the top: whoever is asked last is not skipped for a long input, which is only estimated.
+        last: It is the top, which is not skipped for a long input: its length is only estimated.
     """
     metadata = tier.model.metadata
     window, capabilities = tier.context_window, tier.capabilities
-    # The default says nothing: a class has it where nobody told it.
+    # The default says nothing: classes report it for models whose window they do not know.
     if window is None and not last and metadata.context_window != DEFAULT_CONTEXT_WINDOW:
         window = metadata.context_window
     if capabilities is None and not _calls_tools(tier):
@@ -54,7 +54,7 @@ def with_abilities(tier: Tier, *, last: bool = False) -> Tier:
 
 
 def common_metadata(ladder: Ladder, context_window: int | None) -> LLMMetadata:
-    """Return what holds for whichever tier answers; it is the same for every call.
+    """Return what is true of every tier that may answer; it is the same for every call.
 
     Args:
         ladder: The tiers.

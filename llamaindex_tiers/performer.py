@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.output_parsers.base import OutputParserException
 
-from llamaindex_tiers.hearing import hearing, hearing_all, hearing_each
-from llamaindex_tiers.pieces import answer_of, joined, piece, unreadable
+from llamaindex_tiers.pieces import answer_of, joined, tagged_chunk, unreadable
 from llamaindex_tiers.request import Request
+from llamaindex_tiers.responses import arecording_each, recording, recording_each
 from llamaindex_tiers.runs import OuterRun
 from llm_tiers.integration.chunks import result_last, withholding
 from llm_tiers.integration.failures import tier_errors
@@ -56,7 +56,7 @@ class LLMPerformer:
         if self._in_chunks(call):
             return withholding(list(result_last(self.stream(call))))
         attempt = _Attempt(call.tier, self._wants_object(call))
-        with attempt.failing(), self._model(call) as model, attempt.reading(), hearing(attempt.heard):
+        with attempt.failing(), self._model(call) as model, attempt.reading(), recording(attempt.responses):
             attempt.response = self._asked(call, model, "")()
         return attempt.answer()
 
@@ -65,7 +65,7 @@ class LLMPerformer:
         if self._in_chunks(call):
             return withholding([item async for item in self.astream(call)])
         attempt = _Attempt(call.tier, self._wants_object(call))
-        with attempt.failing(), self._model(call) as model, attempt.reading(), hearing(attempt.heard):
+        with attempt.failing(), self._model(call) as model, attempt.reading(), recording(attempt.responses):
             attempt.response = await cast("Awaitable[Any]", self._asked(call, model, "a")())
         return attempt.answer()
 
@@ -74,7 +74,7 @@ class LLMPerformer:
         attempt = _Attempt(call.tier, self._wants_object(call))
         with attempt.failing(), self._model(call) as model, attempt.reading():
             opened = partial(_opened, self._asked(call, model, "stream_"))
-            with closing(hearing_each(opened(), attempt.heard)) as chunks:
+            with closing(recording_each(opened(), attempt.responses)) as chunks:
                 for chunk in chunks:
                     yield attempt.take(chunk)
         return attempt.answer()
@@ -84,7 +84,7 @@ class LLMPerformer:
         attempt = _Attempt(call.tier, self._wants_object(call))
         with attempt.failing(), self._model(call) as model, attempt.reading():
             opened = _aopened(self._asked(call, model, "astream_"))
-            async with aclosing(hearing_all(opened, attempt.heard)) as chunks:
+            async with aclosing(arecording_each(opened, attempt.responses)) as chunks:
                 async for chunk in chunks:
                     yield attempt.take(chunk)
         yield attempt.answer()
@@ -100,7 +100,7 @@ class LLMPerformer:
         if call.prompt is not None:
             tier = next((judge for judge in self.judging or () if judge.name == tier.name), tier)
         effort = {_EFFORT: call.effort} if call.effort is not None and knows(tier.model, _EFFORT) else {}
-        return self.run.heard(tier.model, effort)
+        return self.run.connected(tier.model, effort)
 
     def _asked(self, call: ModelCall, model: LLM, way: str) -> Callable[[], Any]:
         if call.prompt is None:
@@ -120,7 +120,7 @@ class _Attempt:
 
     tier: Tier
     wants_object: bool
-    heard: list[Any] = field(default_factory=list)
+    responses: list[Any] = field(default_factory=list)
     chunks: list[Any] = field(default_factory=list)
     response: Any = None
 
@@ -133,17 +133,17 @@ class _Attempt:
         try:
             yield
         except _UNREADABLE as error:
-            if not (self.wants_object and self.heard):
+            if not (self.wants_object and self.responses):
                 raise
-            self.response = unreadable(self.heard, error)
+            self.response = unreadable(self.responses, error)
 
     def take(self, chunk: Any) -> Any:
-        self.chunks.append(piece(self.tier, chunk))
+        self.chunks.append(tagged_chunk(self.tier, chunk))
         return self.chunks[-1]
 
     def answer(self) -> Answer:
         response = joined(self.chunks) if self.response is None else self.response
-        return answer_of(self.tier, response, self.heard if self.wants_object else ())
+        return answer_of(self.tier, response, self.responses if self.wants_object else ())
 
 
 def _opened(ask: Callable[[], Any]) -> Generator[Any]:

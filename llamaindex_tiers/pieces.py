@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from llm_tiers.flow.engine import Outcome
     from llm_tiers.ladder.tiers import Tier
 
-__all__ = ["TIER", "TRACE", "answer_of", "at_the_end", "joined", "last", "piece", "unreadable", "whole"]
+__all__ = [
+    "TIER",
+    "TRACE",
+    "answer_of",
+    "as_response",
+    "final_chunk",
+    "joined",
+    "response_for_event",
+    "tagged_chunk",
+    "unreadable",
+]
 
 TIER = "tier"
 """Where a response carries the name of the tier that gave it."""
@@ -27,13 +37,13 @@ TRACE = "tiers"
 """Where a response carries the trace of the call."""
 
 
-def answer_of(tier: Tier, response: Any, heard: Sequence[Any] = ()) -> Answer:
+def answer_of(tier: Tier, response: Any, inner: Sequence[Any] = ()) -> Answer:
     """Return what a tier answered; a refusal and a response that says nothing are missing answers.
 
     Args:
         tier: The tier.
         response: What its model's method returned: a chat or completion response, an object, or what is none.
-        heard: What models said meanwhile: an object does not tell its tokens.
+        inner: The responses of the models meanwhile: an object does not tell its tokens.
     """
     calls = tool_calls_of(response.message) if isinstance(response, ChatResponse) else ()
     text = _text(response)
@@ -41,18 +51,18 @@ def answer_of(tier: Tier, response: Any, heard: Sequence[Any] = ()) -> Answer:
         tier=tier.name,
         text=text or _refusal(response),
         value=None if _refusal(response) or _is_filtered(response) else text or None,
-        usage=usage_of(response) or sum_of(map(usage_of, heard)),
+        usage=usage_of(response) or sum_of(map(usage_of, inner)),
         message=response,
         tool_calls=calls,
     )
 
 
-def unreadable(heard: Sequence[Any], error: Exception) -> Unreadable:
+def unreadable(inner: Sequence[Any], error: Exception) -> Unreadable:
     """Return what a model said in place of an object."""
-    return Unreadable("\n".join(filter(None, map(_text, heard))), error)
+    return Unreadable("\n".join(filter(None, map(_text, inner))), error)
 
 
-def piece(tier: Tier, chunk: Any) -> Any:
+def tagged_chunk(tier: Tier, chunk: Any) -> Any:
     """Return a chunk as it is now, with the name of its tier; objects of a stream are as they are."""
     if not isinstance(chunk, ChatResponse | CompletionResponse):
         return chunk
@@ -75,7 +85,7 @@ def joined(chunks: Sequence[Any]) -> Any:
     return end
 
 
-def whole(outcome: Outcome) -> Any:
+def as_response(outcome: Outcome) -> Any:
     """Return an answer as the tier gave it, with the trace and the tokens of all model calls; an object as it is."""
     response = outcome.answer.message
     if not isinstance(response, ChatResponse | CompletionResponse):
@@ -90,17 +100,17 @@ def whole(outcome: Outcome) -> Any:
     return response.model_copy(update={"additional_kwargs": kwargs})
 
 
-def last(outcome: Outcome) -> Any:
+def final_chunk(outcome: Outcome) -> Any:
     """Return the piece that ends a stream: the whole answer with nothing new but the trace; None for an object."""
-    response = whole(outcome)
+    response = as_response(outcome)
     if not isinstance(response, ChatResponse | CompletionResponse):
         return None
     return response.model_copy(update={"delta": ""})
 
 
-def at_the_end(outcome: Outcome) -> ChatResponse | CompletionResponse:
-    """Return what the event at the end of a stream tells: no tokens, which those of the tiers' calls have told."""
-    response = whole(outcome)
+def response_for_event(outcome: Outcome) -> ChatResponse | CompletionResponse:
+    """Return the response for the event at the end of a stream, without tokens: the events of the tiers report them."""
+    response = as_response(outcome)
     if isinstance(response, ChatResponse | CompletionResponse):
         kwargs = without_usage(response.additional_kwargs)
         return response.model_copy(update={"raw": None, "delta": "", "additional_kwargs": kwargs})

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from llm_tiers.call.form import Form
 
-__all__ = ["STANDARD_SETTINGS", "Request"]
+__all__ = ["STANDARD_SETTINGS", "Request", "tool_options"]
 
 STANDARD_SETTINGS = ("temperature", "max_tokens", "timeout", "max_retries")
 """Settings that most LLMs have; they go to the tiers that know them."""
@@ -165,3 +165,8 @@ def _is_known(model: LLM, setting: str) -> bool:
     if setting in ("model", "timeout"):
         return False
     return setting not in STANDARD_SETTINGS or knows(model, setting)
+
+
+def tool_options(verbose: bool, parallel: bool, required: bool) -> dict[str, bool]:  # noqa: FBT001
+    """Return what LlamaIndex's methods with tools take by position, by its names."""
+    return {"verbose": verbose, "allow_parallel_tool_calls": parallel, "tool_required": required}

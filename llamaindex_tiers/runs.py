@@ -18,7 +18,7 @@ from llama_index.core.instrumentation.span import active_span_id
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
-from llamaindex_tiers.pieces import at_the_end
+from llamaindex_tiers.pieces import response_for_event
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
@@ -50,7 +50,7 @@ class OuterRun:
 
     Attributes:
         place: Where it stands among the spans.
-        callbacks: The callback manager of the LLM around the tiers: its handlers hear of each model call.
+        callbacks: The callback manager of the LLM around the tiers: its handlers are called for each model call.
         rate_limiter: The rate limiter of the LLM around, for tiers without one.
         system_prompt: The system prompt of the LLM around, for tiers that make their messages themselves.
         inside: The id of the span that a stream is made in, or None.
@@ -92,7 +92,7 @@ class OuterRun:
             active_span_id.reset(span)
             _own_span_id.reset(own)
 
-    def taken(self, items: Generator[Item]) -> Generator[Item]:
+    def each_in_span(self, items: Generator[Item]) -> Generator[Item]:
         """Take items, in the call's span only while each is made: the consumer's own spans are not inside it."""
         try:
             while True:
@@ -105,8 +105,8 @@ class OuterRun:
             with self.entered(), closing(items):
                 pass
 
-    async def ataken(self, items: AsyncGenerator[Item]) -> AsyncGenerator[Item]:
-        """Take items in asyncio; as `taken`."""
+    async def aeach_in_span(self, items: AsyncGenerator[Item]) -> AsyncGenerator[Item]:
+        """Take items in asyncio; as `each_in_span`."""
         try:
             while True:
                 with self.entered():
@@ -120,10 +120,10 @@ class OuterRun:
                     pass
 
     @contextmanager
-    def heard(self, model: LLM, changes: Mapping[str, Any]) -> Iterator[LLM]:
-        """Give a tier's model with some settings changed that the handlers of the LLM around hear, too.
+    def connected(self, model: LLM, changes: Mapping[str, Any]) -> Iterator[LLM]:
+        """Give a tier's model with some settings changed, connected to the handlers of the LLM around.
 
-        A copy, so that calls that are heard by different handlers may run at once; itself where nothing is changed.
+        A copy, so that calls with different handlers may run at once; the model itself where nothing is changed.
         """
         changes = {**self._changes(model), **changes}
         if not changes:
@@ -150,7 +150,7 @@ class OuterRun:
         return changes
 
     @contextmanager
-    def told_of_errors(self) -> Iterator[None]:
+    def reported_errors(self) -> Iterator[None]:
         """Tell by an event where a stream ends early: its span has been left long ago."""
         try:
             yield
@@ -158,9 +158,9 @@ class OuterRun:
             _dispatcher.event(ExceptionEvent(exception=error, span_id=self.place.span_id))
             raise
 
-    def tell_end(self, request: Request, outcome: Outcome) -> None:
+    def report_end(self, request: Request, outcome: Outcome) -> None:
         """Tell by an event that a stream has ended."""
-        response = at_the_end(outcome)
+        response = response_for_event(outcome)
         if isinstance(response, ChatResponse):
             messages = [*map(ChatMessage.model_copy, request.messages)]
             _dispatcher.event(LLMChatEndEvent(messages=messages, response=response, span_id=self.place.span_id))

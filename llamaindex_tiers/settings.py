@@ -14,15 +14,16 @@ from llamaindex_tiers.metadata import check_metadata, with_abilities
 from llm_tiers.arguments import check_api_key, kind_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration import models
+from llm_tiers.integration.construction import Framework
 from llm_tiers.integration.models import check_own_models, known_settings, rebuilt_or_refused
 from llm_tiers.ladder.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
     from llm_tiers.policies.judges import Judge
 
-__all__ = ["COMMON", "as_tiers", "check_judge", "common_settings", "ladder_of"]
+__all__ = ["LLAMAINDEX", "common_settings"]
 
-COMMON = ("system_prompt", "messages_to_prompt", "completion_to_prompt", "output_parser", "pydantic_program_mode")
+_COMMON = ("system_prompt", "messages_to_prompt", "completion_to_prompt", "output_parser", "pydantic_program_mode")
 """What LlamaIndex's LLMs do around a model call; around all tiers where it is the same for all."""
 
 _RETRIES = "max_retries"
@@ -30,7 +31,7 @@ _OF_CLIENTS = (_RETRIES, "timeout", "api_key")
 """Settings that a client is made with."""
 
 
-def as_tiers(tiers: object, *, api_key: object = None) -> tuple[Tier, ...]:
+def _as_tiers(tiers: object, api_key: object) -> tuple[Tier, ...]:
     """Make tiers of LLMs, tiers and names of OpenAI's models.
 
     Args:
@@ -46,7 +47,7 @@ def as_tiers(tiers: object, *, api_key: object = None) -> tuple[Tier, ...]:
     return models.as_tiers(tiers, LLM, "LLMs", partial(_as_model, settings=settings))
 
 
-def ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
+def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
     """Make the ladder that calls are answered with.
 
     Args:
@@ -72,12 +73,12 @@ def common_settings(ladder: Ladder) -> dict[str, Any]:
     first, *others = [tier.model for tier in ladder]
     return {
         name: getattr(first, name)
-        for name in COMMON
+        for name in _COMMON
         if all(getattr(other, name) == getattr(first, name) for other in others)
     }
 
 
-def check_judge(judge: Judge) -> None:
+def _check_judge(judge: Judge) -> None:
     """Check that the models of the judge's own are LLMs.
 
     Raises:
@@ -159,3 +160,7 @@ def _renewed(old: LLM, new: LLM, settings: Mapping[str, Any]) -> LLM:
             renew = getattr(value, "with_options", None)
             new.__pydantic_private__[name] = renew(**known) if renew is not None and known else value
     return new
+
+
+LLAMAINDEX = Framework(_as_tiers, _ladder_of, _check_judge)
+"""How tiered LLMs are constructed."""

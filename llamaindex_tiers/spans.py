@@ -22,7 +22,7 @@ from llama_index_instrumentation.dispatcher import active_instrument_tags
 
 from llm_tiers.errors import ConfigError
 
-__all__ = ["NODE_TAG", "Place", "here", "watch"]
+__all__ = ["NODE_TAG", "Place", "current_place", "keep_open_spans"]
 
 NODE_TAG = "llm_tiers_node"
 """The instrument tag that names the node of the calls under it."""
@@ -95,8 +95,8 @@ class _OpenSpans(BaseSpanHandler[_Open]):
 _open_spans = _OpenSpans()
 
 
-def watch() -> None:
-    """Keep note of the open spans from now on."""
+def keep_open_spans() -> None:
+    """Register the handler that keeps the open spans; once for each process."""
     # By identity: handlers are compared by their contents otherwise.
     if not any(handler is _open_spans for handler in root_dispatcher.span_handlers):
         root_dispatcher.add_span_handler(_open_spans)
@@ -133,7 +133,7 @@ class Place:
         return node
 
 
-def here() -> Place:
+def current_place() -> Place:
     """Return where the call stands whose span is the active one."""
     span_id = active_span_id.get()
     spans = list(_open_spans.upward(span_id))

@@ -76,7 +76,7 @@ class Shape:
         """Return the prompt, filled in."""
         return self._own_prompt().format_messages(**self.prompt_args)
 
-    def taken(self, value: Any) -> Any:
+    def checked(self, value: Any) -> Any:
         """Return the object that is left in the end.
 
         Raises:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools.types import BaseTool
 from pydantic import BaseModel
 
+from llamaindex_tiers.pieces import TIER
 from llm_tiers.call.form import (
     ANY_TOOL,
     Form,
@@ -21,11 +23,13 @@ from llm_tiers.call.form import (
 from llm_tiers.errors import ConfigError
 
 if TYPE_CHECKING:
+    from llama_index.core.base.llms.types import ChatResponse
     from llama_index.core.types import BaseOutputParser
 
     from llm_tiers.call.answer import Answer
+    from llm_tiers.ladder.tiers import Ladder
 
-__all__ = ["form_of_text", "form_of_tools"]
+__all__ = ["form_of_text", "form_of_tools", "tool_call_reader"]
 
 
 def form_of_tools(tools: Sequence[BaseTool], *, choice: Any, required: bool) -> Form:
@@ -90,3 +94,14 @@ class _Reading:
         except Exception as error:  # noqa: BLE001 -- each parser refuses in its own way, and may quote the answer
             return f"cannot be parsed: {type(error).__name__}"
         return None
+
+
+def tool_call_reader(ladder: Ladder, response: ChatResponse) -> FunctionCallingLLM | None:
+    """Return the LLM that reads the tool calls of a response: the tier's that gave it, since each has its own format.
+
+    A response without a tier's name is read by the dearest tier that calls tools; None where no tier does.
+    """
+    answered = response.additional_kwargs.get(TIER)
+    callers = [tier for tier in ladder if isinstance(tier.model, FunctionCallingLLM)]
+    readers: list[FunctionCallingLLM] = [tier.model for tier in callers if tier.name == answered]
+    return next(iter(readers), callers[-1].model if callers else None)

@@ -45,11 +45,11 @@ def cascade(policy: Policy, ledger: Ledger) -> Flow:
         return (yield from _pinned(ledger.ladder[call.pin], ledger))
     serving = _serving(ledger)
     plan = yield from policy.starter.plan(call, ledger.ladder)
-    ledger.plan = replace(plan, audit=True) if plan is not None and _drawn(policy, call) else plan
+    ledger.plan = replace(plan, audit=True) if plan is not None and _is_drawn_for_audit(policy, call) else plan
     return (yield from _climb(policy, ledger, _from_start(serving, ledger)))
 
 
-def _drawn(policy: Policy, call: Call) -> bool:
+def _is_drawn_for_audit(policy: Policy, call: Call) -> bool:
     """Say whether the call is one of those that all tiers answer."""
     return policy.audit > 0 and random.Random(f"audit:{call.id}").random() < policy.audit
 
@@ -118,7 +118,7 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
         judgement = yield from _judge(policy, ledger, reply, tier)
         ledger.rule(reply, judgement)
         if judgement.verdict is Verdict.VALID:
-            return _accept(ledger, _standing(ledger, reply, judgement), early)
+            return _accept(ledger, _answer_found_valid(ledger, reply, judgement), early)
         lowest = 0 if judgement.skip_to is None else ledger.ladder.index(judgement.skip_to)
     earlier = _unsure(ledger)
     if earlier is None:
@@ -133,7 +133,7 @@ def _accept(ledger: Ledger, answer: Answer, early: dict[str, Reply]) -> Answer:
     return ledger.accept(answer)
 
 
-def _standing(ledger: Ledger, answer: Answer, judgement: Judgement) -> Answer:
+def _answer_found_valid(ledger: Ledger, answer: Answer, judgement: Judgement) -> Answer:
     """Return the answer that the judge found valid: the one judged, or an earlier one."""
     if judgement.instead is None:
         return answer

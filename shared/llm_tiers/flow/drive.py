@@ -1,8 +1,8 @@
 """Perform what the flow of a call asks for: `drive` in the caller's thread, `adrive` in asyncio.
 
 Nothing is decided here. `drive_live` and `adrive_live` also hand on chunks: those of a `Handoff` as they come, those
-of an answer that was judged when it is accepted. Where nobody listens for chunks, a handoff is a model call like any
-other (`_without_handoff`).
+of an answer that was judged when it is accepted. `drive` and `adrive` hand on none, so there a handoff is a model call
+like any other (`_without_handoff`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing, closing, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -144,7 +144,7 @@ def _without_handoff(flow: Flow) -> Flow:
 
 
 def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recollection:
-    """Look up the history; the user's answer does not depend on it, so a failure is told and no more."""
+    """Look up the history; a failure is only noted, since the user's answer does not depend on the history."""
     if history is None:
         return Recollection()
     try:
@@ -156,40 +156,83 @@ def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recolle
     return found
 
 
-@contextmanager
-def _charged(call: ModelCall, ledger: Ledger, step: int) -> Iterator[list[Reply]]:
-    """Charge a model call when it ends, however it ends; the body appends its answer."""
-    started = time.perf_counter()
-    outcome: list[Reply] = []
-    try:
-        yield outcome
-    except TierError as error:
-        outcome.append(error)
-    except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
-        ledger.charge(call, TierError(call.tier.name, "cancelled"), time.perf_counter() - started, step)
-        raise
-    except BaseException as bug:
-        ledger.charge(call, TierError(call.tier.name, bug), time.perf_counter() - started, step)
-        raise
-    ledger.charge(call, outcome[0], time.perf_counter() - started, step)
+@dataclass(slots=True)
+class _Attempt:
+    """One model call while it lasts, the same for all four ways to perform it.
+
+    Attributes:
+        call: The model call.
+        ledger: The account of the user's call.
+        step: The round of model calls that it belongs to.
+        reply: How it ended, or None while it lasts.
+        live: The user has been given a chunk of it.
+    """
+
+    call: ModelCall
+    ledger: Ledger
+    step: int
+    reply: Reply | None = None
+    live: bool = False
+
+    @property
+    def seconds(self) -> float | None:
+        """How long to wait: a time-out of the user's call takes precedence over the tier's own."""
+        return self.call.tier.timeout if self.ledger.call.timeout is None else self.ledger.call.timeout
+
+    @property
+    def outcome(self) -> Reply:
+        """How the call ended."""
+        if self.reply is None:
+            raise RuntimeError("the model call has not ended")
+        return self.reply
+
+    def is_chunk(self, item: Any) -> bool:
+        """Note what a stream gave: True for a chunk, which goes to the user, False for the answer at the end."""
+        if isinstance(item, Answer):
+            self.reply = replace(item, live=self.live)
+            return False
+        self.live = True
+        return True
+
+    @contextmanager
+    def charged(self) -> Iterator[None]:
+        """Charge the call to the ledger when it ends, however it ends; a failure of the tier becomes the reply.
+
+        The clock is that of the wall: a tier that keeps the user waiting is slow, whatever it computes meanwhile.
+        """
+        started = time.perf_counter()
+
+        def charge(reply: Reply) -> None:
+            self.ledger.charge(self.call, reply, time.perf_counter() - started, self.step)
+
+        name = self.call.tier.name
+        try:
+            yield
+        except TimeoutError as bug:
+            if self.seconds is None:
+                # Nobody set a time-out, so it is not the tier that is late.
+                charge(TierError(name, bug))
+                raise
+            self.reply = TierError(name, f"no answer within {self.seconds:g} s", broke_off=self.live)
+        except TierError as error:
+            # After the first chunk no other tier may answer: the user would read its answer as the rest of this one.
+            self.reply = TierError(name, error.cause, broke_off=True, usage=error.usage) if self.live else error
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+            # The provider may bill the tokens of a call that is cut short, so the trace has to name it.
+            charge(TierError(name, "cancelled"))
+            raise
+        except BaseException as bug:
+            charge(TierError(name, bug))
+            raise
+        charge(self.outcome)
 
 
 def _stream(call: ModelCall, performer: Performer, ledger: Ledger) -> Generator[Any, None, Reply]:
-    live = False
-    with _charged(call, ledger, ledger.begin_step()) as outcome, _closing_unless_late(performer.stream(call)) as stream:
-        try:
-            while True:
-                item = within(_seconds(call, ledger), partial(_next, stream))
-                if isinstance(item, Answer):
-                    outcome.append(replace(item, live=live))
-                    break
-                live = True
-                yield item
-        except TimeoutError:
-            raise _late(call, ledger, broke_off=live) from None
-        except TierError as error:
-            raise TierError(error.tier, error.cause, broke_off=live, usage=error.usage) from error
-    return outcome[0]
+    attempt = _Attempt(call, ledger, ledger.begin_step())
+    with attempt.charged(), _closing_unless_late(performer.stream(call)) as stream:
+        while attempt.is_chunk(item := within(attempt.seconds, partial(_next, stream))):
+            yield item
+    return attempt.outcome
 
 
 def _next(stream: Generator[Any, None, Answer]) -> Any:
@@ -210,26 +253,15 @@ def _closing_unless_late(stream: Generator[Any, None, Answer]) -> Iterator[Gener
             stream.close()
 
 
-def _seconds(call: ModelCall, ledger: Ledger) -> float | None:
-    """Return how long to wait: what the user says of this call goes before what is said of the tier."""
-    return call.tier.timeout if ledger.call.timeout is None else ledger.call.timeout
-
-
-def _late(call: ModelCall, ledger: Ledger, *, broke_off: bool = False) -> TierError:
-    return TierError(call.tier.name, f"no answer within {_seconds(call, ledger):g} s", broke_off=broke_off)
-
-
 def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger) -> tuple[Reply, ...]:
     """Call the first model here and the others in threads that see the caller's context."""
     step = ledger.begin_step()
 
     def one(call: ModelCall) -> Reply:
-        with _charged(call, ledger, step) as outcome:
-            try:
-                outcome.append(within(_seconds(call, ledger), partial(performer.generate, call)))
-            except TimeoutError:
-                raise _late(call, ledger) from None
-        return outcome[0]
+        attempt = _Attempt(call, ledger, step)
+        with attempt.charged():
+            attempt.reply = within(attempt.seconds, partial(performer.generate, call))
+        return attempt.outcome
 
     first, *beside = calls
     if not beside:
@@ -244,36 +276,28 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
 
 
 async def _astream(call: ModelCall, performer: AsyncPerformer, ledger: Ledger) -> AsyncGenerator[Any, None]:
-    live = False
-    with _charged(call, ledger, ledger.begin_step()) as outcome:
-        try:
-            async with aclosing(performer.astream(call)) as stream:
-                while not outcome:
-                    async with asyncio.timeout(_seconds(call, ledger)):
-                        item = await anext(stream)
-                    if isinstance(item, Answer):
-                        outcome.append(replace(item, live=live))
-                    else:
-                        live = True
-                        yield item
-        except TimeoutError:
-            raise _late(call, ledger, broke_off=live) from None
-        except TierError as error:
-            raise TierError(error.tier, error.cause, broke_off=live, usage=error.usage) from error
-    yield outcome[0]
+    attempt = _Attempt(call, ledger, ledger.begin_step())
+    with attempt.charged():
+        async with aclosing(performer.astream(call)) as stream:
+            while attempt.reply is None:
+                # Around the one chunk and not around the `yield`: the time that the user takes for a chunk is not the
+                # tier's, and `asyncio.timeout` would cancel the user's task.
+                async with asyncio.timeout(attempt.seconds):
+                    item = await anext(stream)
+                if attempt.is_chunk(item):
+                    yield item
+    yield attempt.outcome
 
 
 async def _agenerate(calls: tuple[ModelCall, ...], performer: AsyncPerformer, ledger: Ledger) -> tuple[Reply, ...]:
     step = ledger.begin_step()
 
     async def one(call: ModelCall) -> Reply:
-        with _charged(call, ledger, step) as outcome:
-            try:
-                async with asyncio.timeout(_seconds(call, ledger)):
-                    outcome.append(await performer.agenerate(call))
-            except TimeoutError:
-                raise _late(call, ledger) from None
-        return outcome[0]
+        attempt = _Attempt(call, ledger, step)
+        with attempt.charged():
+            async with asyncio.timeout(attempt.seconds):
+                attempt.reply = await performer.agenerate(call)
+        return attempt.outcome
 
     if len(calls) == 1:
         return (await one(calls[0]),)
@@ -281,6 +305,7 @@ async def _agenerate(calls: tuple[ModelCall, ...], performer: AsyncPerformer, le
     try:
         return tuple(await asyncio.gather(*tasks))
     finally:
+        # Where the user's task is cancelled, the calls end before it does: none goes on unaccounted for.
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

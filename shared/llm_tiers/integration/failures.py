@@ -56,7 +56,7 @@ def tier_errors(
         usage = _usage_in(error)
         if shown:
             raise TierError(tier.name, error, usage=usage) from error
-        raise TierError(tier.name, f"{type(error).__name__}: {_told(tier, error, quoting)}", usage=usage) from None
+        raise TierError(tier.name, f"{type(error).__name__}: {_safe_text(tier, error, quoting)}", usage=usage) from None
 
 
 def what_is_wrong(error: Exception) -> str:
@@ -66,7 +66,7 @@ def what_is_wrong(error: Exception) -> str:
     return "the answer cannot be read"
 
 
-def _told(tier: Tier, error: Exception, quoting: tuple[type[Exception], ...]) -> str:
+def _safe_text(tier: Tier, error: Exception, quoting: tuple[type[Exception], ...]) -> str:
     """Return what an error says, without keys, and of an answer that was rejected only what is wrong with it."""
     if isinstance(error, quoting):
         return what_is_wrong(error)

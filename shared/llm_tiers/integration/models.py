@@ -62,7 +62,7 @@ def arguments_of(model: BaseModel) -> dict[str, Any]:
 
 
 def _without(arguments: dict[str, Any], settings: Mapping[str, Any], model: BaseModel) -> dict[str, Any]:
-    """Leave out what the settings replace, under whichever of its two names."""
+    """Leave out what the settings replace, under either of its names, its own and its alias."""
     fields = type(model).model_fields
     replaced = {name for key in settings for name, field in fields.items() if key in (name, field.alias)}
     names = replaced | {fields[name].alias for name in replaced}

@@ -16,8 +16,7 @@ from llm_tiers.ladder.tiers import Ladder
 
 if TYPE_CHECKING:
     from llm_tiers.flow.engine import TraceHook
-    from llm_tiers.ladder.prices import PriceBook
-    from llm_tiers.policies.policy import Policy
+    from llm_tiers.integration.construction import Construction, Ladders
 
 __all__ = ["Tiered", "hidden_setting", "standard_setting"]
 
@@ -114,27 +113,25 @@ class Tiered(BaseModel):
         shared = {"history": self.history, "embedding": None}
         return type(self)(**{**self._arguments(), **shared, **(update or {})})
 
-    def _open(
-        self, ladder: Ladder, judging: Ladder, policy: Policy, prices: PriceBook, on_trace: TraceHook | None
-    ) -> None:
+    def _open(self, construction: Construction, ladders: Ladders, on_trace: TraceHook | None) -> None:
         """Open the history and make the engine; last of all, so that a wrong argument leaves no folder open.
 
         Args:
-            ladder: The tiers as they answer.
-            judging: The tiers as they judge, without the settings that are meant for answers.
-            policy: How calls are answered.
-            prices: What the tiers cost.
+            construction: The checked arguments of the constructor.
+            ladders: The tiers as they answer and as they judge.
             on_trace: Is called with the trace of each call.
         """
         given = self.history, self.embedding
         opened = as_history(*given)
-        self._judging = judging
-        self._engine = Engine(ladder, policy, opened, prices=prices, on_trace=on_trace)
+        self._judging = ladders.judging
+        self._engine = Engine(
+            ladders.answering, construction.policy, opened, prices=construction.prices, on_trace=on_trace
+        )
         # A copy with other settings is made of the fields, and has to share what was learned.
         self._given_history = given
         self.__dict__.update(history=opened, embedding=None)
 
-    def _own_query(self, messages: Any) -> str:
+    def _query_by_function(self, messages: Any) -> str:
         """Return the text that the user's function finds similar calls by.
 
         Raises:

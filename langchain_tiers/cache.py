@@ -1,0 +1,29 @@
+"""What LangChain's caches tell tiered models apart by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llm_tiers.ladder.tiers import Ladder
+    from llm_tiers.policies.policy import Policy
+
+__all__ = ["cache_key"]
+
+
+def cache_key(ladder: Ladder, policy: Policy, stop: list[str] | None, settings: Mapping[str, Any]) -> str:
+    """Return a text that differs wherever the tiers, their settings, or the way one is chosen differ.
+
+    It must be the same in every process, or a cache on disk never finds an answer again.
+
+    Args:
+        ladder: The tiers.
+        policy: How one is chosen.
+        stop: The stop sequences of the call.
+        settings: The other settings of the call.
+    """
+    models = [*ladder, *policy.judge.own_tiers()]
+    tiers = [(tier.name, tier.model._get_llm_string(stop=stop)) for tier in models]  # noqa: SLF001
+    starter = type(policy.starter).__name__, sorted(vars(policy.starter).items())
+    return str([tiers, policy.name, starter, policy.judge.identity(), policy.equality, sorted(settings.items())])

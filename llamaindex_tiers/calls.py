@@ -1,0 +1,77 @@
+"""One call of the user, ready to be answered: at once or in chunks, in sync code or in asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing, closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llamaindex_tiers.pieces import as_response, final_chunk
+from llm_tiers.flow.engine import Outcome
+from llm_tiers.integration.chunks import result_last
+
+if TYPE_CHECKING:
+    from llamaindex_tiers.performer import LLMPerformer
+    from llm_tiers.call.call import Call
+    from llm_tiers.flow.engine import Engine
+
+__all__ = ["PreparedCall"]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCall:
+    """A call with all that is needed to answer it.
+
+    Attributes:
+        engine: Runs the call.
+        call: The call as the core knows it.
+        performer: Calls the tiers' models.
+    """
+
+    engine: Engine
+    call: Call
+    performer: LLMPerformer
+
+    def run(self) -> Any:
+        """Return the response, or the object that was asked for."""
+        return self._result(self.engine.run(self.call, self.performer))
+
+    async def arun(self) -> Any:
+        """Return the response in asyncio, or the object that was asked for."""
+        return self._result(await self.engine.arun(self.call, self.performer))
+
+    def stream(self) -> Generator[Any, None, None]:
+        """Yield the response's chunks and, last, one with the trace."""
+        run = self.performer.run
+        live = result_last(self.engine.stream(self.call, self.performer))
+        with run.reported_errors(), run.open_inside() as inside, closing(inside.each_in_span(live)) as items:
+            for item in items:
+                if not isinstance(item, Outcome):
+                    yield item
+        run.report_end(self.performer.request, item)
+        yield from _ending(item)
+
+    async def astream(self) -> AsyncGenerator[Any, None]:
+        """Yield the response's chunks in asyncio; as `stream`."""
+        run = self.performer.run
+        live = self.engine.astream(self.call, self.performer)
+        with run.reported_errors(), run.open_inside() as inside:
+            async with aclosing(inside.aeach_in_span(live)) as items:
+                async for item in items:
+                    if not isinstance(item, Outcome):
+                        yield item
+        run.report_end(self.performer.request, item)
+        for end in _ending(item):
+            yield end
+
+    def _result(self, outcome: Outcome) -> Any:
+        response, shape = as_response(outcome), self.performer.request.shape
+        return response if shape is None else shape.checked(response)
+
+
+def _ending(outcome: Outcome) -> Generator[Any, None, None]:
+    # A stream of objects has no such chunk: its consumer expects objects of the class and nothing else.
+    end = final_chunk(outcome)
+    if end is not None:
+        yield end

@@ -1,0 +1,132 @@
+"""The arguments of a tiered model's constructor: checked in one place and one order for both frameworks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel, ValidationError
+
+from llm_tiers.arguments import check_call_settings, check_known, without_values
+from llm_tiers.ladder.prices import PriceBook
+from llm_tiers.policies.named import as_policy
+
+if TYPE_CHECKING:
+    from llm_tiers.ladder.tiers import Ladder, Tier
+    from llm_tiers.policies.judges import Judge
+    from llm_tiers.policies.policy import Policy
+
+__all__ = ["Construction", "Framework", "Ladders"]
+
+_OF_POLICIES = ("policy", "starter", "judge", "extract", "quality", "audit", "settings")
+"""The arguments that together choose the policy."""
+
+_OF_ANSWERS = ("temperature", "max_tokens")
+"""Settings that are meant for answers; a judge that replies with one word must not be given them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """The steps of the construction that differ between the frameworks.
+
+    Attributes:
+        as_tiers: Takes what the user gives as `tiers`, and the API key, and returns the tiers.
+        ladder_of: Takes tiers and settings, and returns the ladder of models with these settings.
+        check_judge: Checks that the judge's own models are models of the framework.
+    """
+
+    as_tiers: Callable[[object, object], tuple[Tier, ...]]
+    ladder_of: Callable[[Sequence[Tier], Mapping[str, Any]], Ladder]
+    check_judge: Callable[[Judge], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ladders:
+    """The tiers as they answer, and as they judge: without the settings that are meant for answers."""
+
+    answering: Ladder
+    judging: Ladder
+
+
+@dataclass(frozen=True, slots=True)
+class Construction:
+    """What a tiered model is built from.
+
+    Attributes:
+        framework: The steps that differ between the frameworks.
+        tiers: The tiers, without the settings that the wrapper is given.
+        policy: The policy that the arguments choose.
+        prices: The price book.
+        fields: The model's fields, as pydantic gets them; they may hold keys.
+    """
+
+    framework: Framework
+    tiers: tuple[Tier, ...]
+    policy: Policy
+    prices: PriceBook
+    fields: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def of(
+        cls, framework: Framework, model_class: type[BaseModel], given: Mapping[str, Any], *, api_key: object
+    ) -> Self:
+        """Check the arguments of a constructor.
+
+        Args:
+            framework: The steps that differ between the frameworks.
+            model_class: The class that is constructed.
+            given: The arguments by name, all of them fields of the class.
+            api_key: Goes to the tiers' models. It is no field, so that no dump or pickle can show it.
+
+        Raises:
+            ConfigError: An argument is wrong; the message names it.
+        """
+        check_known(given, model_class.model_fields)
+        check_call_settings(**{name: given[name] for name in ("node", "query_text", "on_trace")})
+        tiers = framework.as_tiers(given["tiers"], api_key)
+        policy = as_policy(**{name: given[name] for name in _OF_POLICIES})
+        return cls(framework, tiers, policy, PriceBook(given["prices"]), {**given, "tiers": tiers})
+
+    def initialise(self, init: Callable[..., None], **defaults: Any) -> None:
+        """Call pydantic's constructor with the fields that were given.
+
+        Args:
+            init: The constructor of the model's base class.
+            **defaults: Values for fields that are no arguments of the call; an argument that is None overrides them.
+
+        Raises:
+            ConfigError: A value has the wrong type.
+        """
+        # None stands for "not given": pydantic would count it as set, and a copy would then pass it on.
+        given = {name: value for name, value in {**defaults, **self.fields}.items() if value is not None}
+        try:
+            init(**given)
+        except ValidationError as error:
+            # `from None`: pydantic's own error shows the values, which may hold keys.
+            raise without_values(error) from None
+
+    def ladder(self, settings: Mapping[str, Any]) -> Ladder:
+        """Return the tiers with settings as they answer.
+
+        Raises:
+            ConfigError: A model does not take a setting.
+        """
+        return self.framework.ladder_of(self.tiers, settings)
+
+    def ladders(self, answering: Ladder, settings: Mapping[str, Any]) -> Ladders:
+        """Return the ladder that answers beside the one that judges, after a check of the policy against it.
+
+        Args:
+            answering: The tiers as they answer: `ladder(settings)`.
+            settings: The settings that the wrapper was given; None for one that was not.
+
+        Raises:
+            ConfigError: The policy names a tier that the ladder lacks, or the judge's model is of another framework.
+        """
+        self.policy.check(answering)
+        self.framework.check_judge(self.policy.judge)
+        if all(settings.get(name) is None for name in _OF_ANSWERS):
+            return Ladders(answering, answering)
+        rest = {name: value for name, value in settings.items() if name not in _OF_ANSWERS}
+        return Ladders(answering, self.framework.ladder_of(self.tiers, rest))
