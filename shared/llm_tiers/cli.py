@@ -72,7 +72,7 @@ def replay(
     plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw accuracy against cost.")] = None,
 ) -> None:
     """Run recorded outcomes through the real cascade, at no cost."""
-    with _errors_told():
+    with _errors_in_one_line():
         _check_writable("--json", json_path)
         _check_writable("--plot", plot)
         tables = [_table(file, embedding) for file in files]
@@ -142,7 +142,7 @@ def calibrate(
     """Find the policy and knob that reach a target on your own traffic. Status 1: none does."""
     from llm_tiers.calibration import aim_of, calibrate, candidates_of, sample_of
 
-    with _errors_told():
+    with _errors_in_one_line():
         _check_writable("--out", out)
         _check_writable("--json", None if json_path == _STDOUT else json_path)
         if out is not None and (accuracy, cost, as_good_as) == (None, None, None):
@@ -152,9 +152,9 @@ def calibrate(
         candidates = candidates_of(sample, policy or ())
         with _sweep(sample) as sweep:
             found = calibrate(sample, sweep, candidates=candidates, aim=aim)
-        _tell(found, json_path)
+        _print_calibration(found, json_path)
         if aim is not None:
-            _settle(found.settings(aim), out)
+            _save_settings(found.settings(aim), out)
 
 
 @app.command()
@@ -164,7 +164,7 @@ def demo(
     """Show the main job on 1,900 recorded questions: what each tier, LLM-AT and llm-tiers reach, and what it costs."""
     from llm_tiers.replay import BUNDLED
 
-    with _errors_told():
+    with _errors_in_one_line():
         _check_writable("--plot", plot)
         results = _replay_all([_table(path, None) for path in BUNDLED], None, _Order.FILE, [0], None)
         _draw(results, plot)
@@ -187,7 +187,7 @@ def _sweep(sample: Sample) -> Iterator[Sweep]:
         )
 
 
-def _tell(found: Calibration, json_path: Path | None) -> None:
+def _print_calibration(found: Calibration, json_path: Path | None) -> None:
     from llm_tiers.calibration.report import advice, table_of
 
     points = json.dumps(found.to_dict(), indent=2) + "\n"
@@ -201,7 +201,7 @@ def _tell(found: Calibration, json_path: Path | None) -> None:
         typer.echo(line, err=json_path == _STDOUT)
 
 
-def _settle(settings: Settings | None, out: Path | None) -> None:
+def _save_settings(settings: Settings | None, out: Path | None) -> None:
     """Write the settings, or end with status 1 where there are none."""
     if settings is None:
         raise typer.Exit(1)
@@ -211,7 +211,7 @@ def _settle(settings: Settings | None, out: Path | None) -> None:
 
 
 @contextmanager
-def _errors_told() -> Iterator[None]:
+def _errors_in_one_line() -> Iterator[None]:
     """Tell an error of ours in a line and end with status 2; anything else is a bug and shows its traceback."""
     try:
         yield

@@ -26,7 +26,7 @@ _NO_COPY = 1 - 1e-6
 """What is so surely no copy is not weighed, which saves time: so it is with most tiers after some dozens of calls."""
 
 _FOR_A_COPY, _FOR_ITS_OWN_MIND = 12.0, -40.0
-"""Bounds of the evidence. A tier that begins to differ is heard again after a few calls; one that was often seen to
+"""Bounds of the evidence. A tier that begins to differ counts again after a few calls; one that was often seen to
 differ is not taken for a copy because it then agrees on a run of easy queries."""
 
 
@@ -57,17 +57,17 @@ class Copies:
         """By tier, how likely it is no copy."""
         return tuple(max(1 - sum(chances), 0.0) for chances in self.chances)
 
-    def voice(self, of: int, block: Sequence[int]) -> float:
+    def independence(self, of: int, block: Sequence[int]) -> float:
         """Return how far tier `of` is a voice of its own among those who gave the same answer."""
         if self.own[of] > _NO_COPY:
             return 1.0
         return max(1 - sum(self.chances[of][by] for by in block if by < of), 0.0)
 
-    def heard(self, block: Sequence[int], votes: Sequence[float]) -> float:
+    def sum_of_votes(self, block: Sequence[int], votes: Sequence[float]) -> float:
         """Return the sum of the votes of those who gave the same answer, each as far as it is a voice of its own."""
-        return sum(self.voice(by, block) * votes[by] for by in block)
+        return sum(self.independence(by, block) * votes[by] for by in block)
 
-    def foretold(self, of: int, blocks: Sequence[Sequence[int]], own_mind: Sequence[float]) -> list[float]:
+    def answer_chances(self, of: int, blocks: Sequence[Sequence[int]], own_mind: Sequence[float]) -> list[float]:
         """Return how likely tier `of` gives each answer, copy or not.
 
         Args:

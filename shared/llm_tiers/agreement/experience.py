@@ -138,9 +138,9 @@ class Experience:
             missing: How many of them gave no answer.
         """
         excesses = [self.lengths[name].excess(tokens[name]) for name in tokens if name in self.lengths]
-        told = [0.0 if excess is None else excess for excess in excesses]
+        filled = [0.0 if excess is None else excess for excess in excesses]
         more = _bounded(_STRETCH * (share - self.usual))
-        return Hardness(more, sum(told) / len(told) if told else 0.0, missing)
+        return Hardness(more, sum(filled) / len(filled) if filled else 0.0, missing)
 
     def expected_costs(self, listed: Mapping[str, float], known: Hardness) -> tuple[float, ...]:
         """Return what each tier's answer will cost, in usual answers of the top tier.

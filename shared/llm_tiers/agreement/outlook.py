@@ -102,23 +102,24 @@ class Outlook:
             price: What a usual answer of the top tier may cost in chance to be right.
             usable: Positions of the tiers that can serve the call.
         """
-        return self._best(_Quest(costs, price, usable), self._found, self._asked)
+        return self._best(_Terms(costs, price, usable), self._found, self._asked)
 
     def after(self, first: int, costs: Sequence[float], price: float, usable: Sequence[int]) -> Move:
         """Return what is best done once the tier at `first` has answered, whatever it says; else as `best`."""
-        return self._best(_Quest(costs, price, usable), self._found, (first,))
+        return self._best(_Terms(costs, price, usable), self._found, (first,))
 
-    def _best(self, quest: _Quest, worlds: Sequence[_World], asked: tuple[int, ...]) -> Move:
+    def _best(self, terms: _Terms, worlds: Sequence[_World], asked: tuple[int, ...]) -> Move:
         best = stopping = self._accepting(worlds, asked)
-        whole = sum(world.chance for world in worlds)
+        total_chance = sum(world.chance for world in worlds)
         bound = sum(world.chance * max(world.right) for world in worlds)
-        for position in quest.usable:
-            cost = quest.price * quest.costs[position] * whole
+        for position in terms.usable:
+            cost = terms.price * terms.costs[position] * total_chance
             if (asked and position <= asked[-1]) or (best.accept is not None and bound - cost <= best.worth):
                 continue
-            told = sum(self._best(quest, g, (*asked, position)).worth for g in _groups(worlds, (*asked, position)))
-            silent = self._missing[position]
-            worth = (1 - silent) * told + silent * stopping.worth
+            following = (*asked, position)
+            if_answered = sum(self._best(terms, group, following).worth for group in _groups(worlds, following))
+            chance_of_none = self._missing[position]
+            worth = (1 - chance_of_none) * if_answered + chance_of_none * stopping.worth
             if worth - cost > best.worth or (best.accept is None and best.ask is None):
                 best = Move(position, None, worth - cost)
         return best
@@ -173,8 +174,8 @@ class Outlook:
 
     def _right(self, blocks: Sequence[Sequence[int]]) -> tuple[float, ...]:
         """Return the chance of each answer to be right, once all tiers have answered."""
-        heard = self._votes.copies.heard
-        weights = [exp(heard(block, self._trust)) if block else 0.0 for block in blocks]
+        sum_of_votes = self._votes.copies.sum_of_votes
+        weights = [exp(sum_of_votes(block, self._trust)) if block else 0.0 for block in blocks]
         none = exp(_NONE * self._votes.new[-1])
         total = sum(weights) + none
         return tuple(weight / total for weight in weights)
@@ -187,7 +188,7 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
-class _Quest:
+class _Terms:
     """What `Outlook.best` is asked with."""
 
     costs: Sequence[float]

@@ -113,7 +113,7 @@ class Votes:
 
     def chances(self, of: int, blocks: Sequence[Sequence[int]], hardness: float) -> list[float]:
         """Return how likely tier `of` gives the answer of each block of tiers, and last a new one."""
-        return self.copies.foretold(of, blocks, self._own_mind(of, blocks, hardness))
+        return self.copies.answer_chances(of, blocks, self._own_mind(of, blocks, hardness))
 
     def _vote(self, of: int, by: int) -> float:
         """Return the weight of a vote: copies between the two tiers do not set them apart."""
@@ -124,7 +124,7 @@ class Votes:
     def _own_mind(self, of: int, blocks: Sequence[Sequence[int]], hardness: float) -> list[float]:
         """Return the chances of a tier that is no copy."""
         scale, votes = scale_of(hardness), self.votes[of]
-        weights = [exp(scale * self.copies.heard(block, votes)) if block else 0.0 for block in blocks]
+        weights = [exp(scale * self.copies.sum_of_votes(block, votes)) if block else 0.0 for block in blocks]
         weights.append(exp(self.new[of] + hardness))
         total = sum(weights)
         return [weight / total for weight in weights]
@@ -161,12 +161,12 @@ class Votes:
     ) -> NDArray[np.float64]:
         """Return the gradient of the log chance of what happened."""
         hardness = self.hardness(known)
-        scale, voice = scale_of(hardness), self.copies.voice
+        scale, independence = scale_of(hardness), self.copies.independence
         slope, sum_of_votes = np.zeros(len(self.mean)), 0.0
         for at, block in enumerate(blocks):
             excess = float(at == outcome) - chances[at]
             for by in block:
-                weight = scale * voice(by, block) * excess
+                weight = scale * independence(by, block) * excess
                 slope[self.places["vote", of, by]] = weight
                 sum_of_votes += weight * self.votes[of][by]
         excess = float(outcome == len(blocks)) - chances[-1]

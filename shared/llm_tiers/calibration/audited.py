@@ -44,10 +44,10 @@ def audited_tables(where: str, records: Sequence[Record], *, node: str | None = 
     here = [record for record in records if node is None or f"{record.node}/".startswith(f"{node.rstrip('/')}/")]
     audited = [record for record in here if record.audited]
     tiers = _ladder(audited)
-    whole = [record for record in audited if _is_whole(record, tiers)]
-    if len(whole) < FEWEST:
-        raise ConfigError(_too_few(where, node, calls=len(here), audited=len(audited), whole=len(whole)))
-    return [_table(where, group, tiers) for group in _by_node(whole)]
+    complete = [record for record in audited if _is_complete(record, tiers)]
+    if len(complete) < FEWEST:
+        raise ConfigError(_too_few(where, node, calls=len(here), audited=len(audited), complete=len(complete)))
+    return [_table(where, group, tiers) for group in _by_node(complete)]
 
 
 def _ladder(audited: Sequence[Record]) -> tuple[str, ...]:
@@ -56,15 +56,15 @@ def _ladder(audited: Sequence[Record]) -> tuple[str, ...]:
     return max(ladders, key=lambda tiers: (ladders[tiers], len(tiers)), default=())
 
 
-def _is_whole(record: Record, tiers: Sequence[str]) -> bool:
+def _is_complete(record: Record, tiers: Sequence[str]) -> bool:
     """Whether it is known of every tier what it said and what that cost."""
     known = len(tiers) > 1 and record.vector is not None
     return known and all(tier in record.said and tier in record.costs for tier in tiers)
 
 
-def _too_few(where: str, node: str | None, *, calls: int, audited: int, whole: int) -> str:
+def _too_few(where: str, node: str | None, *, calls: int, audited: int, complete: int) -> str:
     place = where if node is None else f"{where}, node {node!r},"
-    lacking = audited - whole
+    lacking = audited - complete
     detail = (
         f", and {lacking} more that cannot be used, because a tier failed, its price is unknown (prices=), or its "
         "answer could not be compared (extract=)"
@@ -72,8 +72,8 @@ def _too_few(where: str, node: str | None, *, calls: int, audited: int, whole: i
         else ""
     )
     return (
-        f"{place} holds {whole} audited calls of {calls}{detail}; it takes {FEWEST} to calibrate. Let all tiers answer "
-        "some of your calls: audit=0.02 has every fiftieth audited, audit=0.1 every tenth"
+        f"{place} holds {complete} audited calls of {calls}{detail}; it takes {FEWEST} to calibrate. Let all tiers "
+        "answer some of your calls: audit=0.02 has every fiftieth audited, audit=0.1 every tenth"
     )
 
 

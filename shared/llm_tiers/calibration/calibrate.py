@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from llm_tiers.calibration.points import frontier, points_of, shown
+from llm_tiers.calibration.points import frontier, interval_data, points_of
 from llm_tiers.calibration.sweep import Setting, Sweep
 from llm_tiers.calibration.targets import AsGoodAs, AtLeast, Target, Within
 from llm_tiers.errors import ConfigError
@@ -72,8 +72,8 @@ class Calibration:
             tiers=self.sample.tiers,
             aim=aim,
             right_means=self.sample.right_means,
-            accuracy=Measured(**shown(point.accuracy)),
-            usd_per_1000_calls=Measured(**shown(point.cost)),
+            accuracy=Measured(**interval_data(point.accuracy)),
+            usd_per_1000_calls=Measured(**interval_data(point.cost)),
             n=len(self.sample),
             sources=self.sample.names,
             date=datetime.now(tz=UTC).date().isoformat(),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from llm_tiers.replay import ReplayResult
 
-__all__ = ["Measurement", "Point", "frontier", "points_of", "shown"]
+__all__ = ["Measurement", "Point", "frontier", "interval_data", "points_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,13 +77,13 @@ class Point:
         return {
             "policy": self.policy,
             "knob": self.knob,
-            "accuracy": shown(self.accuracy),
-            "usd_per_1000_calls": shown(self.cost),
+            "accuracy": interval_data(self.accuracy),
+            "usd_per_1000_calls": interval_data(self.cost),
             "seconds_per_call": self.seconds,
         }
 
 
-def shown(interval: Interval) -> dict[str, float]:
+def interval_data(interval: Interval) -> dict[str, float]:
     """Return an interval as JSON-ready data."""
     return {"mean": interval.mean, "low": interval.low, "high": interval.high}
 

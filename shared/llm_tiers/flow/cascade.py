@@ -45,11 +45,11 @@ def cascade(policy: Policy, ledger: Ledger) -> Flow:
         return (yield from _pinned(ledger.ladder[call.pin], ledger))
     serving = _serving(ledger)
     plan = yield from policy.starter.plan(call, ledger.ladder)
-    ledger.plan = replace(plan, audit=True) if plan is not None and _drawn(policy, call) else plan
+    ledger.plan = replace(plan, audit=True) if plan is not None and _is_audited(policy, call) else plan
     return (yield from _climb(policy, ledger, _from_start(serving, ledger)))
 
 
-def _drawn(policy: Policy, call: Call) -> bool:
+def _is_audited(policy: Policy, call: Call) -> bool:
     """Say whether the call is one of those that all tiers answer."""
     return policy.audit > 0 and random.Random(f"audit:{call.id}").random() < policy.audit
 
@@ -57,9 +57,9 @@ def _drawn(policy: Policy, call: Call) -> bool:
 def _pinned(tier: Tier, ledger: Ledger) -> Flow:
     ledger.plan = Plan(start=tier.name, reason="pinned")
     reply = yield from hand_off(Handoff(ModelCall(tier)))
-    ledger.note(reply)
+    ledger.add_reply(reply)
     if isinstance(reply, TierError):
-        raise _failure(ledger)
+        raise _all_failed(ledger)
     _warn_of_flaw(ledger, reply)
     return ledger.accept(reply)
 
@@ -75,7 +75,7 @@ def _serving(ledger: Ledger) -> tuple[Tier, ...]:
             ledger.warn(f"tier {tier.name} skipped: {shortfall}")
             ledger.errors.append(TierError(tier.name, f"cannot serve the call: {shortfall}"))
     if not serving:
-        raise _failure(ledger)
+        raise _all_failed(ledger)
     return tuple(serving)
 
 
@@ -105,40 +105,40 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
         beside = _beside(ledger, tiers) if position == 0 else ()
         if tier.name in early:
             reply = early.pop(tier.name)
-            ledger.note(reply)
+            ledger.add_reply(reply)
         else:
             reply, early = yield from _ask(policy, ledger, tier, beside, early, unjudged=top)
         if isinstance(reply, TierError):
             if reply.broke_off:
                 # The user has half an answer; the whole of another one would be read as its end.
-                raise _failure(ledger)
+                raise _all_failed(ledger)
             continue
         if top:
             return _accept(ledger, _final(policy, ledger, reply), early)
         judgement = yield from _judge(policy, ledger, reply, tier)
-        ledger.rule(reply, judgement)
+        ledger.add_judgement(reply, judgement)
         if judgement.verdict is Verdict.VALID:
-            return _accept(ledger, _standing(ledger, reply, judgement), early)
+            return _accept(ledger, _accepted_answer(ledger, reply, judgement), early)
         lowest = 0 if judgement.skip_to is None else ledger.ladder.index(judgement.skip_to)
-    earlier = _unsure(ledger)
+    earlier = _best_unrejected(ledger)
     if earlier is None:
-        raise _failure(ledger)
+        raise _all_failed(ledger)
     return ledger.accept(earlier)
 
 
 def _accept(ledger: Ledger, answer: Answer, early: dict[str, Reply]) -> Answer:
     """Accept an answer, and note those that were given early and not needed: they teach as much."""
     for reply in early.values():
-        ledger.note(reply)
+        ledger.add_reply(reply)
     return ledger.accept(answer)
 
 
-def _standing(ledger: Ledger, answer: Answer, judgement: Judgement) -> Answer:
+def _accepted_answer(ledger: Ledger, answer: Answer, judgement: Judgement) -> Answer:
     """Return the answer that the judge found valid: the one judged, or an earlier one."""
     if judgement.instead is None:
         return answer
     earlier = next(other for other in ledger.answers if other.tier == judgement.instead)
-    ledger.rule(earlier, replace(judgement, instead=None))
+    ledger.add_judgement(earlier, replace(judgement, instead=None))
     return earlier
 
 
@@ -146,8 +146,8 @@ def _final(policy: Policy, ledger: Ledger, answer: Answer) -> Answer:
     """Return the top tier's answer, or an earlier one where the top has nothing to say or not in the form asked for."""
     wanting = _warn_of_flaw(ledger, answer) or (answer.value is None and not policy.missing_counts)
     # What the user has been shown already cannot be taken back.
-    shown = answer.live and answer.text != ""
-    return (_unsure(ledger) if wanting and not shown else None) or answer
+    already_streamed = answer.live and answer.text != ""
+    return (_best_unrejected(ledger) if wanting and not already_streamed else None) or answer
 
 
 def _warn_of_flaw(ledger: Ledger, answer: Answer) -> bool:
@@ -184,7 +184,7 @@ def _ask(
     own = ModelCall(tier, postscript=None if unjudged else _invitation(policy, ledger, tier))
     if unjudged and not beside:
         reply = yield from hand_off(Handoff(own))
-        ledger.note(reply)
+        ledger.add_reply(reply)
         return reply, early
     cheaper = ledger.serving[: ledger.serving.index(tier.name)]
     others = tuple(
@@ -199,7 +199,7 @@ def _ask(
     noted = [_without_abstention(reply, call) for reply, call in zip(replies, (own, *others), strict=True)]
     for call, reply in zip((own, *others), noted, strict=True):
         if call is own or call.role == "witness":
-            ledger.note(reply)
+            ledger.add_reply(reply)
         else:
             early[call.tier.name] = reply
     return noted[0], early
@@ -241,7 +241,7 @@ def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Genera
     return (yield from policy.judge.review(case))
 
 
-def _unsure(ledger: Ledger) -> Answer | None:
+def _best_unrejected(ledger: Ledger) -> Answer | None:
     """Return the dearest earlier answer that no judge rejected, whichever tier gave it, and say so in the trace."""
     rejected = {
         said
@@ -258,7 +258,7 @@ def _unsure(ledger: Ledger) -> Answer | None:
     return None
 
 
-def _failure(ledger: Ledger) -> AllTiersFailed:
+def _all_failed(ledger: Ledger) -> AllTiersFailed:
     tiers = ", ".join(ledger.ladder.names)
     rejected = [name for name, judgement in ledger.judgements.items() if judgement.verdict is Verdict.INVALID]
     detail = f" (rejected by the judge: {', '.join(rejected)})" if rejected else ""

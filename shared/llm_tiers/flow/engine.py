@@ -81,8 +81,8 @@ class Engine:
         self._on_trace = on_trace
         self._clock = clock
         self._new_id = new_id
-        self._told: set[str] = set()
-        self._told_lock = threading.Lock()
+        self._logged_kinds: set[str] = set()
+        self._logged_lock = threading.Lock()
 
     def call(self, query: str, **facts: Any) -> Call:
         """Describe a call: `query` and the other attributes of `Call` except its id and time.
@@ -181,9 +181,9 @@ class Engine:
             error.trace = ledger.trace()
             raise
         finally:
-            self._tell(ledger.trace())
+            self._report(ledger.trace())
 
-    def _tell(self, trace: Trace) -> None:
+    def _report(self, trace: Trace) -> None:
         logger.debug("call %s ended at tier %s", trace.trace_id, trace.final)
         for warning in trace.warnings:
             self._log_once(warning)
@@ -197,8 +197,8 @@ class Engine:
     def _log_once(self, warning: str) -> None:
         # Told by kind, or a dead history would fill the log at the rate of the traffic.
         kind = warning.partition(":")[0]
-        with self._told_lock:
-            if kind in self._told:
+        with self._logged_lock:
+            if kind in self._logged_kinds:
                 return
-            self._told.add(kind)
+            self._logged_kinds.add(kind)
         logger.warning("%s (said once; every trace has it)", warning)

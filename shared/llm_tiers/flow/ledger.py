@@ -57,14 +57,14 @@ class Ledger:
         self._usages: list[Usage] = []
         self._lock = threading.Lock()
 
-    def note(self, reply: Reply) -> None:
+    def add_reply(self, reply: Reply) -> None:
         """Note what a tier answered, or that it failed."""
         if isinstance(reply, TierError):
             self.errors.append(reply)
         else:
             self.answers.append(reply)
 
-    def rule(self, answer: Answer, judgement: Judgement) -> None:
+    def add_judgement(self, answer: Answer, judgement: Judgement) -> None:
         """Note what the judge said of an answer."""
         self.judgements[answer.tier] = judgement
         if judgement.warning:
@@ -129,7 +129,7 @@ class Ledger:
                 input_tokens=reply.usage and reply.usage.input_tokens,
                 output_tokens=reply.usage and reply.usage.output_tokens,
                 seconds=seconds if reply.seconds is None else reply.seconds,
-                cost_usd=self._prices.cost(self._payee(call, reply), reply.usage),
+                cost_usd=self._prices.cost(self._charged_tier(call, reply), reply.usage),
             )
         with self._lock:
             self._steps[step] = max(self._steps[step], attempt.seconds)
@@ -137,7 +137,7 @@ class Ledger:
             if reply.usage is not None:
                 self._usages.append(reply.usage)
 
-    def _payee(self, call: ModelCall, reply: Answer) -> Tier:
+    def _charged_tier(self, call: ModelCall, reply: Answer) -> Tier:
         """Return the tier that answered, which a recording may have settled otherwise than the call asks."""
         if reply.tier == call.tier.name:
             return call.tier
@@ -147,7 +147,7 @@ class Ledger:
     def attempts(self) -> tuple[Attempt, ...]:
         """Every model call that ended, with what the judge said of it."""
         with self._lock:
-            return tuple(self._judged(attempt) for attempt in self._attempts)
+            return tuple(self._with_verdict(attempt) for attempt in self._attempts)
 
     @property
     def cost_usd(self) -> float | None:
@@ -192,7 +192,7 @@ class Ledger:
             ended: When the call ended, in seconds since 1970.
         """
         answer, plan = self.accepted, self.plan
-        if answer is None or plan is None or self.call.pin is not None or not self._stands(answer):
+        if answer is None or plan is None or self.call.pin is not None or not self._may_teach(answer):
             return None
         rejected = {tier for tier, judgement in self.judgements.items() if judgement.verdict == "invalid"}
         return Record(
@@ -253,7 +253,7 @@ class Ledger:
             **{name: sum(getattr(usage, name) for usage in self._usages) for name in TotalUsage.model_fields}
         )
 
-    def _stands(self, answer: Answer) -> bool:
+    def _may_teach(self, answer: Answer) -> bool:
         if answer.value is None and not self._policy.missing_counts:
             return False
         if self.flaw(answer) is not None:
@@ -261,7 +261,7 @@ class Ledger:
         judgement = self.judgements.get(answer.tier)
         return judgement.verdict == "valid" if judgement else answer.tier == self.serving[-1]
 
-    def _judged(self, attempt: Attempt) -> Attempt:
+    def _with_verdict(self, attempt: Attempt) -> Attempt:
         judgement = self.judgements.get(attempt.tier)
         if judgement is None or attempt.role == "judge" or attempt.error is not None:
             return attempt

@@ -139,9 +139,9 @@ class ChromaHistory:
         self._store_text = store_text
         self._durability = durability
         self._headers = dict(headers or {})
-        self._complained = False
+        self._failure_logged = False
         self._pause = 0.0
-        self._quiet_until = 0.0
+        self._no_recall_before = 0.0
         self._closed = False
         self._attaching = threading.Lock()
         self._attach()
@@ -212,25 +212,27 @@ class ChromaHistory:
         try:
             query = self._embed(text, vector)
         except Exception as error:  # noqa: BLE001 - a user's embedding may raise anything; it is passed on as text
-            return self._without(None, f"embedding failed: {type(error).__name__}: {str(error)[:300]}")
-        if time.monotonic() < self._quiet_until:
-            return self._without(query, "the Chroma server did not answer a moment ago; it is asked again soon")
+            return self._nothing_recalled(None, f"embedding failed: {type(error).__name__}: {str(error)[:300]}")
+        if time.monotonic() < self._no_recall_before:
+            return self._nothing_recalled(
+                query, "the Chroma server did not answer a moment ago; it is asked again soon"
+            )
         try:
             found = library.recall(query, node=facts.printable(node), k=k, study=study)
         except HistoryUnreachable as error:
             # No call should wait for a server that hangs while the last one still remembers that it does.
             self._pause = min(max(2 * self._pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)
-            self._quiet_until = time.monotonic() + self._pause
-            return self._without(query, str(error))
+            self._no_recall_before = time.monotonic() + self._pause
+            return self._nothing_recalled(query, str(error))
         except HistoryError as error:
-            return self._without(query, str(error))
-        self._complained = False
+            return self._nothing_recalled(query, str(error))
+        self._failure_logged = False
         self._pause = 0.0
         return found
 
-    def _without(self, vector: Vector | None, reason: str) -> Recollection:
-        if not self._complained:
-            self._complained = True
+    def _nothing_recalled(self, vector: Vector | None, reason: str) -> Recollection:
+        if not self._failure_logged:
+            self._failure_logged = True
             _LOGGER.warning("nothing can be recalled: %s", reason)
         return Recollection(vector=vector, error=reason)
 
@@ -255,7 +257,7 @@ class ChromaHistory:
         vector = self._embed(record.text or "", record.vector)
         kept = facts.printable(record.text) if self._store_text and record.text is not None else None
         library.remember(record, vector, text=kept)
-        self._settle(library)
+        self._write_or_notify(library)
 
     def revise(self, trace_id: str, change: Callable[[Record], Mapping[str, bool]]) -> Record:
         """Replace the labels of a record by `change(record)`, and return the record as it is now.
@@ -266,10 +268,10 @@ class ChromaHistory:
         """
         library = self._usable()
         revised = library.revise(trace_id, change)
-        self._settle(library)
+        self._write_or_notify(library)
         return revised
 
-    def _settle(self, library: Library) -> None:
+    def _write_or_notify(self, library: Library) -> None:
         if self._durability == "sync":
             library.flush()
         else:
@@ -360,7 +362,7 @@ class ChromaHistory:
         with self._attaching:
             if self._place.inherited:
                 self._finalizer.detach()
-                registry.keep_for_ever(self._place)
+                registry.keep_alive_in_child(self._place)
                 self._attach()
 
 

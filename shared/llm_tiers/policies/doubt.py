@@ -133,7 +133,7 @@ class Doubt(Judge):
         if experience.count < _COLD or self._explores(call):
             asked, why = usable[:2], "to learn of them"
         else:
-            first = self._first(usable, costs, past, call.created, experience)
+            first = self._first_tier(usable, costs, past, call.created, experience)
             asked = _side_by_side(first, outlook.after(first, costs, self.price, usable), usable)
             why = "best value"
         names = [ladder.names[position] for position in asked]
@@ -152,7 +152,7 @@ class Doubt(Judge):
         """Return how often tiers differed on similar past queries."""
         return self._rate(past, now, experience.usual, partial(differs, names=experience.names))
 
-    def _first(
+    def _first_tier(
         self, usable: tuple[int, ...], costs: Sequence[float], past: Past, now: float, experience: Experience
     ) -> int:
         """Return the cheapest tier that pays its way: it saves the next one's price where its answer stands."""
@@ -190,7 +190,7 @@ class Doubt(Judge):
         answers = [numbers.get(name) for name in case.ladder.names]
         outlook, costs = insight.expect(answers, _tokens(given), case.ladder)
         move = outlook.best(costs, self.price, insight.usable)
-        return self._ruled(case, insight, outlook, move)
+        return self._judgement(case, insight, outlook, move)
 
     def _numbers(self, case: Case, given: Sequence[Answer]) -> Generator[Request, Response, dict[str, int] | None]:
         """Number the answers such that equal ones have equal numbers; None where it cannot be told."""
@@ -211,7 +211,7 @@ class Doubt(Judge):
             numbers[answer.tier] = same.index(True) if True in same else len(leaders) - 1
         return numbers
 
-    def _ruled(self, case: Case, insight: _Insight, outlook: Outlook, move: Move) -> Judgement:
+    def _judgement(self, case: Case, insight: _Insight, outlook: Outlook, move: Move) -> Judgement:
         names = case.ladder.names
         if move.accept is None:
             # Uncertain, not invalid: should no tier above answer, it may stand in.

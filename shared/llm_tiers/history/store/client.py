@@ -25,25 +25,25 @@ _SECONDS_TO_ANSWER = 3.0
 DATABASE = "chroma.sqlite3"
 """The file that Chroma makes in a folder."""
 
-_engine_user: int | None = None
+_engine_pid: int | None = None
 _memory: Client | None = None
 _opening = threading.RLock()
 """Chroma's own register of open stores is not safe from threads."""
 
 
-def _start_afresh() -> None:
+def _reset_after_fork() -> None:
     """In a forked child: another thread of the parent may have held the lock."""
     global _opening  # noqa: PLW0603
     _opening = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_afresh)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def engine_inherited() -> bool:
     """Whether Chroma's engine ran in the process that this one was forked from; it hangs here then."""
-    return _engine_user is not None and _engine_user != os.getpid()
+    return _engine_pid is not None and _engine_pid != os.getpid()
 
 
 class Client(Protocol):
@@ -100,8 +100,8 @@ def open_folder(folder: Path) -> Client:
     import chromadb  # late: about a second
 
     with _opening:
-        _note_engine()
-        return _Plain(chromadb.PersistentClient(path=str(folder)))
+        _remember_engine_process()
+        return _ClientWithoutEmbedding(chromadb.PersistentClient(path=str(folder)))
 
 
 def open_memory() -> Client:
@@ -111,14 +111,14 @@ def open_memory() -> Client:
     global _memory  # noqa: PLW0603
     with _opening:
         if _memory is None:
-            _note_engine()
-            _memory = _Plain(chromadb.EphemeralClient())
+            _remember_engine_process()
+            _memory = _ClientWithoutEmbedding(chromadb.EphemeralClient())
         return _memory
 
 
-def _note_engine() -> None:
-    global _engine_user  # noqa: PLW0603
-    _engine_user = os.getpid()
+def _remember_engine_process() -> None:
+    global _engine_pid  # noqa: PLW0603
+    _engine_pid = os.getpid()
 
 
 def open_server(url: str, host: str, port: int, headers: Mapping[str, str]) -> Client:
@@ -127,7 +127,7 @@ def open_server(url: str, host: str, port: int, headers: Mapping[str, str]) -> C
     Raises:
         HistoryUnreachable: Nothing, or something that is not Chroma, answers at `url`.
     """
-    _knock(url, headers)
+    _check_heartbeat(url, headers)
     import chromadb  # late: about a second
 
     with chroma_errors(f"connecting to {url}"), _opening:
@@ -136,7 +136,7 @@ def open_server(url: str, host: str, port: int, headers: Mapping[str, str]) -> C
     sessions = _sessions(client)
     for session in sessions:
         session.timeout = _SECONDS_TO_ANSWER
-    return _Plain(client, sessions)
+    return _ClientWithoutEmbedding(client, sessions)
 
 
 def _sessions(client: Any) -> list[Any]:
@@ -146,7 +146,7 @@ def _sessions(client: Any) -> list[Any]:
     return [session for session in found if session is not None]
 
 
-def _knock(url: str, headers: Mapping[str, str]) -> None:
+def _check_heartbeat(url: str, headers: Mapping[str, str]) -> None:
     request = urllib.request.Request(f"{url}/api/v2/heartbeat", headers=dict(headers))  # noqa: S310 - http(s) only
     try:
         with urllib.request.urlopen(request, timeout=_SECONDS_TO_CONNECT):  # noqa: S310 - as above
@@ -163,7 +163,7 @@ def _knock(url: str, headers: Mapping[str, str]) -> None:
         raise HistoryUnreachable(msg) from error
 
 
-class _Plain:
+class _ClientWithoutEmbedding:
     """Chroma's client with no embedding function: the vectors are ours, and its default one would be downloaded."""
 
     def __init__(self, client: Any, sessions: Sequence[Any] = ()) -> None:

@@ -26,7 +26,7 @@ from llm_tiers.history.store.title import Row, Title
 if TYPE_CHECKING:
     from llm_tiers.history.store.shelf import Shelf
 
-__all__ = ["BATCH", "MOST_PENDING", "Library", "Shelving", "mismatch"]
+__all__ = ["BATCH", "MOST_PENDING", "Library", "ShelfProvider", "mismatch"]
 
 BATCH = 64
 """Most records of one write."""
@@ -37,7 +37,7 @@ MOST_PENDING = 10_000
 _MOST_RECENT = 20_000
 
 
-class Shelving(Protocol):
+class ShelfProvider(Protocol):
     """What a library needs of the place where it lies; `places.py` has the places.
 
     Attributes:
@@ -73,13 +73,15 @@ class Library:
     `_lock` guards what is kept in memory and is never held while Chroma works.
     """
 
-    def __init__(self, shelving: Shelving, namespace: str, embedding: str, *, capacity: int, max_nodes: int) -> None:
+    def __init__(
+        self, shelf_provider: ShelfProvider, namespace: str, embedding: str, *, capacity: int, max_nodes: int
+    ) -> None:
         self.namespace = namespace
         self.embedding = embedding
         self.capacity = capacity
         self.max_nodes = max_nodes
         self.users = 0
-        self._shelving = shelving
+        self._shelf_provider = shelf_provider
         self._dimension: int | None = None
         self._pending = Pending()
         self._studies = Studies()
@@ -113,7 +115,7 @@ class Library:
         with self._opening:
             if self._opened:
                 return
-            shelves = self._shelving.shelves(self.namespace)
+            shelves = self._shelf_provider.shelves(self.namespace)
             for shelf in shelves.values():
                 self._check(shelf.title)
             with self._lock:
@@ -123,9 +125,9 @@ class Library:
 
     def _check(self, title: Title) -> None:
         if title.embedding != self.embedding:
-            raise mismatch(self._shelving.where, self.namespace, title.embedding, self.embedding)
+            raise mismatch(self._shelf_provider.where, self.namespace, title.embedding, self.embedding)
         if self._dimension is not None and self._dimension != title.dimension:
-            raise self._other_length(title.dimension, self._dimension)
+            raise self._dimension_mismatch(title.dimension, self._dimension)
         self._dimension = title.dimension
 
     def expect(self, dimension: int) -> None:
@@ -137,30 +139,30 @@ class Library:
         if self._dimension is None:
             self._dimension = dimension
         elif self._dimension != dimension:
-            raise self._other_length(self._dimension, dimension)
+            raise self._dimension_mismatch(self._dimension, dimension)
 
-    def _other_length(self, held: int, given: int) -> EmbeddingMismatch:
+    def _dimension_mismatch(self, held: int, given: int) -> EmbeddingMismatch:
         return mismatch(
-            self._shelving.where,
+            self._shelf_provider.where,
             self.namespace,
             f"{self.embedding} with {held} dimensions",
             f"{self.embedding} with {given} dimensions",
         )
 
-    def _open_if_shelvingd(self) -> None:
+    def _open_if_present(self) -> None:
         """Open what exists; a new history has nothing to open, so its first call does not wait for Chroma."""
-        if not self._opened and self._shelving.may_hold(self.namespace):
+        if not self._opened and self._shelf_provider.may_hold(self.namespace):
             self.open()
 
     def _shelf(self, node: str) -> Shelf | None:
         shelf = self._shelves.get(node)
-        if shelf is None and self._shelving.shared:
+        if shelf is None and self._shelf_provider.shared:
             # Another process may have made it meanwhile.
-            found = self._shelving.find(f"{self._stem_of(node)}.g0")
-            shelf = None if found is None else self._take_in(found)
+            found = self._shelf_provider.find(f"{self._stem_of(node)}.g0")
+            shelf = None if found is None else self._add_shelf(found)
         return shelf
 
-    def _take_in(self, shelf: Shelf) -> Shelf:
+    def _add_shelf(self, shelf: Shelf) -> Shelf:
         self._check(shelf.title)
         node = shelf.title.node
         with self._lock:
@@ -170,16 +172,16 @@ class Library:
 
     def _stem_of(self, node: str) -> str:
         # Chroma allows few characters in a name, and a node may be any text.
-        return f"{self._shelving.prefix}.{self.namespace}.{hashlib.sha256(node.encode()).hexdigest()[:20]}"
+        return f"{self._shelf_provider.prefix}.{self.namespace}.{hashlib.sha256(node.encode()).hexdigest()[:20]}"
 
     # Reading
 
     def recall(self, vector: Vector, *, node: str, k: int, study: Study | None = None) -> Recollection:
         """Return the records of `node` that are most similar to `vector`, and what `study` made of all."""
         with chroma_errors("reading"):
-            self._open_if_shelvingd()
+            self._open_if_present()
             self.expect(vector.size)
-            node = self._where_kept(node)
+            node = self._node_to_search(node)
             # First what waits, then what is stored: a record that is written in between is seen twice, never not
             # at all, and the ids tell.
             waiting = self._pending.on(node)
@@ -244,7 +246,7 @@ class Library:
 
     def _find(self, trace_id: str) -> Record:
         record = self._pending.find(trace_id)
-        if record is None and not self._shelving.shared:
+        if record is None and not self._shelf_provider.shared:
             with self._lock:
                 record = self._recent.get(trace_id)
         if record is not None:
@@ -253,7 +255,7 @@ class Library:
         for shelf in sorted(self._all_shelves(), key=lambda shelf: shelf.title.node.count("/")):
             found = shelf.fetch([trace_id])
             if found:
-                return self._keep(found, newer=False)[trace_id] if not self._shelving.shared else found[trace_id]
+                return self._keep(found, newer=False)[trace_id] if not self._shelf_provider.shared else found[trace_id]
         msg = (
             f"no record of namespace {self.namespace!r} has the trace id {trace_id!r}; it may have been evicted "
             f"(capacity={self.capacity}) or belong to another history"
@@ -269,7 +271,7 @@ class Library:
     def remember(self, record: Record, vector: Vector, *, text: str | None) -> None:
         """Let a record wait to be written."""
         with chroma_errors("adding a record"):
-            self._open_if_shelvingd()
+            self._open_if_present()
             if len(self._pending) >= MOST_PENDING:
                 self.write_batch()
         self.expect(vector.size)
@@ -295,7 +297,7 @@ class Library:
                 taken.append(level)
         return tuple(taken) or ("",)
 
-    def _where_kept(self, node: str) -> str:
+    def _node_to_search(self, node: str) -> str:
         """Return the node whose shelf has the records of `node`: the root's, for a top node above the limit."""
         with self._lock:
             overflows = node not in self._nodes and len(self._nodes) >= self.max_nodes
@@ -305,7 +307,7 @@ class Library:
         """Replace a record's labels; one revision at a time."""
         with self._revising:
             with chroma_errors("looking for a record"):
-                self._open_if_shelvingd()
+                self._open_if_present()
                 record = self._find(trace_id)
             labels = dict(change(record))
             if not all(isinstance(tier, str) and isinstance(valid, bool) for tier, valid in labels.items()):
@@ -356,7 +358,7 @@ class Library:
     def _make(self, node: str, dimension: int) -> Shelf:
         title = Title(self._stem_of(node), self.namespace, node, self.embedding, dimension, 0)
         # On a server another process may have made it first, even by another embedding.
-        return self._take_in(self._shelving.make(title))
+        return self._add_shelf(self._shelf_provider.make(title))
 
     def _write_revisions(self, batch: Batch) -> None:
         for shelf in self._all_shelves() if batch.revisions else ():
@@ -376,14 +378,14 @@ class Library:
                 self._recent.pop(trace_id, None)
         shelf.tidy()
         tombstones = {held.title.name: held.tombstones for held in self._all_shelves()}
-        self._shelving.note_tombstones(self.namespace, tombstones)
+        self._shelf_provider.note_tombstones(self.namespace, tombstones)
 
     # Upkeep
 
     def counts(self) -> dict[str, int]:
         """Return how many stored records each node has."""
         with chroma_errors("counting"):
-            self._open_if_shelvingd()
+            self._open_if_present()
             return {shelf.title.node: shelf.count() for shelf in self._all_shelves()}
 
     def total(self) -> int:
@@ -395,7 +397,7 @@ class Library:
         """Remove old records; see `ChromaHistory.prune`."""
         self.flush()
         with self._writing, chroma_errors("pruning"):
-            self._open_if_shelvingd()
+            self._open_if_present()
             shelves = self._all_shelves()
             chosen = shelves if node is None else [s for s in shelves if s.title.node == node]
             ages: dict[str, float] = {}
@@ -410,7 +412,7 @@ class Library:
     def export(self, *, vectors: bool) -> Iterator[dict[str, Any]]:
         """Yield every stored record once."""
         self.flush()
-        self._open_if_shelvingd()
+        self._open_if_present()
         seen: set[str] = set()
         for shelf in self._all_shelves():
             for trace_id, metadata, vector in shelf.pages(vectors=vectors):

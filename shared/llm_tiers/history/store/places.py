@@ -34,13 +34,13 @@ class Place(ABC):
     Attributes:
         where: The place as messages name it, without credentials.
         shared: Whether other processes may write there too.
-        passing: Whether it ends with the process, so that nothing has to be written at the end.
+        ephemeral: Whether it ends with the process, so that nothing has to be written at the end.
         prefix: What the names of its collections begin with.
         pid: The process that opened it: after a fork the child must not touch it.
     """
 
     shared = False
-    passing = False
+    ephemeral = False
     prefix = "tiers"
 
     def __init__(self, where: str) -> None:
@@ -133,7 +133,7 @@ class Place(ABC):
 class Memory(Place):
     """Chroma in the memory of this process: private to one history, and gone with it."""
 
-    passing = True
+    ephemeral = True
 
     def __init__(self) -> None:
         super().__init__("memory")

@@ -17,7 +17,7 @@ from llm_tiers.history.store import client
 from llm_tiers.history.store.library import Library
 from llm_tiers.history.store.places import Folder, Memory, Place, Server
 
-__all__ = ["abandon", "acquire", "is_server", "keep_for_ever", "release"]
+__all__ = ["abandon", "acquire", "is_server", "keep_alive_in_child", "release"]
 
 _LOGGER = logging.getLogger("llm_tiers.history")
 
@@ -35,7 +35,7 @@ _process = _Process()
 _inherited: list[Any] = []
 
 
-def _start_afresh() -> None:
+def _reset_after_fork() -> None:
     """In a forked child: hold nothing open, but keep the parent's objects, whose destructors would wait for ever."""
     global _process  # noqa: PLW0603
     _inherited.append(_process)
@@ -43,10 +43,10 @@ def _start_afresh() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_afresh)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-def keep_for_ever(place: Place) -> None:
+def keep_alive_in_child(place: Place) -> None:
     """In a forked child: keep the parent's place, whose destructors would wait for threads that are not there."""
     _inherited.append(place)
 
@@ -61,7 +61,7 @@ def acquire(
 ) -> tuple[Place, Library]:
     """Open a place, or join those of this process who have it open, and take a library from it by `use`."""
     with _process.lock:
-        _bury_abandoned()
+        _release_abandoned()
         key, opening = _plan(where, headers)
         place = _process.places.get(key) or opening()
         try:
@@ -101,7 +101,7 @@ def release(place: Place, library: Library) -> None:
     """
     with _process.lock:
         try:
-            if not place.passing:
+            if not place.ephemeral:
                 library.flush()
         finally:
             place.leave(library)
@@ -119,7 +119,7 @@ def abandon(place: Place, library: Library) -> None:
     _process.abandoned.put((place, library))
 
 
-def _bury_abandoned() -> None:
+def _release_abandoned() -> None:
     while True:
         try:
             place, library = _process.abandoned.get_nowait()
@@ -130,7 +130,7 @@ def _bury_abandoned() -> None:
 
 def _release_quietly(place: Place, library: Library) -> None:
     if place.inherited:
-        keep_for_ever(place)
+        keep_alive_in_child(place)
         return
     try:
         release(place, library)
@@ -140,7 +140,7 @@ def _release_quietly(place: Place, library: Library) -> None:
 
 def _write_the_rest() -> None:
     """At exit: write what waits, and unlock the folders."""
-    _bury_abandoned()
+    _release_abandoned()
     for place in _lasting():
         for library in list(place.libraries.values()):
             library.users = 1
@@ -153,7 +153,7 @@ def _write_early() -> None:
     Importing Chroma starts a thread pool, which Python forbids once its pools are shut down, and that is before the
     exit handlers run. Threads that are still at work may add records after this: those are for `_write_the_rest`.
     """
-    _bury_abandoned()
+    _release_abandoned()
     for place in _lasting():
         for library in list(place.libraries.values()):
             try:
@@ -166,9 +166,9 @@ def _lasting() -> list[Place]:
     """Return the places that outlive the process; the writers of the others end here."""
     places = list(_process.places.values())
     for place in places:
-        if place.passing and not place.inherited:
+        if place.ephemeral and not place.inherited:
             place.writer.stop()
-    return [place for place in places if not place.passing]
+    return [place for place in places if not place.ephemeral]
 
 
 atexit.register(_write_the_rest)

@@ -144,7 +144,7 @@ def as_judge(judge: Judge | JudgeFunction) -> Judge:
     return FunctionJudge(judge)
 
 
-class _Pair(Judge):
+class _TwoJudges(Judge):
     """Two judges, the second asked only where the first leaves it open."""
 
     def __init__(self, first: Judge | JudgeFunction, second: Judge | JudgeFunction) -> None:
@@ -178,7 +178,7 @@ class _Pair(Judge):
         return Judgement(Verdict.UNCERTAIN if doubt else two.verdict, f"{one.by}, {two.by}", warning)
 
 
-class Either(_Pair):
+class Either(_TwoJudges):
     """Accept what one of two judges accepts."""
 
     def __repr__(self) -> str:
@@ -189,7 +189,7 @@ class Either(_Pair):
         return self._review(case, Verdict.VALID)
 
 
-class Both(_Pair):
+class Both(_TwoJudges):
     """Accept what both of two judges accept."""
 
     def __repr__(self) -> str:
