@@ -95,7 +95,7 @@ def calibrate(
         float | None,
         typer.Option(
             metavar="A",
-            help="Target: this share of right answers, in [0, 1], as cheaply as may be. "
+            help="Target: this share of right answers, in [0, 1], as cheaply as possible. "
             "In a history right means what the top tier says.",
         ),
     ] = None,
@@ -104,13 +104,13 @@ def calibrate(
         typer.Option(
             metavar="USD|S%",
             help="Target: at most so many US$ for 1,000 calls, or such a share of what the top tier alone costs, "
-            "as right as may be.",
+            "as right as possible.",
         ),
     ] = None,
     as_good_as: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Target: right as often as this tier alone (or llm-at), as cheaply as may be."
+            metavar="NAME", help="Target: right as often as this tier alone (or llm-at), as cheaply as possible."
         ),
     ] = None,
     policy: Annotated[
@@ -197,12 +197,13 @@ def _print_calibration(found: Calibration, json_path: Path | None) -> None:
         if json_path is not None:
             json_path.write_text(points)
         Console().print(table_of(found))
+    # With the points on standard output, the advice must not get between a reader and the JSON.
     for line in advice(found):
         typer.echo(line, err=json_path == _STDOUT)
 
 
 def _save_settings(settings: Settings | None, out: Path | None) -> None:
-    """Write the settings, or end with status 1 where there are none."""
+    """Write the settings, or exit with status 1 if there are none."""
     if settings is None:
         raise typer.Exit(1)
     if out is not None:
@@ -212,7 +213,7 @@ def _save_settings(settings: Settings | None, out: Path | None) -> None:
 
 @contextmanager
 def _errors_in_one_line() -> Iterator[None]:
-    """Tell an error of ours in a line and end with status 2; anything else is a bug and shows its traceback."""
+    """Print an error of ours in one line and exit with status 2; anything else is a bug and shows its traceback."""
     try:
         yield
     except LlmTiersError as error:
@@ -248,6 +249,7 @@ def _replay_all(
     from llm_tiers.replay.summary import summary
 
     plans = [(table, policies or _all_policies(table)) for table in tables]
+    # All names are checked before the first replay, which may take minutes.
     for table, names in plans:
         for name in names:
             replay_policy(name, table, knob=knob)

@@ -1,4 +1,4 @@
-"""How the answers of cheaper tiers foretell a dearer one's: each votes for its own answer."""
+"""How the answers of cheaper tiers predict a dearer one's: each votes for its own answer."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class Votes:
     """The chance that a tier repeats an answer of a cheaper one, or gives a new one.
 
     Each cheaper tier j that gave an answer votes for it with weight v_kj; a new answer has the weight u_k + h, where
-    the hardness h = b.x is common to all tiers, and greater where a tier gave no answer. The chances of a tier with a
-    mind of its own are the softmax of the sums, in which the votes are scaled by exp(-0.3 h). Weights have a Gaussian
+    the hardness h = b.x is common to all tiers, and greater where a tier gave no answer. The chances of an
+    independent tier are the softmax of the sums, in which the votes are scaled by exp(-0.3 h). Weights have a Gaussian
     belief that each observation updates by one step of Newton's method (an extended Kalman filter), so what is not seen
     stays near its assumption.
 
@@ -145,7 +145,7 @@ class Votes:
         outcome = numbers.index(given) if given in found else len(found)
         slope = self._slope(of, blocks, chances, outcome, known)
         gain = self.spread @ slope
-        # A copy says nothing of how those vote who have a mind of their own.
+        # A copy's answer says nothing about how independent tiers vote.
         taught = max(self.copies.own[of], _LEAST_TAUGHT)
         spread = self.spread - np.outer(gain, gain) / (1 / taught + slope @ gain)
         alike = {
@@ -171,6 +171,7 @@ class Votes:
                 sum_of_votes += weight * self.votes[of][by]
         excess = float(outcome == len(blocks)) - chances[-1]
         slope[self.places["new", of, 0]] = excess
+        # Beyond the bound the scale is constant, so hardness has no effect through it.
         through_scale = _SHRINK * sum_of_votes if abs(hardness) < _HARDEST else 0.0
         for at, value in enumerate(known):
             slope[self.places["hard", 0, at]] = (excess - through_scale) * value

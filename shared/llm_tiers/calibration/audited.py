@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["FEWEST", "audited_tables"]
 
 FEWEST = 100
-"""Fewer audited calls tell an accuracy to no better than eight points either way."""
+"""With fewer audited calls, an accuracy is known to no better than eight points either way."""
 
 _FEWEST_OF_NODE = 50
 _NEWEST = 50
@@ -31,7 +31,8 @@ _UNIT = 1e9
 def audited_tables(where: str, records: Sequence[Record], *, node: str | None = None) -> list[ReplayTable]:
     """Return the audited calls of a history as tables, one a node, since nodes learn apart.
 
-    A history knows no truth: right is here what the top tier said. Calls are audited by lot, so they stand for all.
+    A history does not know the truth, so here right means what the top tier said. Audited calls are drawn at random,
+    so they represent all calls.
 
     Args:
         where: Name of the history.
@@ -39,7 +40,7 @@ def audited_tables(where: str, records: Sequence[Record], *, node: str | None = 
         node: Take only the calls of this node and of those under it.
 
     Raises:
-        ConfigError: Too few calls were audited; the message says how to have more.
+        ConfigError: Too few calls were audited; the message says how to get more.
     """
     here = [record for record in records if node is None or f"{record.node}/".startswith(f"{node.rstrip('/')}/")]
     audited = [record for record in here if record.audited]
@@ -51,7 +52,9 @@ def audited_tables(where: str, records: Sequence[Record], *, node: str | None = 
 
 
 def _ladder(audited: Sequence[Record]) -> tuple[str, ...]:
-    """Return the tiers of today's ladder; some calls lack one that failed or could not be compared."""
+    """Return the tiers of today's ladder; some calls lack a tier that failed or could not be compared."""
+    # The newest calls only: the user may have changed the ladder, and older calls show the former one.
+    # Of equally frequent ladders the longer one: the shorter ones lack a tier that failed on a call.
     ladders = Counter(tuple(record.said) for record in audited[-_NEWEST:])
     return max(ladders, key=lambda tiers: (ladders[tiers], len(tiers)), default=())
 
@@ -78,7 +81,8 @@ def _too_few(where: str, node: str | None, *, calls: int, audited: int, complete
 
 
 def _by_node(records: Sequence[Record]) -> list[list[Record]]:
-    """Group the records by node; those of nodes with few of them are one group."""
+    """Group the records by node; nodes with few records share one group."""
+    # A short table would be replayed almost without a history, and its accuracy would say little about the node.
     counts = Counter(record.node for record in records)
     groups: dict[str | None, list[Record]] = {}
     for record in records:
@@ -119,7 +123,7 @@ def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...]) -> Rep
 
 
 def _tokens(records: Sequence[Record], tiers: Sequence[str]) -> NDArray[np.int64]:
-    """Return the output tokens; where a provider told none, as many as the tier usually writes."""
+    """Return the output tokens; where a provider reported none, as many as the tier usually writes."""
     columns = []
     for tier in tiers:
         known = [record.tokens[tier] for record in records if tier in record.tokens]

@@ -80,6 +80,7 @@ def _tool_call(call: ToolCall, position: int) -> dict[str, Any]:
 def _parts(call: ToolCall, position: int) -> Iterator[dict[str, Any]]:
     """Yield a tool call in pieces, its arguments in two."""
     arguments = _arguments(call.arguments)
+    # In two, as providers do: a client that reads only whole arguments fails here and not in production.
     half = len(arguments) // 2
     full_call = _tool_call(call, position)
     yield {"index": position, **full_call, "function": full_call["function"] | {"arguments": arguments[:half]}}

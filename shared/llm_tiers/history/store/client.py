@@ -28,7 +28,7 @@ DATABASE = "chroma.sqlite3"
 _engine_pid: int | None = None
 _memory: Client | None = None
 _opening = threading.RLock()
-"""Chroma's own register of open stores is not safe from threads."""
+"""Guards Chroma's own register of open stores, which is not thread-safe."""
 
 
 def _reset_after_fork() -> None:
@@ -42,7 +42,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def engine_inherited() -> bool:
-    """Whether Chroma's engine ran in the process that this one was forked from; it hangs here then."""
+    """Whether Chroma's engine ran in the process that this one was forked from; it would hang in this one."""
     return _engine_pid is not None and _engine_pid != os.getpid()
 
 
@@ -69,7 +69,7 @@ class Client(Protocol):
 
 @contextmanager
 def chroma_errors(doing: str) -> Iterator[None]:
-    """Turn whatever Chroma raises into a `HistoryError`: it lets SQLite's, httpx's and Rust's errors through.
+    """Turn all errors from Chroma into a `HistoryError`; Chroma passes on errors of SQLite, httpx and Rust.
 
     Raises:
         HistoryUnreachable: A server did not answer.
@@ -78,10 +78,11 @@ def chroma_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except LlmTiersError:
+        # These blocks nest; an error of ours says already what failed.
         raise
     except Exception as error:
         cause = f"{type(error).__name__}: {str(error)[:300]}"
-        # By name: httpx is Chroma's dependency, not ours.
+        # By name: httpx is Chroma's dependency, not ours. "ConnectionError" covers the built-in one as well.
         if any(base.__name__ in {"TransportError", "ConnectionError"} for base in type(error).__mro__):
             msg = f"the history's Chroma server does not answer ({doing}): {cause}"
             raise HistoryUnreachable(msg) from error
@@ -132,7 +133,8 @@ def open_server(url: str, host: str, port: int, headers: Mapping[str, str]) -> C
 
     with chroma_errors(f"connecting to {url}"), _opening:
         client = chromadb.HttpClient(host=host, port=port, ssl=url.startswith("https"), headers=dict(headers))
-    # Chroma's client waits for ever, and leaves its connections open when it is closed. Neither has a public setting.
+    # Chroma's client has no time-out and does not close its connections when it is closed. Neither has a public
+    # setting.
     sessions = _sessions(client)
     for session in sessions:
         session.timeout = _SECONDS_TO_ANSWER
@@ -147,6 +149,8 @@ def _sessions(client: Any) -> list[Any]:
 
 
 def _check_heartbeat(url: str, headers: Mapping[str, str]) -> None:
+    # Before Chroma is imported: a wrong URL is reported at once, with the fix, instead of after the second
+    # that the import takes.
     request = urllib.request.Request(f"{url}/api/v2/heartbeat", headers=dict(headers))  # noqa: S310 - http(s) only
     try:
         with urllib.request.urlopen(request, timeout=_SECONDS_TO_CONNECT):  # noqa: S310 - as above
@@ -190,7 +194,7 @@ class _ClientWithoutEmbedding:
     def close(self) -> None:
         close: Callable[[], None] | None = getattr(self._client, "close", None)
         if close is not None:
-            with _opening:
+            with _opening:  # closing changes the same register as opening
                 close()
         for session in self._sessions:
             session.close()

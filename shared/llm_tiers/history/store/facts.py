@@ -43,6 +43,7 @@ def read(trace_id: str, metadata: Mapping[str, Any] | None) -> Record:
             answered=tuple(facts["answered"]),
             agreed=tuple(facts["agreed"]),
             cost_usd=facts["cost_usd"],
+            # From here on: keys that older records may lack.
             said=facts.get("said", {}),
             tokens=facts.get("tokens", {}),
             costs=facts.get("costs", {}),

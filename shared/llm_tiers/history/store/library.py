@@ -32,7 +32,7 @@ BATCH = 64
 """Most records of one write."""
 
 MOST_PENDING = 10_000
-"""Records that may wait. Whoever adds one more writes a batch first, and gets the error if that fails."""
+"""Records that may wait. A caller that adds one more writes a batch first, and gets the error if that fails."""
 
 _MOST_RECENT = 20_000
 
@@ -69,7 +69,7 @@ class ShelfProvider(Protocol):
 class Library:
     """What the histories of one process share of one namespace.
 
-    Two locks: `_writing` is held while Chroma is written to, by the background thread or by whoever flushes;
+    Two locks: `_writing` is held while Chroma is written to, by the background thread or by a caller that flushes;
     `_lock` guards what is kept in memory and is never held while Chroma works.
     """
 
@@ -158,6 +158,7 @@ class Library:
         shelf = self._shelves.get(node)
         if shelf is None and self._shelf_provider.shared:
             # Another process may have made it meanwhile.
+            # Always generation 0: shelves that others write to are never copied (`Shelf.tidy`).
             found = self._shelf_provider.find(f"{self._stem_of(node)}.g0")
             shelf = None if found is None else self._add_shelf(found)
         return shelf
@@ -168,10 +169,11 @@ class Library:
         with self._lock:
             if node:
                 self._nodes.add(node)
+            # Two threads may find the same shelf at once; both must use one object, which counts its readers.
             return self._shelves.setdefault(node, shelf)
 
     def _stem_of(self, node: str) -> str:
-        # Chroma allows few characters in a name, and a node may be any text.
+        # A hash, since Chroma allows few characters in a name and a node may be any text.
         return f"{self._shelf_provider.prefix}.{self.namespace}.{hashlib.sha256(node.encode()).hexdigest()[:20]}"
 
     # Reading
@@ -182,8 +184,8 @@ class Library:
             self._open_if_present()
             self.expect(vector.size)
             node = self._node_to_search(node)
-            # First what waits, then what is stored: a record that is written in between is seen twice, never not
-            # at all, and the ids tell.
+            # First what waits, then what is stored: a record that is written in between is found twice, which its id
+            # shows. In the other order it could be missed.
             waiting = self._pending.on(node)
             hits = waiting.search(vector, k)
             known = dict(waiting.revisions) | dict(waiting.records)
@@ -246,6 +248,7 @@ class Library:
 
     def _find(self, trace_id: str) -> Record:
         record = self._pending.find(trace_id)
+        # On a server another process may have revised the record, so the cache is not asked there.
         if record is None and not self._shelf_provider.shared:
             with self._lock:
                 record = self._recent.get(trace_id)
@@ -269,9 +272,10 @@ class Library:
     # Writing
 
     def remember(self, record: Record, vector: Vector, *, text: str | None) -> None:
-        """Let a record wait to be written."""
+        """Queue a record to be written."""
         with chroma_errors("adding a record"):
             self._open_if_present()
+            # Whoever adds too fast does the writing, so that memory stays bounded when Chroma is slow or fails.
             if len(self._pending) >= MOST_PENDING:
                 self.write_batch()
         self.expect(vector.size)
@@ -291,6 +295,8 @@ class Library:
             taken: list[str] = []
             for level in path:
                 if level not in self._nodes:
+                    # Rendered prompts as node names would make collections without end; what overflows goes to the
+                    # ancestors that exist.
                     if len(self._nodes) >= self.max_nodes:
                         break
                     self._nodes.add(level)
@@ -313,6 +319,7 @@ class Library:
             if not all(isinstance(tier, str) and isinstance(valid, bool) for tier, valid in labels.items()):
                 msg = f"change must return tier names with True or False, not {labels!r}"
                 raise ConfigError(msg)
+            # `_revising` is held from finding to queueing, so that two revisions of one record do not lose one.
             revised = replace(record, labels=labels)
             self._pending.revise(revised)
             return revised
@@ -323,6 +330,7 @@ class Library:
         Raises:
             HistoryError: Chroma failed; what was not written waits on.
         """
+        # Only what waits now: under steady traffic the queue may never be empty.
         batch = self._pending.take(len(self._pending))
         while self._pending.holds_any(batch):
             self.write_batch()
@@ -337,6 +345,7 @@ class Library:
             touched = self._write_additions(batch)
             self._write_revisions(batch)
             written = {a.row.record.id: a.row.record for a in batch.additions.values()}
+            # The cache first, then the queue: in between a recall finds the record in both, never in neither.
             self._keep(written | dict(batch.revisions), newer=True)
             self._pending.done(batch)
             for shelf in touched:
@@ -372,7 +381,7 @@ class Library:
                 shelf.revise(part)
 
     def _tidy(self, shelf: Shelf, gone: Iterable[str]) -> None:
-        """Forget what was removed from a shelf, and copy the shelf where most of it is removed records."""
+        """Drop removed records from the cache, and copy the shelf if most of it is removed records."""
         with self._lock:
             for trace_id in gone:
                 self._recent.pop(trace_id, None)
@@ -395,6 +404,7 @@ class Library:
 
     def prune(self, *, older_than: float | None, node: str | None, keep: int | None) -> int:
         """Remove old records; see `ChromaHistory.prune`."""
+        # First write, since records that wait have no age in Chroma yet, and would come back after the pruning.
         self.flush()
         with self._writing, chroma_errors("pruning"):
             self._open_if_present()
@@ -404,6 +414,7 @@ class Library:
             for shelf in chosen:
                 ages |= shelf.ages()
             gone = _too_old(ages, older_than, keep)
+            # All shelves, not just the chosen ones: a record lies under its node's ancestors too.
             for shelf in shelves if gone else ():
                 shelf.discard(gone)
                 self._tidy(shelf, gone)

@@ -75,6 +75,7 @@ class Shelf:
 
     def count(self) -> int:
         """How many records the collection holds."""
+        # Counted by Chroma once and kept up to date by `put` and `discard`: only this process writes to a local shelf.
         if self._shared:
             return int(self._collection.count())
         if self._count is None:
@@ -106,6 +107,7 @@ class Shelf:
     def _query(
         self, query: Vector, k: int, skip: AbstractSet[str], *, include: list[str]
     ) -> tuple[list[Hit], dict[str, Any]]:
+        # More than `k`, since some hits are skipped, and since equally similar records are cut at an arbitrary place.
         wanted = k + min(len(skip), k) + _EXTRA
         while True:
             found = self._read("query", query_embeddings=[query], n_results=wanted, include=include)
@@ -157,6 +159,7 @@ class Shelf:
         """Call a method of the collection, which is not dropped in the meantime."""
         with self._reader_done:
             collection = self._collection
+            # Counted by collection: `_renew` swaps it and drops the old one when its last reader has left.
             self._readers[collection.name] += 1
         try:
             return getattr(collection, method)(**arguments)
@@ -170,6 +173,7 @@ class Shelf:
     def put(self, rows: Sequence[Row]) -> None:
         """Add records, or replace those of the same id."""
         ids = [row.record.id for row in rows]
+        # Records that are replaced do not add to the count.
         known = set() if self._shared else set(self._ids_present(ids))
         before = 0 if self._shared else self.count()
         self._collection.upsert(
@@ -194,6 +198,7 @@ class Shelf:
         self._copies[place] += 1
         if self._copies[place] <= _MOST_COPIES:
             return row.vector
+        # Seeded by the id, so that writing a record again after a failure stores the same vector.
         aside = np.random.default_rng(zlib.crc32(row.record.id.encode())).standard_normal(row.vector.size)
         moved = row.vector + _NUDGE * aside / np.linalg.norm(aside)
         return np.asarray(moved / np.linalg.norm(moved), dtype=np.float32)
@@ -215,6 +220,7 @@ class Shelf:
         """Remove records; unknown ids are left out."""
         for start in range(0, len(ids), _BATCH):
             part = list(ids[start : start + _BATCH])
+            # Ids that are not here must not lower the count.
             held = self._ids_present(part)
             if not held:
                 continue
@@ -259,6 +265,7 @@ class Shelf:
 
     def tidy(self) -> None:
         """Copy the collection where it carries more deleted than live records, which slow it down."""
+        # Never on a server: other processes would go on writing to the collection that is dropped.
         if not self._shared and self.tombstones > max(_LEAST_TOMBSTONES, self.count()):
             self._renew()
 
@@ -304,10 +311,12 @@ def open_shelves(client: Client, namespace: str, *, shared: bool, tombstones: Ma
             title = Title.of(collection.metadata)
             if title is None or title.namespace != namespace:
                 continue
+            # A crash while copying left this one behind; the original still has all records.
             if not collection.metadata["finished"]:
                 useless.append(collection.name)
                 continue
             rival = found.get(title.node)
+            # A crash after copying left both behind; the newer one is complete.
             if rival is not None:
                 loser = min(rival, (collection, title), key=lambda pair: pair[1].generation)
                 useless.append(loser[1].name)
