@@ -284,5 +284,6 @@ class Ledger:
         top = self.ladder.top
         own = [attempt for attempt in self.attempts if attempt.tier == top.name and attempt.role != "judge"]
         answered = [attempt.cost_usd for attempt in own if attempt.error is None]
+        # What the top tier really cost, if it answered; else its price for the tokens of the answer returned.
         alone = answered[0] if answered else self._prices.cost(top, answer.usage)
         return (None if alone is None else alone - cost), not answered
