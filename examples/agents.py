@@ -3,7 +3,7 @@
     pip install 'llm-tiers[llamaindex]' && python examples/agents.py
 
 A researcher looks things up with a tool and hands over to a writer. The server plays three models: the smallest calls
-tools well, but does not write; nobody told the LLM which agent is which.
+tools well, but does not write. The LLM is not told which agent is which.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks of what a user gives: a wrong argument is refused before any model is called."""
+"""Checks of users' arguments: a wrong one is refused before any model is called."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = [
 
 
 def require(holds: bool, message: str) -> None:  # noqa: FBT001
-    """Refuse an argument.
+    """Refuse an argument unless a condition holds.
 
     Raises:
-        ConfigError: It does not hold.
+        ConfigError: The condition does not hold.
     """
     if not holds:
         raise ConfigError(message)
@@ -34,16 +34,17 @@ def require_number(value: object, argument: str) -> None:
     """Check that an argument is a number.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: It is not a number.
     """
+    # Python counts True as the number 1, but a user who writes quality=True means something else.
     require(isinstance(value, Real) and not isinstance(value, bool), f"{argument}={value!r} must be a number")
 
 
 def check_call_settings(*, node: object, query_text: object, on_trace: object) -> None:
-    """Check what describes the calls.
+    """Check the arguments that describe calls.
 
     Raises:
-        ConfigError: One is of another kind.
+        ConfigError: One has the wrong type.
     """
     if node is not None and not isinstance(node, str):
         raise ConfigError(f"node must be a name, such as 'research/plan', or None, not {kind_of(node)}")
@@ -53,10 +54,10 @@ def check_call_settings(*, node: object, query_text: object, on_trace: object) -
 
 
 def check_api_key(api_key: object) -> dict[str, object]:
-    """Return the settings that a key is, none for None.
+    """Return the key as call settings; empty for None.
 
     Raises:
-        ConfigError: It is of another kind.
+        ConfigError: It has the wrong type.
     """
     if api_key is not None and not isinstance(api_key, str | SecretStr) and not callable(api_key):
         raise ConfigError(f"api_key must be a key, not {kind_of(api_key)}")
@@ -75,11 +76,11 @@ def check_known(names: Iterable[str], known: Iterable[str]) -> None:
 
 
 def kind_of(given: object) -> str:
-    """Say what something is. Only its type is shown: whatever it is, it may hold a key."""
+    """Name the type of an argument for a message. Its value is not shown, since it may hold a key."""
     return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
 
 
 def without_values(error: ValidationError) -> ConfigError:
-    """Tell what pydantic found without the values that were given, which may hold keys."""
+    """Return what pydantic found, without the values that were given: they may hold keys."""
     found = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False))
     return ConfigError("; ".join(found))

@@ -75,7 +75,7 @@ def replay(
     plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw accuracy against cost.")] = None,
 ) -> None:
     """Run recorded outcomes through the real cascade, at no cost."""
-    with _errors_told():
+    with _errors_in_one_line():
         _check_writable("--json", json_path)
         _check_writable("--plot", plot)
         if plot is not None and not _can_draw():
@@ -100,7 +100,7 @@ def calibrate(
         float | None,
         typer.Option(
             metavar="A",
-            help="Target: this share of right answers, in [0, 1], as cheaply as may be. "
+            help="Target: this share of right answers, in [0, 1], as cheaply as possible. "
             "In a history right means what the top tier says.",
         ),
     ] = None,
@@ -109,13 +109,13 @@ def calibrate(
         typer.Option(
             metavar="USD|S%",
             help="Target: at most so many US$ for 1,000 calls, or such a share of what the top tier alone costs, "
-            "as right as may be.",
+            "as right as possible.",
         ),
     ] = None,
     as_good_as: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Target: right as often as this tier alone (or llm-at), as cheaply as may be."
+            metavar="NAME", help="Target: right as often as this tier alone (or llm-at), as cheaply as possible."
         ),
     ] = None,
     policy: Annotated[
@@ -147,7 +147,7 @@ def calibrate(
     """Find the policy and knob that reach a target on your own traffic. Status 1: none does."""
     from llm_tiers.calibration import aim_of, calibrate, candidates_of, sample_of
 
-    with _errors_told():
+    with _errors_in_one_line():
         _check_writable("--out", out)
         _check_writable("--json", None if json_path == _STDOUT else json_path)
         if out is not None and (accuracy, cost, as_good_as) == (None, None, None):
@@ -157,9 +157,9 @@ def calibrate(
         candidates = candidates_of(sample, policy or ())
         with _sweep(sample) as sweep:
             found = calibrate(sample, sweep, candidates=candidates, aim=aim)
-        _tell(found, json_path)
+        _print_calibration(found, json_path)
         if aim is not None:
-            _settle(found.settings(aim), out)
+            _save_settings(found.settings(aim), out)
 
 
 @app.command()
@@ -169,7 +169,7 @@ def demo(
     """Show the main job on 1,900 recorded questions: what each tier, LLM-AT and llm-tiers reach, and what it costs."""
     from llm_tiers.replay import BUNDLED
 
-    with _errors_told():
+    with _errors_in_one_line():
         _check_writable("--plot", plot)
         results = _replay_all([_table(path, None) for path in BUNDLED], None, _Order.FILE, [0], None)
         if _can_draw():
@@ -195,7 +195,7 @@ def _sweep(sample: Sample) -> Iterator[Sweep]:
         )
 
 
-def _tell(found: Calibration, json_path: Path | None) -> None:
+def _print_calibration(found: Calibration, json_path: Path | None) -> None:
     from llm_tiers.calibration.report import advice, table_of
 
     points = json.dumps(found.to_dict(), indent=2) + "\n"
@@ -205,12 +205,13 @@ def _tell(found: Calibration, json_path: Path | None) -> None:
         if json_path is not None:
             json_path.write_text(points)
         Console().print(table_of(found))
+    # With the points on standard output, the advice must not get between a reader and the JSON.
     for line in advice(found):
         typer.echo(line, err=json_path == _STDOUT)
 
 
-def _settle(settings: Settings | None, out: Path | None) -> None:
-    """Write the settings, or end with status 1 where there are none."""
+def _save_settings(settings: Settings | None, out: Path | None) -> None:
+    """Write the settings, or exit with status 1 if there are none."""
     if settings is None:
         raise typer.Exit(1)
     if out is not None:
@@ -219,8 +220,8 @@ def _settle(settings: Settings | None, out: Path | None) -> None:
 
 
 @contextmanager
-def _errors_told() -> Iterator[None]:
-    """Tell an error of ours in a line and end with status 2; anything else is a bug and shows its traceback."""
+def _errors_in_one_line() -> Iterator[None]:
+    """Print an error of ours in one line and exit with status 2; anything else is a bug and shows its traceback."""
     try:
         yield
     except LlmTiersError as error:
@@ -256,6 +257,7 @@ def _replay_all(
     from llm_tiers.replay.summary import summary
 
     plans = [(table, policies or _all_policies(table)) for table in tables]
+    # All names are checked before the first replay, which may take minutes.
     for table, names in plans:
         for name in names:
             replay_policy(name, table, knob=knob)

@@ -67,7 +67,7 @@ class TierError(LlmTiersError):
         self.usage = usage
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A client's exception often cannot be pickled, and would break a pool of processes.
+        # A client's exception often cannot be pickled, and would break a pool of processes: so its text replaces it.
         return partial(TierError, broke_off=self.broke_off, usage=self.usage), (self.tier, self.summary)
 
     @property
@@ -89,6 +89,7 @@ class AllTiersFailed(LlmTiersError, ExceptionGroup[TierError]):  # noqa: N818
         trace: What happened on the call, or None where it is not known yet.
     """
 
+    # Set after the exception is raised: only the engine, which catches it on the way, can make the trace.
     trace: Trace | None = None
 
     def __new__(cls, message: str, exceptions: Sequence[TierError]) -> Self:  # noqa: D102

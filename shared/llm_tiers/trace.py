@@ -15,6 +15,7 @@ __all__ = ["Attempt", "Role", "Trace"]
 Role: TypeAlias = Literal["generate", "witness", "judge", "audit"]
 """What a model call is for."""
 
+# Bytes. Frameworks write each message into checkpoints, so the trace must stay small; see `Trace.to_dict`.
 _LIMIT = 2_000
 _TEXT_LENGTHS = (160, 80, 40, 24)
 
@@ -64,7 +65,7 @@ class Trace(BaseModel):
         final: Name of the tier whose answer was returned; None where none was.
         confidence: Chance that the top tier would have given the same answer, in [0, 1]; None where the top tier gave
             it, or nobody said.
-        usage: The tokens of all model calls together; None where no provider told any.
+        usage: The tokens of all model calls together; None where no provider reported any.
         cost_usd: What the call cost, judge and witnesses included; None where one attempt's cost is unknown.
         saved_usd: What the top tier alone would have cost, less `cost_usd`; negative where tiering cost more.
         saved_is_estimate: The top tier did not answer, so its cost is estimated from the tokens of the answer that
@@ -95,14 +96,15 @@ class Trace(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as JSON-ready data under 2 kB: it ends up in checkpoints.
 
-        Numbers are rounded. Where there is much to tell, attempts leave out what is None and the usage what is 0, then
-        texts are cut short, and last the estimates and the first attempts go.
+        Numbers are rounded. If the trace is too long, first attempts leave out what is None and the usage what is 0,
+        then texts are cut, and last the estimates and the earliest attempts are dropped.
         """
         data: dict[str, Any] = _rounded(self.model_dump(mode="json"), 6)
         return next((slim for slim in _slimmer(data) if _size(slim) <= _LIMIT), _bare(data))
 
 
 def _slimmer(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    # Smaller and smaller versions, from what a reader misses least to what they miss most.
     yield data
     usage = data["usage"] and {key: tokens for key, tokens in data["usage"].items() if tokens}
     attempts = [_without_none(attempt) for attempt in data["attempts"]]
@@ -113,7 +115,7 @@ def _slimmer(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _bare(data: dict[str, Any]) -> dict[str, Any]:
-    """Keep the sums and the last attempts only: a ladder far longer than any seen."""
+    """Keep the sums and the last attempts only, for ladders far longer than usual."""
     data = _shortened(data, _TEXT_LENGTHS[-1]) | {"estimates": {}}
     while data["attempts"] and _size(data) > _LIMIT:
         data = data | {"attempts": data["attempts"][1:]}
@@ -133,6 +135,7 @@ def _rounded(value: Any, digits: int) -> Any:
 
 
 def _without_none(attempt: dict[str, Any]) -> dict[str, Any]:
+    # `cost_usd` stays: a missing key could be read as "free", None says that the cost is unknown.
     return {key: value for key, value in attempt.items() if value is not None or key == "cost_usd"}
 
 
@@ -150,6 +153,7 @@ def _cut(text: str, length: int) -> str:
     """Cut a text to `length` bytes as JSON writes it, where a letter of another script takes six."""
     if len(json.dumps(text)) <= length:
         return text
+    # Six bytes for the ellipsis, which JSON writes as an escape.
     while len(json.dumps(text)) > length - 6:
         text = text[:-1]
     return text + "…"

@@ -29,8 +29,9 @@ class Usage:
 
 
 class TotalUsage(BaseModel):
-    """Tokens of all model calls together, as far as the providers told them; see `Usage`."""
+    """Tokens of all model calls together, as far as the providers reported them; see `Usage`."""
 
+    # A pydantic model, since it is a part of the trace and is serialised with it.
     model_config = ConfigDict(frozen=True)
 
     input_tokens: int = 0

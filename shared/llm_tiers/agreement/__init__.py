@@ -1,4 +1,4 @@
-"""What the agreement of tiers tells: a model of it, learned from past calls, and what it says of a call at hand."""
+"""What agreement between tiers says: a model learned from past calls, and its predictions for the present call."""
 
 from llm_tiers.agreement.experience import Experience, ExperienceOf
 from llm_tiers.agreement.outlook import Move, Outlook

@@ -1,4 +1,4 @@
-"""Tiers that only repeat a cheaper one: a second explanation of what they answer, weighed against the first."""
+"""Tiers that only repeat a cheaper one: a second explanation of their answers, weighed against independence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NO_COPY = 1 - 1e-6
 """What is so surely no copy is not weighed, which saves time: so it is with most tiers after some dozens of calls."""
 
 _FOR_A_COPY, _FOR_ITS_OWN_MIND = 12.0, -40.0
-"""Bounds of the evidence. A tier that begins to differ is heard again after a few calls; one that was often seen to
+"""Bounds of the evidence. A tier that begins to differ counts again after a few calls; one that was often seen to
 differ is not taken for a copy because it then agrees on a run of easy queries."""
 
 
@@ -35,9 +35,9 @@ class Copies:
     """How likely each tier is a copy of a cheaper one.
 
     Each answer multiplies the odds of "it copies" against "it has a mind of its own" by how well the two explain it
-    (Bayes' rule). That a tier sides with one that others contradict says much, that it agrees where all agree little.
+    (Bayes' rule). Siding with a tier that others contradict says much, agreeing where all agree says little.
 
-    The top tier is held to have a mind of its own: to leave it out by mistake would cost right answers, unseen.
+    The top tier is assumed to be independent: leaving it out by mistake would cost right answers without notice.
 
     Attributes:
         size: Number of tiers.
@@ -57,17 +57,17 @@ class Copies:
         """By tier, how likely it is no copy."""
         return tuple(max(1 - sum(chances), 0.0) for chances in self.chances)
 
-    def voice(self, of: int, block: Sequence[int]) -> float:
-        """Return how far tier `of` is a voice of its own among those who gave the same answer."""
+    def independence(self, of: int, block: Sequence[int]) -> float:
+        """Return how far tier `of` is independent of the others that gave the same answer, in [0, 1]."""
         if self.own[of] > _NO_COPY:
             return 1.0
         return max(1 - sum(self.chances[of][by] for by in block if by < of), 0.0)
 
-    def heard(self, block: Sequence[int], votes: Sequence[float]) -> float:
-        """Return the sum of the votes of those who gave the same answer, each as far as it is a voice of its own."""
-        return sum(self.voice(by, block) * votes[by] for by in block)
+    def sum_of_votes(self, block: Sequence[int], votes: Sequence[float]) -> float:
+        """Return the sum of the votes for one answer, each weighted by the independence of the tier that gave it."""
+        return sum(self.independence(by, block) * votes[by] for by in block)
 
-    def foretold(self, of: int, blocks: Sequence[Sequence[int]], own_mind: Sequence[float]) -> list[float]:
+    def answer_chances(self, of: int, blocks: Sequence[Sequence[int]], own_mind: Sequence[float]) -> list[float]:
         """Return how likely tier `of` gives each answer, copy or not.
 
         Args:
@@ -77,6 +77,7 @@ class Copies:
         """
         if self.own[of] > _NO_COPY:
             return list(own_mind)
+        # What is left of the chance, when the copied answers have theirs, is spread as an independent tier would.
         repeats = [(1 - _SLIP) * sum(self.chances[of][by] for by in block) for block in blocks]
         rest = max(1 - sum(repeats), 0.0)
         return [rest * chance + share for chance, share in zip(own_mind, [*repeats, 0.0], strict=True)]
@@ -89,6 +90,7 @@ class Copies:
             answers: What the tiers answered; those of dearer ones do not matter.
             own_mind: How likely it gives none if it is no copy.
         """
+        # A tier that was not asked gave nothing to copy.
         copied = [by for by in range(of) if answers[by] is not None]
         as_copy = sum(self.chances[of][by] for by in copied if answers[by] == -1)
         return as_copy + max(1 - sum(self.chances[of][by] for by in copied), 0.0) * own_mind
@@ -106,6 +108,7 @@ class Copies:
         for by, expected in alike.items():
             chance = min(max(expected, _LEAST), _MOST)
             factor = (1 - _SLIP) / chance if before[by] == given else _SLIP / (1 - chance)
+            # In logarithms, since the product of hundreds of factors would leave the range of a float.
             learned = evidence.get((of, by), 0.0) + log(factor)
             evidence[of, by] = min(max(learned, _FOR_ITS_OWN_MIND), _FOR_A_COPY)
         return Copies(self.size, evidence)

@@ -1,4 +1,4 @@
-"""What a node's past calls taught: how long its tiers write, what they cost, and how they agree."""
+"""What a node's past calls show: how long its tiers write, what they cost, and how they agree."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ class Lengths:
     def after(self, tokens: int) -> Lengths:
         """Return them with one more answer."""
         length, count = log1p(tokens), self.count + 1
+        # The first answer replaces the mean but keeps the assumed spread, which one value cannot tell.
         if not self.count:
             return replace(self, count=1, mean=length)
         mean = self.mean + (length - self.mean) / count
@@ -72,6 +73,7 @@ class Lengths:
         """Return how much longer than usual an answer is, in standard deviations, or None where that is not known."""
         if self.count < _FEW:
             return None
+        # Bounded below: a tier that always writes the same length would make any other length extreme.
         deviation = max(sqrt(self.squares / self.count), _LEAST_DEVIATION)
         return _bounded((log1p(tokens) - self.mean) / deviation)
 
@@ -138,9 +140,10 @@ class Experience:
             missing: How many of them gave no answer.
         """
         excesses = [self.lengths[name].excess(tokens[name]) for name in tokens if name in self.lengths]
-        told = [0.0 if excess is None else excess for excess in excesses]
+        # A tier whose usual length is not known yet counts as usual, so that it does not outweigh the others.
+        filled = [0.0 if excess is None else excess for excess in excesses]
         more = _bounded(_STRETCH * (share - self.usual))
-        return Hardness(more, sum(told) / len(told) if told else 0.0, missing)
+        return Hardness(more, sum(filled) / len(filled) if filled else 0.0, missing)
 
     def expected_costs(self, listed: Mapping[str, float], known: Hardness) -> tuple[float, ...]:
         """Return what each tier's answer will cost, in usual answers of the top tier.
@@ -149,6 +152,8 @@ class Experience:
             listed: By tier, what a usual answer costs by the price list, in any unit; two past calls' worth.
             known: Hardness of the query.
         """
+        # Listed costs are for a usual answer; real ones may all be longer. Their common factor also scales tiers that
+        # have not answered yet, so that those do not look too cheap.
         seen = {name: total / number / listed[name] for name, (total, number) in self.costs.items() if number}
         unit = sum(seen.values()) / len(seen) if seen else 1.0
         means = []
@@ -161,6 +166,7 @@ class Experience:
         """Return the experience with one more call."""
         said = [record.said.get(name) for name in self.names]
         share = record.share if record.share is not None else self.usual
+        # Hardness is computed from what was known before this call, as it was when the call was answered.
         votes = self._votes_after(said, share, record)
         differed = differs(record, self.names)
         known = self.hardness(share, self._tokens(record), said.count(-1))
@@ -180,6 +186,7 @@ class Experience:
         votes, tokens = self.votes, self._tokens(record)
         for of, given in enumerate(said):
             before = said[:of]
+            # Without a cheaper tier's answer there is nothing that this one could have repeated.
             if given is None or all(answer is None for answer in before):
                 continue
             written = {name: tokens[name] for name in self.names[:of] if name in tokens}

@@ -1,4 +1,4 @@
-"""What is to be expected of the tiers that have not answered yet, and what is best done next."""
+"""What the tiers that have not answered will probably say, and what to do next."""
 
 from __future__ import annotations
 
@@ -76,10 +76,12 @@ class Outlook:
             votes.copies.gives_none(of, answers, chance) for of, chance in enumerate(missing or (0.0,) * len(answers))
         )
         self._hardness = votes.hardness(known)
-        # That a tier gave no answer tells that others will differ, not that those who answer are wrong.
+        # A missing answer says that other answers will differ, not that they are wrong.
         self._doubt = votes.hardness(known._replace(missing=0))
         self._asked = tuple(position for position, answer in enumerate(answers) if answer is not None)
         found = list(self._worlds((), [], 1.0, 1.0))
+        # The chances of the answers given so far are still in, and unlikely worlds are left out: so they are scaled to
+        # 1.
         total = sum(world.chance for world in found)
         self._found = [_World(world.answers, world.chance / total, world.right) for world in found]
 
@@ -92,7 +94,7 @@ class Outlook:
         return sum(world.chance * world.right[world.answers[position]] for world in self._found)
 
     def best(self, costs: Sequence[float], price: float, usable: Sequence[int]) -> Move:
-        """Return what is best done next.
+        """Return the best next move.
 
         Every tier dearer than those asked may come next, those between are skipped; so it is decided anew after each
         answer, as in cascade routing (Dekoninck et al., ICML 2025).
@@ -102,23 +104,28 @@ class Outlook:
             price: What a usual answer of the top tier may cost in chance to be right.
             usable: Positions of the tiers that can serve the call.
         """
-        return self._best(_Quest(costs, price, usable), self._found, self._asked)
+        return self._best(_Terms(costs, price, usable), self._found, self._asked)
 
     def after(self, first: int, costs: Sequence[float], price: float, usable: Sequence[int]) -> Move:
-        """Return what is best done once the tier at `first` has answered, whatever it says; else as `best`."""
-        return self._best(_Quest(costs, price, usable), self._found, (first,))
+        """Return the best move after an answer of the tier at `first`, whatever it says; see `best`."""
+        return self._best(_Terms(costs, price, usable), self._found, (first,))
 
-    def _best(self, quest: _Quest, worlds: Sequence[_World], asked: tuple[int, ...]) -> Move:
+    def _best(self, terms: _Terms, worlds: Sequence[_World], asked: tuple[int, ...]) -> Move:
+        # A full search: for each dearer tier that may come next, the best that can follow each way in which it may
+        # answer. Ladders are short, and very unlikely worlds have been left out.
         best = stopping = self._accepting(worlds, asked)
-        whole = sum(world.chance for world in worlds)
+        total_chance = sum(world.chance for world in worlds)
         bound = sum(world.chance * max(world.right) for world in worlds)
-        for position in quest.usable:
-            cost = quest.price * quest.costs[position] * whole
+        # No continuation can be worth more than knowing the truth of each world (`bound`), so most need no search.
+        for position in terms.usable:
+            cost = terms.price * terms.costs[position] * total_chance
             if (asked and position <= asked[-1]) or (best.accept is not None and bound - cost <= best.worth):
                 continue
-            told = sum(self._best(quest, g, (*asked, position)).worth for g in _groups(worlds, (*asked, position)))
-            silent = self._missing[position]
-            worth = (1 - silent) * told + silent * stopping.worth
+            following = (*asked, position)
+            if_answered = sum(self._best(terms, group, following).worth for group in _groups(worlds, following))
+            chance_of_none = self._missing[position]
+            worth = (1 - chance_of_none) * if_answered + chance_of_none * stopping.worth
+            # If nobody has answered yet, some tier must be asked, even one that is not worth its price.
             if worth - cost > best.worth or (best.accept is None and best.ask is None):
                 best = Move(position, None, worth - cost)
         return best
@@ -138,13 +145,13 @@ class Outlook:
     def _worlds(
         self, answers: tuple[int, ...], blocks: list[list[int]], chance: float, guessed: float
     ) -> Iterator[_World]:
-        """Yield what fits the answers so far, tier by tier; what is hardly to be expected is left out.
+        """Yield the worlds that fit the answers so far, built tier by tier; very unlikely ones are left out.
 
         Args:
             answers: Of the tiers so far.
             blocks: By answer, the tiers that vote for it.
             chance: How likely all of it is.
-            guessed: How likely that part of it is that has not been answered yet.
+            guessed: The same without the answers already given: how likely the guessed part is.
         """
         of = len(answers)
         if of == len(self._answers):
@@ -173,8 +180,8 @@ class Outlook:
 
     def _right(self, blocks: Sequence[Sequence[int]]) -> tuple[float, ...]:
         """Return the chance of each answer to be right, once all tiers have answered."""
-        heard = self._votes.copies.heard
-        weights = [exp(heard(block, self._trust)) if block else 0.0 for block in blocks]
+        sum_of_votes = self._votes.copies.sum_of_votes
+        weights = [exp(sum_of_votes(block, self._trust)) if block else 0.0 for block in blocks]
         none = exp(_NONE * self._votes.new[-1])
         total = sum(weights) + none
         return tuple(weight / total for weight in weights)
@@ -187,8 +194,8 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
-class _Quest:
-    """What `Outlook.best` is asked with."""
+class _Terms:
+    """The arguments of `Outlook.best`."""
 
     costs: Sequence[float]
     price: float
@@ -196,7 +203,8 @@ class _Quest:
 
 
 def _groups(worlds: Sequence[_World], asked: tuple[int, ...]) -> list[list[_World]]:
-    """Part the worlds by what can be told from the answers of `asked`."""
+    """Group the worlds that look the same after `asked` have answered."""
+    # Only who agrees with whom can be seen, so the answers are renumbered in the order of first appearance.
     groups: dict[tuple[int, ...], list[_World]] = {}
     for world in worlds:
         seen: dict[int, int] = {}

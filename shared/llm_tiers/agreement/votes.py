@@ -1,4 +1,4 @@
-"""How the answers of cheaper tiers foretell a dearer one's: each votes for its own answer."""
+"""How the answers of cheaper tiers predict a dearer one's: each votes for its own answer."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class Votes:
     """The chance that a tier repeats an answer of a cheaper one, or gives a new one.
 
     Each cheaper tier j that gave an answer votes for it with weight v_kj; a new answer has the weight u_k + h, where
-    the hardness h = b.x is common to all tiers, and greater where a tier gave no answer. The chances of a tier with a
-    mind of its own are the softmax of the sums, in which the votes are scaled by exp(-0.3 h). Weights have a Gaussian
+    the hardness h = b.x is common to all tiers, and greater where a tier gave no answer. The chances of an
+    independent tier are the softmax of the sums, in which the votes are scaled by exp(-0.3 h). Weights have a Gaussian
     belief that each observation updates by one step of Newton's method (an extended Kalman filter), so what is not seen
     stays near its assumption.
 
@@ -113,7 +113,7 @@ class Votes:
 
     def chances(self, of: int, blocks: Sequence[Sequence[int]], hardness: float) -> list[float]:
         """Return how likely tier `of` gives the answer of each block of tiers, and last a new one."""
-        return self.copies.foretold(of, blocks, self._own_mind(of, blocks, hardness))
+        return self.copies.answer_chances(of, blocks, self._own_mind(of, blocks, hardness))
 
     def _vote(self, of: int, by: int) -> float:
         """Return the weight of a vote: copies between the two tiers do not set them apart."""
@@ -124,7 +124,7 @@ class Votes:
     def _own_mind(self, of: int, blocks: Sequence[Sequence[int]], hardness: float) -> list[float]:
         """Return the chances of a tier that is no copy."""
         scale, votes = scale_of(hardness), self.votes[of]
-        weights = [exp(scale * self.copies.heard(block, votes)) if block else 0.0 for block in blocks]
+        weights = [exp(scale * self.copies.sum_of_votes(block, votes)) if block else 0.0 for block in blocks]
         weights.append(exp(self.new[of] + hardness))
         total = sum(weights)
         return [weight / total for weight in weights]
@@ -145,7 +145,7 @@ class Votes:
         outcome = numbers.index(given) if given in found else len(found)
         slope = self._slope(of, blocks, chances, outcome, known)
         gain = self.spread @ slope
-        # A copy says nothing of how those vote who have a mind of their own.
+        # A copy's answer says nothing about how independent tiers vote.
         taught = max(self.copies.own[of], _LEAST_TAUGHT)
         spread = self.spread - np.outer(gain, gain) / (1 / taught + slope @ gain)
         alike = {
@@ -161,16 +161,17 @@ class Votes:
     ) -> NDArray[np.float64]:
         """Return the gradient of the log chance of what happened."""
         hardness = self.hardness(known)
-        scale, voice = scale_of(hardness), self.copies.voice
+        scale, independence = scale_of(hardness), self.copies.independence
         slope, sum_of_votes = np.zeros(len(self.mean)), 0.0
         for at, block in enumerate(blocks):
             excess = float(at == outcome) - chances[at]
             for by in block:
-                weight = scale * voice(by, block) * excess
+                weight = scale * independence(by, block) * excess
                 slope[self.places["vote", of, by]] = weight
                 sum_of_votes += weight * self.votes[of][by]
         excess = float(outcome == len(blocks)) - chances[-1]
         slope[self.places["new", of, 0]] = excess
+        # Beyond the bound the scale is constant, so hardness has no effect through it.
         through_scale = _SHRINK * sum_of_votes if abs(hardness) < _HARDEST else 0.0
         for at, value in enumerate(known):
             slope[self.places["hard", 0, at]] = (excess - through_scale) * value

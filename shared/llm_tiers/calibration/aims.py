@@ -1,4 +1,4 @@
-"""What a user asks for on the command line, checked."""
+"""The target that a user gives on the command line, checked."""
 
 from __future__ import annotations
 

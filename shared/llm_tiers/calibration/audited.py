@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["FEWEST", "audited_tables"]
 
 FEWEST = 100
-"""Fewer audited calls tell an accuracy to no better than eight points either way."""
+"""With fewer audited calls, an accuracy is known to no better than eight points either way."""
 
 _FEWEST_OF_NODE = 50
 _NEWEST = 50
@@ -31,7 +31,8 @@ _UNIT = 1e9
 def audited_tables(where: str, records: Sequence[Record], *, node: str | None = None) -> list[ReplayTable]:
     """Return the audited calls of a history as tables, one a node, since nodes learn apart.
 
-    A history knows no truth: right is here what the top tier said. Calls are audited by lot, so they stand for all.
+    A history does not know the truth, so here right means what the top tier said. Audited calls are drawn at random,
+    so they represent all calls.
 
     Args:
         where: Name of the history.
@@ -39,32 +40,34 @@ def audited_tables(where: str, records: Sequence[Record], *, node: str | None = 
         node: Take only the calls of this node and of those under it.
 
     Raises:
-        ConfigError: Too few calls were audited; the message says how to have more.
+        ConfigError: Too few calls were audited; the message says how to get more.
     """
     here = [record for record in records if node is None or f"{record.node}/".startswith(f"{node.rstrip('/')}/")]
     audited = [record for record in here if record.audited]
     tiers = _ladder(audited)
-    whole = [record for record in audited if _is_whole(record, tiers)]
-    if len(whole) < FEWEST:
-        raise ConfigError(_too_few(where, node, calls=len(here), audited=len(audited), whole=len(whole)))
-    return [_table(where, group, tiers) for group in _by_node(whole)]
+    complete = [record for record in audited if _is_complete(record, tiers)]
+    if len(complete) < FEWEST:
+        raise ConfigError(_too_few(where, node, calls=len(here), audited=len(audited), complete=len(complete)))
+    return [_table(where, group, tiers) for group in _by_node(complete)]
 
 
 def _ladder(audited: Sequence[Record]) -> tuple[str, ...]:
-    """Return the tiers of today's ladder; some calls lack one that failed or could not be compared."""
+    """Return the tiers of today's ladder; some calls lack a tier that failed or could not be compared."""
+    # The newest calls only: the user may have changed the ladder, and older calls show the former one.
+    # Of equally frequent ladders the longer one: the shorter ones lack a tier that failed on a call.
     ladders = Counter(tuple(record.said) for record in audited[-_NEWEST:])
     return max(ladders, key=lambda tiers: (ladders[tiers], len(tiers)), default=())
 
 
-def _is_whole(record: Record, tiers: Sequence[str]) -> bool:
+def _is_complete(record: Record, tiers: Sequence[str]) -> bool:
     """Whether it is known of every tier what it said and what that cost."""
     known = len(tiers) > 1 and record.vector is not None
     return known and all(tier in record.said and tier in record.costs for tier in tiers)
 
 
-def _too_few(where: str, node: str | None, *, calls: int, audited: int, whole: int) -> str:
+def _too_few(where: str, node: str | None, *, calls: int, audited: int, complete: int) -> str:
     place = where if node is None else f"{where}, node {node!r},"
-    lacking = audited - whole
+    lacking = audited - complete
     detail = (
         f", and {lacking} more that cannot be used, because a tier failed, its price is unknown (prices=), or its "
         "answer could not be compared (extract=)"
@@ -72,13 +75,14 @@ def _too_few(where: str, node: str | None, *, calls: int, audited: int, whole: i
         else ""
     )
     return (
-        f"{place} holds {whole} audited calls of {calls}{detail}; it takes {FEWEST} to calibrate. Let all tiers answer "
-        "some of your calls: audit=0.02 has every fiftieth audited, audit=0.1 every tenth"
+        f"{place} holds {complete} audited calls of {calls}{detail}; it takes {FEWEST} to calibrate. Let all tiers "
+        "answer some of your calls: audit=0.02 has every fiftieth audited, audit=0.1 every tenth"
     )
 
 
 def _by_node(records: Sequence[Record]) -> list[list[Record]]:
-    """Group the records by node; those of nodes with few of them are one group."""
+    """Group the records by node; nodes with few records share one group."""
+    # A short table would be replayed almost without a history, and its accuracy would say little about the node.
     counts = Counter(record.node for record in records)
     groups: dict[str | None, list[Record]] = {}
     for record in records:
@@ -119,7 +123,7 @@ def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...]) -> Rep
 
 
 def _tokens(records: Sequence[Record], tiers: Sequence[str]) -> NDArray[np.int64]:
-    """Return the output tokens; where a provider told none, as many as the tier usually writes."""
+    """Return the output tokens; where a provider reported none, as many as the tier usually writes."""
     columns = []
     for tier in tiers:
         known = [record.tokens[tier] for record in records if tier in record.tokens]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from llm_tiers.calibration.points import frontier, points_of, shown
+from llm_tiers.calibration.points import frontier, interval_data, points_of
 from llm_tiers.calibration.sweep import Setting, Sweep
 from llm_tiers.calibration.targets import AsGoodAs, AtLeast, Target, Within
 from llm_tiers.errors import ConfigError
@@ -37,7 +37,7 @@ class Calibration:
         sample: The questions.
         points: The candidates at all settings tried, by policy and knob.
         singles: Each tier alone, cheapest first.
-        target: What was asked for; None where nothing was.
+        target: The target; None where none was given.
         recommended: The best point that reaches it; None where none does.
         nearest: The point that comes nearest where none reaches it.
     """
@@ -51,13 +51,15 @@ class Calibration:
 
     @property
     def better_alone(self) -> Point | None:
-        """The cheapest single tier that reaches the target better than the recommended point does."""
+        """The single tier that reaches the target better than the recommended point does, if there is one."""
         if self.target is None:
             return None
+        # By the same rule as the points, so that a lucky single tier is not preferred to a policy.
         enough = [single for single in self.singles if self.target.reached(single)]
         if not enough:
             return None
         single = self.target.best(enough)
+        # The target itself decides what "better" means: cheaper for an accuracy, more accurate for a budget.
         rivals = [single] if self.recommended is None else [self.recommended, single]
         return single if self.target.best(rivals) is single else None
 
@@ -72,8 +74,8 @@ class Calibration:
             tiers=self.sample.tiers,
             aim=aim,
             right_means=self.sample.right_means,
-            accuracy=Measured(**shown(point.accuracy)),
-            usd_per_1000_calls=Measured(**shown(point.cost)),
+            accuracy=Measured(**interval_data(point.accuracy)),
+            usd_per_1000_calls=Measured(**interval_data(point.cost)),
             n=len(self.sample),
             sources=self.sample.names,
             date=datetime.now(tz=UTC).date().isoformat(),
@@ -124,6 +126,7 @@ def calibrate(sample: Sample, sweep: Sweep, *, candidates: Sequence[str], aim: A
     if aim is None:
         return _chosen(sample, points_of(measured), None)
     first = _chosen(sample, points_of(measured), aim)
+    # A coarse grid first, then two settings beside the best: far fewer replays than a fine grid over all policies.
     around = first.recommended or first.nearest
     closer = sweep.measure(_between(first.points, around)) if around is not None else []
     return _chosen(sample, points_of([*measured, *closer]), aim)

@@ -45,12 +45,14 @@ def intervals(columns: Sequence[NDArray[np.float64]], *, share: bool = False, se
         seed: Seed of the weights.
     """
     values = np.stack(columns, axis=1).astype(np.float64)
+    # The mean is that of the sample itself; only the draws get the two added answers.
     means = values.mean(axis=0)
     if share:
         values = np.vstack([values, np.zeros(len(columns)), np.ones(len(columns))])
     draws = _draws(values, np.random.default_rng(seed))
     low, high = np.percentile(draws, [_LOW, _HIGH], axis=0)
     return [
+        # The added answers may pull all draws to one side of the mean, and an interval must contain it.
         Interval(float(mean), float(min(below, mean)), float(max(above, mean)))
         for mean, below, above in zip(means, low, high, strict=True)
     ]

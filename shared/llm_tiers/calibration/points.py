@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from llm_tiers.replay import ReplayResult
 
-__all__ = ["Measurement", "Point", "frontier", "points_of", "shown"]
+__all__ = ["Measurement", "Point", "frontier", "interval_data", "points_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measurement:
-    """What replays of a policy at one setting gave for each question, as a mean over the orders.
+    """The results of a policy at one setting for each question, as a mean over the orders.
 
     Attributes:
         policy: Name of the policy.
@@ -40,7 +40,7 @@ class Measurement:
 
     @classmethod
     def of(cls, by_table: Sequence[Sequence[ReplayResult]]) -> Measurement:
-        """Make one of the replays of each table in several orders."""
+        """Combine the replays of each table in several orders."""
         first = by_table[0][0]
         minutes = sum(fmean(result.minutes for result in results) for results in by_table)
         return cls(
@@ -77,19 +77,20 @@ class Point:
         return {
             "policy": self.policy,
             "knob": self.knob,
-            "accuracy": shown(self.accuracy),
-            "usd_per_1000_calls": shown(self.cost),
+            "accuracy": interval_data(self.accuracy),
+            "usd_per_1000_calls": interval_data(self.cost),
             "seconds_per_call": self.seconds,
         }
 
 
-def shown(interval: Interval) -> dict[str, float]:
+def interval_data(interval: Interval) -> dict[str, float]:
     """Return an interval as JSON-ready data."""
     return {"mean": interval.mean, "low": interval.low, "high": interval.high}
 
 
 def points_of(measurements: Sequence[Measurement]) -> list[Point]:
     """Return the measurements with intervals, all from the same draws."""
+    # One call for all points: the same draws weight all of them, so that their differences are not noise.
     accuracies = intervals([measured.right for measured in measurements], share=True)
     costs = intervals([1_000 * measured.costs for measured in measurements])
     return [
@@ -100,6 +101,7 @@ def points_of(measurements: Sequence[Measurement]) -> list[Point]:
 
 def frontier(points: Sequence[Point]) -> list[Point]:
     """Return the points that no cheaper one of the same policy equals in accuracy, cheapest first."""
+    # By policy: the table shows what each policy can do, even where another one dominates it.
     best: dict[str, float] = {}
     kept = []
     for point in sorted(points, key=lambda point: (point.cost.mean, -point.accuracy.mean)):

@@ -76,7 +76,7 @@ def _money(cost: float) -> str:
 
 
 def advice(found: Calibration) -> Iterator[str]:
-    """Yield what to do, line by line; nothing where nothing was asked for."""
+    """Yield what to do, line by line; nothing where no target was given."""
     if found.target is None:
         return
     yield f"target: {found.target.text}"

@@ -1,4 +1,4 @@
-"""What can be calibrated on: files of recorded outcomes, and histories with audited calls."""
+"""Sources for a calibration: files of recorded outcomes, and histories with audited calls."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Sample:
 
     @property
     def knows_truth(self) -> bool:
-        """Whether it is known which answers are right."""
+        """Whether the source says which answers are right."""
         return self.right_means == "right"
 
     @property
@@ -85,6 +85,7 @@ def sample_of(
         ]
     else:
         tables = [load_table(source, embedding) for source in sources]
+    # Only now, since the ladder of a history is known when its records have been read.
     _check_ladders(tables)
     return Sample(
         names=tuple(source if is_server(source) else Path(source).resolve().name for source in sources),

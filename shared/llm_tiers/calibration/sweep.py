@@ -28,14 +28,14 @@ Setting = tuple[str, float | None]
 
 _QUESTIONS = 3_000
 _MOST_ORDERS = 6
-"""A short table is replayed in more orders: what chance has the order leave on a mean falls with the questions."""
+"""A short table is replayed in more orders: the fewer the questions, the more a mean depends on their order."""
 
 _WORTH_A_PROCESS = 20_000
-"""Fewer questions than these are answered sooner than processes are started."""
+"""Fewer questions than these take less time than starting processes."""
 
 
 class Sweep:
-    """Replays a sample; who is near whom is found once for each table and order, since policies do not change it.
+    """Replays a sample. Neighbours are found once for each table and order, since they do not depend on the policy.
 
     Args:
         sample: The questions.
@@ -60,7 +60,7 @@ class Sweep:
         self._near: dict[tuple[int, int], Neighbourhood] = {}
 
     def _orders_of(self, setting: Setting) -> int:
-        # A tier that answers alone learns nothing, so that the order does not matter.
+        # A tier that always answers alone learns nothing, so the order does not matter.
         return 1 if setting[0].startswith("single:") else self.orders
 
     def measure(self, settings: Sequence[Setting]) -> list[Measurement]:
@@ -98,6 +98,7 @@ class Sweep:
 
     def _replays(self, jobs: Sequence[_Job]) -> Iterator[tuple[_Job, ReplayResult]]:
         questions = sum(len(self._tables[job.place]) for job in jobs)
+        # With few questions left after a first sweep, starting processes would take longer than the replays.
         workers = min(self._workers, ceil(questions / _WORTH_A_PROCESS), len(jobs))
         tasks = [(job, self._tables[job.place], self._near[job.place, job.order]) for job in jobs]
         if workers <= 1:
@@ -110,6 +111,7 @@ class Sweep:
                 for future in as_completed([pool.submit(_run, task) for task in light]):
                     yield future.result()
             finally:
+                # After an interrupt the user should not wait for the jobs that have not started.
                 pool.shutdown(cancel_futures=True)
 
 
@@ -139,7 +141,7 @@ def _run(task: tuple[_Job, ReplayTable, Neighbourhood]) -> tuple[_Job, ReplayRes
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the log from telling of recorded calls as if they were made."""
+    """Keep recorded calls out of the log, where they would look like real ones."""
     logger = logging.getLogger("llm_tiers")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -150,5 +152,5 @@ def _quiet() -> Iterator[None]:
 
 
 def _without_vectors(table: ReplayTable) -> ReplayTable:
-    """Return a table that is sent to another process sooner: its neighbours are known."""
+    """Return the table without its vectors, so that sending it to a process is fast: its neighbours are known."""
     return replace(table, embedding=np.empty((len(table), 0), dtype=np.float32))

@@ -1,4 +1,4 @@
-"""What a user wants of a policy, and which point gives it."""
+"""Targets for a policy, and which point reaches them."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
-    """An accuracy, as cheaply as may be.
+    """An accuracy, as cheaply as possible.
 
-    The lower end of the interval must reach it: of the cheapest among many points whose mean does, every other one
-    would in truth fall short.
+    The lower end of the interval must reach it: if only the mean had to, about half of the points chosen would in
+    truth fall short.
 
     Attributes:
         accuracy: Share of right answers, in [0, 1].
@@ -64,7 +64,7 @@ class AtLeast:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """A budget, spent as well as may be.
+    """A budget, spent as well as possible.
 
     Costs have a long tail, so the upper end of the interval must lie within it.
 
@@ -94,10 +94,10 @@ class Within:
 
 @dataclass(frozen=True, slots=True)
 class AsGoodAs:
-    """As right as another way to answer, as cheaply as may be.
+    """As right as another way to answer, as cheaply as possible.
 
-    Both were measured on the same questions, so that the luck of the questions is no part of the difference, and the
-    mean must reach it: where the lower end did, it would be better, not as good.
+    Both were measured on the same questions, so the choice of questions does not affect the difference. The mean must
+    reach it: a point whose lower end reached it would be better, not as good.
 
     Attributes:
         other: The point of the other way.

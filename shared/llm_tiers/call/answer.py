@@ -31,9 +31,9 @@ class Answer:
     Attributes:
         tier: Name of the tier.
         text: The answer as a judge reads it.
-        value: What equality is decided by; None for a missing answer, such as an empty one or a refusal.
+        value: What decides whether two answers are equal; None for a missing answer, such as an empty one or a refusal.
         usage: The tokens, or None where the provider does not say.
-        message: The framework's own object, handed through to the user.
+        message: The framework's own object, which is returned to the user.
         seconds: How long the call took; None lets the driver's clock decide.
         tool_calls: The tools that the answer calls.
         chunks: The pieces as the provider streamed them, where it did; the framework's own objects.

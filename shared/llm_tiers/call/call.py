@@ -20,14 +20,14 @@ class Call:
         query: The text that is embedded and looked up in the history.
         ask: The human ask as the judge reads it; empty where it is the query.
         context: The conversation before the ask, as the judge reads it.
-        since: What was done since the ask, such as tool calls and what the tools said, as the judge reads it.
+        since: What was done since the ask, such as tool calls and their results, as the judge reads it.
         node: Where in the user's graph the call comes from; `""` is the root, `/` separates levels.
         created: When the call began, in seconds since 1970.
         pin: Name of the one tier that must answer, or None.
         tokens: Length of the input in tokens, or None where it is not known.
         needs: What a tier must be able to do to serve the call, such as `"tools"` or `"images"`.
         form: The form that an answer must have, or None where plain text will do.
-        timeout: Seconds to wait for each tier, before the tier's own time-out; None for that.
+        timeout: Seconds to wait for each tier; it replaces the tier's own time-out. None keeps the tier's own.
     """
 
     id: str

@@ -15,7 +15,7 @@ __all__ = ["AsyncPerformer", "Performer"]
 class Performer(Protocol):
     """Calls models for one call of the user, whose messages, tools and settings it holds.
 
-    Both methods raise `TierError` where the model's client fails; whatever else they raise is a bug and ends the call.
+    Both methods raise `TierError` where the model's client fails; any other exception is a bug and ends the call.
     """
 
     def generate(self, call: ModelCall) -> Answer:

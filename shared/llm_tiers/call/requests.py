@@ -1,4 +1,4 @@
-"""What the flow of a call asks for, and what it is given: the messages between `cascade` and `drive`.
+"""What the flow of a call asks for, and what it receives: the messages between `cascade` and `drive`.
 
 Recall   -> Recollection                     look up similar past calls
 Generate -> (Answer | TierError, ...)        call one or several models side by side
@@ -85,6 +85,8 @@ class Handoff:
     call: ModelCall
 
 
+# A failed call is a reply too, not an exception in the flow: the flow decides what a failure means, and of several
+# calls side by side one may fail.
 Reply: TypeAlias = Answer | TierError
 Request: TypeAlias = Recall | Generate | Handoff
 Response: TypeAlias = Recollection | tuple[Reply, ...] | Reply
@@ -95,6 +97,7 @@ Flow: TypeAlias = Generator[Request, Response, Answer]
 
 def recall(request: Recall) -> Recalling:
     """Ask for a recollection."""
+    # The type of a generator cannot tie a reply to its request, so each of these three functions checks its own.
     response = yield request
     if not isinstance(response, Recollection):
         raise TypeError(f"Recall was answered with {type(response).__name__}")

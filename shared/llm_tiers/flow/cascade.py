@@ -1,7 +1,7 @@
 """The flow of one call, Starter -> Generator -> Judge, written once as a generator that does no I/O.
 
-It yields requests and is sent what they bring (`requests.py`); `drive.py` performs them. What is learned on the way
-it notes in the call's ledger, which the driver owns, so that a call that is cut short leaves its trace too.
+It yields requests and receives their replies (`requests.py`); `drive.py` performs them. What it learns on the way goes
+into the call's ledger. The driver owns the ledger, so a call that is cut short has a trace too.
 """
 
 from __future__ import annotations
@@ -45,21 +45,24 @@ def cascade(policy: Policy, ledger: Ledger) -> Flow:
         return (yield from _pinned(ledger.ladder[call.pin], ledger))
     serving = _serving(ledger)
     plan = yield from policy.starter.plan(call, ledger.ladder)
-    ledger.plan = replace(plan, audit=True) if plan is not None and _is_drawn_for_audit(policy, call) else plan
+    ledger.plan = replace(plan, audit=True) if plan is not None and _is_audited(policy, call) else plan
     return (yield from _climb(policy, ledger, _from_start(serving, ledger)))
 
 
-def _is_drawn_for_audit(policy: Policy, call: Call) -> bool:
+def _is_audited(policy: Policy, call: Call) -> bool:
     """Say whether the call is one of those that all tiers answer."""
+    # Drawn from the call's id, as exploration is: sync and async draw the same, and no generator is shared by threads.
+    # The prefix keeps this draw independent of the starter's, which is made from the same id.
     return policy.audit > 0 and random.Random(f"audit:{call.id}").random() < policy.audit
 
 
 def _pinned(tier: Tier, ledger: Ledger) -> Flow:
     ledger.plan = Plan(start=tier.name, reason="pinned")
+    # Nobody judges a pinned tier, so its answer may stream live: there is no other tier to fall back on.
     reply = yield from hand_off(Handoff(ModelCall(tier)))
-    ledger.note(reply)
+    ledger.add_reply(reply)
     if isinstance(reply, TierError):
-        raise _failure(ledger)
+        raise _all_failed(ledger)
     _warn_of_flaw(ledger, reply)
     return ledger.accept(reply)
 
@@ -73,9 +76,10 @@ def _serving(ledger: Ledger) -> tuple[Tier, ...]:
             serving.append(tier)
         else:
             ledger.warn(f"tier {tier.name} skipped: {shortfall}")
+            # An error too: if no tier can serve the call, `AllTiersFailed` must say why for each of them.
             ledger.errors.append(TierError(tier.name, f"cannot serve the call: {shortfall}"))
     if not serving:
-        raise _failure(ledger)
+        raise _all_failed(ledger)
     return tuple(serving)
 
 
@@ -87,6 +91,8 @@ def _from_start(serving: Sequence[Tier], ledger: Ledger) -> Sequence[Tier]:
     ledger.serving = tuple(tier.name for tier in serving)
     for warning in plan.warnings:
         ledger.warn(warning)
+    # The starter may plan a tier that cannot serve the call. The next dearer one that can takes its place, since the
+    # estimates say that the tiers below it are too weak; where none can, the dearest of those that remain.
     start = ledger.ladder.index(plan.start)
     tiers = [tier for tier in serving if ledger.ladder.index(tier.name) >= start] or [serving[-1]]
     if tiers[0].name != plan.start:
@@ -99,55 +105,58 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
     early: dict[str, Reply] = {}
     lowest = 0
     for position, tier in enumerate(tiers):
+        # The judge may skip tiers, but never the last one: without an answer from it the call would fail.
         if ledger.ladder.index(tier.name) < lowest and tier is not tiers[-1]:
             continue
         top = tier is tiers[-1]
         beside = _beside(ledger, tiers) if position == 0 else ()
         if tier.name in early:
+            # In an audit this tier has answered already. Its answer is used only now, so that the call returns what it
+            # would have returned without the audit.
             reply = early.pop(tier.name)
-            ledger.note(reply)
+            ledger.add_reply(reply)
         else:
             reply, early = yield from _ask(policy, ledger, tier, beside, early, unjudged=top)
         if isinstance(reply, TierError):
             if reply.broke_off:
                 # The user has half an answer; the whole of another one would be read as its end.
-                raise _failure(ledger)
+                raise _all_failed(ledger)
             continue
         if top:
             return _accept(ledger, _final(policy, ledger, reply), early)
         judgement = yield from _judge(policy, ledger, reply, tier)
-        ledger.rule(reply, judgement)
+        ledger.add_judgement(reply, judgement)
         if judgement.verdict is Verdict.VALID:
-            return _accept(ledger, _answer_found_valid(ledger, reply, judgement), early)
+            return _accept(ledger, _accepted_answer(ledger, reply, judgement), early)
         lowest = 0 if judgement.skip_to is None else ledger.ladder.index(judgement.skip_to)
-    earlier = _unsure(ledger)
+    earlier = _best_unrejected(ledger)
     if earlier is None:
-        raise _failure(ledger)
+        raise _all_failed(ledger)
     return ledger.accept(earlier)
 
 
 def _accept(ledger: Ledger, answer: Answer, early: dict[str, Reply]) -> Answer:
-    """Accept an answer, and note those that were given early and not needed: they teach as much."""
+    """Accept an answer; early answers that were not needed go into the ledger too, since they teach as much."""
     for reply in early.values():
-        ledger.note(reply)
+        ledger.add_reply(reply)
     return ledger.accept(answer)
 
 
-def _answer_found_valid(ledger: Ledger, answer: Answer, judgement: Judgement) -> Answer:
+def _accepted_answer(ledger: Ledger, answer: Answer, judgement: Judgement) -> Answer:
     """Return the answer that the judge found valid: the one judged, or an earlier one."""
     if judgement.instead is None:
         return answer
     earlier = next(other for other in ledger.answers if other.tier == judgement.instead)
-    ledger.rule(earlier, replace(judgement, instead=None))
+    ledger.add_judgement(earlier, replace(judgement, instead=None))
     return earlier
 
 
 def _final(policy: Policy, ledger: Ledger, answer: Answer) -> Answer:
-    """Return the top tier's answer, or an earlier one where the top has nothing to say or not in the form asked for."""
+    """Return the top tier's answer, or an earlier one if the top's is missing or does not have the form asked for."""
     wanting = _warn_of_flaw(ledger, answer) or (answer.value is None and not policy.missing_counts)
     # What the user has been shown already cannot be taken back.
-    shown = answer.live and answer.text != ""
-    return (_unsure(ledger) if wanting and not shown else None) or answer
+    already_streamed = answer.live and answer.text != ""
+    return (_best_unrejected(ledger) if wanting and not already_streamed else None) or answer
 
 
 def _warn_of_flaw(ledger: Ledger, answer: Answer) -> bool:
@@ -164,6 +173,7 @@ def _beside(ledger: Ledger, tiers: Sequence[Tier]) -> tuple[Tier, ...]:
     if plan is None:
         return ()
     cheaper = ledger.serving[: ledger.serving.index(start.name)]
+    # A tier above the start is asked in an audit only; otherwise its answer would be paid for before it is needed.
     if plan.audit:
         return (*(ledger.ladder[name] for name in cheaper), *tiers[1:])
     names = [name for name in plan.witnesses if name in cheaper]
@@ -179,12 +189,13 @@ def _ask(
     *,
     unjudged: bool,
 ) -> Generator[Request, Response, tuple[Reply, dict[str, Reply]]]:
-    """Let `tier` answer, others beside it, and note who answered what; a dearer tier's answer is kept for its turn."""
-    # Whose answer is final must not be offered a way out of giving one.
+    """Ask `tier` and the tiers beside it, and add their replies to the ledger; a dearer tier's is kept for its turn."""
+    # A tier whose answer is final must not be invited to abstain.
     own = ModelCall(tier, postscript=None if unjudged else _invitation(policy, ledger, tier))
+    # Only a single call can stream live: with others beside it the driver has to wait for all of them.
     if unjudged and not beside:
         reply = yield from hand_off(Handoff(own))
-        ledger.note(reply)
+        ledger.add_reply(reply)
         return reply, early
     cheaper = ledger.serving[: ledger.serving.index(tier.name)]
     others = tuple(
@@ -199,14 +210,16 @@ def _ask(
     noted = [_without_abstention(reply, call) for reply, call in zip(replies, (own, *others), strict=True)]
     for call, reply in zip((own, *others), noted, strict=True):
         if call is own or call.role == "witness":
-            ledger.note(reply)
+            ledger.add_reply(reply)
         else:
             early[call.tier.name] = reply
     return noted[0], early
 
 
 def _role(ledger: Ledger, beside: Tier, cheaper: Sequence[str]) -> Role:
-    """Return what a tier beside the start is asked for."""
+    """Return the role of a tier that answers beside the start."""
+    # In an audit a planned witness stays a witness: the judge sees it, as it would without the audit. The answers of
+    # the others are kept from the judge, or the audit would change the result.
     plan = ledger.plan
     planned = plan is not None and beside.name in plan.witnesses and beside.name in cheaper
     return "witness" if planned else "audit"
@@ -217,13 +230,17 @@ def _invitation(policy: Policy, ledger: Ledger, tier: Tier) -> str | None:
 
 
 def _without_abstention(reply: Reply, call: ModelCall) -> Reply:
-    """Take an abstention for what it is: a missing answer."""
+    """Treat an abstention as a missing answer, where the tier was invited to abstain.
+
+    Without the invitation the word may be a real answer.
+    """
     if isinstance(reply, Answer) and call.postscript is not None and _abstains(reply):
         return replace(reply, value=None)
     return reply
 
 
 def _abstains(answer: Answer) -> bool:
+    # Models add a full stop, quotes or Markdown emphasis to the one word that they were asked for.
     return answer.text.strip(" \t\n.*\"'").lower() == "abstain"
 
 
@@ -236,13 +253,16 @@ def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Genera
     others = tuple(other for other in ledger.answers if other.tier != answer.tier)
     insight = ledger.plan.insight if ledger.plan is not None else None
     case = Case(ledger.call, ledger.ladder, answer, others, policy.equality, insight, ledger.sameness, ledger.cost)
+    # Before the policy's judge: a tool call that does not fit is unusable, and checking it costs nothing.
     if case.by_form is not None and case.by_form.verdict is Verdict.INVALID:
         return case.by_form
     return (yield from policy.judge.review(case))
 
 
-def _unsure(ledger: Ledger) -> Answer | None:
-    """Return the dearest earlier answer that no judge rejected, whichever tier gave it, and say so in the trace."""
+def _best_unrejected(ledger: Ledger) -> Answer | None:
+    """Return the dearest earlier answer that no judge rejected, with a warning in the trace; None if there is none."""
+    # By contents as well as by tier: if the judge rejected one tier's answer, the same answer of another tier, which
+    # was perhaps not judged, must not be returned either.
     rejected = {
         said
         for answer in ledger.answers
@@ -258,7 +278,7 @@ def _unsure(ledger: Ledger) -> Answer | None:
     return None
 
 
-def _failure(ledger: Ledger) -> AllTiersFailed:
+def _all_failed(ledger: Ledger) -> AllTiersFailed:
     tiers = ", ".join(ledger.ladder.names)
     rejected = [name for name, judgement in ledger.judgements.items() if judgement.verdict is Verdict.INVALID]
     detail = f" (rejected by the judge: {', '.join(rejected)})" if rejected else ""

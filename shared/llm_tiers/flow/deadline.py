@@ -1,4 +1,4 @@
-"""Waiting no longer than a time-out for work in the caller's thread's stead."""
+"""Running work in another thread, and waiting for it no longer than a time-out."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Result = TypeVar("Result")
 def within(seconds: float | None, work: Callable[[], Result]) -> Result:
     """Do some work and return its result, but wait for it no longer than `seconds`.
 
-    A thread cannot be cancelled: late work goes on until it ends by itself, and its result is lost. It keeps no
-    process alive.
+    A thread cannot be cancelled: late work continues until it ends by itself, and its result is lost. It does not keep
+    the process alive.
 
     Args:
         seconds: The time-out; None does the work in this thread.
@@ -28,6 +28,8 @@ def within(seconds: float | None, work: Callable[[], Result]) -> Result:
     """
     if seconds is None:
         return work()
+    # A plain thread and a bare future, not an executor: Python joins an executor's threads at exit, so a client that
+    # hangs would hold up the end of the program.
     outcome: Future[Result] = Future()
     context = contextvars.copy_context()
 

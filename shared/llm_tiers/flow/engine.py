@@ -74,6 +74,7 @@ class Engine:
     ) -> None:
         policy.check(ladder)
         self._prices = prices or PriceBook()
+        # Here, not at the first call: loading the public price list takes a noticeable part of a second.
         self._prices.load(ladder)
         self.ladder = Ladder(ladder, self._prices.usual(ladder))
         self.policy = policy
@@ -113,6 +114,7 @@ class Engine:
         ledger = self._open(call)
         with self._traced(ledger):
             answer = await adrive(cascade(self.policy, ledger), performer, self.history, ledger)
+            # A history may write to a disk or a server, which would block the event loop.
             await asyncio.to_thread(self._remember, ledger)
         return Outcome(answer, ledger.trace())
 
@@ -174,13 +176,14 @@ class Engine:
 
     @contextmanager
     def _traced(self, ledger: Ledger) -> Iterator[None]:
-        """Hand on the trace at the end of the call, however it ends."""
+        """Pass on the trace at the end of the call, however the call ends."""
         try:
             yield
         except AllTiersFailed as error:
             error.trace = ledger.trace()
             raise
         finally:
+            # `finally`, so that cancelled calls and streams that the user abandons are reported too.
             self._report(ledger.trace())
 
     def _report(self, trace: Trace) -> None:
@@ -192,10 +195,12 @@ class Engine:
         try:
             self._on_trace(trace)
         except Exception:
+            # The user's hook must not cost the user the answer, which exists already.
             logger.exception("on_trace failed; the call is not affected")
 
     def _log_once(self, warning: str) -> None:
-        # Once for each kind, or a dead history would fill the log at the rate of the traffic.
+        # Once for each kind of warning, or a history that is down would fill the log at the rate of the traffic. The
+        # text before the first colon is the kind; what follows differs from call to call.
         kind = warning.partition(":")[0]
         with self._logged_lock:
             if kind in self._logged_kinds:

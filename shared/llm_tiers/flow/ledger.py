@@ -28,8 +28,8 @@ __all__ = ["Ledger"]
 class Ledger:
     """The account of one call.
 
-    The flow notes plan, answers and judgements; the driver charges every model call the moment it ends, so that a
-    call that is cancelled or fails still knows what it spent. The trace and the record are made from it.
+    The flow records plan, answers and judgements. The driver charges every model call the moment it ends, so the cost
+    of a cancelled or failed call is known too. The trace and the record are made from it.
 
     Args:
         call: The call.
@@ -57,15 +57,15 @@ class Ledger:
         self._usages: list[Usage] = []
         self._lock = threading.Lock()
 
-    def note(self, reply: Reply) -> None:
-        """Note what a tier answered, or that it failed."""
+    def add_reply(self, reply: Reply) -> None:
+        """Add what a tier answered, or its failure."""
         if isinstance(reply, TierError):
             self.errors.append(reply)
         else:
             self.answers.append(reply)
 
-    def rule(self, answer: Answer, judgement: Judgement) -> None:
-        """Note what the judge said of an answer."""
+    def add_judgement(self, answer: Answer, judgement: Judgement) -> None:
+        """Add the judge's verdict on an answer."""
         self.judgements[answer.tier] = judgement
         if judgement.warning:
             self.warn(judgement.warning)
@@ -75,20 +75,21 @@ class Ledger:
         return None if self.call.form is None else self.call.form.flaw(answer)
 
     def accept(self, answer: Answer) -> Answer:
-        """Note which answer is returned."""
+        """Record which answer is returned."""
         self.accepted = answer
         return answer
 
     def warn(self, text: str) -> None:
-        """Note what went wrong without stopping the call."""
+        """Add something that went wrong without stopping the call."""
+        # The same look-up may fail for the node and again for its parent; one line in the trace is enough.
         if text not in self._warnings:
             self._warnings.append(text)
 
     def is_worth_it(self, witness: str, start: str) -> bool:
-        """Say whether an answer of the witness costs less than the judge that it may save; note where it does not.
+        """Say whether a witness's answer costs less than the judge call that it may save; add a warning if it does not.
 
-        The judge is the started tier, which reads the question and the answer and writes little or thinks as long as
-        it did to answer. So a witness at half the price of an answer of the started tier is worth it.
+        The judge is the started tier: it reads question and answer, then either writes little or reasons as long as it
+        did to answer. So a witness is worth it at up to half the price of the started tier's answer.
         """
         if self.ladder.costs[witness] <= self.ladder.costs[start] / 2:
             return True
@@ -100,12 +101,14 @@ class Ledger:
         return self._prices.cost(tier, usage)
 
     def same(self, one: Answer, other: Answer) -> bool | None:
-        """Say whether two answers are the same, as far as a judge found out, else as far as can be told."""
+        """Say whether two answers are the same: by what a judge found out, else by comparing them; None if unknown."""
+        # A judge may have asked a model whether two texts say the same; comparing the texts again would lose that.
         known = self.sameness.get(frozenset((one.tier, other.tier)))
         return self._policy.equality.same(one, other) if known is None else known
 
     def begin_step(self) -> int:
         """Begin a round of model calls that run side by side and return its number."""
+        # The lock is for models called side by side in threads, which all charge this one ledger.
         with self._lock:
             self._steps.append(0.0)
             return len(self._steps) - 1
@@ -129,15 +132,16 @@ class Ledger:
                 input_tokens=reply.usage and reply.usage.input_tokens,
                 output_tokens=reply.usage and reply.usage.output_tokens,
                 seconds=seconds if reply.seconds is None else reply.seconds,
-                cost_usd=self._prices.cost(self._payee(call, reply), reply.usage),
+                cost_usd=self._prices.cost(self._charged_tier(call, reply), reply.usage),
             )
         with self._lock:
+            # Calls of one step run side by side, so the user waits for the slowest of them, not for their sum.
             self._steps[step] = max(self._steps[step], attempt.seconds)
             self._attempts.append(attempt)
             if reply.usage is not None:
                 self._usages.append(reply.usage)
 
-    def _payee(self, call: ModelCall, reply: Answer) -> Tier:
+    def _charged_tier(self, call: ModelCall, reply: Answer) -> Tier:
         """Return the tier that answered, which a recording may have settled otherwise than the call asks."""
         if reply.tier == call.tier.name:
             return call.tier
@@ -147,7 +151,7 @@ class Ledger:
     def attempts(self) -> tuple[Attempt, ...]:
         """Every model call that ended, with what the judge said of it."""
         with self._lock:
-            return tuple(self._judged(attempt) for attempt in self._attempts)
+            return tuple(self._with_verdict(attempt) for attempt in self._attempts)
 
     @property
     def cost_usd(self) -> float | None:
@@ -155,6 +159,7 @@ class Ledger:
 
         A failed call costs nothing, unless it is known what it took.
         """
+        # One unknown cost makes the sum unknown: a sum without it would look cheaper than the call was.
         costs = [attempt.cost_usd for attempt in self.attempts if attempt.error is None or attempt.input_tokens]
         known = [cost for cost in costs if cost is not None]
         return sum(known) if len(known) == len(costs) else None
@@ -192,8 +197,9 @@ class Ledger:
             ended: When the call ended, in seconds since 1970.
         """
         answer, plan = self.accepted, self.plan
-        if answer is None or plan is None or self.call.pin is not None or not self._stands(answer):
+        if answer is None or plan is None or self.call.pin is not None or not self._may_teach(answer):
             return None
+        # The labels rest on the accepted answer, so one that nobody found valid would teach the tiers' errors.
         rejected = {tier for tier, judgement in self.judgements.items() if judgement.verdict == "invalid"}
         return Record(
             id=self.call.id,
@@ -233,6 +239,7 @@ class Ledger:
             same = [self.same(answer, leader) for leader in leaders]
             if True in same:
                 said[answer.tier] = same.index(True)
+            # An answer that cannot be compared gets no number: a new one would claim that it differs from the others.
             elif None not in same:
                 said[answer.tier] = len(leaders)
                 leaders.append(answer)
@@ -253,15 +260,16 @@ class Ledger:
             **{name: sum(getattr(usage, name) for usage in self._usages) for name in TotalUsage.model_fields}
         )
 
-    def _stands(self, answer: Answer) -> bool:
+    def _may_teach(self, answer: Answer) -> bool:
         if answer.value is None and not self._policy.missing_counts:
             return False
         if self.flaw(answer) is not None:
             return False
+        # Without a judgement only the top tier's answer counts: the flow returns it without judging it.
         judgement = self.judgements.get(answer.tier)
         return judgement.verdict == "valid" if judgement else answer.tier == self.serving[-1]
 
-    def _judged(self, attempt: Attempt) -> Attempt:
+    def _with_verdict(self, attempt: Attempt) -> Attempt:
         judgement = self.judgements.get(attempt.tier)
         if judgement is None or attempt.role == "judge" or attempt.error is not None:
             return attempt
@@ -272,8 +280,10 @@ class Ledger:
         answer, cost = self.accepted, self.cost_usd
         if answer is None or cost is None:
             return None, False
+        # Calls of the top tier as a judge are left out: their tokens are not those of an answer.
         top = self.ladder.top
         own = [attempt for attempt in self.attempts if attempt.tier == top.name and attempt.role != "judge"]
         answered = [attempt.cost_usd for attempt in own if attempt.error is None]
+        # What the top tier really cost, if it answered; else its price for the tokens of the answer returned.
         alone = answered[0] if answered else self._prices.cost(top, answer.usage)
         return (None if alone is None else alone - cost), not answered

@@ -27,7 +27,9 @@ def as_history(history: object, embedding: object) -> History:
         try:
             return ChromaHistory(history, embedding=chosen)
         except ConfigError as error:
+            # `ChromaHistory` names its own argument, `where`; here the user gave it as `history`.
             raise ConfigError(f"history: {error}") from error
+    # By methods, not by type: `History` is a protocol, and a user's own history need not inherit from anything.
     if not all(callable(getattr(history, method, None)) for method in _METHODS):
         raise ConfigError(
             f"history must be a folder, the URL of a Chroma server, a History, or None, not a {type(history).__name__}"

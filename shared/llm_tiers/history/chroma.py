@@ -1,4 +1,4 @@
-"""The history that is kept in Chroma: in memory, in a folder, or on a server."""
+"""The history in Chroma: in memory, in a folder, or on a server."""
 
 from __future__ import annotations
 
@@ -64,22 +64,22 @@ class HistoryStats:
 
 
 class ChromaHistory:
-    """Past calls in Chroma, found again by the likeness of their queries.
+    """Past calls in Chroma, found by the similarity of their queries.
 
     A record is kept under its node and under each ancestor of it: `research` sees what `research/plan` learned.
-    Chroma's index finds the neighbours; those that are not written yet are searched beside it.
+    Chroma's index finds the neighbours; records that are not written yet are searched separately.
 
     Records are written by a background thread, 64 at a time or twice a second; a recall sees them at once. What waits
     is written at exit, by `flush` and by `close`, but **not on SIGTERM** (or in a `multiprocessing` child, which skips
     Python's exit handlers): call `close()` there, or take `durability="sync"`. A write that fails is logged once and
-    tried again; `flush` and `close` raise the error. Up to 10,000 records may wait: whoever adds one more writes a
-    batch first, and has the error if that fails.
+    tried again; `flush` and `close` raise the error. Up to 10,000 records may wait: a caller that adds one more writes
+    a batch first, and gets the error if that fails.
 
     Several histories of one process may use one folder. A second process may not (`HistoryLocked`): run a server for
-    them, `chroma run --path FOLDER`. That server asks nobody for a password, so keep it on the loopback address or
-    behind a proxy; `headers` go with each request. After `os.fork` a history
-    on a server connects anew in the child, one in a folder refuses, and so does one in memory unless the parent had
-    not used it yet: Chroma's engine hangs in a child.
+    them, `chroma run --path FOLDER`. That server has no password of its own, so keep it on the loopback address or
+    behind a proxy; `headers` are sent with each request. After `os.fork`, a history on a server reconnects in the
+    child, and one in a folder raises `HistoryError`. So does one in memory if the parent had used it: Chroma's engine
+    hangs in a forked child.
 
     Every method may be called from any thread; in asyncio use `asyncio.to_thread`.
 
@@ -127,6 +127,8 @@ class ChromaHistory:
             raise ConfigError(msg)
         self._where = where.rstrip("/") if isinstance(where, str) and registry.is_server(where) else where
         self._embedding = as_embedding(embedding)
+        # A history in a folder is read again by later processes. They must recognise the embedding by its name, or they
+        # would compare vectors of two embeddings.
         if where is not None and not self._embedding.lasting:
             msg = (
                 f"embedding: {self._embedding.name!r} has no name that another process would know; pass "
@@ -139,9 +141,9 @@ class ChromaHistory:
         self._store_text = store_text
         self._durability = durability
         self._headers = dict(headers or {})
-        self._complained = False
+        self._failure_logged = False
         self._pause = 0.0
-        self._quiet_until = 0.0
+        self._no_recall_before = 0.0
         self._closed = False
         self._attaching = threading.Lock()
         self._attach()
@@ -149,7 +151,7 @@ class ChromaHistory:
     def _attach(self) -> None:
         self._place, self._library = registry.acquire(self._where, self._headers, self._take_library)
         self._finalizer = weakref.finalize(self, registry.abandon, self._place, self._library)
-        # At exit every open store is written anyway.
+        # At exit the registry's own hook writes every open store, so the finalizer has nothing to do.
         self._finalizer.atexit = False
 
     def _take_library(self, place: Place) -> Library:
@@ -157,6 +159,8 @@ class ChromaHistory:
         library = place.library(
             self._namespace, self._embedding.name, capacity=self._capacity, max_nodes=self._max_nodes
         )
+        # A server has other writers, so a wrong embedding is found only by looking there. A folder's manifest has told
+        # already, without the second that importing Chroma takes.
         if place.shared:
             try:
                 library.open()
@@ -212,31 +216,34 @@ class ChromaHistory:
         try:
             query = self._embed(text, vector)
         except Exception as error:  # noqa: BLE001 - a user's embedding may raise anything; it is passed on as text
-            return self._without(None, f"embedding failed: {type(error).__name__}: {str(error)[:300]}")
-        if time.monotonic() < self._quiet_until:
-            return self._without(query, "the Chroma server did not answer a moment ago; it is asked again soon")
+            return self._nothing_recalled(None, f"embedding failed: {type(error).__name__}: {str(error)[:300]}")
+        if time.monotonic() < self._no_recall_before:
+            return self._nothing_recalled(
+                query, "the Chroma server did not answer a moment ago; it is asked again soon"
+            )
         try:
             found = library.recall(query, node=facts.printable(node), k=k, study=study)
         except HistoryUnreachable as error:
-            # No call should wait for a server that hangs while the last one still remembers that it does.
+            # Calls that follow must not each wait for a server that hangs, so recalls pause for a while.
             self._pause = min(max(2 * self._pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)
-            self._quiet_until = time.monotonic() + self._pause
-            return self._without(query, str(error))
+            self._no_recall_before = time.monotonic() + self._pause
+            return self._nothing_recalled(query, str(error))
         except HistoryError as error:
-            return self._without(query, str(error))
-        self._complained = False
+            return self._nothing_recalled(query, str(error))
+        self._failure_logged = False
         self._pause = 0.0
         return found
 
-    def _without(self, vector: Vector | None, reason: str) -> Recollection:
-        if not self._complained:
-            self._complained = True
+    def _nothing_recalled(self, vector: Vector | None, reason: str) -> Recollection:
+        if not self._failure_logged:
+            self._failure_logged = True
             _LOGGER.warning("nothing can be recalled: %s", reason)
         return Recollection(vector=vector, error=reason)
 
     def _embed(self, text: str, vector: Vector | None) -> Vector:
         if vector is None:
             return self._embedding.embed(text)
+        # A caller's vector may be a view or of float64; Chroma and the search in numpy need the same layout.
         return np.ascontiguousarray(vector, dtype=np.float32)
 
     def remember(self, record: Record) -> None:
@@ -255,7 +262,7 @@ class ChromaHistory:
         vector = self._embed(record.text or "", record.vector)
         kept = facts.printable(record.text) if self._store_text and record.text is not None else None
         library.remember(record, vector, text=kept)
-        self._settle(library)
+        self._write_or_notify(library)
 
     def revise(self, trace_id: str, change: Callable[[Record], Mapping[str, bool]]) -> Record:
         """Replace the labels of a record by `change(record)`, and return the record as it is now.
@@ -266,10 +273,10 @@ class ChromaHistory:
         """
         library = self._usable()
         revised = library.revise(trace_id, change)
-        self._settle(library)
+        self._write_or_notify(library)
         return revised
 
-    def _settle(self, library: Library) -> None:
+    def _write_or_notify(self, library: Library) -> None:
         if self._durability == "sync":
             library.flush()
         else:
@@ -329,10 +336,10 @@ class ChromaHistory:
         return self._usable().export(vectors=vectors)
 
     def close(self) -> None:
-        """Write what waits and let go of the store; a second call does nothing.
+        """Write what waits and release the store; a second call does nothing.
 
         Raises:
-            HistoryError: Something could not be written. The store is let go of all the same.
+            HistoryError: Something could not be written. The store is released all the same.
         """
         if self._closed:
             return
@@ -350,7 +357,7 @@ class ChromaHistory:
         return self._library
 
     def _renew(self) -> None:
-        """In a forked child: connect anew, or refuse where that would damage what the parent has open."""
+        """In a forked child: reconnect, or refuse where that would damage what the parent has open."""
         if self._where is not None and not registry.is_server(self._where):
             msg = (
                 f"the history in {self._place.where} was opened before a fork, and two processes cannot share a "
@@ -358,9 +365,10 @@ class ChromaHistory:
             )
             raise HistoryError(msg)
         with self._attaching:
+            # Checked again under the lock: another thread of the child may have reconnected in the meantime.
             if self._place.inherited:
                 self._finalizer.detach()
-                registry.keep_for_ever(self._place)
+                registry.keep_alive_in_child(self._place)
                 self._attach()
 
 

@@ -26,7 +26,7 @@ class Record:
         agreed: Names of the tiers whose answer equals the returned one, `final` among them.
         cost_usd: What the call cost, judge and witnesses included; None where a price is unknown.
         said: Tier name to a number, cheapest tier first; tiers with equal numbers gave the same answer, -1 gave none.
-        tokens: Tier name to the output tokens of its answer, where the provider told them.
+        tokens: Tier name to the output tokens of its answer, where the provider reported them.
         costs: Tier name to what its answer cost in US$, where that is known.
         share: How often tiers had differed on similar queries, in [0, 1], as the starter saw it; None where it did
             not look.
@@ -123,4 +123,4 @@ class History(Protocol):
         """
 
     def close(self) -> None:
-        """Write what is pending and let go of the store."""
+        """Write what is pending and release the store."""

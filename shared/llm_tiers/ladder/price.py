@@ -11,7 +11,7 @@ from llm_tiers.usage import Usage
 __all__ = ["STEP", "Price", "as_price"]
 
 STEP = 4.0
-"""How much dearer than the one below a tier is taken to be where no price is known."""
+"""Assumed ratio of a tier's price to that of the tier below, where no price is known."""
 
 
 _MILLION = 1_000_000
@@ -35,12 +35,13 @@ class Price:
         """Return what `usage` costs, in US$."""
         cached = min(usage.cached_tokens, usage.input_tokens)
         cached_price = self.input if self.cached_input is None else self.cached_input
+        # Cached tokens are among the input tokens, so they are taken off before the full price applies.
         fresh = usage.input_tokens - cached
         return (fresh * self.input + cached * cached_price + usage.output_tokens * self.output) / _MILLION
 
 
 def as_price(price: Price | tuple[float, float] | None, argument: str) -> Price | None:
-    """Take a price in any form that a user may give it.
+    """Return a price from any form in which a user may give it.
 
     Raises:
         ConfigError: It is not a pair of numbers, or one is negative; the message begins with `argument`.
@@ -48,6 +49,7 @@ def as_price(price: Price | tuple[float, float] | None, argument: str) -> Price 
     if price is None:
         return None
     fix = f"{argument}={price!r} must be (input, output) in US$ per million tokens, neither negative"
+    # A text of two digits would unpack into a pair of numbers.
     if not isinstance(price, Price):
         if isinstance(price, str):
             raise ConfigError(fix)

@@ -75,7 +75,7 @@ class PriceBook:
         return _filled(known)
 
     def load(self, tiers: Iterable[Tier]) -> None:
-        """Load the public list if a tier needs it, so that no call has to wait for that."""
+        """Load the public list if a tier needs it, so that no call has to wait for it."""
         unpriced = next((tier for tier in tiers if tier.model_name and self._own(tier) is None), None)
         if unpriced is not None:
             self._public_cost(unpriced, _NOTHING)
@@ -86,7 +86,7 @@ class PriceBook:
         return price or self._prices.get(tier.name) or self._prices.get(tier.model_name or "")
 
     def _public_cost(self, tier: Tier, usage: Usage) -> float | None:
-        """Ask the public list; the user's answer does not depend on it, so a failure is told and no more."""
+        """Ask the public list; a failure is logged, since the user's answer does not depend on prices."""
         try:
             return _public_cost(tier.model_name, usage) if tier.model_name else None
         except Exception as error:  # noqa: BLE001 -- the boundary to the price list
@@ -94,6 +94,7 @@ class PriceBook:
             return None
 
     def _say_once(self, subject: str, message: str) -> None:
+        # Once: the same fact holds for every call of the tier, and would fill the log.
         with self._lock:
             if subject in self._unknown:
                 return
@@ -102,7 +103,8 @@ class PriceBook:
 
 
 def _filled(known: Mapping[str, float | None]) -> dict[str, float]:
-    """Put in a cost where none is known, by the nearest tier with one; what is free costs next to nothing."""
+    """Fill in unknown costs from the nearest tier with a known one; a free tier costs next to nothing."""
+    # Next to nothing and not 0, since policies divide by these costs.
     priced = {place: cost for place, cost in enumerate(known.values()) if cost}
     if not priced:
         return {name: STEP**place for place, name in enumerate(known)}
@@ -130,4 +132,5 @@ def _public_cost(model_name: str, usage: Usage) -> float | None:
     try:
         return float(calc_price(tokens, model_ref=model_name).total_price)
     except LookupError:
+        # The list does not know the model. Any other error is a fault of the list, which the caller logs.
         return None

@@ -19,7 +19,7 @@ _NAME_ATTRIBUTES = ("model_name", "model", "model_id", "deployment_name")
 class Tier:
     """One model of the ladder and what is known about it.
 
-    A history knows a tier by its name, so a name must go on meaning the same model with the same settings.
+    A history knows a tier by its name, so a name must always mean the same model with the same settings.
 
     Attributes:
         model: The framework's model.
@@ -57,8 +57,10 @@ class Tier:
             raise ConfigError(f"Tier {name!r}: context_window={self.context_window!r} must be at least 1 token")
         if self.timeout is not None and not (isinstance(self.timeout, Real) and self.timeout > 0):
             raise ConfigError(f"Tier {name!r}: timeout={self.timeout!r} must be more than 0 seconds")
+        # The dataclass is frozen, since tiers are shared by all calls; only here may it be completed.
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "price", as_price(self.price, f"Tier {name!r}: price"))
+        # A text is iterable as well: "tools" would become a set of letters.
         if isinstance(self.capabilities, str):
             raise ConfigError(f"Tier {name!r}: capabilities must be a set, such as {{{self.capabilities!r}}}")
         if self.capabilities is not None:
@@ -66,7 +68,7 @@ class Tier:
 
     @property
     def model_name(self) -> str | None:
-        """The model's own name, which prices are looked up by."""
+        """The model's own name, by which its price is looked up."""
         if isinstance(self.model, str):  # `provider:model`, which an integration makes a model of
             return self.model.rpartition(":")[2] or None
         for attribute in _NAME_ATTRIBUTES:
@@ -84,6 +86,7 @@ class Tier:
         """
         if self.context_window is not None and tokens is not None and tokens > self.context_window:
             return f"context window {self.context_window} < {tokens} tokens"
+        # Unknown is taken as able: a wrong guess costs one failed call, while skipping would never use the tier.
         lacking = needs - self.capabilities if self.capabilities is not None else frozenset()
         return f"no {', '.join(sorted(lacking))}" if lacking else None
 

@@ -1,4 +1,4 @@
-"""The doubt cascade: cheap tiers side by side, and what their agreement tells of the query."""
+"""The doubt cascade: cheap tiers side by side, and what their agreement says about the query."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 __all__ = ["Doubt"]
 
 _COLD = 20
-"""Calls of a node that the two cheapest tiers answer whatever is expected: nothing is known yet."""
+"""The first calls of a node go to the two cheapest tiers, whatever the model expects: it has learned nothing yet."""
 
 
 class Doubt(Judge):
-    """Ask cheap tiers first, and go on as long as a dearer tier's answer is worth its price.
+    """Ask cheap tiers first, and continue as long as a dearer tier's answer is worth its price.
 
     Whether tiers agree is a label that every call gives for free. From the answers that tiers gave to past calls it
     learns how likely each tier repeats what cheaper ones said: the more it disagreed on similar queries, and the longer
@@ -55,12 +55,12 @@ class Doubt(Judge):
     answer is cascade routing's (Dekoninck et al., ICML 2025).
 
     Args:
-        quality: What the user turns, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets. It sets what an answer of
-            the top tier may cost in chance to be right: `0.5 (1 - quality)**3`.
+        quality: The user's knob, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets. It sets the price of a top
+            tier's answer, in units of the chance to be right: `0.5 (1 - quality)**3`.
         k: Number of past queries looked at.
         strength: Weight of the share on which tiers usually differ, in units of one perfectly similar past query.
-        explore: Chance, in [0, 1], that the two cheapest tiers are asked whatever is expected.
-        seed: Seed of that, which depends on it and on the call's trace id alone.
+        explore: Chance, in [0, 1], that the two cheapest tiers are asked whatever the model expects.
+        seed: Seed of that draw, which depends on the seed and the call's trace id alone.
         half_life: Age in seconds at which a past query counts half, or None: they do not age.
         judge: Decides where answers cannot be compared; by default a `PromptJudge`, where its verdict is cheaper than
             the next tier's answer.
@@ -126,14 +126,16 @@ class Doubt(Judge):
         past = yield from look_up(call, k=self.k, min_similarity=-1.0, enough=1, study=ExperienceOf(ladder.names))
         experience = past.learned or Experience.none(ladder.names)
         share = self._share(past, call.created, experience)
+        # The flow skips these tiers by itself. Here they are left out too, or the plan would count on their answers.
         serving = (p for p, tier in enumerate(ladder) if not tier.shortfall(call.needs, call.tokens))
         insight = _Insight(experience, share, tuple(serving))
         outlook, costs = insight.expect([None] * len(ladder), {}, ladder)
+        # If no tier can serve the call, the flow says so with each tier's reason; the plan then only has to exist.
         usable = insight.usable or tuple(range(len(ladder)))
         if experience.count < _COLD or self._explores(call):
             asked, why = usable[:2], "to learn of them"
         else:
-            first = self._first(usable, costs, past, call.created, experience)
+            first = self._first_tier(usable, costs, past, call.created, experience)
             asked = _side_by_side(first, outlook.after(first, costs, self.price, usable), usable)
             why = "best value"
         names = [ladder.names[position] for position in asked]
@@ -152,7 +154,7 @@ class Doubt(Judge):
         """Return how often tiers differed on similar past queries."""
         return self._rate(past, now, experience.usual, partial(differs, names=experience.names))
 
-    def _first(
+    def _first_tier(
         self, usable: tuple[int, ...], costs: Sequence[float], past: Past, now: float, experience: Experience
     ) -> int:
         """Return the cheapest tier that pays its way: it saves the next one's price where its answer stands."""
@@ -165,6 +167,7 @@ class Doubt(Judge):
 
     def _rate(self, past: Past, now: float, usual: float, seen: Callable[[Record], bool | None]) -> float:
         """Return how often something was seen on similar past queries; None says that it could not be."""
+        # Starts from the node's usual rate, so that few or dissimilar neighbours change it little.
         total, found = self.strength, self.strength * usual
         for neighbour in past.neighbours:
             was = seen(neighbour.record)
@@ -181,25 +184,28 @@ class Doubt(Judge):
     def review(self, case: Case) -> Review:
         """Accept the answer that is most likely right, unless a dearer tier's is worth its price."""
         given = (*case.others, case.answer)
+        # Nothing to compare and nothing to return: the next tier up, whatever the price.
         if all(_is_missing(case, answer) for answer in given):
             return Judgement(Verdict.UNCERTAIN, "doubt", why="no answer yet")
         numbers = yield from self._numbers(case, given)
         if numbers is None:
             return (yield from self.judge.review(case))
+        # Beside another starter (`judge=Doubt()`) nothing was looked up; then the assumptions have to do.
         insight = case.insight if isinstance(case.insight, _Insight) else _Insight.of_nothing(case.ladder)
         answers = [numbers.get(name) for name in case.ladder.names]
         outlook, costs = insight.expect(answers, _tokens(given), case.ladder)
         move = outlook.best(costs, self.price, insight.usable)
-        return self._ruled(case, insight, outlook, move)
+        return self._judgement(case, insight, outlook, move)
 
     def _numbers(self, case: Case, given: Sequence[Answer]) -> Generator[Request, Response, dict[str, int] | None]:
-        """Number the answers such that equal ones have equal numbers; None where it cannot be told."""
+        """Number the answers such that equal ones have equal numbers; None where they cannot be compared."""
         numbers: dict[str, int] = {}
         leaders: list[Answer] = []
         for answer in given:
             if _is_missing(case, answer):
                 numbers[answer.tier] = -1
                 continue
+            # Only what cannot be compared for free is asked of a model, and not once an equal answer has been found.
             same = [told(case, answer, leader) for leader in leaders]
             for place in range(len(leaders)):
                 if True not in same and same[place] is None:
@@ -211,10 +217,10 @@ class Doubt(Judge):
             numbers[answer.tier] = same.index(True) if True in same else len(leaders) - 1
         return numbers
 
-    def _ruled(self, case: Case, insight: _Insight, outlook: Outlook, move: Move) -> Judgement:
+    def _judgement(self, case: Case, insight: _Insight, outlook: Outlook, move: Move) -> Judgement:
         names = case.ladder.names
         if move.accept is None:
-            # Uncertain, not invalid: should no tier above answer, it may stand in.
+            # Uncertain, not invalid: if no tier above answers, this answer may be returned.
             goes_on = None if move.ask is None else names[move.ask]
             return Judgement(Verdict.UNCERTAIN, "doubt", why=f"{goes_on} is worth its price", skip_to=goes_on)
         name, right = names[move.accept], outlook.chance_right(move.accept)
@@ -249,7 +255,7 @@ class _Insight:
     def expect(
         self, answers: Sequence[int | None], tokens: Mapping[str, int], ladder: Ladder
     ) -> tuple[Outlook, tuple[float, ...]]:
-        """Return what is to be expected after some answers, and what further ones will cost."""
+        """Return the outlook after some answers, and what further ones will cost."""
         missing = answers.count(-1)
         known = self.experience.hardness(self.share, tokens, missing)
         outlook = Outlook(self.experience.votes, answers, known, self.experience.missing(missing))

@@ -38,6 +38,7 @@ def llm_at(*, theta: float = 0.7, offer_abstention: bool = True) -> Policy:
         "llm-at",
         AccuracyEstimator.paper(theta=theta),
         PromptJudge(offer_abstention=offer_abstention),
+        # As in the paper's code: a missing answer is judged like any other, and two missing ones are equal.
         ExactEquality(missing_counts=True),
     )
 
@@ -62,6 +63,7 @@ def agree(*, theta: float = 0.74, seed: int = 0) -> Policy:
         seed: Seed of the exploration.
     """
     starter = AccuracyEstimator(theta=theta, strength=10.0, seed=seed, witness="below")
+    # `|` asks the model only where the witness did not agree, and `Thrifty` only where that is the better buy.
     return Policy("agree", starter, Agreement() | Thrifty(PromptJudge()))
 
 
@@ -115,21 +117,21 @@ def as_policy(
     audit: float | None = None,
     settings: str | os.PathLike[str] | None = None,
 ) -> Policy:
-    """Make one policy of what a user gives.
+    """Make one policy out of a user's arguments.
 
     Args:
         policy: A policy or the name of one; None for the default.
         starter: Replaces the policy's starter. The halves of the default belong together, so without a policy the
             other half is that of `estimate`, as it is beside a judge.
         judge: Replaces the policy's judge.
-        extract: Takes an answer's text and returns the final answer in it; by it answers are compared.
+        extract: Takes an answer's text and returns the final answer in it, by which answers are compared.
         quality: The knob of the default and the doubt cascade, in [0, 1].
         audit: Chance that all tiers answer a call, in [0, 1].
         settings: A file that `llm-tiers calibrate` wrote, with the policy and its knob.
 
     Raises:
-        ConfigError: The policy's name is unknown, it has no such knob, an argument is of another kind, or settings
-            cannot be read or come with what they settle already.
+        ConfigError: The policy's name is unknown, it has no such knob, an argument has the wrong type, the settings
+            cannot be read, or an argument is given that the settings already contain.
     """
     if settings is None:
         halved = policy is None and (starter is not None or judge is not None)
@@ -138,6 +140,7 @@ def as_policy(
         settled = {"policy": policy, "quality": quality, "starter": starter, "judge": judge}
         policy = _calibrated(settings, [name for name, value in settled.items() if value is not None])
     if starter is not None:
+        # A class has the method too; forgotten parentheses are the likeliest mistake.
         if isinstance(starter, type) or not callable(getattr(starter, "plan", None)):
             kind = type(starter).__name__
             raise ConfigError(f"starter must be one, such as AccuracyEstimator(theta=0.7), not {kind}")
@@ -147,6 +150,7 @@ def as_policy(
     if extract is not None:
         policy = replace(policy, equality=FinalAnswers(extract))
     if starter is not None or judge is not None:
+        # The trace must not give a policy's name to what is no longer that policy.
         policy = replace(policy, name="custom")
     if audit is not None:
         require_number(audit, "audit")
@@ -157,7 +161,7 @@ def as_policy(
 
 def _calibrated(path: str | os.PathLike[str], beside: Sequence[str]) -> Policy:
     if beside:
-        raise ConfigError(f"settings= settles policy and knob already; leave out {', '.join(beside)}, or settings")
+        raise ConfigError(f"settings= contains the policy and its knob; leave out {', '.join(beside)}, or settings")
     settings = read_settings(path)
     if settings.policy not in BY_KNOB:
         known = ", ".join(map(repr, BY_KNOB))

@@ -39,9 +39,10 @@ class Policy:
 
     @property
     def missing_counts(self) -> bool:
-        """Whether a missing answer is an answer: judged, and returned from the top tier although an earlier may stand.
+        """Whether a missing answer is treated as an answer: it is judged, and the top tier's is returned.
 
-        LLM-AT's code takes it so; otherwise a missing answer goes one tier up unjudged.
+        LLM-AT's code does this. Otherwise a missing answer goes one tier up without being judged, and where the top
+        tier's is missing an earlier answer may be returned.
         """
         return isinstance(self.equality, ExactEquality) and self.equality.missing_counts
 
@@ -49,7 +50,7 @@ class Policy:
         """Check that the ladder has what the policy names, and is the one that it was calibrated on.
 
         Raises:
-            ConfigError: It has not, or is another one.
+            ConfigError: A tier is missing, or the ladder is another one.
         """
         if self.calibrated_on and self.calibrated_on != ladder.names:
             raise ConfigError(
@@ -58,6 +59,7 @@ class Policy:
                 "policy= and its knob instead"
             )
         self.judge.check(ladder)
+        # A starter is a protocol with one method, so that a user's own need not have a `check`.
         check = getattr(self.starter, "check", None)
         if check is not None:
             check(ladder)

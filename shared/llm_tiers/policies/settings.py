@@ -77,6 +77,7 @@ class Settings(_Part):
 
 def write_settings(path: Path, settings: Settings) -> None:
     """Write a settings file; one that is there already is replaced as a whole."""
+    # A rename is all or nothing: a model that starts meanwhile reads the old file or the new one.
     draft = path.with_name(f"{path.name}.tmp")
     draft.write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
     draft.replace(path)
@@ -96,6 +97,7 @@ def read_settings(path: str | os.PathLike[str]) -> Settings:
             f"settings must be the path of a file that `llm-tiers calibrate --out` wrote, not {type(path).__name__}"
         ) from None
     content = _content(path)
+    # Before validation, which would call a newer format "damaged" instead of naming the fix.
     if content[_MARK] != FORMAT:
         raise ConfigError(
             f"settings: {path} was written by another llm-tiers (format {content[_MARK]!r}, this one reads {FORMAT}); "

@@ -1,4 +1,4 @@
-"""Cascades with a fixed rule of agreement: no history, no judge, no knob. What a policy that learns must beat."""
+"""Cascades with a fixed rule of agreement: no history, no judge, no knob. A policy that learns must beat them."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ class FirstAgreement(Judge):
         trusted: Position of a tier whose answer is accepted whatever the others said, or None for no such tier.
     """
 
+    # A missing answer of the trusted tier has to come here, since an earlier answer then stands in for it.
     judges_missing = True
 
     def __init__(self, *, trusted: int | None = None) -> None:
@@ -65,7 +66,7 @@ class FirstAgreement(Judge):
         return f"FirstAgreement(trusted={self.trusted})"
 
     def review(self, case: Case) -> Review:
-        """Compare the answer with the earlier ones, without asking a model; what cannot be told is no agreement."""
+        """Compare the answer with the earlier ones, without a model; answers that cannot be compared do not agree."""
         yield from ()
         agreeing = next((other.tier for other in case.others if case.equality.same(case.answer, other)), None)
         if agreeing is not None:

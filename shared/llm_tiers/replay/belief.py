@@ -1,4 +1,4 @@
-"""Who is right, as told by which tiers gave the same answer: a small model without labels.
+"""Who is right, judged by which tiers gave the same answer: a small model without labels.
 
 The top tier is the measure: right is what it would say. A query has one tempting wrong answer. Each tier, by itself, is
 right with its own chance; of its wrong answers the share `TEMPTING` is the tempting one, and any other wrong answer is
@@ -20,6 +20,7 @@ TEMPTING = 0.5
 and .47 to .70 on MCQA; this makes it .25."""
 
 
+# Cached: cascade routing asks for the same few patterns again and again while it compares sets of tiers.
 @lru_cache(maxsize=4096)
 def chances_right(chances: tuple[float, ...], said: tuple[int, ...]) -> tuple[float, ...]:
     """Return each tier's chance to be right, now that it is known which of them gave the same answer.

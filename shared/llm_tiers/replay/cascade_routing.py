@@ -1,4 +1,4 @@
-"""Cascade routing: after every answer, the cheapest way on that is worth its price, or a stop. To compare with."""
+"""Cascade routing, to compare with: after every answer, continue in the way that is best worth its price, or stop."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class CascadeRouting(Judge):
     what the top tier would say, each tier's chance comes from similar past queries, by which tiers gave the same answer
     there, and agreement on this query changes it (`belief.py`).
 
-    It is a starter and a judge in one. Whoever has no answer is taken to be wrong.
+    It is a starter and a judge in one. A tier without an answer counts as wrong.
 
     Args:
         quality: In [0, 1]. `price` is 0.1 (1 - quality) / quality for one answer of the top tier of typical length
@@ -116,7 +116,7 @@ class CascadeRouting(Judge):
         )
 
     def review(self, case: Case) -> Review:
-        """Stop where no way on is worth its price, with the likeliest answer; otherwise go on."""
+        """Stop with the likeliest answer where no way on is worth its price; otherwise continue."""
         yield from ()
         known: _Known = case.insight
         answers = [answer for answer in (*case.others, case.answer) if answer.value is not None]
@@ -145,16 +145,17 @@ def _ways(names: Sequence[str], said: tuple[int, ...], above: Sequence[str], kno
     chances = tuple(known.chances[name] for name in names)
     if names:
         yield _Way((), 0.0, best_after(chances, said, ()))
+    # The flow never judges the top tier's answer, so there is always a tier above.
     top = above[-1]
     for tiers in chain.from_iterable(combinations(above, size) for size in range(1, len(above) + 1)):
         cost = sum(known.costs[name] for name in tiers)
-        # The top's answer is returned whatever the others said, and is the measure.
+        # The top's answer is returned whatever the others said, and it defines what is right.
         chance = 1.0 if tiers[-1] == top else best_after(chances, said, [known.chances[name] for name in tiers])
         yield _Way(tiers, cost, chance)
 
 
 def _pattern(answers: Sequence[Answer], equality: Equality) -> tuple[int, ...]:
-    """Number the answers from 0 such that equal ones have equal numbers; what cannot be told is different."""
+    """Number the answers from 0 such that equal ones have equal numbers; answers that cannot be compared differ."""
     leaders: list[Answer] = []
     said = []
     for answer in answers:
@@ -185,13 +186,14 @@ def _priors(ladder: Ladder) -> dict[str, float]:
 
 
 def _known(record: Record, priors: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    """Yield each tier's chance to have been right on a past query; nothing where one tier was heard alone."""
-    heard = [name for name in priors if name in record.said]
-    if len(heard) < 2:  # noqa: PLR2004
+    """Yield each tier's chance to have been right on a past query; nothing where only one tier was asked."""
+    # One answer alone shows no agreement, and would only repeat the prior as if it were evidence.
+    asked = [name for name in priors if name in record.said]
+    if len(asked) < 2:  # noqa: PLR2004
         return
-    answered = [name for name in heard if record.said[name] >= 0]
+    answered = [name for name in asked if record.said[name] >= 0]
     said = tuple(record.said[name] for name in answered)
-    yield from ((name, 0.0) for name in heard if name not in answered)
+    yield from ((name, 0.0) for name in asked if name not in answered)
     yield from zip(answered, chances_right(tuple(priors[name] for name in answered), said), strict=True)
 
 

@@ -1,4 +1,4 @@
-"""Ladders with a tier that is of no use, to see what it costs a policy."""
+"""Ladders with a useless tier, to measure what it costs a policy."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm_tiers.errors import ConfigError
+from llm_tiers.replay.table import BY_QUESTION_AND_TIER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,20 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["with_copy", "with_worse"]
 
 _PLACE = 2
-"""Where the useless tier goes: above the second, whose next tier's price it asks."""
-_COPIED_BY_QUESTION = (
-    "correct",
-    "abstained",
-    "verdict",
-    "gen_in",
-    "gen_out",
-    "gen_s",
-    "judge_in",
-    "judge_out",
-    "judge_s",
-    "answer_exact",
-    "answer_equal",
-)
+"""Position of the useless tier: above the second, at the price of the tier that was third."""
 
 
 def with_copy(table: ReplayTable) -> ReplayTable:
@@ -57,7 +45,7 @@ def _inserted(table: ReplayTable, source: int, ending: str) -> ReplayTable:
     name = f"{table.tiers[source]}-{ending}"
     if name in table.tiers:
         raise ConfigError(f"{table.path} has a tier called {name!r} already")
-    arrays: dict[str, Any] = {key: _twice(getattr(table, key), source) for key in _COPIED_BY_QUESTION}
+    arrays: dict[str, Any] = {key: _twice(getattr(table, key), source) for key in BY_QUESTION_AND_TIER}
     for key in ("price_in", "price_out"):
         prices = getattr(table, key)
         arrays[key] = np.insert(prices, _PLACE, prices[_PLACE])
@@ -65,8 +53,8 @@ def _inserted(table: ReplayTable, source: int, ending: str) -> ReplayTable:
         table,
         tiers=(*table.tiers[:_PLACE], name, *table.tiers[_PLACE:]),
         prior=np.insert(table.prior, _PLACE, table.prior[source]),
-        judge_tier=_judges(table.judge_tier, source),
-        **arrays,
+        # Positions of tiers shift when one is inserted, so this array cannot be copied like the others.
+        **arrays | {"judge_tier": _judges(table.judge_tier, source)},
     )
 
 
@@ -75,7 +63,7 @@ def _twice(array: NDArray[Any], source: int) -> NDArray[Any]:
 
 
 def _judges(judge_tier: NDArray[np.int64], source: int) -> NDArray[np.int64]:
-    """Return who judges now: whoever did, at its new place; the new tier judges itself if its source did."""
+    """Return the judges' new positions; the new tier judges itself if its source did."""
     moved = np.where(judge_tier >= _PLACE, judge_tier + 1, judge_tier)
     twice = _twice(moved, source)
     own = judge_tier[:, source] == source

@@ -1,6 +1,6 @@
-"""Neighbours found once by a real Chroma history and used by any number of replays.
+"""Neighbours that a real Chroma history finds once, for any number of replays.
 
-Who is near whom depends on the file, the embedding and the order alone, not on the policy.
+They depend on the file, the embedding and the order alone, not on the policy.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Neighbourhood:
 
 
 def find_neighbours(history: History, questions: Sequence[str], k: int) -> Neighbourhood:
-    """Ask and teach an empty history one question after the other; it is closed at the end.
+    """Look up and add the questions one after the other in an empty history, which is closed at the end.
 
     Args:
         history: Embeds the questions.
@@ -54,7 +54,7 @@ def find_neighbours(history: History, questions: Sequence[str], k: int) -> Neigh
 
 
 class RememberedHistory:
-    """A history of one stream whose neighbours are known beforehand; a record's text is its question.
+    """A history of one stream whose neighbours are already known; a record's text is its question.
 
     Args:
         neighbourhood: Who is near whom.
@@ -75,6 +75,8 @@ class RememberedHistory:
         study: Study | None = None,
     ) -> Recollection:
         """Return the nearest of the earlier questions that taught something."""
+        # Only questions that were answered before this one and left a record; the others are no neighbours, as in
+        # Chroma.
         near = [
             Neighbour(similarity, self._records[question])
             for question, similarity in self._neighbourhood.near[text]

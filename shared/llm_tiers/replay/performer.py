@@ -58,7 +58,8 @@ class RecordedPerformer:
         if verdict < 0:
             raise TierError(call.tier.name, "no verdict is recorded for this answer")
         return Answer(
-            # Whoever judged in the recording is paid, whoever is asked now.
+            # The cost is that of the tier that judged in the recording, even if another one is asked now: its tokens
+            # and its verdict belong together.
             tier=table.tiers[table.judge_tier[at]],
             text="yes" if verdict else "no",
             value=None,

@@ -73,6 +73,7 @@ def _draw_panel(axes: Axes, title: str, results: Sequence[ReplayResult]) -> None
         axes.scatter(cost, accuracy, marker=marker, s=size, color=color, zorder=3, label=None if single else name)
         if single:
             axes.annotate(tier, (cost, accuracy), xytext=(0, -9), textcoords="offset points", ha="center", va="top")
+    # A logarithmic axis of nothing but zeros cannot be drawn.
     if any(cost > 0 for cost, _ in means.values()):
         axes.set_xscale("log")
     axes.margins(0.12)

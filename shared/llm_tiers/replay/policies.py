@@ -40,7 +40,7 @@ class ReplayPolicy:
 
     Attributes:
         name: As on the command line.
-        knob: The accuracy setting that is in force, in [0, 1], or None where the policy has none.
+        knob: The accuracy setting in use, in [0, 1], or None where the policy has none.
         policy: The policy of the product that answers the calls.
         pins: For each question the position of the tier that must answer, or None: the policy decides.
         learns: Whether the policy looks at past calls.
@@ -113,7 +113,7 @@ def _llm_at(knob: float | None) -> ReplayPolicy:
 def _llm_at_answers(knob: float | None) -> ReplayPolicy:
     published = _llm_at(knob)
     policy = published.policy
-    # Since no missing answer is accepted, that two of them are equal in LLM-AT's labels makes no difference here.
+    # Plain equality: LLM-AT counts two missing answers as equal, which matters only where missing answers are accepted.
     policy = Policy("llm-at-answers", policy.starter, AlwaysAnswers(policy.judge), ExactEquality())
     return replace(published, name=policy.name, policy=policy)
 
@@ -149,7 +149,7 @@ def _random(table: ReplayTable, seed: int) -> ReplayPolicy:
 
 
 def _pinned(name: str, pins: Sequence[int]) -> ReplayPolicy:
-    # A pinned call asks neither starter nor judge; what stands here only completes the policy.
+    # A pinned call asks neither starter nor judge; these two only complete the policy.
     return ReplayPolicy(name, None, Policy(name, FixedStarter(), PromptJudge()), pins)
 
 

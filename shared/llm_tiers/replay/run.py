@@ -1,4 +1,4 @@
-"""Run a table through the product: real flow, starter, labels and Chroma history; only model calls are looked up."""
+"""Replay a table with the real flow, starter, labels and Chroma history; only model calls are looked up."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ReplayResult:
         file: The table's path.
         embedding: Name of the table's embedding array.
         policy: Name of the policy.
-        knob: The accuracy setting in force, or None where the policy has none.
+        knob: The accuracy setting in use, or None where the policy has none.
         order: Whether the questions came in the file's order or shuffled.
         seed: Seed of the shuffle and of the policy.
         n: Number of questions.
@@ -96,7 +96,7 @@ def replay(
     on_question: Callable[[], object] | None = None,
     neighbourhood: Neighbourhood | None = None,
 ) -> ReplayResult:
-    """Answer every question of a table, one after the other, and learn on the way.
+    """Answer every question of a table, one after the other, and learn from each.
 
     Args:
         table: The recorded outcomes.
@@ -116,6 +116,7 @@ def replay(
     with closing(_engine(table, chosen, neighbourhood)) as engine:
         traces = []
         for position, row in enumerate(rows):
+            # Fixed ids and times make a replay repeatable: exploration draws from the id, and ages count positions.
             call = Call(
                 id=f"{seed}-{row}",
                 query=str(row),
@@ -165,6 +166,7 @@ def _engine(table: ReplayTable, chosen: ReplayPolicy, neighbourhood: Neighbourho
 
 def recorded_history(table: ReplayTable) -> History:
     """Return an empty Chroma history in memory that takes the embeddings of questions from the table."""
+    # The bound keeps a row of zeros, an empty text, from becoming undefined.
     vectors = table.embedding / np.linalg.norm(table.embedding, axis=1, keepdims=True).clip(1e-12)
     return ChromaHistory(embedding=Embedding(lambda row: vectors[int(row)], name=f"table:{table.embedding_name}"))
 
@@ -175,6 +177,7 @@ def _result(
     attempts = [attempt for trace in traces for attempt in trace.attempts if attempt.error is None]
     finals = [trace.final or "" for trace in traces]
     right = [bool(table.correct[row, table.tiers.index(final)]) for row, final in zip(rows, finals, strict=True)]
+    # Back to the table's order, so that runs in different orders can be compared question by question.
     in_order = np.argsort(rows)
     roles = Counter(attempt.role for attempt in attempts)
     return ReplayResult(

@@ -1,4 +1,4 @@
-"""What the traces of a replay show beside accuracy and cost. The first half of the stream is for learning."""
+"""Measures from the traces of a replay, beside accuracy and cost. The first half of the stream is for learning."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ def calibration_error(
     if not stated:
         return None
     confidence, came_true = np.array(stated, dtype=float).T
+    # A confidence of exactly 1 belongs to the last bin.
     places = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(places, weights=confidence - came_true)
     return float(np.abs(gaps).sum() / len(stated))

@@ -32,6 +32,7 @@ def summary(results: Sequence[ReplayResult], *, top: str | None = None) -> Table
     table.add_column("policy", no_wrap=True)
     for heading in ("accuracy", "US$", "minutes", "/ top", "/ LLM-AT", "judged"):
         table.add_column(heading, justify="right", no_wrap=True)
+    # With one seed its number says nothing, and would widen the table.
     seeds = {result.seed for result in results}
     for result in results:
         name = _NAMES.get(result.policy, result.policy.replace("single:", "always "))

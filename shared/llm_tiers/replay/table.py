@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from llm_tiers.errors import ReplayFileError
 
-__all__ = ["BUNDLED", "ReplayTable", "load_table"]
+__all__ = ["BUNDLED", "BY_QUESTION_AND_TIER", "ReplayTable", "load_table"]
 
 _DATA = Path(__file__).parent / "data"
 BUNDLED = (_DATA / "llm_at_math.npz", _DATA / "llm_at_mcqa.npz")
 """The two tables that come with the package; `data/README.md` names their source."""
 
 _BY_TIER = ("tiers", "price_in", "price_out", "prior")
-_BY_QUESTION_AND_TIER = (
+BY_QUESTION_AND_TIER = (
     "correct",
     "abstained",
     "verdict",
@@ -35,6 +35,8 @@ _BY_QUESTION_AND_TIER = (
     "answer_exact",
     "answer_equal",
 )
+"""Arrays with one entry for each question and tier."""
+
 _EMBEDDINGS = ("embedding_wordllama", "embedding")
 _UNREAD = np.empty(0)
 
@@ -106,15 +108,17 @@ def load_table(path: str | Path, embedding: str | None = None) -> ReplayTable:
         ReplayFileError: The file cannot be read, or an array is missing, misshapen or out of range.
     """
     path = Path(path)
-    arrays = _read(path, frozenset((*_BY_TIER, *_BY_QUESTION_AND_TIER, *_EMBEDDINGS, embedding or "")))
+    arrays = _read(path, frozenset((*_BY_TIER, *BY_QUESTION_AND_TIER, *_EMBEDDINGS, embedding or "")))
+    # The array is optional: without it, numbers are equal only if they are written alike.
     if "answer_exact" in arrays:
         arrays.setdefault("answer_equal", arrays["answer_exact"])
     name = embedding or next((known for known in _EMBEDDINGS if known in arrays), _EMBEDDINGS[0])
-    for needed in (*_BY_TIER, *_BY_QUESTION_AND_TIER, name):
+    for needed in (*_BY_TIER, *BY_QUESTION_AND_TIER, name):
         if needed not in arrays:
             raise ReplayFileError(f"{path}: the array {needed!r} is missing; the file has {', '.join(sorted(arrays))}")
     _check_shapes(path, arrays, name)
-    typed = {key: _typed(path, key, arrays[key]) for key in (*_BY_TIER[1:], *_BY_QUESTION_AND_TIER)}
+    # Shapes and types before values: a comparison of misshapen arrays would raise numpy's error instead of ours.
+    typed = {key: _typed(path, key, arrays[key]) for key in (*_BY_TIER[1:], *BY_QUESTION_AND_TIER)}
     table = ReplayTable(
         path=path,
         tiers=tuple(tier.decode() if isinstance(tier, bytes) else str(tier) for tier in arrays["tiers"]),
@@ -128,6 +132,7 @@ def load_table(path: str | Path, embedding: str | None = None) -> ReplayTable:
 
 def _read(path: Path, wanted: frozenset[str]) -> dict[str, NDArray[Any]]:
     try:
+        # A pickle in a file from elsewhere could run any code.
         file = np.load(path, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):
             raise ReplayFileError(f"{path}: not an .npz file of named arrays")
@@ -158,7 +163,7 @@ def _check_shapes(path: Path, arrays: Mapping[str, NDArray[Any]], embedding: str
     if correct.ndim != 2 or not len(correct):  # noqa: PLR2004
         raise ReplayFileError(f"{path}: the array 'correct' has shape {correct.shape}; it must be questions x tiers")
     n, k = len(correct), len(tiers)
-    expected = dict.fromkeys(_BY_TIER, (k,)) | dict.fromkeys(_BY_QUESTION_AND_TIER, (n, k))
+    expected = dict.fromkeys(_BY_TIER, (k,)) | dict.fromkeys(BY_QUESTION_AND_TIER, (n, k))
     for key, shape in expected.items():
         if arrays[key].shape != shape:
             raise ReplayFileError(f"{path}: the array {key!r} has shape {arrays[key].shape}; it must be {shape}")

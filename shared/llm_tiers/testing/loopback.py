@@ -38,6 +38,7 @@ class LoopbackServer:
     """
 
     def __init__(self, scripts: Mapping[str, Script]) -> None:
+        # A copy, so that a test that changes the scripts does not change those of the next test.
         self.scripts: dict[str, Script] = dict(scripts)
         self._requests: list[LoopbackRequest] = []
         self._hanging: list[Hang] = []
@@ -55,6 +56,7 @@ class LoopbackServer:
     def start(self) -> None:
         """Listen on a free port."""
         server = _HttpServer(self)
+        # Looking for a shutdown every 10 ms instead of every 500 keeps tests that start many servers fast.
         self._thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="loopback", daemon=True)
         self._server = server
         self._thread.start()
@@ -98,7 +100,7 @@ class LoopbackServer:
             self._requests.clear()
 
     def turn(self, request: LoopbackRequest) -> Turn:
-        """Log a request and return what its model's script makes of it, without any network."""
+        """Log a request and return its model's scripted turn, without any network."""
         with self._lock:
             self._requests.append(request)
         script = self.scripts.get(request.model)
@@ -204,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing: the log of requests tells more."""
+        """Print nothing: `LoopbackServer.requests` is the log."""
 
 
 def _parsed(data: bytes) -> dict[str, Any] | None:
@@ -225,7 +227,7 @@ def _request(body: Mapping[str, Any], *, completion: bool) -> LoopbackRequest | 
 
 
 def _played(script: Script, request: LoopbackRequest) -> Turn:
-    """Return what a script makes of a request; a script's own error reaches the client, where a test sees it."""
+    """Return a script's turn for a request. If the script raises, the client gets the error, where a test sees it."""
     try:
         turn = script(request) if callable(script) else script
     except Exception as error:  # noqa: BLE001 -- a thread of the server's would swallow it

@@ -1,4 +1,4 @@
-"""A scripted model that does whatever a request asks for: it calls the tool, fills the object, or says something."""
+"""A scripted model that does what a request asks for: it calls the tool, fills the object, or repeats the ask."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DEEP = 6
 
 
 def obliging(request: LoopbackRequest) -> Reply:
-    """Answer in the form that the request asks for, with what stands in the ask for contents.
+    """Answer in the form that the request asks for, with contents taken from the ask.
 
     A judge's question is answered yes. Where tools are offered, the one asked for or the first is called; once a tool
     has answered, none, or where one must be called the last, by which agents give their answer. Where a JSON object

@@ -119,7 +119,7 @@ class BrokenJson:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """No more until `release` is called or the server closes; then the answer of `then`.
+    """Send nothing more until `release` is called or the server closes; then answer `then`.
 
     Attributes:
         then: The answer after the release.

@@ -17,8 +17,8 @@ __all__ = ["completion", "error", "events"]
 def completion(request: LoopbackRequest, reply: Reply) -> dict[str, Any]:
     """Return the body of an answer."""
     if request.completion:
-        whole = _envelope(request, "text_completion")
-        return whole | {"choices": [_text_choice(reply.text, "stop")], "usage": _usage(request, reply)}
+        body = _envelope(request, "text_completion")
+        return body | {"choices": [_text_choice(reply.text, "stop")], "usage": _usage(request, reply)}
     message: dict[str, Any] = {"role": "assistant", "content": reply.text or None, "refusal": reply.refusal}
     if reply.text == "" and not reply.calls and reply.refusal is None:
         message["content"] = ""
@@ -80,9 +80,10 @@ def _tool_call(call: ToolCall, position: int) -> dict[str, Any]:
 def _parts(call: ToolCall, position: int) -> Iterator[dict[str, Any]]:
     """Yield a tool call in pieces, its arguments in two."""
     arguments = _arguments(call.arguments)
+    # In two, as providers do: a client that reads only whole arguments fails here and not in production.
     half = len(arguments) // 2
-    whole = _tool_call(call, position)
-    yield {"index": position, **whole, "function": whole["function"] | {"arguments": arguments[:half]}}
+    full_call = _tool_call(call, position)
+    yield {"index": position, **full_call, "function": full_call["function"] | {"arguments": arguments[:half]}}
     yield {"index": position, "function": {"arguments": arguments[half:]}}
 
 

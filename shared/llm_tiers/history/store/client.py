@@ -25,25 +25,25 @@ _SECONDS_TO_ANSWER = 3.0
 DATABASE = "chroma.sqlite3"
 """The file that Chroma makes in a folder."""
 
-_engine_user: int | None = None
+_engine_pid: int | None = None
 _memory: Client | None = None
 _opening = threading.RLock()
-"""Chroma's own register of open stores is not safe from threads."""
+"""Guards Chroma's own register of open stores, which is not thread-safe."""
 
 
-def _start_afresh() -> None:
+def _reset_after_fork() -> None:
     """In a forked child: another thread of the parent may have held the lock."""
     global _opening  # noqa: PLW0603
     _opening = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_afresh)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def engine_inherited() -> bool:
-    """Whether Chroma's engine ran in the process that this one was forked from; it hangs here then."""
-    return _engine_user is not None and _engine_user != os.getpid()
+    """Whether Chroma's engine ran in the process that this one was forked from; it would hang in this one."""
+    return _engine_pid is not None and _engine_pid != os.getpid()
 
 
 class Client(Protocol):
@@ -69,7 +69,7 @@ class Client(Protocol):
 
 @contextmanager
 def chroma_errors(doing: str) -> Iterator[None]:
-    """Turn whatever Chroma raises into a `HistoryError`: it lets SQLite's, httpx's and Rust's errors through.
+    """Turn all errors from Chroma into a `HistoryError`; Chroma passes on errors of SQLite, httpx and Rust.
 
     Raises:
         HistoryUnreachable: A server did not answer.
@@ -78,10 +78,11 @@ def chroma_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except LlmTiersError:
+        # These blocks nest; an error of ours says already what failed.
         raise
     except Exception as error:
         cause = f"{type(error).__name__}: {str(error)[:300]}"
-        # By name: httpx is Chroma's dependency, not ours.
+        # By name: httpx is Chroma's dependency, not ours. "ConnectionError" covers the built-in one as well.
         if any(base.__name__ in {"TransportError", "ConnectionError"} for base in type(error).__mro__):
             msg = f"the history's Chroma server does not answer ({doing}): {cause}"
             raise HistoryUnreachable(msg) from error
@@ -100,8 +101,8 @@ def open_folder(folder: Path) -> Client:
     import chromadb  # late: about a second
 
     with _opening:
-        _note_engine()
-        return _Plain(chromadb.PersistentClient(path=str(folder)))
+        _remember_engine_process()
+        return _ClientWithoutEmbedding(chromadb.PersistentClient(path=str(folder)))
 
 
 def open_memory() -> Client:
@@ -111,14 +112,14 @@ def open_memory() -> Client:
     global _memory  # noqa: PLW0603
     with _opening:
         if _memory is None:
-            _note_engine()
-            _memory = _Plain(chromadb.EphemeralClient())
+            _remember_engine_process()
+            _memory = _ClientWithoutEmbedding(chromadb.EphemeralClient())
         return _memory
 
 
-def _note_engine() -> None:
-    global _engine_user  # noqa: PLW0603
-    _engine_user = os.getpid()
+def _remember_engine_process() -> None:
+    global _engine_pid  # noqa: PLW0603
+    _engine_pid = os.getpid()
 
 
 def open_server(url: str, host: str, port: int, headers: Mapping[str, str]) -> Client:
@@ -127,16 +128,17 @@ def open_server(url: str, host: str, port: int, headers: Mapping[str, str]) -> C
     Raises:
         HistoryUnreachable: Nothing, or something that is not Chroma, answers at `url`.
     """
-    _knock(url, headers)
+    _check_heartbeat(url, headers)
     import chromadb  # late: about a second
 
     with chroma_errors(f"connecting to {url}"), _opening:
         client = chromadb.HttpClient(host=host, port=port, ssl=url.startswith("https"), headers=dict(headers))
-    # Chroma's client waits for ever, and leaves its connections open when it is closed. Neither has a public setting.
+    # Chroma's client has no time-out and does not close its connections when it is closed. Neither has a public
+    # setting.
     sessions = _sessions(client)
     for session in sessions:
         session.timeout = _SECONDS_TO_ANSWER
-    return _Plain(client, sessions)
+    return _ClientWithoutEmbedding(client, sessions)
 
 
 def _sessions(client: Any) -> list[Any]:
@@ -146,7 +148,9 @@ def _sessions(client: Any) -> list[Any]:
     return [session for session in found if session is not None]
 
 
-def _knock(url: str, headers: Mapping[str, str]) -> None:
+def _check_heartbeat(url: str, headers: Mapping[str, str]) -> None:
+    # Before Chroma is imported: a wrong URL is reported at once, with the fix, instead of after the second
+    # that the import takes.
     request = urllib.request.Request(f"{url}/api/v2/heartbeat", headers=dict(headers))  # noqa: S310 - http(s) only
     try:
         with urllib.request.urlopen(request, timeout=_SECONDS_TO_CONNECT):  # noqa: S310 - as above
@@ -163,7 +167,7 @@ def _knock(url: str, headers: Mapping[str, str]) -> None:
         raise HistoryUnreachable(msg) from error
 
 
-class _Plain:
+class _ClientWithoutEmbedding:
     """Chroma's client with no embedding function: the vectors are ours, and its default one would be downloaded."""
 
     def __init__(self, client: Any, sessions: Sequence[Any] = ()) -> None:
@@ -190,7 +194,7 @@ class _Plain:
     def close(self) -> None:
         close: Callable[[], None] | None = getattr(self._client, "close", None)
         if close is not None:
-            with _opening:
+            with _opening:  # closing changes the same register as opening
                 close()
         for session in self._sessions:
             session.close()

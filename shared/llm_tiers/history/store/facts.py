@@ -43,6 +43,7 @@ def read(trace_id: str, metadata: Mapping[str, Any] | None) -> Record:
             answered=tuple(facts["answered"]),
             agreed=tuple(facts["agreed"]),
             cost_usd=facts["cost_usd"],
+            # From here on: keys that older records may lack.
             said=facts.get("said", {}),
             tokens=facts.get("tokens", {}),
             costs=facts.get("costs", {}),
@@ -63,12 +64,12 @@ def created_of(metadata: Mapping[str, Any] | None) -> float:
 
 def as_dict(record: Record, vector: Vector | None) -> dict[str, Any]:
     """Return what `export` gives: values that `json.dumps` takes; a text or vector only where there is one."""
-    shown = {"id": record.id, "created": record.created} | _facts(record)
+    data = {"id": record.id, "created": record.created} | _facts(record)
     if record.text is not None:
-        shown["text"] = record.text
+        data["text"] = record.text
     if vector is not None:
-        shown["vector"] = [float(number) for number in vector]
-    return shown
+        data["vector"] = [float(number) for number in vector]
+    return data
 
 
 def _facts(record: Record) -> dict[str, Any]:

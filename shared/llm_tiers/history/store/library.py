@@ -26,18 +26,18 @@ from llm_tiers.history.store.title import Row, Title
 if TYPE_CHECKING:
     from llm_tiers.history.store.shelf import Shelf
 
-__all__ = ["BATCH", "MOST_PENDING", "Library", "Shelving", "mismatch"]
+__all__ = ["BATCH", "MOST_PENDING", "Library", "ShelfProvider", "mismatch"]
 
 BATCH = 64
 """Most records of one write."""
 
 MOST_PENDING = 10_000
-"""Records that may wait. Whoever adds one more writes a batch first, and gets the error if that fails."""
+"""Records that may wait. A caller that adds one more writes a batch first, and gets the error if that fails."""
 
 _MOST_RECENT = 20_000
 
 
-class Shelving(Protocol):
+class ShelfProvider(Protocol):
     """What a library needs of the place where it lies; `places.py` has the places.
 
     Attributes:
@@ -69,17 +69,19 @@ class Shelving(Protocol):
 class Library:
     """What the histories of one process share of one namespace.
 
-    Two locks: `_writing` is held while Chroma is written to, by the background thread or by whoever flushes;
+    Two locks: `_writing` is held while Chroma is written to, by the background thread or by a caller that flushes;
     `_lock` guards what is kept in memory and is never held while Chroma works.
     """
 
-    def __init__(self, shelving: Shelving, namespace: str, embedding: str, *, capacity: int, max_nodes: int) -> None:
+    def __init__(
+        self, shelf_provider: ShelfProvider, namespace: str, embedding: str, *, capacity: int, max_nodes: int
+    ) -> None:
         self.namespace = namespace
         self.embedding = embedding
         self.capacity = capacity
         self.max_nodes = max_nodes
         self.users = 0
-        self._shelving = shelving
+        self._shelf_provider = shelf_provider
         self._dimension: int | None = None
         self._pending = Pending()
         self._studies = Studies()
@@ -113,7 +115,7 @@ class Library:
         with self._opening:
             if self._opened:
                 return
-            shelves = self._shelving.shelves(self.namespace)
+            shelves = self._shelf_provider.shelves(self.namespace)
             for shelf in shelves.values():
                 self._check(shelf.title)
             with self._lock:
@@ -123,9 +125,9 @@ class Library:
 
     def _check(self, title: Title) -> None:
         if title.embedding != self.embedding:
-            raise mismatch(self._shelving.where, self.namespace, title.embedding, self.embedding)
+            raise mismatch(self._shelf_provider.where, self.namespace, title.embedding, self.embedding)
         if self._dimension is not None and self._dimension != title.dimension:
-            raise self._other_length(title.dimension, self._dimension)
+            raise self._dimension_mismatch(title.dimension, self._dimension)
         self._dimension = title.dimension
 
     def expect(self, dimension: int) -> None:
@@ -137,51 +139,53 @@ class Library:
         if self._dimension is None:
             self._dimension = dimension
         elif self._dimension != dimension:
-            raise self._other_length(self._dimension, dimension)
+            raise self._dimension_mismatch(self._dimension, dimension)
 
-    def _other_length(self, held: int, given: int) -> EmbeddingMismatch:
+    def _dimension_mismatch(self, held: int, given: int) -> EmbeddingMismatch:
         return mismatch(
-            self._shelving.where,
+            self._shelf_provider.where,
             self.namespace,
             f"{self.embedding} with {held} dimensions",
             f"{self.embedding} with {given} dimensions",
         )
 
-    def _open_if_shelvingd(self) -> None:
+    def _open_if_present(self) -> None:
         """Open what exists; a new history has nothing to open, so its first call does not wait for Chroma."""
-        if not self._opened and self._shelving.may_hold(self.namespace):
+        if not self._opened and self._shelf_provider.may_hold(self.namespace):
             self.open()
 
     def _shelf(self, node: str) -> Shelf | None:
         shelf = self._shelves.get(node)
-        if shelf is None and self._shelving.shared:
+        if shelf is None and self._shelf_provider.shared:
             # Another process may have made it meanwhile.
-            found = self._shelving.find(f"{self._stem_of(node)}.g0")
-            shelf = None if found is None else self._take_in(found)
+            # Always generation 0: shelves that others write to are never copied (`Shelf.tidy`).
+            found = self._shelf_provider.find(f"{self._stem_of(node)}.g0")
+            shelf = None if found is None else self._add_shelf(found)
         return shelf
 
-    def _take_in(self, shelf: Shelf) -> Shelf:
+    def _add_shelf(self, shelf: Shelf) -> Shelf:
         self._check(shelf.title)
         node = shelf.title.node
         with self._lock:
             if node:
                 self._nodes.add(node)
+            # Two threads may find the same shelf at once; both must use one object, which counts its readers.
             return self._shelves.setdefault(node, shelf)
 
     def _stem_of(self, node: str) -> str:
-        # Chroma allows few characters in a name, and a node may be any text.
-        return f"{self._shelving.prefix}.{self.namespace}.{hashlib.sha256(node.encode()).hexdigest()[:20]}"
+        # A hash, since Chroma allows few characters in a name and a node may be any text.
+        return f"{self._shelf_provider.prefix}.{self.namespace}.{hashlib.sha256(node.encode()).hexdigest()[:20]}"
 
     # Reading
 
     def recall(self, vector: Vector, *, node: str, k: int, study: Study | None = None) -> Recollection:
         """Return the records of `node` that are most similar to `vector`, and what `study` made of all."""
         with chroma_errors("reading"):
-            self._open_if_shelvingd()
+            self._open_if_present()
             self.expect(vector.size)
-            node = self._where_kept(node)
-            # First what waits, then what is stored: a record that is written in between is seen twice, never not
-            # at all, and the ids tell.
+            node = self._node_to_search(node)
+            # First what waits, then what is stored: a record that is written in between is found twice, which its id
+            # shows. In the other order it could be missed.
             waiting = self._pending.on(node)
             hits = waiting.search(vector, k)
             known = dict(waiting.revisions) | dict(waiting.records)
@@ -244,7 +248,8 @@ class Library:
 
     def _find(self, trace_id: str) -> Record:
         record = self._pending.find(trace_id)
-        if record is None and not self._shelving.shared:
+        # On a server another process may have revised the record, so the cache is not asked there.
+        if record is None and not self._shelf_provider.shared:
             with self._lock:
                 record = self._recent.get(trace_id)
         if record is not None:
@@ -253,7 +258,7 @@ class Library:
         for shelf in sorted(self._all_shelves(), key=lambda shelf: shelf.title.node.count("/")):
             found = shelf.fetch([trace_id])
             if found:
-                return self._keep(found, newer=False)[trace_id] if not self._shelving.shared else found[trace_id]
+                return self._keep(found, newer=False)[trace_id] if not self._shelf_provider.shared else found[trace_id]
         msg = (
             f"no record of namespace {self.namespace!r} has the trace id {trace_id!r}; it may have been evicted "
             f"(capacity={self.capacity}) or belong to another history"
@@ -267,9 +272,10 @@ class Library:
     # Writing
 
     def remember(self, record: Record, vector: Vector, *, text: str | None) -> None:
-        """Let a record wait to be written."""
+        """Queue a record to be written."""
         with chroma_errors("adding a record"):
-            self._open_if_shelvingd()
+            self._open_if_present()
+            # Whoever adds too fast does the writing, so that memory stays bounded when Chroma is slow or fails.
             if len(self._pending) >= MOST_PENDING:
                 self.write_batch()
         self.expect(vector.size)
@@ -289,13 +295,15 @@ class Library:
             taken: list[str] = []
             for level in path:
                 if level not in self._nodes:
+                    # Rendered prompts as node names would make collections without end; what overflows goes to the
+                    # ancestors that exist.
                     if len(self._nodes) >= self.max_nodes:
                         break
                     self._nodes.add(level)
                 taken.append(level)
         return tuple(taken) or ("",)
 
-    def _where_kept(self, node: str) -> str:
+    def _node_to_search(self, node: str) -> str:
         """Return the node whose shelf has the records of `node`: the root's, for a top node above the limit."""
         with self._lock:
             overflows = node not in self._nodes and len(self._nodes) >= self.max_nodes
@@ -305,12 +313,13 @@ class Library:
         """Replace a record's labels; one revision at a time."""
         with self._revising:
             with chroma_errors("looking for a record"):
-                self._open_if_shelvingd()
+                self._open_if_present()
                 record = self._find(trace_id)
             labels = dict(change(record))
             if not all(isinstance(tier, str) and isinstance(valid, bool) for tier, valid in labels.items()):
                 msg = f"change must return tier names with True or False, not {labels!r}"
                 raise ConfigError(msg)
+            # `_revising` is held from finding to queueing, so that two revisions of one record do not lose one.
             revised = replace(record, labels=labels)
             self._pending.revise(revised)
             return revised
@@ -321,6 +330,7 @@ class Library:
         Raises:
             HistoryError: Chroma failed; what was not written waits on.
         """
+        # Only what waits now: under steady traffic the queue may never be empty.
         batch = self._pending.take(len(self._pending))
         while self._pending.holds_any(batch):
             self.write_batch()
@@ -335,6 +345,7 @@ class Library:
             touched = self._write_additions(batch)
             self._write_revisions(batch)
             written = {a.row.record.id: a.row.record for a in batch.additions.values()}
+            # The cache first, then the queue: in between a recall finds the record in both, never in neither.
             self._keep(written | dict(batch.revisions), newer=True)
             self._pending.done(batch)
             for shelf in touched:
@@ -356,7 +367,7 @@ class Library:
     def _make(self, node: str, dimension: int) -> Shelf:
         title = Title(self._stem_of(node), self.namespace, node, self.embedding, dimension, 0)
         # On a server another process may have made it first, even by another embedding.
-        return self._take_in(self._shelving.make(title))
+        return self._add_shelf(self._shelf_provider.make(title))
 
     def _write_revisions(self, batch: Batch) -> None:
         for shelf in self._all_shelves() if batch.revisions else ():
@@ -370,20 +381,20 @@ class Library:
                 shelf.revise(part)
 
     def _tidy(self, shelf: Shelf, gone: Iterable[str]) -> None:
-        """Forget what was removed from a shelf, and copy the shelf where most of it is removed records."""
+        """Drop removed records from the cache, and copy the shelf if most of it is removed records."""
         with self._lock:
             for trace_id in gone:
                 self._recent.pop(trace_id, None)
         shelf.tidy()
         tombstones = {held.title.name: held.tombstones for held in self._all_shelves()}
-        self._shelving.note_tombstones(self.namespace, tombstones)
+        self._shelf_provider.note_tombstones(self.namespace, tombstones)
 
     # Upkeep
 
     def counts(self) -> dict[str, int]:
         """Return how many stored records each node has."""
         with chroma_errors("counting"):
-            self._open_if_shelvingd()
+            self._open_if_present()
             return {shelf.title.node: shelf.count() for shelf in self._all_shelves()}
 
     def total(self) -> int:
@@ -393,15 +404,17 @@ class Library:
 
     def prune(self, *, older_than: float | None, node: str | None, keep: int | None) -> int:
         """Remove old records; see `ChromaHistory.prune`."""
+        # First write, since records that wait have no age in Chroma yet, and would come back after the pruning.
         self.flush()
         with self._writing, chroma_errors("pruning"):
-            self._open_if_shelvingd()
+            self._open_if_present()
             shelves = self._all_shelves()
             chosen = shelves if node is None else [s for s in shelves if s.title.node == node]
             ages: dict[str, float] = {}
             for shelf in chosen:
                 ages |= shelf.ages()
             gone = _too_old(ages, older_than, keep)
+            # All shelves, not just the chosen ones: a record lies under its node's ancestors too.
             for shelf in shelves if gone else ():
                 shelf.discard(gone)
                 self._tidy(shelf, gone)
@@ -410,7 +423,7 @@ class Library:
     def export(self, *, vectors: bool) -> Iterator[dict[str, Any]]:
         """Yield every stored record once."""
         self.flush()
-        self._open_if_shelvingd()
+        self._open_if_present()
         seen: set[str] = set()
         for shelf in self._all_shelves():
             for trace_id, metadata, vector in shelf.pages(vectors=vectors):

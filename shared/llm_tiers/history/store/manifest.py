@@ -1,4 +1,4 @@
-"""The small file beside a folder's records that tells what made them, without opening Chroma."""
+"""The small file beside a folder's records that names their embedding, so that Chroma need not be opened for it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Manifest:
         return dict(self._namespaces.get(namespace, {}).get("deleted", {}))
 
     def enrol(self, namespace: str, embedding: str, dimension: int) -> None:
-        """Note what makes a namespace, before its first record is stored."""
+        """Write down which embedding makes a namespace, before its first record is stored."""
         if namespace not in self._namespaces:
             self._namespaces[namespace] = {"embedding": embedding, "dimension": dimension}
             self._write()
@@ -59,6 +59,7 @@ class Manifest:
     def note_tombstones(self, namespace: str, deleted: Mapping[str, int]) -> None:
         """Note how many deleted records each collection carries."""
         held = self._namespaces.get(namespace)
+        # Only changes are written: this is called after every batch.
         known = {name: count for name, count in deleted.items() if count}
         if held is not None and held.get("deleted", {}) != known:
             held["deleted"] = known

@@ -78,13 +78,14 @@ class Pending:
         return len(self._additions) + len(self._revisions)
 
     def add(self, addition: Addition) -> None:
-        """Let a record wait; an earlier one of the same id is replaced."""
+        """Queue a record; an earlier one of the same id is replaced."""
         with self._lock:
+            # Labels that wait for the replaced record do not belong to the new one.
             self._revisions.pop(addition.row.record.id, None)
             self._additions[addition.row.record.id] = addition
 
     def revise(self, record: Record) -> None:
-        """Let a record's new labels wait, with the record itself where that waits still."""
+        """Queue a record's new labels; a record that is itself still queued is changed there."""
         with self._lock:
             addition = self._additions.get(record.id)
             if addition is None:
@@ -112,12 +113,13 @@ class Pending:
         """Return the oldest additions and revisions, at most so many of each; they stay here until `done`."""
         with self._lock:
             additions = dict(islice(self._additions.items(), most))
-            # As many again, or new records that keep coming would hold the labels up.
+            # A share of their own for revisions, or a steady flow of new records would delay the labels without end.
             return Batch(additions, dict(islice(self._revisions.items(), most)))
 
     def done(self, batch: Batch) -> None:
-        """Let go of what was written, unless it changed in the meantime."""
+        """Remove what was written from the queue, unless it changed in the meantime."""
         with self._lock:
+            # By identity: a change makes a new object, so what changed while it was written stays queued.
             for trace_id, addition in batch.additions.items():
                 if self._additions.get(trace_id) is addition:
                     del self._additions[trace_id]

@@ -34,13 +34,13 @@ class Place(ABC):
     Attributes:
         where: The place as messages name it, without credentials.
         shared: Whether other processes may write there too.
-        passing: Whether it ends with the process, so that nothing has to be written at the end.
+        ephemeral: Whether it ends with the process, so that nothing has to be written at exit.
         prefix: What the names of its collections begin with.
         pid: The process that opened it: after a fork the child must not touch it.
     """
 
     shared = False
-    passing = False
+    ephemeral = False
     prefix = "tiers"
 
     def __init__(self, where: str) -> None:
@@ -64,6 +64,7 @@ class Place(ABC):
         """Return Chroma's client, opened at the first call."""
         if self._client is None:
             with self._opening, client.chroma_errors(f"opening {self.where}"):
+                # Checked again under the lock: opening takes a second, and another thread may have come first.
                 if self._client is None:
                     self._client = self._open()
         return self._client
@@ -112,6 +113,7 @@ class Place(ABC):
                 f"{library.capacity} and max_nodes={library.max_nodes}; give the same limits, or another namespace"
             )
             raise ConfigError(msg)
+        # Counted, because the last of the histories that share a library closes it.
         library.users += 1
         return library
 
@@ -133,7 +135,7 @@ class Place(ABC):
 class Memory(Place):
     """Chroma in the memory of this process: private to one history, and gone with it."""
 
-    passing = True
+    ephemeral = True
 
     def __init__(self) -> None:
         super().__init__("memory")
@@ -154,7 +156,7 @@ class Memory(Place):
     def leave(self, library: Library) -> None:
         """Drop what nobody can reach any more."""
         super().leave(library)
-        # First the writer, which would find its collection gone.
+        # The writer first: otherwise it would find its collection gone and log an error.
         self.writer.stop()
         if self._client is not None:
             library.drop()
@@ -210,6 +212,7 @@ class Folder(Place):
         super().__init__(str(folder))
         self._folder = folder
         self._lock = self._take_lock()
+        # A damaged manifest must not leave the folder locked: the user is told to delete the file and try again.
         try:
             self._manifest = Manifest(folder)
             self._had_records = (folder / client.DATABASE).exists()
@@ -262,6 +265,7 @@ class Folder(Place):
 
     def make(self, title: Title) -> Shelf:
         """Make a node's shelf; the first one of a namespace is noted in the manifest before."""
+        # Before the collection exists: a crash in between leaves a name too many, not records of unknown embedding.
         self._manifest.enrol(title.namespace, title.embedding, title.dimension)
         return super().make(title)
 
@@ -274,6 +278,8 @@ class Folder(Place):
 
     def close(self) -> None:
         """Stop writing, close Chroma and release the lock."""
+        # The lock last, and always: two processes in one folder lose records, so none may enter before Chroma is
+        # closed.
         try:
             super().close()
         finally:

@@ -17,7 +17,7 @@ from llm_tiers.history.store import client
 from llm_tiers.history.store.library import Library
 from llm_tiers.history.store.places import Folder, Memory, Place, Server
 
-__all__ = ["abandon", "acquire", "is_server", "keep_for_ever", "release"]
+__all__ = ["abandon", "acquire", "is_server", "keep_alive_in_child", "release"]
 
 _LOGGER = logging.getLogger("llm_tiers.history")
 
@@ -35,19 +35,19 @@ _process = _Process()
 _inherited: list[Any] = []
 
 
-def _start_afresh() -> None:
-    """In a forked child: hold nothing open, but keep the parent's objects, whose destructors would wait for ever."""
+def _reset_after_fork() -> None:
+    """In a forked child: open nothing, but keep the parent's objects: their destructors would wait forever."""
     global _process  # noqa: PLW0603
     _inherited.append(_process)
     _process = _Process()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_afresh)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-def keep_for_ever(place: Place) -> None:
-    """In a forked child: keep the parent's place, whose destructors would wait for threads that are not there."""
+def keep_alive_in_child(place: Place) -> None:
+    """In a forked child: keep the parent's place: its destructors would wait for threads that do not exist here."""
     _inherited.append(place)
 
 
@@ -61,12 +61,13 @@ def acquire(
 ) -> tuple[Place, Library]:
     """Open a place, or join those of this process who have it open, and take a library from it by `use`."""
     with _process.lock:
-        _bury_abandoned()
+        _release_abandoned()
         key, opening = _plan(where, headers)
         place = _process.places.get(key) or opening()
         try:
             library = use(place)
         except BaseException:
+            # Nobody uses the place, so a failed opening must not keep the folder locked.
             if not place.libraries:
                 _process.places.pop(key, None)
                 place.close()
@@ -79,6 +80,7 @@ def _plan(where: str | os.PathLike[str] | None, headers: Mapping[str, str]) -> t
     """Return what identifies a place in this process, and how to open it."""
     if is_server(where):
         url = str(where)
+        # The headers belong to the key: histories with different credentials must not share a connection.
         return (url, frozenset(headers.items())), lambda: Server(url, headers)
     if client.engine_inherited():
         msg = (
@@ -88,6 +90,7 @@ def _plan(where: str | os.PathLike[str] | None, headers: Mapping[str, str]) -> t
         )
         raise HistoryError(msg)
     if where is None:
+        # A key that equals no other, since each history in memory is private.
         return object(), Memory
     folder = Path(where).expanduser().resolve()
     return folder, lambda: Folder(folder)
@@ -97,11 +100,11 @@ def release(place: Place, library: Library) -> None:
     """Write what a library holds and give it back; its last user closes the place.
 
     Raises:
-        HistoryError: Something could not be written. The place is let go of all the same.
+        HistoryError: Something could not be written. The place is released all the same.
     """
     with _process.lock:
         try:
-            if not place.passing:
+            if not place.ephemeral:
                 library.flush()
         finally:
             place.leave(library)
@@ -112,14 +115,14 @@ def release(place: Place, library: Library) -> None:
 
 
 def abandon(place: Place, library: Library) -> None:
-    """Note that a history was lost without being closed; the next one to be opened closes it.
+    """Remember a history that was lost without being closed; the next one to be opened closes it.
 
-    Called by the garbage collector, in any thread and at any point: so it takes no lock and touches no file.
+    The garbage collector calls this in any thread and at any point, so it takes no lock and touches no file.
     """
     _process.abandoned.put((place, library))
 
 
-def _bury_abandoned() -> None:
+def _release_abandoned() -> None:
     while True:
         try:
             place, library = _process.abandoned.get_nowait()
@@ -130,7 +133,7 @@ def _bury_abandoned() -> None:
 
 def _release_quietly(place: Place, library: Library) -> None:
     if place.inherited:
-        keep_for_ever(place)
+        keep_alive_in_child(place)
         return
     try:
         release(place, library)
@@ -140,20 +143,21 @@ def _release_quietly(place: Place, library: Library) -> None:
 
 def _write_the_rest() -> None:
     """At exit: write what waits, and unlock the folders."""
-    _bury_abandoned()
+    _release_abandoned()
     for place in _lasting():
         for library in list(place.libraries.values()):
+            # Whoever else uses it, the process ends now.
             library.users = 1
             _release_quietly(place, library)
 
 
 def _write_early() -> None:
-    """As the exit begins: write what waits, so that Chroma is loaded. Later on it cannot be any more.
+    """As the exit begins: write what waits, while Chroma can still be imported.
 
     Importing Chroma starts a thread pool, which Python forbids once its pools are shut down, and that is before the
-    exit handlers run. Threads that are still at work may add records after this: those are for `_write_the_rest`.
+    exit handlers run. Threads that still work may add records after this; `_write_the_rest` writes those.
     """
-    _bury_abandoned()
+    _release_abandoned()
     for place in _lasting():
         for library in list(place.libraries.values()):
             try:
@@ -166,13 +170,14 @@ def _lasting() -> list[Place]:
     """Return the places that outlive the process; the writers of the others end here."""
     places = list(_process.places.values())
     for place in places:
-        if place.passing and not place.inherited:
+        if place.ephemeral and not place.inherited:
             place.writer.stop()
-    return [place for place in places if not place.passing]
+    return [place for place in places if not place.ephemeral]
 
 
 atexit.register(_write_the_rest)
-# The hook by which Python's own pools shut down, in reverse order: `concurrent.futures.thread` has to come first.
+# The hook by which Python's own pools shut down. Its functions run in reverse order, so `concurrent.futures.thread` has
+# to register first. It is private to Python, hence `getattr`.
 _before_exit = getattr(threading, "_register_atexit", None)
 if _before_exit is not None:
     _before_exit(_write_early)

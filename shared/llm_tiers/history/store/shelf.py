@@ -64,7 +64,7 @@ class Shelf:
         self.tombstones = tombstones
         self._count: int | None = None
         self._lock = threading.Lock()
-        self._left = threading.Condition()
+        self._reader_done = threading.Condition()
         self._readers: Counter[str] = Counter()
         self._copies: Counter[int] = Counter()
         self._fresh: deque[str] = deque(maxlen=_FRESH)
@@ -75,6 +75,7 @@ class Shelf:
 
     def count(self) -> int:
         """How many records the collection holds."""
+        # Counted by Chroma once and kept up to date by `put` and `discard`: only this process writes to a local shelf.
         if self._shared:
             return int(self._collection.count())
         if self._count is None:
@@ -106,6 +107,7 @@ class Shelf:
     def _query(
         self, query: Vector, k: int, skip: AbstractSet[str], *, include: list[str]
     ) -> tuple[list[Hit], dict[str, Any]]:
+        # More than `k`, since some hits are skipped, and since equally similar records are cut at an arbitrary place.
         wanted = k + min(len(skip), k) + _EXTRA
         while True:
             found = self._read("query", query_embeddings=[query], n_results=wanted, include=include)
@@ -155,38 +157,40 @@ class Shelf:
 
     def _read(self, method: str, **arguments: Any) -> Any:
         """Call a method of the collection, which is not dropped in the meantime."""
-        with self._left:
+        with self._reader_done:
             collection = self._collection
+            # Counted by collection: `_renew` swaps it and drops the old one when its last reader has left.
             self._readers[collection.name] += 1
         try:
             return getattr(collection, method)(**arguments)
         finally:
-            with self._left:
+            with self._reader_done:
                 self._readers[collection.name] -= 1
-                self._left.notify_all()
+                self._reader_done.notify_all()
 
     # Writing
 
     def put(self, rows: Sequence[Row]) -> None:
         """Add records, or replace those of the same id."""
         ids = [row.record.id for row in rows]
-        known = set() if self._shared else set(self._held(ids))
+        # Records that are replaced do not add to the count.
+        known = set() if self._shared else set(self._ids_present(ids))
         before = 0 if self._shared else self.count()
         self._collection.upsert(
             ids=ids,
-            embeddings=np.stack([self._apart(row) for row in rows]),
+            embeddings=np.stack([self._vector_to_store(row) for row in rows]),
             metadatas=[row.metadata for row in rows],
         )
         with self._lock:
             self._count = before + len(set(ids) - known)
             self._fresh.extend(ids)
-            self._age_rows(rows)
+            self._note_created(rows)
 
-    def _held(self, ids: Sequence[str]) -> list[str]:
+    def _ids_present(self, ids: Sequence[str]) -> list[str]:
         held: list[str] = self._collection.get(ids=list(ids), include=[])["ids"]
         return held
 
-    def _apart(self, row: Row) -> Vector:
+    def _vector_to_store(self, row: Row) -> Vector:
         """Return the vector to store: its own place, or one close by where several equal ones are stored."""
         place = hash(row.vector.tobytes())
         if len(self._copies) > _MOST_PLACES:
@@ -194,11 +198,12 @@ class Shelf:
         self._copies[place] += 1
         if self._copies[place] <= _MOST_COPIES:
             return row.vector
+        # Seeded by the id, so that writing a record again after a failure stores the same vector.
         aside = np.random.default_rng(zlib.crc32(row.record.id.encode())).standard_normal(row.vector.size)
         moved = row.vector + _NUDGE * aside / np.linalg.norm(aside)
         return np.asarray(moved / np.linalg.norm(moved), dtype=np.float32)
 
-    def _age_rows(self, rows: Sequence[Row]) -> None:
+    def _note_created(self, rows: Sequence[Row]) -> None:
         if self._created is not None:
             for row in rows:
                 self._created[row.record.id] = row.record.created
@@ -215,7 +220,8 @@ class Shelf:
         """Remove records; unknown ids are left out."""
         for start in range(0, len(ids), _BATCH):
             part = list(ids[start : start + _BATCH])
-            held = self._held(part)
+            # Ids that are not here must not lower the count.
+            held = self._ids_present(part)
             if not held:
                 continue
             before = self.count()
@@ -259,6 +265,7 @@ class Shelf:
 
     def tidy(self) -> None:
         """Copy the collection where it carries more deleted than live records, which slow it down."""
+        # Never on a server: other processes would go on writing to the collection that is dropped.
         if not self._shared and self.tombstones > max(_LEAST_TOMBSTONES, self.count()):
             self._renew()
 
@@ -277,10 +284,10 @@ class Shelf:
             ids, metadatas, vectors = zip(*page, strict=True)
             new.upsert(ids=list(ids), embeddings=np.stack(vectors), metadatas=list(metadatas))
         new.modify(metadata=title.metadata(finished=True))
-        with self._left:
+        with self._reader_done:
             self.title, self._collection, self.tombstones = title, new, 0
             # Chroma fails, in more than one way, where a collection is dropped under a reader.
-            self._left.wait_for(lambda: not self._readers[old.name])
+            self._reader_done.wait_for(lambda: not self._readers[old.name])
             del self._readers[old.name]
         self._client.delete_collection(old.name)
 
@@ -304,10 +311,12 @@ def open_shelves(client: Client, namespace: str, *, shared: bool, tombstones: Ma
             title = Title.of(collection.metadata)
             if title is None or title.namespace != namespace:
                 continue
+            # A crash while copying left this one behind; the original still has all records.
             if not collection.metadata["finished"]:
                 useless.append(collection.name)
                 continue
             rival = found.get(title.node)
+            # A crash after copying left both behind; the newer one is complete.
             if rival is not None:
                 loser = min(rival, (collection, title), key=lambda pair: pair[1].generation)
                 useless.append(loser[1].name)

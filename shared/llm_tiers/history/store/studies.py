@@ -17,7 +17,7 @@ NEWEST = 1_000
 
 
 class Studies:
-    """The results of studies, by node. Results are replaced, never changed, so whoever has one may go on reading it."""
+    """The results of studies, by node. A result is replaced, never changed, so readers may keep the one they have."""
 
     def __init__(self) -> None:
         self._results: dict[tuple[str, Study], Any] = {}
@@ -26,6 +26,8 @@ class Studies:
     def of(self, node: str, study: Study, newest: Callable[[], Iterable[Record]]) -> Any:
         """Return the result for a node, made of `newest()`, oldest first, where it is asked for the first time."""
         key = (node, study)
+        # The first check takes no lock: every recall comes through here, and only the first one of a node starts a
+        # study.
         if key not in self._results:
             with self._lock:
                 if key not in self._results:

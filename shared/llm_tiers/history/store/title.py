@@ -1,4 +1,4 @@
-"""What Chroma is told of a collection and of a record."""
+"""The metadata of a collection and of a record in Chroma."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Row(NamedTuple):
 
 
 class Title(NamedTuple):
-    """What a collection's metadata says of it.
+    """The metadata of a collection.
 
     Attributes:
         stem: The collection's name without its generation.

@@ -40,13 +40,14 @@ class Writer:
         self._failures = 0
 
     def notify(self) -> None:
-        """Tell that something waits to be written."""
+        """Say that something waits to be written."""
         with self._changed:
             if self._stopping:
                 return
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="llm-tiers-history", daemon=True)
                 self._thread.start()
+            # Otherwise the thread is left asleep: it looks by itself each half second, and batches cost less a record.
             elif self._waiting() >= _ENOUGH:
                 self._changed.notify_all()
 
@@ -74,12 +75,14 @@ class Writer:
     def _sleep(self) -> bool:
         """Wait for the next round; False where there is none."""
         with self._changed:
+            # After a failure it sleeps even with a full queue, longer each time, so that a dead server is not hammered.
             if not self._stopping and (self._failures or self._waiting() < _ENOUGH):
                 pause = _SECONDS_TO_WAIT * 2.0 ** min(self._failures, 10)
                 self._changed.wait(min(pause, _LONGEST_RETRY))
             return not self._stopping
 
     def _retire(self) -> bool:
+        # Checked under the lock: a record added just before would otherwise wait for a thread that has ended.
         with self._changed:
             if self._waiting():
                 return False
@@ -92,6 +95,7 @@ class Writer:
                 library.write_batch()
             except HistoryError:
                 self._failures += 1
+                # The first of a row only: retries would repeat the same traceback every few seconds.
                 if self._failures == 1:
                     _LOGGER.exception("the history could not write; its records wait for the next try")
                 return

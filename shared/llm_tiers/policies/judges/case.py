@@ -1,4 +1,4 @@
-"""What a judge is given and what it says."""
+"""What a judge receives and what it returns."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class Case:
         answer: The answer to judge.
         others: What other tiers answered to the same call, in the order of the calls.
         equality: When two answers are the same.
-        insight: What the starter of the same policy noted of the call.
-        sameness: What is known of pairs of answers, by their tiers' names: True and False, and None where it was tried
-            to no avail. It belongs to the call, so that no pair is compared twice.
+        insight: What the starter of the same policy passed on.
+        sameness: What is known of pairs of answers, by their tiers' names: True, False, or None where asking
+            a model did not settle it. It belongs to the call, so that no pair is compared twice.
         cost: Returns what a tier's answer of so many tokens costs in US$, or None where that is not known.
     """
 
@@ -78,7 +78,8 @@ class Case:
 
     @cached_property
     def by_form(self) -> Judgement | None:
-        """What the answer's form alone says of it; None where it says nothing, or no form is asked for."""
+        """The verdict by the answer's form alone; None where the form decides nothing, or none is asked for."""
+        # Cached, since the flow and the judges ask for it in turn, and checking a schema takes time.
         form = self.call.form
         if form is None or not form.covers(self.answer):
             return None

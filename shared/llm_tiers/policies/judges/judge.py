@@ -1,4 +1,4 @@
-"""A judge, a user's function as a judge, and two judges made one."""
+"""A judge, a user's function as a judge, and two judges combined."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from llm_tiers.ladder.tiers import Ladder, Tier
 
-__all__ = ["Both", "Either", "FunctionJudge", "Judge", "JudgeFunction", "Review", "as_judge"]
+__all__ = ["Both", "Either", "FunctionJudge", "Judge", "JudgeFunction", "Review", "WrappingJudge", "as_judge"]
 
 Review: TypeAlias = Generator[Request, Response, Judgement]
 
@@ -37,7 +37,7 @@ class Judge(ABC):
     """
 
     judges_missing = False
-    """Whether the judge is asked about missing answers too; otherwise they go one tier up."""
+    """Whether the judge reviews missing answers too; otherwise they go one tier up without it."""
 
     @abstractmethod
     def review(self, case: Case) -> Review:
@@ -48,7 +48,7 @@ class Judge(ABC):
         return None
 
     def identity(self) -> str:
-        """Return what a cache of answers tells judges apart by."""
+        """Return a text that a cache of answers uses to distinguish judges."""
         return repr(self)
 
     def own_tiers(self) -> Iterator[Tier]:
@@ -90,14 +90,14 @@ class FunctionJudge(Judge):
 
     def __init__(self, function: JudgeFunction) -> None:
         self.function = function
-
         self._token = uuid.uuid4().hex
 
     def __repr__(self) -> str:
         return f"FunctionJudge({self._name})"
 
     def identity(self) -> str:
-        """Return the function's name, or for one that has none of its own what no other judge has."""
+        """Return the function's name, or a unique token for a function without a name of its own."""
+        # Lambdas and inner functions ("<lambda>", "<locals>") share names, so a cache could mix their answers up.
         name = getattr(self.function, "__qualname__", "<")
         return self._token if "<" in name else f"{self.function.__module__}.{name}"
 
@@ -121,6 +121,7 @@ class FunctionJudge(Judge):
             return Judgement(said, self._name)
         if said is None:
             return Judgement(Verdict.UNCERTAIN, self._name)
+        # Comparisons of numpy values return its own bool, which is no subclass of Python's.
         if isinstance(said, bool | np.bool_):
             return Judgement(Verdict.VALID if said else Verdict.INVALID, self._name)
         # What is merely truthy, such as the word "no", must not accept an answer.
@@ -134,6 +135,7 @@ def as_judge(judge: Judge | JudgeFunction) -> Judge:
     Raises:
         ConfigError: It is neither.
     """
+    # A judge may be callable too, so this comes first.
     if isinstance(judge, Judge):
         return judge
     if not callable(judge) or isinstance(judge, type):
@@ -144,7 +146,40 @@ def as_judge(judge: Judge | JudgeFunction) -> Judge:
     return FunctionJudge(judge)
 
 
-class _Pair(Judge):
+class WrappingJudge(Judge):
+    """A judge around another one, which it asks in its own way.
+
+    Args:
+        judge: The judge inside, or a function.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+
+    def __init__(self, judge: Judge | JudgeFunction) -> None:
+        self.judge = as_judge(judge)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.judge!r})"
+
+    def identity(self) -> str:
+        """Return the identity of the judge inside, marked as wrapped."""
+        return f"{type(self).__name__}({self.judge.identity()})"
+
+    def invitation(self, tier: Tier, ladder: Ladder) -> str | None:
+        """Return the invitation of the judge inside."""
+        return self.judge.invitation(tier, ladder)
+
+    def own_tiers(self) -> Iterator[Tier]:
+        """Yield the models outside the ladder that the judge inside calls."""
+        yield from self.judge.own_tiers()
+
+    def check(self, ladder: Ladder) -> None:
+        """Check the judge inside against the ladder."""
+        self.judge.check(ladder)
+
+
+class _TwoJudges(Judge):
     """Two judges, the second asked only where the first leaves it open."""
 
     def __init__(self, first: Judge | JudgeFunction, second: Judge | JudgeFunction) -> None:
@@ -166,7 +201,10 @@ class _Pair(Judge):
         self.second.check(ladder)
 
     def _review(self, case: Case, decisive: Verdict) -> Review:
-        """Take the first judge's verdict if it is `decisive`, else the second's; any doubt that is left remains."""
+        """Return the first judge's verdict if it is `decisive`, else the second's.
+
+        If neither is decisive and one is uncertain, so is the result.
+        """
         one = yield from self.first.review(case)
         if one.verdict is decisive:
             return one
@@ -178,7 +216,7 @@ class _Pair(Judge):
         return Judgement(Verdict.UNCERTAIN if doubt else two.verdict, f"{one.by}, {two.by}", warning)
 
 
-class Either(_Pair):
+class Either(_TwoJudges):
     """Accept what one of two judges accepts."""
 
     def __repr__(self) -> str:
@@ -189,7 +227,7 @@ class Either(_Pair):
         return self._review(case, Verdict.VALID)
 
 
-class Both(_Pair):
+class Both(_TwoJudges):
     """Accept what both of two judges accept."""
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Material for a judging model, set apart such that nothing in it reads as an instruction."""
+"""Material for a judging model, marked so that nothing in it is read as an instruction."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def marked(seed: str, parts: Iterable[tuple[str, str]]) -> list[str]:
     """Put each text between marker lines that name it.
 
     Args:
-        seed: Tells judge calls apart; it begins with the call's id, which neither the asker nor a tier has seen, so
-            that none of them can close a marker.
+        seed: Differs for each judge call. It begins with the call's id, which neither the asker nor a tier has seen,
+            so neither can forge a marker.
         parts: Titles and texts.
     """
     mark = hashlib.sha256(seed.encode()).hexdigest()[:16]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["CONTEXT_LIMIT", "PromptJudge"]
 
 CONTEXT_LIMIT = 8_000
-"""Most characters that a judge reads of the conversation before the ask, and of what was done since; the latest."""
+"""Most characters that a judge reads of the conversation before the ask, and of what was done since it. The latest
+ones are kept."""
 
 _SYSTEM = (
     "You check answers. You are shown a question and an answer that somebody gave to it, each between marker lines. "
@@ -34,9 +35,9 @@ _INVITATION = (
 class PromptJudge(Judge):
     """Ask a model, in one short prompt, whether the answer is valid.
 
-    The answer's own tier judges, but never a tier below `floor`; or a model of the judge's own. The reply's first
-    word must be yes or no; anything else, and a judge that fails, is uncertain and goes one tier up. The judge
-    reads question and answer as data between markers that cannot be guessed from either.
+    The answer's own tier judges, but no tier below `floor`; or `model` judges. The reply's first word must be yes or
+    no. Any other reply, and a judge that fails, means uncertain, and the call goes one tier up. The judge reads
+    question and answer as data, between markers that neither can guess.
 
     Source: LLM-AT (arXiv 2505.20921), "Judge"; the wording is ours.
 
@@ -51,7 +52,7 @@ class PromptJudge(Judge):
             accepted as they are.
 
     Raises:
-        ConfigError: Both `floor` and `model` are given, or one is of another kind.
+        ConfigError: Both `floor` and `model` are given, or one has the wrong type.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class PromptJudge(Judge):
         self.judge_formed = judge_formed
 
     def __repr__(self) -> str:
+        # Never the model itself: its `repr` may show a key.
         who = self.model.name if isinstance(self.model, Tier) else self.model
         return f"PromptJudge(floor={self.floor!r}, model={who!r}, effort={self.effort!r})"
 
@@ -115,6 +117,7 @@ class PromptJudge(Judge):
         )
         (reply,) = yield from generate(Generate((call,)))
         if isinstance(reply, TierError):
+            # A judge that cannot be reached says nothing about the answer, so the next tier decides.
             return Judgement(Verdict.UNCERTAIN, "prompt", f"judge: {reply}")
         return Judgement(verdict_of(reply.text), "prompt")
 
@@ -132,6 +135,7 @@ def _own_tier(model: Any) -> Tier:
     try:
         return Tier(model)
     except ConfigError as error:
+        # `Tier` names the argument `tiers`; here the user gave it as the judge's model.
         raise ConfigError(str(error).replace("tiers:", "judge:", 1)) from None
 
 
@@ -141,6 +145,7 @@ def _question(case: Case) -> Prompt:
     if call.context:
         parts.insert(0, ("conversation before the question", call.context[-CONTEXT_LIMIT:]))
     if call.since:
+        # Before the answer, so that the judge reads in the order of events.
         parts.insert(-1, ("what was done since the question", call.since[-CONTEXT_LIMIT:]))
     material = marked(f"{call.id}:{answer.tier}", parts)
     return Prompt(_SYSTEM, "\n\n".join([*material, "Is the answer valid? Reply yes or no."]))

@@ -13,7 +13,7 @@ class Schema(Judge):
 
     Where the user asks for no form, or plain text will do and the answer is plain text, it is uncertain.
 
-    What does not fit is rejected whatever judge a policy has; this judge is for composing, such as
+    What does not fit is rejected under any judge; this one is for compositions, such as
     `Schema() | my_function`, which asks the function only for what is plain text.
     """
 

@@ -51,7 +51,7 @@ class AccuracyEstimator:
         min_similarity: Least similarity of the nearest past query that counts as a signal, in [-1, 1].
         half_life: Age in seconds at which a past query counts half, or None: labels do not age.
         witness: `"below"` lets the next cheaper tier answer side by side with the started one, where its price makes
-            that worth it: a judge that compares then often needs no model, and the cheaper tier earns a label.
+            that worthwhile: a judge that compares then often needs no model, and the cheaper tier gets a label.
 
     Raises:
         ConfigError: An argument is out of its range.
@@ -116,6 +116,7 @@ class AccuracyEstimator:
     def plan(self, call: Call, ladder: Ladder) -> Planning:
         """Choose where to start `call`, looking at its node's past, then at the parent nodes'."""
         evidence = yield from look_up(call, k=self.k, min_similarity=self.min_similarity, enough=self.k)
+        # The paper's cold start: the first k queries go to the cheapest tier and fill the history.
         if evidence.cold:
             return Plan(start=ladder.names[0], reason=evidence.reason, warnings=evidence.warnings)
         tally = self._tally(evidence.neighbours, call.created, ladder)
@@ -126,6 +127,7 @@ class AccuracyEstimator:
             start=start,
             reason=f"{reason}; {evidence.reason}",
             witnesses=self._witnesses(ladder, start),
+            # The witness only saves a judge call here, so one that costs as much as the judge is left out.
             thrifty=True,
             estimates=estimates,
             neighbours=len(evidence.neighbours),
@@ -162,6 +164,7 @@ class AccuracyEstimator:
         below = ladder.below(start)
         if below is None or not self.explore:
             return start, reason
+        # The less evidence there is on the tier below, the more there is to learn from trying it.
         chance = self.explore * tally[below.name].ignorance
         # Drawn from the call's id: no generator is shared between threads, and sync and async draw the same.
         if random.Random(f"{self.seed}:{call.id}").random() >= chance:

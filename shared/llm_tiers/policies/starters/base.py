@@ -1,4 +1,4 @@
-"""What a starter is given and what it decides."""
+"""What a starter receives and what it decides."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Plan:
         warnings: What the user should know, such as a history that cannot be read.
         share: How often tiers differed on similar past calls, in [0, 1], for the record; None where it did not look.
         audit: All tiers answer side by side with the start, so that the record has every tier's answer.
-        insight: What the starter wants a judge of its own to know.
+        insight: What the starter passes on to a judge of the same policy.
     """
 
     start: str

@@ -31,8 +31,9 @@ class FixedStarter:
         """Check that the ladder has the tier.
 
         Raises:
-            ConfigError: It has not.
+            ConfigError: The ladder does not have it.
         """
+        # When the model is made, not at the first call: a wrong name is bad input.
         if self.tier is not None and self.tier not in ladder:
             names = ", ".join(map(repr, ladder.names))
             raise ConfigError(f"starter: FixedStarter({self.tier!r}) is no tier; the ladder has {names}")

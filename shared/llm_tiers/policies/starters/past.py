@@ -1,4 +1,4 @@
-"""Looking up similar past calls, at the node or the nearest of its parents that knows enough."""
+"""Looking up similar past calls, at the node or at its nearest parent with enough calls."""
 
 from __future__ import annotations
 
@@ -50,8 +50,10 @@ def look_up(
     warm, own = False, None
     for node in _lineage(call.node):
         near = yield from recall(Recall(call.query, node, k, study))
+        # Parents lie in the same history, so asking them after a failure would only take longer.
         if near.error is not None:
             return Past(reason="history unavailable: priors", warnings=(f"history: {near.error}",))
+        # What was learned of the node itself, for the case that no level has similar calls.
         own = own or near
         known = near.count >= enough
         warm = warm or known
@@ -69,6 +71,7 @@ def weight_of(neighbour: Neighbour, *, now: float, half_life: float | None, leas
     weight = max(neighbour.similarity, least)
     if half_life is None:
         return weight
+    # Clocks of two machines may differ, and a record from the future must not count more than a fresh one.
     age = max(now - neighbour.record.created, 0.0)
     return weight * float(0.5 ** (age / half_life))
 
