@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages.utils import count_tokens_approximately
@@ -30,7 +29,7 @@ from langchain_tiers.runs import (
     no_handler_counts,
     node_of,
 )
-from langchain_tiers.settings import LANGCHAIN, check_inner_callbacks
+from langchain_tiers.settings import LANGCHAIN, ChatModelArguments, check_inner_callbacks
 from langchain_tiers.structured import StructuredOutput
 from langchain_tiers.tools import as_tools
 from langchain_tiers.usage import result_with_total_usage, with_cached_usage, with_total_usage
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
 
     from langchain_core.callbacks import (
         AsyncCallbackManagerForLLMRun,
-        BaseCallbackHandler,
         CallbackManagerForLLMRun,
         Callbacks,
     )
@@ -57,14 +55,7 @@ if TYPE_CHECKING:
 
     from langchain_tiers.runs import RunManager
     from llm_tiers.call.call import Call
-    from llm_tiers.flow.engine import TraceHook
-    from llm_tiers.history import History
-    from llm_tiers.ladder.price import Price
     from llm_tiers.ladder.tiers import Tier
-    from llm_tiers.policies.judges import Judge
-    from llm_tiers.policies.judges.judge import JudgeFunction
-    from llm_tiers.policies.policy import Policy
-    from llm_tiers.policies.starters.base import Starter
 
 __all__ = ["TieredChatModel"]
 
@@ -179,61 +170,14 @@ class TieredChatModel(Tiered, BaseChatModel):
     stop: list[str] | None = standard_setting()
     streaming: bool = False
 
-    def __init__(
-        self,
-        tiers: Iterable[BaseChatModel | Tier | str],
-        *,
-        history: str | os.PathLike[str] | History | None = None,
-        policy: Policy | str | None = None,
-        starter: Starter | None = None,
-        judge: Judge | JudgeFunction | None = None,
-        extract: Callable[[str], str | None] | None = None,
-        quality: float | None = None,
-        audit: float | None = None,
-        settings: str | os.PathLike[str] | None = None,
-        embedding: object | None = None,
-        prices: Mapping[str, Price | tuple[float, float]] | None = None,
-        node: str | None = None,
-        query_text: Callable[[Sequence[BaseMessage]], str] | None = None,
-        on_trace: TraceHook | None = None,
-        inner_callbacks: Sequence[type[BaseCallbackHandler]] = (),
-        temperature: float | None = None,
-        max_tokens: int | None = None,
-        timeout: float | None = None,
-        stop: list[str] | None = None,
-        max_retries: int | None = None,
-        api_key: Any = None,
-        **others: Any,
-    ) -> None:
-        check_inner_callbacks(inner_callbacks)
-        given = {
-            "tiers": tiers,
-            "history": history,
-            "policy": policy,
-            "starter": starter,
-            "judge": judge,
-            "extract": extract,
-            "quality": quality,
-            "audit": audit,
-            "settings": settings,
-            "embedding": embedding,
-            "prices": prices,
-            "node": node,
-            "query_text": query_text,
-            "on_trace": on_trace,
-            "inner_callbacks": inner_callbacks,
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-            "timeout": timeout,
-            "stop": stop,
-            "max_retries": max_retries,
-            **others,
-        }
-        construction = Construction.of(LANGCHAIN, type(self), given, api_key=api_key)
+    def __init__(self, tiers: Iterable[BaseChatModel | Tier | str], **arguments: Unpack[ChatModelArguments]) -> None:
+        check_inner_callbacks(arguments.get("inner_callbacks", ()))
+        construction = Construction.of(LANGCHAIN, type(self), tiers, arguments)
         construction.initialise(super().__init__)
         # From the fields, where pydantic has converted them. `stop` is missing: it belongs to calls, not to clients.
         standard = {name: getattr(self, name) for name in STANDARD_SETTINGS if name != "stop"}
-        self._open(construction, construction.ladders(construction.ladder(standard), standard), on_trace)
+        ladders = construction.ladders(construction.ladder(standard), standard)
+        self._open(construction, ladders, arguments.get("on_trace"))
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return (("tiers", self._engine.ladder.names), ("policy", self._engine.policy.name))

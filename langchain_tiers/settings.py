@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
@@ -15,14 +15,40 @@ from langchain_tiers.profile import with_profile
 from llm_tiers.arguments import check_api_key, kind_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration import models
-from llm_tiers.integration.construction import Framework
+from llm_tiers.integration.construction import Framework, TieredArguments
 from llm_tiers.integration.models import check_own_models, rebuilt_or_refused
 from llm_tiers.ladder.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
+    from langchain_core.caches import BaseCache
+    from langchain_core.callbacks import Callbacks
+    from langchain_core.language_models import ModelProfile
+    from langchain_core.messages import BaseMessage
+    from langchain_core.rate_limiters import BaseRateLimiter
+
     from llm_tiers.policies.judges import Judge
 
-__all__ = ["LANGCHAIN", "check_inner_callbacks"]
+__all__ = ["LANGCHAIN", "ChatModelArguments", "check_inner_callbacks"]
+
+
+class ChatModelArguments(TieredArguments, total=False):
+    """The arguments of `TieredChatModel`, those of every LangChain chat model included."""
+
+    query_text: Callable[[Sequence[BaseMessage]], str] | None
+    inner_callbacks: Sequence[type[BaseCallbackHandler]]
+    stop: list[str] | None
+    streaming: bool
+    name: str | None
+    cache: BaseCache | bool | None
+    verbose: bool
+    callbacks: Callbacks
+    tags: list[str] | None
+    metadata: dict[str, Any] | None
+    custom_get_token_ids: Callable[[str], list[int]] | None
+    rate_limiter: BaseRateLimiter | None
+    disable_streaming: bool | Literal["tool_calling"]
+    output_version: str | None
+    profile: ModelProfile | None
 
 
 def _as_tiers(tiers: object, api_key: object) -> tuple[Tier, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, LLMMetadata
 from llama_index.core.llms.function_calling import FunctionCallingLLM
@@ -21,7 +21,7 @@ from llamaindex_tiers.pickling import remake, without_unpicklable_callbacks
 from llamaindex_tiers.request import Request, tool_options
 from llamaindex_tiers.responses import record_responses
 from llamaindex_tiers.runs import OuterRun
-from llamaindex_tiers.settings import LLAMAINDEX, common_settings
+from llamaindex_tiers.settings import LLAMAINDEX, LLMArguments, common_settings
 from llamaindex_tiers.spans import current_place, keep_open_spans
 from llamaindex_tiers.structured import Shape
 from llamaindex_tiers.tools import tool_call_reader
@@ -29,27 +29,22 @@ from llm_tiers.integration.construction import Construction
 from llm_tiers.integration.tiered import Tiered, standard_setting
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable
 
     from llama_index.core.llms.llm import ToolSelection
     from llama_index.core.prompts import PromptTemplate
     from llama_index.core.tools.types import BaseTool
 
-    from llm_tiers.flow.engine import TraceHook
-    from llm_tiers.history import History
-    from llm_tiers.ladder.price import Price
     from llm_tiers.ladder.tiers import Tier
-    from llm_tiers.policies.judges import Judge
-    from llm_tiers.policies.judges.judge import JudgeFunction
-    from llm_tiers.policies.policy import Policy
-    from llm_tiers.policies.starters.base import Starter
 
 __all__ = ["TieredLLM"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
 dispatcher = get_dispatcher(__name__)
+
+_STANDARD_SETTINGS = ("temperature", "max_tokens", "timeout", "max_retries")
+"""Arguments that every tier gets that knows them."""
 
 
 class TieredLLM(Tiered, FunctionCallingLLM):
@@ -153,63 +148,15 @@ class TieredLLM(Tiered, FunctionCallingLLM):
 
     _metadata: LLMMetadata = PrivateAttr()
 
-    def __init__(
-        self,
-        tiers: Iterable[LLM | Tier | str],
-        *,
-        history: str | os.PathLike[str] | History | None = None,
-        policy: Policy | str | None = None,
-        starter: Starter | None = None,
-        judge: Judge | JudgeFunction | None = None,
-        extract: Callable[[str], str | None] | None = None,
-        quality: float | None = None,
-        audit: float | None = None,
-        settings: str | os.PathLike[str] | None = None,
-        embedding: object | None = None,
-        prices: Mapping[str, Price | tuple[float, float]] | None = None,
-        node: str | None = None,
-        query_text: Callable[[Sequence[ChatMessage]], str] | None = None,
-        on_trace: TraceHook | None = None,
-        context_window: int | None = None,
-        temperature: float | None = None,
-        max_tokens: int | None = None,
-        timeout: float | None = None,
-        max_retries: int | None = None,
-        api_key: Any = None,
-        **others: Any,
-    ) -> None:
-        standard = {
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-            "timeout": timeout,
-            "max_retries": max_retries,
-        }
-        given = {
-            "tiers": tiers,
-            "history": history,
-            "policy": policy,
-            "starter": starter,
-            "judge": judge,
-            "extract": extract,
-            "quality": quality,
-            "audit": audit,
-            "settings": settings,
-            "embedding": embedding,
-            "prices": prices,
-            "node": node,
-            "query_text": query_text,
-            "on_trace": on_trace,
-            "context_window": context_window,
-            **standard,
-            **others,
-        }
-        construction = Construction.of(LLAMAINDEX, type(self), given, api_key=api_key)
+    def __init__(self, tiers: Iterable[LLM | Tier | str], **arguments: Unpack[LLMArguments]) -> None:
+        construction = Construction.of(LLAMAINDEX, type(self), tiers, arguments)
+        standard = {name: arguments.get(name) for name in _STANDARD_SETTINGS}
         # Before the fields are set: what all tiers agree on is the default of some of them.
         ladder = construction.ladder(standard)
         construction.initialise(super().__init__, **common_settings(ladder))
         ladders = construction.ladders(ladder, standard)
-        self._metadata = common_metadata(ladder, context_window)
-        self._open(construction, ladders, partial(dispatch_decision, on_trace))
+        self._metadata = common_metadata(ladder, arguments.get("context_window"))
+        self._open(construction, ladders, partial(dispatch_decision, arguments.get("on_trace")))
         keep_open_spans()
         record_responses()
 

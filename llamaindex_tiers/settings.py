@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,19 @@ from llamaindex_tiers.metadata import check_metadata, with_abilities
 from llm_tiers.arguments import check_api_key, kind_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration import models
-from llm_tiers.integration.construction import Framework
+from llm_tiers.integration.construction import Framework, TieredArguments
 from llm_tiers.integration.models import check_own_models, known_settings, rebuilt_or_refused
 from llm_tiers.ladder.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
+    from llama_index.core.base.llms.types import ChatMessage
+    from llama_index.core.callbacks import CallbackManager
+    from llama_index.core.prompts import BasePromptTemplate
+    from llama_index.core.types import BaseOutputParser, PydanticProgramMode
+
     from llm_tiers.policies.judges import Judge
 
-__all__ = ["LLAMAINDEX", "common_settings"]
+__all__ = ["LLAMAINDEX", "LLMArguments", "common_settings"]
 
 _COMMON = ("system_prompt", "messages_to_prompt", "completion_to_prompt", "output_parser", "pydantic_program_mode")
 """What LlamaIndex's LLMs do around a model call; around all tiers where it is the same for all."""
@@ -29,6 +34,21 @@ _COMMON = ("system_prompt", "messages_to_prompt", "completion_to_prompt", "outpu
 _RETRIES = "max_retries"
 _OF_CLIENTS = (_RETRIES, "timeout", "api_key")
 """Settings that a client is made with."""
+
+
+class LLMArguments(TieredArguments, total=False):
+    """The arguments of `TieredLLM`, those of every LLM of LlamaIndex's included."""
+
+    query_text: Callable[[Sequence[ChatMessage]], str] | None
+    context_window: int | None
+    callback_manager: CallbackManager
+    system_prompt: str | None
+    messages_to_prompt: Callable[[Sequence[ChatMessage]], str] | None
+    completion_to_prompt: Callable[[str], str] | None
+    output_parser: BaseOutputParser | None
+    pydantic_program_mode: PydanticProgramMode
+    query_wrapper_prompt: BasePromptTemplate | None
+    rate_limiter: Any
 
 
 def _as_tiers(tiers: object, api_key: object) -> tuple[Tier, ...]:

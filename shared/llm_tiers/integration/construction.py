@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,17 +13,46 @@ from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.policies.named import as_policy
 
 if TYPE_CHECKING:
+    import os
+
+    from llm_tiers.flow.engine import TraceHook
+    from llm_tiers.history import History
+    from llm_tiers.ladder.price import Price
     from llm_tiers.ladder.tiers import Ladder, Tier
     from llm_tiers.policies.judges import Judge
+    from llm_tiers.policies.judges.judge import JudgeFunction
     from llm_tiers.policies.policy import Policy
+    from llm_tiers.policies.starters.base import Starter
 
-__all__ = ["Construction", "Framework", "Ladders"]
+__all__ = ["Construction", "Framework", "Ladders", "TieredArguments"]
 
 _OF_POLICIES = ("policy", "starter", "judge", "extract", "quality", "audit", "settings")
 """The arguments that together choose the policy."""
 
 _OF_ANSWERS = ("temperature", "max_tokens")
 """Settings that are meant for answers; a judge that replies with one word must not be given them."""
+
+
+class TieredArguments(TypedDict, total=False):
+    """The arguments of every model over a ladder; the docstrings of the models describe them."""
+
+    history: str | os.PathLike[str] | History | None
+    policy: Policy | str | None
+    starter: Starter | None
+    judge: Judge | JudgeFunction | None
+    extract: Callable[[str], str | None] | None
+    quality: float | None
+    audit: float | None
+    settings: str | os.PathLike[str] | None
+    embedding: object | None
+    prices: Mapping[str, Price | tuple[float, float]] | None
+    node: str | None
+    on_trace: TraceHook | None
+    temperature: float | None
+    max_tokens: int | None
+    timeout: float | None
+    max_retries: int | None
+    api_key: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +98,27 @@ class Construction:
 
     @classmethod
     def of(
-        cls, framework: Framework, model_class: type[BaseModel], given: Mapping[str, Any], *, api_key: object
+        cls, framework: Framework, model_class: type[BaseModel], tiers: object, arguments: Mapping[str, Any]
     ) -> Self:
         """Check the arguments of a constructor.
 
         Args:
             framework: The steps that differ between the frameworks.
             model_class: The class that is constructed.
-            given: The arguments by name, all of them fields of the class.
-            api_key: Goes to the tiers' models. It is no field, so that no dump or pickle can show it.
+            tiers: What the user gives as `tiers`.
+            arguments: The other arguments by name, as the user gives them.
 
         Raises:
             ConfigError: An argument is wrong; the message names it.
         """
+        given = dict(arguments)
+        # No field, so that no dump or pickle can show it.
+        api_key = given.pop("api_key", None)
         check_known(given, model_class.model_fields)
-        check_call_settings(**{name: given[name] for name in ("node", "query_text", "on_trace")})
-        tiers = framework.as_tiers(given["tiers"], api_key)
-        policy = as_policy(**{name: given[name] for name in _OF_POLICIES})
-        return cls(framework, tiers, policy, PriceBook(given["prices"]), {**given, "tiers": tiers})
+        check_call_settings(**{name: given.get(name) for name in ("node", "query_text", "on_trace")})
+        made = framework.as_tiers(tiers, api_key)
+        policy = as_policy(**{name: given.get(name) for name in _OF_POLICIES})
+        return cls(framework, made, policy, PriceBook(given.get("prices")), {**given, "tiers": made})
 
     def initialise(self, init: Callable[..., None], **defaults: Any) -> None:
         """Call pydantic's constructor with the fields that were given.
