@@ -8,7 +8,8 @@ from datetime import date
 
 __all__ = ["Day", "Time", "day", "same_day", "same_time", "time_of_day"]
 
-_MONTHS = "january february march april may june july august september october november december".split()
+_YEAR = "january february march april may june july august september october november december"
+_MONTHS = _YEAR.split()
 _SHORT = {month[:3]: place + 1 for place, month in enumerate(_MONTHS)} | {"sept": 9}
 _NUMBER_OF = {month: place + 1 for place, month in enumerate(_MONTHS)} | _SHORT
 _MONTH = "(?P<month>" + "|".join(sorted(_NUMBER_OF, key=len, reverse=True)) + r")\.?"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llm_tiers.agreement.final_answer import found_in, same_final
@@ -118,14 +119,14 @@ class FinalAnswers:
         except _OddFunctionError as error:
             return None, str(error)
 
-    def _same(self, one: Answer, other: Answer, form: Form | None) -> bool | None:
+    def _same(self, one: Answer, other: Answer, form: Form | None) -> bool | None:  # noqa: PLR0911 -- in this order
         if one.value is None or other.value is None:
             return False
         calls = bool(one.tool_calls or other.tool_calls)
         if not calls and (declines(one.text) or declines(other.text)):
             return False
         if self.equal is not None:
-            return _asked("equal", self.equal, one, other)
+            return _told("equal", self.equal, one, other)
         if calls:
             return same_calls(one.tool_calls, other.tool_calls, self._asking(), None if form is None else form.tools)
         if self.extract is not None:
@@ -150,12 +151,7 @@ class FinalAnswers:
         return None if None in finals else finals[0] == finals[1]
 
     def _asking(self) -> Compare:
-        return {
-            field: lambda one, other, field=field, function=function: _asked(
-                f"compare[{field!r}]", function, one, other
-            )
-            for field, function in self.compare.items()
-        }
+        return {field: partial(_told, f"compare[{field!r}]", function) for field, function in self.compare.items()}
 
 
 class InCall:
@@ -197,6 +193,11 @@ def _asked(argument: str, function: Callable[..., Any], *values: Any, kind: type
         return said
     wanted = "True, False or None" if kind is bool else "a text or None"
     raise _OddFunctionError(f"{argument} returned {type(said).__name__}; it must return {wanted}")
+
+
+def _told(argument: str, function: Callable[..., Any], one: Any, other: Any) -> bool | None:
+    said: bool | None = _asked(argument, function, one, other)
+    return said
 
 
 def _require_function(argument: str, function: object, what: str) -> None:

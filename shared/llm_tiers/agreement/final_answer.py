@@ -13,6 +13,11 @@ from llm_tiers.agreement.texts import characters, formula, plain, unwrapped
 
 __all__ = ["Final", "Found", "final_answer", "found_in", "same_final"]
 
+
+def _set_of(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 _LONGEST = 80
 """Most characters of a final answer; what is longer is an explanation."""
 
@@ -36,8 +41,8 @@ _LEADS = re.compile(
     r"(?:\b(?:so|therefore|thus|hence|consequently|then|that|conclusion|and|means)|[,:])\W{0,4}\Z", re.IGNORECASE
 )
 _DOUBTS = re.compile(
-    r"\b(?:not|if|whether|unless|maybe|perhaps|might|may|could|claims?|claimed|says?|said|thinks?|thought|believes?|suppose"
-    r"|assum\w{1,8}|wrong|incorrect|some|many|is it|never|nobody|doubt)\b|n't\b",
+    r"\b(?:not|if|whether|unless|maybe|perhaps|might|may|could|claims?|claimed|says?|said|thinks?|thought|believes?"
+    r"|suppose|assum\w{1,8}|wrong|incorrect|some|many|is it|never|nobody|doubt)\b|n't\b",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"\n|[;.!?][\"')*]{0,3}(?:\s|$)|[\u3002\u0964]")
@@ -49,20 +54,21 @@ _POINTS_ELSEWHERE = re.compile(
     r"|about|around|roughly|approximately|nearly|almost|likely|probably|possibly|perhaps|maybe)\b",
     re.IGNORECASE,
 )
-_SAYS_NOTHING = frozenset(
-    "clear simple easy obvious correct right wrong unclear unknown complicated complex difficult hard short long trivial "
-    "straightforward ambiguous uncertain unique important interesting good bad fine ready complete incomplete different "
-    "similar available unavailable evident plain subjective debatable controversial nuanced multifaceted".split()
+_SAYS_NOTHING = _set_of(
+    "clear simple easy obvious correct right wrong unclear unknown complicated complex difficult hard short long "
+    "trivial straightforward ambiguous uncertain unique important interesting good bad fine ready complete incomplete "
+    "different similar available unavailable evident plain subjective debatable controversial nuanced multifaceted"
 )
 _BOLD_LINE = re.compile(r"(?:\*\*|__)([^*_\n]{1,200})(?:\*\*|__)[.!]?")
 _LAST_BLOCK = re.compile(r"```[\w+#.-]{0,20}[ \t]*\n([^\n`]{1,200})\n[ \t]*```\Z")
 _INTRODUCES = re.compile(
-    r"(?:\b(?:is|are|be|was|equals|gives|get|obtain|yields|answer|result|therefore|thus|hence|thought|conclusion)|=)[*_ ]{0,3}:?\Z",
+    r"(?:\b(?:is|are|be|was|equals|gives|get|obtain|yields|answer|result|therefore|thus|hence"
+    r"|thought|conclusion)|=)[*_ ]{0,3}:?\Z",
     re.IGNORECASE,
 )
 _DECORATES = re.compile(
-    r"\b(?:sources?|references?|questions?|titles?|topics?|authors?|headings?|sections?|tips?|notes?|chapters?|books?|links?"
-    r"|next|further|related|see)\b",
+    r"\b(?:sources?|references?|questions?|titles?|topics?|authors?|headings?|sections?|tips?|notes?|chapters?"
+    r"|books?|links?|next|further|related|see)\b",
     re.IGNORECASE,
 )
 _LETTER = re.compile(
@@ -201,9 +207,7 @@ def _candidates(text: str, *, whole: bool) -> Iterator[tuple[str, bool]]:
 
 def _announced(text: str, *, whole: bool) -> str | None:
     """Return what the last sentence of the kind "the answer is X" says, where it says nothing else."""
-    last = None
-    for last in _ANNOUNCEMENT.finditer(text):
-        pass
+    last = next(reversed(list(_ANNOUNCEMENT.finditer(text))), None)
     if last is None:
         return None
     start = text[max(0, last.start() - 300) : last.start()]
@@ -287,7 +291,7 @@ def _letter(text: str) -> Letter | None:
     return Letter(letter.upper(), plain(words) if words else "")
 
 
-def same_final(one: Found, other: Found) -> bool | None:
+def same_final(one: Found, other: Found) -> bool | None:  # noqa: PLR0911 -- one case a kind
     """Say whether two final answers are the same; None where they cannot be compared."""
     if one.all or other.all:
         return True if one.all == other.all else None

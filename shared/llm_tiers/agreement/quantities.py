@@ -33,18 +33,20 @@ _VERSION_LIKE = re.compile(r"[1-9]\d*\.\d0")
 
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "mn": 6, "bn": 9}
 _MONEY_SCALES = {"K": 3, "k": 3, "M": 6, "m": 6, "B": 9, "b": 9, "T": 12}
-_ONES = (
+_TO_NINETEEN = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+)
+_BY_TEN = "twenty thirty forty fifty sixty seventy eighty ninety"
+_ONES, _TENS = _TO_NINETEEN.split(), _BY_TEN.split()
 _VALUES = {word: value for value, word in enumerate(_ONES)} | {word: 10 * (n + 2) for n, word in enumerate(_TENS)}
 
 _SIGNS = {
     "US$": "USD", "A$": "AUD", "CA$": "CAD", "C$": "CAD", "$": "USD", "\u20ac": "EUR", "\u00a3": "GBP",
     "\u00a5": "\u00a5", "\u20b9": "INR", "\u20a9": "KRW", "\u20bd": "RUB", "\u20ba": "TRY", "\u20aa": "ILS",
 }  # fmt: skip
-_CODES = frozenset("USD EUR GBP JPY CNY INR KRW CHF CAD AUD NZD SEK NOK DKK PLN CZK HUF RUB TRY BRL MXN ILS".split())
+_LETTERS = "USD EUR GBP JPY CNY INR KRW CHF CAD AUD NZD SEK NOK DKK PLN CZK HUF RUB TRY BRL MXN ILS"
+_CODES = frozenset(_LETTERS.split())
 _COINS = {
     "dollar": "USD", "dollars": "USD", "euro": "EUR", "euros": "EUR", "rupee": "INR", "rupees": "INR", "won": "KRW",
     "yen": "JPY",
@@ -58,7 +60,8 @@ def _units() -> dict[str, tuple[str, Fraction]]:
     """Return by name what each unit measures, and how much of it."""
     table = {
         "length": "m meter metre meters metres=1;km kilometer kilometre kilometers kilometres=1000;"
-        "cm centimeter centimetre centimeters centimetres=1/100;mm millimeter millimetre millimeters millimetres=1/1000;"
+        "cm centimeter centimetre centimeters centimetres=1/100;"
+        "mm millimeter millimetre millimeters millimetres=1/1000;"
         "\u03bcm micrometer micrometers=1/1000000;nm nanometer nanometers=1/1000000000;mile miles mi=1609.344;"
         "ft foot feet=0.3048;inch inches=0.0254;yard yards yd=0.9144",
         "mass": "g gram grams=1;kg kilogram kilograms=1000;mg milligram milligrams=1/1000;"
@@ -141,12 +144,10 @@ def quantity(text: str) -> Quantity | None:
     if found is None:
         return None
     primary, others, place = found
-    factor = Fraction(10) ** scale * (-1 if sign == "-" else 1)
+    factor = Fraction(10**scale * (-1 if sign == "-" else 1))
     readings = frozenset(factor * reading for reading in others)
-    shown = abs(place or (1 if scale else 0)) * abs(factor)
-    return Quantity(
-        None if primary is None else factor * primary, readings, Fraction(shown), _named(unit), value, sign == "+"
-    )
+    shown = (place or Fraction(1 if scale else 0)) * abs(factor)
+    return Quantity(None if primary is None else factor * primary, readings, shown, _named(unit), value, sign == "+")
 
 
 def _sign(text: str) -> tuple[str, str]:
@@ -219,8 +220,7 @@ def _exact(text: str) -> Fraction | None:
     """Return what a fraction or a number in words is."""
     under: str | int
     if mixed := _MIXED.fullmatch(text):
-        whole, over, under = int(mixed[1]), int(mixed[2]), int(mixed[3])
-        return whole + Fraction(over, under) if under else None
+        return int(mixed[1]) + Fraction(int(mixed[2]), int(mixed[3])) if int(mixed[3]) else None
     found = _FRACTION.fullmatch(text)
     latex = _LATEX.fullmatch(text)
     if found or latex:

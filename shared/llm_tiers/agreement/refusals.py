@@ -16,7 +16,10 @@ _SORRY = (
     r"(?:(?:i ?'?a?m |we are |we're )?(?:so |very |really |truly )?sorry[,.!:]? (?:but )?|unfortunately,? "
     r"|i apologi[sz]e[,.!:]? (?:but )?|as an ai(?: [\w-]+){0,3}, )?"
 )
-_UNABLE = r"(?:cannot|can't|can not|could not|couldn't|won't|will not|am unable to|'m unable to|am not able to|'m not able to|are unable to)"
+_UNABLE = (
+    r"(?:cannot|can't|can not|could not|couldn't|won't|will not|(?:am|'m|are) unable to"
+    r"|(?:am|'m) not able to)"
+)
 _HELP = (
     r"(?:help|assist|comply|answer|say|tell|fulfil|fulfill|do that|do this|continue|discuss that|discuss this"
     r"|provide (?:that|this|an answer|the answer|any answer|a definitive answer|(?:medical|legal|financial) advice)"
@@ -46,19 +49,27 @@ _MATERIAL = (
 )
 _THE = r"(?:the |this |these |your |my )?"
 _QUESTION = r"(?: to (?:this|the|your) question| (?:about|on|of|for|regarding) [\w' -]{1,60})?"
+_NOT = "(?:does not|doesn't|do not|don't|did not)"
+_LACKS = (
+    rf"{_THE}{_MATERIAL} {_NOT} (?:contain|have|hold|provide|give|mention|say|state|specify|include)"
+    rf"(?: (?:an|the|any|enough|this|that|sufficient))?(?: (?:answer|information|mention|it))?{_QUESTION}"
+)
+_HAS_NO = (
+    rf"{_THE}{_MATERIAL} (?:contains?|provides?|gives?|has|have|holds?) no (?:answer|information|mention){_QUESTION}"
+)
+_THERE_IS_NO = rf"(?:there is |there's )?no (?:answer|information|mention)(?: [\w' -]{{1,60}})? in {_THE}{_MATERIAL}"
+_IS_NOT_IN = (
+    r"(?:the |an )?(?:answer|information|it|this) (?:is not|isn't|was not|could not be|cannot be) "
+    rf"(?:found |contained |given |mentioned |provided |stated )?(?:in|by) {_THE}{_MATERIAL}"
+)
+_CANNOT_TELL = (
+    r"(?:i|we) (?:cannot|can't|could not|am unable to|do not|don't) (?:answer|find|know|determine)"
+    r"(?: (?:this|the|that|an|your))?(?: (?:question|answer))? ?(?:based on|from|in|with|given|using) "
+    rf"{_THE}{_MATERIAL}"
+)
 _NONE_FOUND = tuple(
     re.compile(rf"\W{{0,8}}(?:{form})[.!]?\W{{0,4}}", re.IGNORECASE)
-    for form in (
-        rf"{_THE}{_MATERIAL} (?:does not|doesn't|do not|don't|did not) (?:contain|have|hold|provide|give|mention|say|state"
-        r"|specify|include)(?: (?:an|the|any|enough|this|that|sufficient))?(?: (?:answer|information|mention|it))?"
-        rf"{_QUESTION}",
-        rf"{_THE}{_MATERIAL} (?:contains?|provides?|gives?|has|have|holds?) no (?:answer|information|mention){_QUESTION}",
-        rf"(?:there is |there's )?no (?:answer|information|mention)(?: [\w' -]{{1,60}})? in {_THE}{_MATERIAL}",
-        rf"(?:the |an )?(?:answer|information|it|this) (?:is not|isn't|was not|could not be|cannot be) "
-        rf"(?:found |contained |given |mentioned |provided |stated )?(?:in|by) {_THE}{_MATERIAL}",
-        rf"(?:i|we) (?:cannot|can't|could not|am unable to|do not|don't) (?:answer|find|know|determine)"
-        rf"(?: (?:this|the|that|an|your))?(?: (?:question|answer))? ?(?:based on|from|in|with|given|using) {_THE}{_MATERIAL}",
-    )
+    for form in (_LACKS, _HAS_NO, _THERE_IS_NO, _IS_NOT_IN, _CANNOT_TELL)
 )
 _NAMED = re.compile(
     rf"\W{{0,8}}{_THE}{_MATERIAL} (?:does not|doesn't|do not|don't|did not) (?:mention|say|state|specify) "

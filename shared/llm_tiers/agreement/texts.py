@@ -11,6 +11,11 @@ __all__ = ["LONGEST_TEXT", "characters", "formula", "plain", "unwrapped"]
 LONGEST_TEXT = 20_000
 """Most characters of a text that is compared up to what cannot matter; longer ones are compared as they are."""
 
+
+def _set_of(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 _DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63", "-")
 _QUOTES = {**dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u2039\u203a", "'"), "\u22c5": "\u00b7", "\u00b5": "\u03bc"}
 _DOUBLE = dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\u300c\u300d\u300e\u300f", '"')
@@ -32,10 +37,10 @@ _BULLET = re.compile(r"^[-*\u2022](?= \S)", re.MULTILINE)
 _NUMBERED = re.compile(r"^(\d{1,3})\)(?= )", re.MULTILINE)
 _SQL = re.compile(r"(?:select|insert|update|delete|with|create|alter|drop)\s", re.IGNORECASE)
 _STRINGS = re.compile(r"""('[^']*+'|"[^"]*+"|`[^`]*+`)""")
-_SQL_WORDS = frozenset(
+_SQL_WORDS = _set_of(
     "select from where and or not in is null as on join left right inner outer full cross group by order having limit "
     "offset insert into values update set delete create table distinct union all between like exists case when then "
-    "else end asc desc with count sum avg min max".split()
+    "else end asc desc with count sum avg min max"
 )
 _OPERATORS = "*/^=<>\u2264\u2265\u2260%\u00d7\u00b7\u2192\u2248|&~(){}[]\u222a\u2229\u2208\u2282!"
 _BLANK_AFTER = re.compile(rf"(?<=[{re.escape(_OPERATORS)}]) (?=[\w$\u221a(\[{{])")
@@ -51,9 +56,9 @@ _COMMAND = re.compile(r"\\(?:[A-Za-z]+|[%$,!; ])")
 _BRACED = re.compile(r"([\^_])\{(-?\w{1,20})\}")
 _NAMED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox)\{([^{}\\]{0,100})\}")
 _RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+")
-_ELEMENTS = frozenset(
+_ELEMENTS = _set_of(
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
-    "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Rn Ra Th U Pu".split()
+    "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Rn Ra Th U Pu"
 )
 _COMPOUND = re.compile("(?:[A-Z][a-z]?[0-9\u2080-\u2089]{0,4}){1,30}")
 _SYMBOL = re.compile("[A-Z][a-z]?")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from llm_tiers.agreement.equality import InCall
 from llm_tiers.call.answer import Answer
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import TierError
@@ -49,6 +50,7 @@ class Ledger:
         self.errors: list[TierError] = []
         self.vector: Vector | None = None
         self.sameness: dict[frozenset[str], bool | None] = {}
+        self.equality = InCall(policy.equality, call.form, self.warn)
         self._policy = policy
         self._prices = prices
         self._warnings: list[str] = []
@@ -102,7 +104,7 @@ class Ledger:
     def same(self, one: Answer, other: Answer) -> bool | None:
         """Say whether two answers are the same, as far as a judge found out, else as far as can be told."""
         known = self.sameness.get(frozenset((one.tier, other.tier)))
-        return self._policy.equality.same(one, other) if known is None else known
+        return self.equality.same(one, other) if known is None else known
 
     def begin_step(self) -> int:
         """Begin a round of model calls that run side by side and return its number."""

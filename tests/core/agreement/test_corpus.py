@@ -1,4 +1,4 @@
-"""Pairs of answers, labelled by hand from the rule: what differs is never the same, what is the same never different."""
+"""Pairs of answers, labelled by hand: what differs is never the same, what is the same is never different."""
 
 import json
 from collections import Counter
@@ -9,9 +9,7 @@ import pytest
 from llm_tiers import Answer
 from llm_tiers.agreement.equality import FinalAnswers
 
-CORPUS = [
-    json.loads(line) for line in Path(__file__).with_name("corpus.jsonl").read_text("utf-8").splitlines() if line
-]
+CORPUS = [json.loads(line) for line in Path(__file__).with_name("corpus.jsonl").read_text("utf-8").splitlines() if line]
 FORBIDDEN = {"different": (True,), "same": (False,), "same, short": (False,), "open": (True, False)}
 
 
