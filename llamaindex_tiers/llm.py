@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from llama_index.core.prompts import PromptTemplate
     from llama_index.core.tools.types import BaseTool
 
+    from llm_tiers.call.answer import Answer
     from llm_tiers.call.call import Call
     from llm_tiers.flow.engine import TraceHook
     from llm_tiers.history import History
@@ -83,6 +84,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         starter: Replaces the policy's choice of the first tier.
         judge: Replaces the policy's judge; a function of question and answer will do.
         extract: Takes an answer's text and returns the final answer in it, or None; by it answers are compared.
+        equal: Takes two answers and returns whether they are the same, or None where it cannot tell.
+        compare: Functions by the field of an object or of a tool's arguments that they compare, as in `FinalAnswers`.
         quality: The knob of the default policy, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
         audit: Chance, in [0, 1], that all tiers answer a call, for `llm-tiers calibrate`; the answer stays the same.
         settings: A file that `llm-tiers calibrate` wrote, with policy and knob; instead of `policy` and `quality`.
@@ -170,6 +173,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         starter: Starter | None = None,
         judge: Judge | JudgeFunction | None = None,
         extract: Callable[[str], str | None] | None = None,
+        equal: Callable[[Answer, Answer], bool | None] | None = None,
+        compare: Mapping[str, Callable[[Any, Any], bool | None]] | None = None,
         quality: float | None = None,
         audit: float | None = None,
         settings: str | os.PathLike[str] | None = None,
@@ -190,7 +195,15 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         check_call_settings(node=node, query_text=query_text, on_trace=on_trace)
         given = as_tiers(tiers, api_key=api_key)
         chosen = as_policy(
-            policy, starter=starter, judge=judge, extract=extract, quality=quality, audit=audit, settings=settings
+            policy,
+            starter=starter,
+            judge=judge,
+            extract=extract,
+            equal=equal,
+            compare=compare,
+            quality=quality,
+            audit=audit,
+            settings=settings,
         )
         price_book = PriceBook(prices)
         standard = {
@@ -207,6 +220,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             "starter": starter,
             "judge": judge,
             "extract": extract,
+            "equal": equal,
+            "compare": compare,
             "quality": quality,
             "audit": audit,
             "settings": settings,
