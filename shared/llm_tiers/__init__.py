@@ -4,7 +4,8 @@ This is the core that the integrations share; it imports no framework. `TieredCh
 `TieredLLM` in `llamaindex_tiers`.
 """
 
-from llm_tiers.call.answer import Answer
+from llm_tiers.agreement.equality import ExactEquality, FinalAnswers
+from llm_tiers.call.answer import Answer, ToolCall
 from llm_tiers.call.call import Call
 from llm_tiers.embedding import Embedding
 from llm_tiers.errors import (
@@ -42,6 +43,8 @@ __all__ = [
     "Embedding",
     "EmbeddingMismatch",
     "Engine",
+    "ExactEquality",
+    "FinalAnswers",
     "FixedStarter",
     "FunctionJudge",
     "HistoryError",
@@ -58,6 +61,7 @@ __all__ = [
     "Schema",
     "Tier",
     "TierError",
+    "ToolCall",
     "Trace",
     "UnknownTrace",
     "Usage",

@@ -465,3 +465,25 @@ class TestDoubt:
         tiered(policy="doubt", extract=lambda text: text.partition("final=")[2] or None).invoke("Which one?")
 
         assert len(server.requests) == 2
+
+    def test_the_users_own_comparison(self, server, tiered):
+        server.scripts |= {"small": "It may be 7", "medium": "I would say 7"}
+
+        tiered(policy="doubt", equal=lambda one, other: one.text[-1] == other.text[-1]).invoke("Which one?")
+
+        assert len(server.requests) == 2
+
+    def test_a_comparison_that_raises_leaves_the_user_an_answer_and_the_trace_says_so(self, server, tiered):
+        server.scripts |= {"small": "It may be 7", "medium": "I would say 7"}
+
+        answer = tiered(policy="doubt", equal=lambda one, other: one.missing).invoke("Which one?")
+
+        assert answer.text
+        assert any("equal raised AttributeError" in warning for warning in trace_of(answer)["warnings"])
+
+    def test_a_comparison_that_is_no_function_is_refused(self, server, tiered):
+        with pytest.raises(ConfigError, match="equal must be a function of two answers"):
+            tiered(equal="same")
+        with pytest.raises(ConfigError, match="compare must map names of fields"):
+            tiered(compare=["city"])
+        assert not server.requests

@@ -434,3 +434,19 @@ def _calls(messages, **kwargs):
 
     block = ToolCallBlock(tool_call_id="1", tool_name="look_up", tool_kwargs={"city": "Paris"})
     return ChatMessage(role="assistant", blocks=[block])
+
+
+class TestComparisons:
+    def test_the_users_own_comparison(self, server, tiered):
+        server.scripts |= {"small": "It may be 7", "medium": "I would say 7"}
+
+        tiered(policy="doubt", equal=lambda one, other: one.text[-1] == other.text[-1]).complete("Which one?")
+
+        assert len(server.requests) == 2
+
+    def test_one_that_is_no_function_is_refused(self, server, tiered):
+        with pytest.raises(ConfigError, match="equal must be a function of two answers"):
+            tiered(equal="same")
+        with pytest.raises(ConfigError, match="compare must map names of fields"):
+            tiered(compare=["city"])
+        assert not server.requests

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import re
-import string
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from llm_tiers.agreement.final_answer import final_answer
+from llm_tiers.agreement.final_answer import found_in, same_final
+from llm_tiers.agreement.objects import Compare, object_in, same_calls, same_values
+from llm_tiers.agreement.refusals import declines, finds_none
+from llm_tiers.agreement.texts import LONGEST_TEXT, characters, plain
 from llm_tiers.errors import ConfigError
 
 if TYPE_CHECKING:
     from llm_tiers.call.answer import Answer
+    from llm_tiers.call.form import Form
 
-__all__ = ["Equality", "ExactEquality", "FinalAnswers"]
+__all__ = ["Equality", "ExactEquality", "FinalAnswers", "InCall"]
 
-_DECLINES = re.compile(
-    r"\W*(?:(?:abstain|none|n/?a|unknown)\W*\Z"
-    r"|(?:i\s?['\u2019]?a?m|we are)\s+(?:sorry|unable|not (?:sure|able|certain))\b"
-    r"|(?:i|we)\s+(?:cannot|can['\u2019]?t|do not know|don['\u2019]?t know|must decline|won['\u2019]?t)\b"
-    r"|as an ai\b)",
-    re.IGNORECASE,
-)
-_ABSTAINS = re.compile(
-    r"\b(?:i|we)(?:['\u2019]ll|\s(?:will|must|shall|have\sto|choose\sto))?\sabstain\Z", re.IGNORECASE
-)
 _ABSTENTION = "abstain"
-_DRESSING = string.whitespace + string.punctuation + "\u2019\u201d"
 
 
 class Equality(Protocol):
@@ -59,71 +51,177 @@ class ExactEquality:
 
 
 class FinalAnswers:
-    """Two answers are the same if they call the same tools, are the same object, or end in the same final answer.
+    """Two answers are the same if they call the same tools, are the same object, or give the same final answer.
 
-    Tool calls are compared by name and arguments, objects by their fields, final answers as numbers, dates, letters
-    or words. Texts without a final answer are the same where they are equal but for case, blanks and punctuation;
-    otherwise it cannot be told. A missing answer, a refusal and an abstention equal nothing.
+    Tool calls are compared by name and arguments in any order, objects by their fields, texts up to what cannot matter,
+    final answers as numbers with their units, dates, times, letters or words. A final answer counts where the text is
+    nothing else, or says so in a form that cannot be decoration. In doubt it cannot be told. A missing answer, a
+    refusal and an abstention equal nothing; that the material holds no answer is an answer.
 
     Args:
         extract: Takes a text and returns its final answer, or None where it has none; by default one that finds the
-            usual ways to end a text with an answer. Whatever two texts share is compared as text.
+            usual ways to give an answer. Whatever two texts share is compared as text.
+        equal: Takes two answers (`Answer`) and returns True, False, or None where it cannot tell; it decides alone,
+            except over missing answers and refusals.
+        compare: Functions by the field of an object or of a tool's arguments that they compare: `"city"`,
+            `"address.city"`, or `"get_weather.city"` for one tool. Each takes the two values (None for a field that
+            is left out) and returns True, False, or None where it cannot tell.
 
     Raises:
-        ConfigError: `extract` is no function.
+        ConfigError: An argument is of another kind, or does not go with `equal`.
     """
 
-    def __init__(self, extract: Callable[[str], str | None] | None = None) -> None:
-        if extract is not None and not callable(extract):
-            raise ConfigError(f"extract must be a function from a text to its final answer, not {extract!r}")
-        self.extract = extract or final_answer
+    def __init__(
+        self,
+        extract: Callable[[str], str | None] | None = None,
+        *,
+        equal: Callable[[Answer, Answer], bool | None] | None = None,
+        compare: Mapping[str, Callable[[Any, Any], bool | None]] | None = None,
+    ) -> None:
+        for argument, function, what in (
+            ("extract", extract, "from a text to its final answer"),
+            ("equal", equal, "of two answers"),
+        ):
+            if function is not None:
+                _require_function(argument, function, what)
+        if equal is not None and (extract is not None or compare is not None):
+            raise ConfigError("equal= decides alone; leave out extract= and compare=, or equal=")
+        if compare is not None:
+            if not isinstance(compare, Mapping) or not all(isinstance(field, str) and field for field in compare):
+                raise ConfigError('compare must map names of fields to functions, such as {"city": same_city}')
+            for field, function in compare.items():
+                _require_function(f"compare[{field!r}]", function, "of two values")
+        self.extract = extract
+        self.equal = equal
+        self.compare: Compare = dict(compare or {})
 
     def __repr__(self) -> str:
-        return f"FinalAnswers({getattr(self.extract, '__name__', type(self.extract).__name__)})"
+        given = {"extract": self.extract, "equal": self.equal}
+        names = [f"{argument}={_name(function)}" for argument, function in given.items() if function is not None]
+        if self.compare:
+            names.append(f"compare={sorted(self.compare)}")
+        return f"FinalAnswers({', '.join(names)})"
 
     def same(self, one: Answer, other: Answer) -> bool | None:
         """Compare tool calls, objects, texts and final answers, in this order."""
+        return self.explained(one, other)[0]
+
+    def explained(self, one: Answer, other: Answer, form: Form | None = None) -> tuple[bool | None, str | None]:
+        """Compare two answers, and say what went wrong in a function of the user's, or None.
+
+        Args:
+            one: An answer.
+            other: Another.
+            form: The form that the call asks for, which knows the defaults of tools' arguments.
+        """
+        try:
+            return self._same(one, other, form), None
+        except _OddFunctionError as error:
+            return None, str(error)
+
+    def _same(self, one: Answer, other: Answer, form: Form | None) -> bool | None:  # noqa: PLR0911 -- in this order
         if one.value is None or other.value is None:
             return False
-        if one.tool_calls or other.tool_calls:
-            return one.tool_calls == other.tool_calls
-        if _declines(one.text) or _declines(other.text):
+        calls = bool(one.tool_calls or other.tool_calls)
+        if not calls and (declines(one.text) or declines(other.text)):
             return False
-        objects = _object(one.text), _object(other.text)
-        if None not in objects:
-            return bool(objects[0] == objects[1])
-        return self._same_text(one.text, other.text)
+        if self.equal is not None:
+            return _told("equal", self.equal, one, other)
+        if calls:
+            return same_calls(one.tool_calls, other.tool_calls, self._asking(), None if form is None else form.tools)
+        if self.extract is not None:
+            return self._same_extracts(one.text, other.text, self.extract)
+        if one.text == other.text:
+            return True
+        objects = object_in(one.text), object_in(other.text)
+        if objects[0] is not None and objects[1] is not None:
+            return same_values(*objects, self._asking())
+        return _same_text(one.text, other.text)
 
-    def _same_text(self, one: str, other: str) -> bool | None:
-        final = self.extract(one)
-        finals = final, final if one == other else self.extract(other)
+    def _same_extracts(self, one: str, other: str, extract: Callable[[str], str | None]) -> bool | None:
+        finals = [_asked("extract", extract, one, kind=str)]
+        finals.append(finals[0] if one == other else _asked("extract", extract, other, kind=str))
         if any(said is not None and said.casefold() == _ABSTENTION for said in finals):
             return False
-        if _plain(one) == _plain(other):
+        objects = object_in(one), object_in(other)
+        if objects[0] is not None and objects[1] is not None:
+            return same_values(*objects, self._asking())
+        if one == other or _plain(one) == _plain(other):
             return True
         return None if None in finals else finals[0] == finals[1]
 
-
-def _declines(text: str) -> bool:
-    return bool(_DECLINES.match(text)) or _abstains(text)
-
-
-def _abstains(text: str) -> bool:
-    """Say whether a text ends in an abstention: a last paragraph of that one word, or a sentence that says so."""
-    before, _, last = text.rstrip(_DRESSING).rpartition("\n")
-    is_paragraph = not before.rpartition("\n")[2].strip()
-    return (is_paragraph and last.strip(_DRESSING).casefold() == _ABSTENTION) or bool(_ABSTAINS.search(last))
+    def _asking(self) -> Compare:
+        return {field: partial(_told, f"compare[{field!r}]", function) for field, function in self.compare.items()}
 
 
-def _object(text: str) -> Any:
-    """Return the JSON object or list that a text is, or None."""
-    if not text.lstrip().startswith(("{", "[")):
-        return None
+class InCall:
+    """An equality in one call: it knows the form that is asked for, and what goes wrong in it is a warning.
+
+    Args:
+        equality: When two answers are the same.
+        form: The form that the call asks for, or None.
+        warn: Is called with what went wrong.
+    """
+
+    def __init__(self, equality: Equality, form: Form | None, warn: Callable[[str], None]) -> None:
+        self._equality = equality
+        self._form = form
+        self._warn = warn
+
+    def same(self, one: Answer, other: Answer) -> bool | None:
+        """Compare two answers; what fails cannot be told."""
+        if not isinstance(self._equality, FinalAnswers):
+            return self._equality.same(one, other)
+        same, warning = self._equality.explained(one, other, self._form)
+        if warning is not None:
+            self._warn(warning)
+        return same
+
+
+class _OddFunctionError(Exception):
+    """A function of the user's raised, or returned what it must not."""
+
+
+def _asked(argument: str, function: Callable[..., Any], *values: Any, kind: type = bool) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:
-        return None
+        said = function(*values)
+    except Exception as error:  # a user's function must not cost the user the answer
+        raise _OddFunctionError(f"{argument} raised {type(error).__name__}: the answers were not compared") from error
+    if kind is bool and type(said).__name__ in ("bool_", "bool"):  # numpy's bool as well
+        return bool(said)
+    if said is None or isinstance(said, kind):
+        return said
+    wanted = "True, False or None" if kind is bool else "a text or None"
+    raise _OddFunctionError(f"{argument} returned {type(said).__name__}; it must return {wanted}")
+
+
+def _told(argument: str, function: Callable[..., Any], one: Any, other: Any) -> bool | None:
+    said: bool | None = _asked(argument, function, one, other)
+    return said
+
+
+def _require_function(argument: str, function: object, what: str) -> None:
+    if not callable(function) or isinstance(function, type):
+        raise ConfigError(f"{argument} must be a function {what}, not {function!r}")
+    if inspect.iscoroutinefunction(function):
+        raise ConfigError(f"{argument} must be a plain function, not an async one: it runs inside sync and async calls")
+
+
+def _name(function: object) -> str:
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"\W+", " ", text).strip().casefold()
+    """Return a text up to what cannot matter; a long one as it is."""
+    text = text.strip()
+    return text if len(text) > LONGEST_TEXT else plain(characters(text))
+
+
+def _same_text(one: str, other: str) -> bool | None:
+    absent = finds_none(one), finds_none(other)
+    if absent[0] is not None and absent[1] is not None:
+        return True if absent[0] == absent[1] or "" in absent else None
+    if _plain(one) == _plain(other):
+        return True
+    finals = found_in(one), found_in(other)
+    return None if finals[0] is None or finals[1] is None else same_final(finals[0], finals[1])

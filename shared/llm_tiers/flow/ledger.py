@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from llm_tiers.agreement.equality import InCall
 from llm_tiers.call.answer import Answer
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import TierError
@@ -49,6 +50,7 @@ class Ledger:
         self.errors: list[TierError] = []
         self.vector: Vector | None = None
         self.sameness: dict[frozenset[str], bool | None] = {}
+        self.equality = InCall(policy.equality, call.form, self.warn)
         self._policy = policy
         self._prices = prices
         self._warnings: list[str] = []
@@ -104,7 +106,7 @@ class Ledger:
         """Say whether two answers are the same: by what a judge found out, else by comparing them; None if unknown."""
         # A judge may have asked a model whether two texts say the same; comparing the texts again would lose that.
         known = self.sameness.get(frozenset((one.tier, other.tier)))
-        return self._policy.equality.same(one, other) if known is None else known
+        return self.equality.same(one, other) if known is None else known
 
     def begin_step(self) -> int:
         """Begin a round of model calls that run side by side and return its number."""

@@ -15,6 +15,7 @@ from llm_tiers.policies.named import as_policy
 if TYPE_CHECKING:
     import os
 
+    from llm_tiers.call.answer import Answer
     from llm_tiers.flow.engine import TraceHook
     from llm_tiers.history import History
     from llm_tiers.ladder.price import Price
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Construction", "Framework", "Ladders", "TieredArguments"]
 
-_OF_POLICIES = ("policy", "starter", "judge", "extract", "quality", "audit", "settings")
+_OF_POLICIES = ("policy", "starter", "judge", "extract", "equal", "compare", "quality", "audit", "settings")
 """The arguments that together choose the policy."""
 
 _OF_ANSWERS = ("temperature", "max_tokens")
@@ -41,6 +42,8 @@ class TieredArguments(TypedDict, total=False):
     starter: Starter | None
     judge: Judge | JudgeFunction | None
     extract: Callable[[str], str | None] | None
+    equal: Callable[[Answer, Answer], bool | None] | None
+    compare: Mapping[str, Callable[[Any, Any], bool | None]] | None
     quality: float | None
     audit: float | None
     settings: str | os.PathLike[str] | None

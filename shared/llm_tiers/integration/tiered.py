@@ -43,6 +43,8 @@ class Tiered(BaseModel):
     starter: Any = hidden_setting()
     judge: Any = hidden_setting()
     extract: Any = hidden_setting()
+    equal: Any = hidden_setting()
+    compare: Any = hidden_setting()
     quality: Any = hidden_setting()
     settings: Any = hidden_setting()
     audit: Any = hidden_setting()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llm_tiers.agreement.equality import ExactEquality, FinalAnswers
 from llm_tiers.arguments import require, require_number
@@ -21,6 +21,7 @@ from llm_tiers.policies.starters.accuracy import AccuracyEstimator
 if TYPE_CHECKING:
     import os
 
+    from llm_tiers.call.answer import Answer
     from llm_tiers.policies.judges.judge import Judge, JudgeFunction
     from llm_tiers.policies.starters.base import Starter
 
@@ -113,6 +114,8 @@ def as_policy(
     starter: Starter | None = None,
     judge: Judge | JudgeFunction | None = None,
     extract: Callable[[str], str | None] | None = None,
+    equal: Callable[[Answer, Answer], bool | None] | None = None,
+    compare: Mapping[str, Callable[[Any, Any], bool | None]] | None = None,
     quality: float | None = None,
     audit: float | None = None,
     settings: str | os.PathLike[str] | None = None,
@@ -125,6 +128,8 @@ def as_policy(
             other half is that of `estimate`, as it is beside a judge.
         judge: Replaces the policy's judge.
         extract: Takes an answer's text and returns the final answer in it, by which answers are compared.
+        equal: Takes two answers and returns whether they are the same, or None where it cannot tell.
+        compare: Functions by the field of an object or of a tool's arguments that they compare, as in `FinalAnswers`.
         quality: The knob of the default and the doubt cascade, in [0, 1].
         audit: Chance that all tiers answer a call, in [0, 1].
         settings: A file that `llm-tiers calibrate` wrote, with the policy and its knob.
@@ -147,8 +152,8 @@ def as_policy(
         policy = replace(policy, starter=starter)
     if judge is not None:
         policy = replace(policy, judge=as_judge(judge))
-    if extract is not None:
-        policy = replace(policy, equality=FinalAnswers(extract))
+    if extract is not None or equal is not None or compare is not None:
+        policy = replace(policy, equality=FinalAnswers(extract, equal=equal, compare=compare))
     if starter is not None or judge is not None:
         # The trace must not give a policy's name to what is no longer that policy.
         policy = replace(policy, name="custom")

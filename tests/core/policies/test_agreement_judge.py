@@ -68,6 +68,18 @@ def test_markers_cannot_be_guessed_from_the_answers(case):
     assert mark not in "".join(VAGUE)
 
 
+def test_the_question_and_the_answers_are_shown_by_head_and_tail(scripted):
+    query = "context " * 2_000 + "Where is Paris?"
+    texts = ("On the Seine. " + "a" * 500_000 + " Yes.", "By the Seine.\ud800")
+    case = Case(scripted.call(query), scripted.ladder(), said("medium", texts[0]), (said("small", texts[1]),))
+    _, (asked,) = judged(Agreement(), case, said("small", "no"))
+    assert len(asked.prompt.user) < 6_000
+    assert all(
+        part in asked.prompt.user for part in ("Where is Paris?", "On the Seine.", " Yes.", "characters left out")
+    )
+    assert asked.prompt.user.encode()
+
+
 def test_a_model_that_fails_leaves_it_open(case):
     judgement, _ = judged(Agreement(), case(*VAGUE), TierError("small", "down"))
     assert judgement.verdict is Verdict.UNCERTAIN

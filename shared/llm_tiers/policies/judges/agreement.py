@@ -15,7 +15,13 @@ from llm_tiers.policies.judges.verdict import verdict_of
 if TYPE_CHECKING:
     from llm_tiers.call.answer import Answer
 
-__all__ = ["Agreement", "same_by_asking", "told"]
+__all__ = ["ANSWER_LIMIT", "QUESTION_LIMIT", "Agreement", "same_by_asking", "told"]
+
+QUESTION_LIMIT = 1_000
+"""Most characters of the question that is shown beside two answers: what was retrieved for it need not be read."""
+
+ANSWER_LIMIT = 4_000
+"""Most characters of each answer that are compared."""
 
 _SYSTEM = (
     "You compare answers. You are shown a question and two answers to it, each between marker lines. "
@@ -84,6 +90,18 @@ def same_by_asking(case: Case, one: Answer, other: Answer) -> Generator[Request,
 
 def _question(case: Case, one: Answer, other: Answer) -> Prompt:
     call = case.call
-    parts = (("question", call.question), ("one answer", one.text), ("other answer", other.text))
+    parts = (
+        ("question", _shortened(call.question, QUESTION_LIMIT)),
+        ("one answer", _shortened(one.text, ANSWER_LIMIT)),
+        ("other answer", _shortened(other.text, ANSWER_LIMIT)),
+    )
     material = marked(f"{call.id}:{one.tier}:{other.tier}", parts)
     return Prompt(_SYSTEM, "\n\n".join([*material, "Do the two answers say the same? Reply yes or no."]))
+
+
+def _shortened(text: str, limit: int) -> str:
+    """Return a text's head and tail, and say how much is left out between them; what no client can send is replaced."""
+    if len(text) > limit:
+        half = limit // 2
+        text = f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+    return text.encode("utf-8", "replace").decode("utf-8")
