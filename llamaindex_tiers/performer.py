@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractContextManager, aclosing, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.output_parsers.base import OutputParserException
 
-from llamaindex_tiers.hearing import hearing, hearing_all, hearing_each
-from llamaindex_tiers.pieces import answer_of, joined, piece, unreadable
+from llamaindex_tiers.hearing import Heard, hearing, hearing_all, hearing_each
+from llamaindex_tiers.pieces import answer_of, finish_of, joined, piece, says, unreadable
 from llamaindex_tiers.request import Request
 from llamaindex_tiers.runs import OuterRun
-from llm_tiers.integration.chunks import result_last, withholding
+from llm_tiers.integration.chunks import afrom_first_word, from_first_word, result_last, withholding
 from llm_tiers.integration.failures import tier_errors
+from llm_tiers.integration.finish import last_finish
 from llm_tiers.integration.models import knows
 
 if TYPE_CHECKING:
@@ -74,9 +75,8 @@ class LLMPerformer:
         attempt = _Attempt(call.tier, self._wants_object(call))
         with attempt.failing(), self._model(call) as model, attempt.reading():
             opened = partial(_opened, self._asked(call, model, "stream_"))
-            with closing(hearing_each(opened(), attempt.heard)) as chunks:
-                for chunk in chunks:
-                    yield attempt.take(chunk)
+            heard = hearing_each(opened(), attempt.heard)
+            attempt.blank = [*(yield from from_first_word(attempt.taking(heard), says))]
         return attempt.answer()
 
     async def astream(self, call: ModelCall) -> AsyncGenerator[Any, None]:
@@ -84,9 +84,10 @@ class LLMPerformer:
         attempt = _Attempt(call.tier, self._wants_object(call))
         with attempt.failing(), self._model(call) as model, attempt.reading():
             opened = _aopened(self._asked(call, model, "astream_"))
-            async with aclosing(hearing_all(opened, attempt.heard)) as chunks:
+            heard = attempt.ataking(hearing_all(opened, attempt.heard))
+            async with aclosing(afrom_first_word(heard, says, attempt.blank)) as chunks:
                 async for chunk in chunks:
-                    yield attempt.take(chunk)
+                    yield chunk
         yield attempt.answer()
 
     def _in_chunks(self, call: ModelCall) -> bool:
@@ -120,8 +121,9 @@ class _Attempt:
 
     tier: Tier
     wants_object: bool
-    heard: list[Any] = field(default_factory=list)
+    heard: Heard = field(default_factory=Heard)
     chunks: list[Any] = field(default_factory=list)
+    blank: list[Any] = field(default_factory=list)
     response: Any = None
 
     def failing(self) -> AbstractContextManager[None]:
@@ -133,17 +135,29 @@ class _Attempt:
         try:
             yield
         except _UNREADABLE as error:
-            if not (self.wants_object and self.heard):
+            if not (self.wants_object and self.heard.responses):
                 raise
-            self.response = unreadable(self.heard, error)
+            self.response = unreadable(self.heard.responses, error)
 
-    def take(self, chunk: Any) -> Any:
-        self.chunks.append(piece(self.tier, chunk))
-        return self.chunks[-1]
+    def taking(self, chunks: Generator[Any]) -> Generator[Any]:
+        with closing(chunks):
+            for chunk in chunks:
+                self.chunks.append(piece(self.tier, chunk))
+                yield self.chunks[-1]
+
+    async def ataking(self, chunks: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                self.chunks.append(piece(self.tier, chunk))
+                yield self.chunks[-1]
 
     def answer(self) -> Answer:
         response = joined(self.chunks) if self.response is None else self.response
-        return answer_of(self.tier, response, self.heard if self.wants_object else ())
+        finish = last_finish((*self.heard.finishes, *map(finish_of, (*self.chunks, response))))
+        answer = answer_of(self.tier, response, self.heard.responses if self.wants_object else ())
+        # A stream may say it before its last chunk, and an object does not say it at all.
+        value = None if finish == "filter" else answer.value
+        return replace(answer, value=value, finish=finish, chunks=tuple(self.blank))
 
 
 def _opened(ask: Callable[[], Any]) -> Generator[Any]:

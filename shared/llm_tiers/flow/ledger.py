@@ -58,9 +58,15 @@ class Ledger:
         self._lock = threading.Lock()
 
     def note(self, reply: Reply) -> None:
-        """Note what a tier answered, or that it failed."""
+        """Note what a tier answered, or that it failed.
+
+        An answer that was cut or filtered says nothing of what the tier would have answered: it is noted as a failure,
+        so that nothing is compared with it and nothing is learned from it.
+        """
         if isinstance(reply, TierError):
             self.errors.append(reply)
+        elif reply.unfinished is not None:
+            self.errors.append(TierError(reply.tier, f"the answer was {reply.unfinished}", usage=reply.usage))
         else:
             self.answers.append(reply)
 
@@ -186,7 +192,7 @@ class Ledger:
         """Return what the call teaches, or None where it teaches nothing.
 
         A pinned call, a call without an answer, and an answer that was returned only because no tier above gave one
-        (or one that is missing itself) say nothing about the tiers.
+        (or one that is missing itself, cut or filtered) say nothing about the tiers.
 
         Args:
             ended: When the call ended, in seconds since 1970.
@@ -254,6 +260,8 @@ class Ledger:
         )
 
     def _stands(self, answer: Answer) -> bool:
+        if answer.unfinished is not None:
+            return False
         if answer.value is None and not self._policy.missing_counts:
             return False
         if self.flaw(answer) is not None:
