@@ -32,7 +32,7 @@ __all__ = ["LLMPerformer"]
 _EFFORT = "reasoning_effort"
 """How LLMs call their setting for the effort of reasoning."""
 
-_UNREADABLE = (ValueError, TypeError, KeyError, AssertionError, OutputParserException)
+_UNREADABLE = (ValueError, TypeError, KeyError, AssertionError, RecursionError, OutputParserException)
 """What LlamaIndex raises where a model's answer is no object of the class asked for."""
 
 
