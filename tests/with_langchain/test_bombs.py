@@ -60,3 +60,32 @@ def test_a_deep_object(server, tiered, take, text, method):
     server.scripts |= {"small": said(text), "medium": said('{"a": 1}')}
 
     assert take(tiered().with_structured_output(schema, method=method), ASK)[-1] == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [("Paris \ud83d", "Paris \ufffd"), ("Paris \x00\x1b[2J", "Paris \x00\x1b[2J")],
+    ids=["lone surrogate", "control characters"],
+)
+def test_odd_characters_keep_nobody_from_judging(server, tiered, take, judged, text, read):
+    server.scripts["small"] = judged(text)
+
+    answer = reduce(add, take(tiered(), ASK))
+
+    assert answer.response_metadata["tiers"]["final"] == "small"
+    (question,) = [request for request in server.requests if request.judges]
+    assert read in question.text
+
+
+def test_the_judge_reads_beginning_and_end_of_a_megabyte(server, tiered, take, judged):
+    server.scripts["small"] = judged("Lyon" + "\u00e4" * 1_000_000 + "Paris")
+
+    answer = reduce(add, take(tiered(), ASK))
+
+    (question,) = [request for request in server.requests if request.judges]
+    assert len(question.text) < 34_000
+    assert "\nLyon" in question.text
+    assert "Paris\n" in question.text
+    assert answer.response_metadata["tiers"]["warnings"] == [
+        "judge: read 32000 of the 1000009 characters of small's answer"
+    ]

@@ -44,3 +44,32 @@ def test_a_deep_object(server, tiered, take, city, prompt, text):
     }
 
     assert take(tiered(), "structured_predict", city, prompt, country="Germany")[-1].people == 128_928
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [("Paris \ud83d", "Paris \ufffd"), ("Paris \x00\x1b[2J", "Paris \x00\x1b[2J")],
+    ids=["lone surrogate", "control characters"],
+)
+def test_odd_characters_keep_nobody_from_judging(server, tiered, take, judged, asked, text, read):
+    server.scripts["small"] = judged(text)
+
+    answer = take(tiered(), "chat", asked)[-1]
+
+    assert answer.additional_kwargs["tiers"]["final"] == "small"
+    (question,) = [request for request in server.requests if request.judges]
+    assert read in question.text
+
+
+def test_the_judge_reads_beginning_and_end_of_a_megabyte(server, tiered, take, judged, asked):
+    server.scripts["small"] = judged("Lyon" + "\u00e4" * 1_000_000 + "Paris")
+
+    answer = take(tiered(), "chat", asked)[-1]
+
+    (question,) = [request for request in server.requests if request.judges]
+    assert len(question.text) < 34_000
+    assert "\nLyon" in question.text
+    assert "Paris\n" in question.text
+    assert answer.additional_kwargs["tiers"]["warnings"] == [
+        "judge: read 32000 of the 1000009 characters of small's answer"
+    ]
