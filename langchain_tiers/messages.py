@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
+from llm_tiers.call.json_text import bound_flaw
 from llm_tiers.integration.ask import Ask, Turn, position_of_ask, read_turns
 
 __all__ = ["needs_of", "read_ask", "read_text", "with_postscript"]
@@ -27,9 +29,13 @@ def read_text(message: BaseMessage) -> str:
     """
     parts = [str(message.text).strip()]
     if isinstance(message, AIMessage):
-        parts += [f"{call['name']}({json.dumps(call['args'], sort_keys=True)})" for call in message.tool_calls]
+        parts += [f"{call['name']}({_written(call['args'])})" for call in message.tool_calls]
         parts += [f"{call['name']}({call['args'] or ''})" for call in message.invalid_tool_calls]
     return "\n".join(filter(None, parts))
+
+
+def _written(arguments: dict[str, Any]) -> str:
+    return "" if bound_flaw(arguments) == "nested too deeply" else json.dumps(arguments, sort_keys=True)
 
 
 def needs_of(messages: Sequence[BaseMessage], *, tools: bool) -> frozenset[str]:

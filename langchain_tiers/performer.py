@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Generator, Sequence
 from contextlib import AbstractContextManager, aclosing, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.exceptions import OutputParserException
@@ -26,8 +26,10 @@ from langchain_tiers.messages import read_text, with_postscript
 from langchain_tiers.request import Request
 from langchain_tiers.runs import OuterRun, ain_context, in_context
 from llm_tiers.call.answer import Answer, ToolCall
-from llm_tiers.integration.chunks import result_last, withholding
+from llm_tiers.call.json_text import bound_flaw, read_json
+from llm_tiers.integration.chunks import afrom_first_word, from_first_word, result_last, withholding
 from llm_tiers.integration.failures import tier_errors
+from llm_tiers.integration.finish import finish_in, last_finish
 from llm_tiers.integration.models import knows
 from llm_tiers.usage import Usage
 
@@ -83,25 +85,36 @@ class ChatPerformer:
         """Call a model, yield its chunks as they come, and return the whole answer."""
         config = self.run.child_config(call)
         received: list[AIMessageChunk] = []
-        with _tier_errors(call.tier):
+
+        def chunks() -> Generator[AIMessageChunk]:
             opened = self._model(call).stream(self._input(call), config, **self._settings(call))
             with closing(in_context(config, cast("Generator[AIMessage]", opened))) as messages:
                 for message in messages:
                     received.append(_as_chunk(message))
                     yield received[-1]
-        return self._answer(call, _joined(received))
+
+        with _tier_errors(call.tier):
+            blank = yield from from_first_word(chunks(), _says)
+        return replace(self._answer(call, _joined(received), received), chunks=blank)
 
     async def astream(self, call: ModelCall) -> AsyncGenerator[AIMessageChunk | Answer, None]:
         """Call a model, yield its chunks as they come and, last, the whole `Answer`."""
         config = self.run.child_config(call)
         received: list[AIMessageChunk] = []
-        with _tier_errors(call.tier):
+        blank: list[AIMessageChunk] = []
+
+        async def chunks() -> AsyncGenerator[AIMessageChunk]:
             opened = self._model(call).astream(self._input(call), config, **self._settings(call))
             async with aclosing(ain_context(config, cast("AsyncGenerator[AIMessage]", opened))) as messages:
                 async for message in messages:
                     received.append(_as_chunk(message))
                     yield received[-1]
-        yield self._answer(call, _joined(received))
+
+        with _tier_errors(call.tier):
+            async with aclosing(afrom_first_word(chunks(), _says, blank)) as shown:
+                async for chunk in shown:
+                    yield chunk
+        yield replace(self._answer(call, _joined(received), received), chunks=tuple(blank))
 
     def _in_chunks(self, call: ModelCall) -> bool:
         return self.streaming and call.prompt is None
@@ -125,9 +138,12 @@ class ChatPerformer:
         known = [name for name in _EFFORTS if knows(call.tier.model, name)]
         return settings | dict.fromkeys(known[:1] if call.effort is not None else (), call.effort)
 
-    def _answer(self, call: ModelCall, message: AIMessage) -> Answer:
+    def _answer(self, call: ModelCall, message: AIMessage, chunks: Sequence[AIMessageChunk] = ()) -> Answer:
         structured = self.request.structured if call.prompt is None else None
-        return answer_of(call.tier, message, None if structured is None else structured.shape)
+        answer = answer_of(call.tier, message, None if structured is None else structured.shape)
+        # LangChain joins the texts in the metadata of chunks, and two reasons make none.
+        finish = last_finish(finish_in(chunk.response_metadata) for chunk in chunks)
+        return answer if finish is None else replace(answer, finish=finish)
 
 
 async def _awaited(result: Awaitable[AIMessage]) -> AIMessage:
@@ -146,6 +162,15 @@ def _as_chunk(message: AIMessage) -> AIMessageChunk:
     ]
     rest = message.model_dump(exclude={"type", "tool_calls", "invalid_tool_calls"})
     return AIMessageChunk(**rest, tool_call_chunks=parts)
+
+
+def _says(chunk: AIMessageChunk) -> bool:
+    """Say whether a chunk shows the user more than blanks: a word, a part of a tool call, a thought."""
+    if isinstance(chunk.content, str) and chunk.content.strip():
+        return True
+    blocks = chunk.content if isinstance(chunk.content, list) else []
+    told = (block.strip() if isinstance(block, str) else block.get("text", "·").strip() for block in blocks)
+    return bool(any(told) or chunk.tool_call_chunks or any(chunk.additional_kwargs.values()))
 
 
 def _joined(chunks: Sequence[AIMessageChunk]) -> AIMessage:
@@ -170,7 +195,7 @@ def _joined(chunks: Sequence[AIMessageChunk]) -> AIMessage:
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text)
+        read_json(text)
     except ValueError:
         return False
     return True
@@ -193,6 +218,7 @@ def answer_of(tier: Tier, message: AIMessage, shape: Shape | None = None) -> Ans
         usage=_usage(message),
         message=message,
         tool_calls=() if wrapped else _tool_calls(message),
+        finish=finish_in(message.response_metadata),
     )
 
 
@@ -202,14 +228,23 @@ def _object_text(message: AIMessage, shape: Shape) -> str | None:
         value = shape.read(message)
     except OutputParserException:
         return None
-    return None if value is None else json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return (
+        None
+        if value is None or bound_flaw(value) == "nested too deeply"
+        else json.dumps(value, sort_keys=True, ensure_ascii=False)
+    )
 
 
 def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:
     return (
-        *(ToolCall(call["name"], call["args"]) for call in message.tool_calls),
+        *(ToolCall(call["name"], _readable(call["args"])) for call in message.tool_calls),
         *(ToolCall(call["name"] or "", None) for call in message.invalid_tool_calls),
     )
+
+
+def _readable(arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """Return arguments; None for those that are nested so deeply that nobody can read them."""
+    return None if bound_flaw(arguments) == "nested too deeply" else arguments
 
 
 def _refuses(message: AIMessage) -> bool:
@@ -217,8 +252,7 @@ def _refuses(message: AIMessage) -> bool:
     return (
         bool(message.additional_kwargs.get("refusal"))
         or any(isinstance(block, dict) and block.get("type") == "refusal" for block in blocks)
-        or message.response_metadata.get("finish_reason") == "content_filter"
-        or message.response_metadata.get("stop_reason") == "refusal"
+        or finish_in(message.response_metadata) == "filter"
     )
 
 

@@ -21,6 +21,7 @@ from pydantic.v1 import ValidationError as ValidationErrorV1
 
 from langchain_tiers.tools import as_tools
 from llm_tiers.call.form import Form, check_schema, schema_flaw, tool_schemas
+from llm_tiers.call.json_text import is_shallow, read_json
 from llm_tiers.errors import TierError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Shape:
         if message.additional_kwargs.get("refusal"):
             raise OutputParserException(f"The model refused: {message.additional_kwargs['refusal']}")
         try:
-            return parse_json_markdown(str(message.text), parser=parse_partial_json if partial else json.loads)
+            return parse_json_markdown(str(message.text), parser=_partly if partial else read_json)
         except ValueError as error:
             raise OutputParserException(
                 f"There is no JSON object in the answer: {error}", llm_output=str(message.text)
@@ -120,6 +121,11 @@ class Shape:
 
     def __repr__(self) -> str:
         return json.dumps([self.function, self.tools], sort_keys=True, default=str)
+
+
+def _partly(text: str) -> Any:
+    """Read an object that is not whole yet."""
+    return parse_partial_json(text) if is_shallow(text) else read_json(text)
 
 
 def _builds(schema: Any) -> bool:

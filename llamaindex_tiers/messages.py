@@ -18,6 +18,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from llm_tiers.call.answer import ToolCall
+from llm_tiers.call.json_text import bound_flaw, read_json
 from llm_tiers.integration.ask import Ask, Turn, position_of_ask, read_turns
 
 __all__ = ["copied", "needs_of", "read_ask", "read_text", "tokens_of", "tool_calls_of", "with_postscript"]
@@ -119,10 +120,10 @@ def _text_of(block: Any) -> str:
 def _arguments(given: Any) -> dict[str, Any] | None:
     if isinstance(given, str):
         try:
-            given = json.loads(given)
+            given = read_json(given)
         except ValueError:
             return None
-    return given if isinstance(given, dict) else None
+    return given if isinstance(given, dict) and bound_flaw(given) != "nested too deeply" else None
 
 
 def _legacy_call(call: Any) -> ToolCall:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractContextManager, aclosing, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.output_parsers.base import OutputParserException
 
-from llamaindex_tiers.pieces import answer_of, joined, tagged_chunk, unreadable
+from llamaindex_tiers.pieces import answer_of, finish_of, joined, says, tagged_chunk, unreadable
 from llamaindex_tiers.request import Request
-from llamaindex_tiers.responses import arecording_each, recording, recording_each
+from llamaindex_tiers.responses import Recorded, arecording_each, recording, recording_each
 from llamaindex_tiers.runs import OuterRun
-from llm_tiers.integration.chunks import result_last, withholding
+from llm_tiers.integration.chunks import afrom_first_word, from_first_word, result_last, withholding
 from llm_tiers.integration.failures import tier_errors
+from llm_tiers.integration.finish import last_finish
 from llm_tiers.integration.models import knows
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ __all__ = ["LLMPerformer"]
 _EFFORT = "reasoning_effort"
 """How LLMs call their setting for the effort of reasoning."""
 
-_UNREADABLE = (ValueError, TypeError, KeyError, AssertionError, OutputParserException)
+_UNREADABLE = (ValueError, TypeError, KeyError, AssertionError, RecursionError, OutputParserException)
 """What LlamaIndex raises where a model's answer is no object of the class asked for."""
 
 
@@ -56,7 +57,7 @@ class LLMPerformer:
         if self._in_chunks(call):
             return withholding(list(result_last(self.stream(call))))
         attempt = _Attempt(call.tier, self._wants_object(call))
-        with attempt.failing(), self._model(call) as model, attempt.reading(), recording(attempt.responses):
+        with attempt.failing(), self._model(call) as model, attempt.reading(), recording(attempt.recorded):
             attempt.response = self._asked(call, model, "")()
         return attempt.answer()
 
@@ -65,7 +66,7 @@ class LLMPerformer:
         if self._in_chunks(call):
             return withholding([item async for item in self.astream(call)])
         attempt = _Attempt(call.tier, self._wants_object(call))
-        with attempt.failing(), self._model(call) as model, attempt.reading(), recording(attempt.responses):
+        with attempt.failing(), self._model(call) as model, attempt.reading(), recording(attempt.recorded):
             attempt.response = await cast("Awaitable[Any]", self._asked(call, model, "a")())
         return attempt.answer()
 
@@ -74,9 +75,8 @@ class LLMPerformer:
         attempt = _Attempt(call.tier, self._wants_object(call))
         with attempt.failing(), self._model(call) as model, attempt.reading():
             opened = partial(_opened, self._asked(call, model, "stream_"))
-            with closing(recording_each(opened(), attempt.responses)) as chunks:
-                for chunk in chunks:
-                    yield attempt.take(chunk)
+            chunks = recording_each(opened(), attempt.recorded)
+            attempt.blank = [*(yield from from_first_word(attempt.taking(chunks), says))]
         return attempt.answer()
 
     async def astream(self, call: ModelCall) -> AsyncGenerator[Any, None]:
@@ -84,9 +84,10 @@ class LLMPerformer:
         attempt = _Attempt(call.tier, self._wants_object(call))
         with attempt.failing(), self._model(call) as model, attempt.reading():
             opened = _aopened(self._asked(call, model, "astream_"))
-            async with aclosing(arecording_each(opened, attempt.responses)) as chunks:
+            taken = attempt.ataking(arecording_each(opened, attempt.recorded))
+            async with aclosing(afrom_first_word(taken, says, attempt.blank)) as chunks:
                 async for chunk in chunks:
-                    yield attempt.take(chunk)
+                    yield chunk
         yield attempt.answer()
 
     def _in_chunks(self, call: ModelCall) -> bool:
@@ -120,8 +121,9 @@ class _Attempt:
 
     tier: Tier
     wants_object: bool
-    responses: list[Any] = field(default_factory=list)
+    recorded: Recorded = field(default_factory=Recorded)
     chunks: list[Any] = field(default_factory=list)
+    blank: list[Any] = field(default_factory=list)
     response: Any = None
 
     def failing(self) -> AbstractContextManager[None]:
@@ -133,17 +135,29 @@ class _Attempt:
         try:
             yield
         except _UNREADABLE as error:
-            if not (self.wants_object and self.responses):
+            if not (self.wants_object and self.recorded.responses):
                 raise
-            self.response = unreadable(self.responses, error)
+            self.response = unreadable(self.recorded.responses, error)
 
-    def take(self, chunk: Any) -> Any:
-        self.chunks.append(tagged_chunk(self.tier, chunk))
-        return self.chunks[-1]
+    def taking(self, chunks: Generator[Any]) -> Generator[Any]:
+        with closing(chunks):
+            for chunk in chunks:
+                self.chunks.append(tagged_chunk(self.tier, chunk))
+                yield self.chunks[-1]
+
+    async def ataking(self, chunks: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                self.chunks.append(tagged_chunk(self.tier, chunk))
+                yield self.chunks[-1]
 
     def answer(self) -> Answer:
         response = joined(self.chunks) if self.response is None else self.response
-        return answer_of(self.tier, response, self.responses if self.wants_object else ())
+        finish = last_finish((*self.recorded.finishes, *map(finish_of, (*self.chunks, response))))
+        answer = answer_of(self.tier, response, self.recorded.responses if self.wants_object else ())
+        # A stream may say it before its last chunk, and an object does not say it at all.
+        value = None if finish == "filter" else answer.value
+        return replace(answer, value=value, finish=finish, chunks=tuple(self.blank))
 
 
 def _opened(ask: Callable[[], Any]) -> Generator[Any]:

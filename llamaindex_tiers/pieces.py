@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, MessageRole
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, MessageRole, TextBlock
 from pydantic import BaseModel
 
 from llamaindex_tiers.messages import read_text, tool_calls_of
 from llamaindex_tiers.structured import Unreadable, object_text
-from llamaindex_tiers.usage import sum_of, total_of, usage_of, without_usage
+from llamaindex_tiers.usage import as_mapping, sum_of, total_of, usage_of, without_usage
 from llm_tiers.call.answer import Answer
+from llm_tiers.integration.finish import finish_in, last_finish
 
 if TYPE_CHECKING:
+    from llm_tiers.call.answer import Finish
     from llm_tiers.flow.engine import Outcome
     from llm_tiers.ladder.tiers import Tier
 
@@ -24,8 +26,10 @@ __all__ = [
     "answer_of",
     "as_response",
     "final_chunk",
+    "finish_of",
     "joined",
     "response_for_event",
+    "says",
     "tagged_chunk",
     "unreadable",
 ]
@@ -50,11 +54,31 @@ def answer_of(tier: Tier, response: Any, inner: Sequence[Any] = ()) -> Answer:
     return Answer(
         tier=tier.name,
         text=text or _refusal(response),
-        value=None if _refusal(response) or _is_filtered(response) else text or None,
+        value=None if _refusal(response) or finish_of(response) == "filter" else text or None,
         usage=usage_of(response) or sum_of(map(usage_of, inner)),
         message=response,
         tool_calls=calls,
+        finish=finish_of(response),
     )
+
+
+def finish_of(response: Any) -> Finish | None:
+    """Return why a response or a chunk ends, from what the provider sent; None where it does not say."""
+    raw = getattr(response, "raw", None)
+    # The last event of OpenAI's Responses API holds the response as a whole.
+    places = (getattr(response, "additional_kwargs", None), raw, getattr(raw, "response", None), _choice(response))
+    return last_finish(finish_in(as_mapping(place)) for place in places)
+
+
+def says(chunk: Any) -> bool:
+    """Say whether a chunk shows the user more than blanks: a word, a part of a tool call, a thought, an object."""
+    if isinstance(chunk, CompletionResponse):
+        return bool((chunk.delta or chunk.text or "").strip())
+    if not isinstance(chunk, ChatResponse):
+        return True
+    message = chunk.message
+    silent = all(isinstance(block, TextBlock) and not block.text.strip() for block in message.blocks)
+    return not silent or bool((chunk.delta or "").strip() or message.additional_kwargs.get("tool_calls"))
 
 
 def unreadable(inner: Sequence[Any], error: Exception) -> Unreadable:
@@ -134,12 +158,6 @@ def _refusal(response: Any) -> str:
     return str(getattr(message, "refusal", None) or "")
 
 
-def _is_filtered(response: Any) -> bool:
-    raw = getattr(response, "raw", None)
-    stopped = getattr(raw, "stop_reason", None)
-    return stopped == "refusal" or getattr(_choice(response), "finish_reason", None) == "content_filter"
-
-
 def _choice(response: Any) -> Any:
-    choices = getattr(getattr(response, "raw", None), "choices", None)
+    choices = as_mapping(getattr(response, "raw", None)).get("choices")
     return choices[0] if isinstance(choices, list) and choices else None

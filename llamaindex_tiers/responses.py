@@ -5,19 +5,47 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import aclosing, closing, contextmanager
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events import BaseEvent
-from llama_index.core.instrumentation.events.llm import LLMChatEndEvent, LLMCompletionEndEvent
+from llama_index.core.instrumentation.events.llm import (
+    LLMChatEndEvent,
+    LLMChatInProgressEvent,
+    LLMCompletionEndEvent,
+    LLMCompletionInProgressEvent,
+)
 from llama_index_instrumentation import root_dispatcher
 
-__all__ = ["arecording_each", "record_responses", "recording", "recording_each"]
+from llamaindex_tiers.pieces import finish_of
+
+if TYPE_CHECKING:
+    from llm_tiers.call.answer import Finish
+
+__all__ = ["Recorded", "arecording_each", "record_responses", "recording", "recording_each"]
 
 Item = TypeVar("Item")
 
-_recorded: ContextVar[list[Any] | None] = ContextVar("llm_tiers_recorded_responses", default=None)
+
+@dataclass(slots=True)
+class Recorded:
+    """What models said inside a call, and why each ended.
+
+    Attributes:
+        responses: The whole responses.
+        finishes: The reasons, where a provider says one; in a stream it may stand before the last chunk.
+    """
+
+    responses: list[Any] = field(default_factory=list)
+    finishes: list[Finish] = field(default_factory=list)
+
+
+_recorded: ContextVar[Recorded | None] = ContextVar("llm_tiers_recorded_responses", default=None)
 _END = object()
+
+_ENDS = LLMChatEndEvent | LLMCompletionEndEvent
+_PIECES = LLMChatInProgressEvent | LLMCompletionInProgressEvent
 
 
 class _ResponseRecorder(BaseEventHandler):
@@ -28,9 +56,14 @@ class _ResponseRecorder(BaseEventHandler):
         return "LlmTiersListener"
 
     def handle(self, event: BaseEvent, **_: Any) -> None:
-        responses = _recorded.get()
-        if responses is not None and isinstance(event, LLMChatEndEvent | LLMCompletionEndEvent):
-            responses.append(event.response)
+        recorded = _recorded.get()
+        if recorded is None or not isinstance(event, _ENDS | _PIECES):
+            return
+        if isinstance(event, _ENDS):
+            recorded.responses.append(event.response)
+        finish = finish_of(event.response)
+        if finish is not None:
+            recorded.finishes.append(finish)
 
 
 _recorder = _ResponseRecorder()
@@ -44,31 +77,31 @@ def record_responses() -> None:
 
 
 @contextmanager
-def recording(responses: list[Any]) -> Iterator[None]:
-    """Append to a list the responses of models meanwhile, in this thread or task and those begun in it."""
-    token = _recorded.set(responses)
+def recording(recorded: Recorded) -> Iterator[None]:
+    """Record the responses of models meanwhile, in this thread or task and those begun in it."""
+    token = _recorded.set(recorded)
     try:
         yield
     finally:
         _recorded.reset(token)
 
 
-def recording_each(items: Generator[Item], responses: list[Any]) -> Generator[Item]:
+def recording_each(items: Generator[Item], recorded: Recorded) -> Generator[Item]:
     """Take items, recording only while each is made: a generator shares its context with its consumer."""
     with closing(items):
         while True:
-            with recording(responses):
+            with recording(recorded):
                 item = next(items, _END)
             if item is _END:
                 return
             yield item  # type: ignore[misc]
 
 
-async def arecording_each(items: AsyncGenerator[Item], responses: list[Any]) -> AsyncGenerator[Item]:
+async def arecording_each(items: AsyncGenerator[Item], recorded: Recorded) -> AsyncGenerator[Item]:
     """Take items in asyncio; as `recording_each`."""
     async with aclosing(items):
         while True:
-            with recording(responses):
+            with recording(recorded):
                 item = await anext(items, _END)
             if item is _END:
                 return

@@ -12,7 +12,7 @@ from llm_tiers.usage import Usage
 if TYPE_CHECKING:
     from llm_tiers.trace import Trace
 
-__all__ = ["sum_of", "total_of", "usage_of", "without_usage"]
+__all__ = ["as_mapping", "sum_of", "total_of", "usage_of", "without_usage"]
 
 _INPUT = ("prompt_tokens", "input_tokens", "prompt_token_count")
 _OUTPUT = ("completion_tokens", "output_tokens", "candidates_token_count")
@@ -21,9 +21,9 @@ _TOTAL = "total_tokens"
 
 def usage_of(response: Any) -> Usage | None:
     """Return the tokens of a chat or completion response, or None where it does not tell them."""
-    raw = _mapping(getattr(response, "raw", None))
+    raw = as_mapping(getattr(response, "raw", None))
     places = (raw.get("usage"), raw.get("usage_metadata"), getattr(response, "additional_kwargs", None))
-    return next(filter(None, (_read(_mapping(place)) for place in places)), None)
+    return next(filter(None, (_read(as_mapping(place)) for place in places)), None)
 
 
 def sum_of(usages: Iterable[Usage | None]) -> Usage | None:
@@ -51,7 +51,7 @@ def _read(usage: Mapping[str, Any]) -> Usage | None:
     given, written = _first(usage, _INPUT), _first(usage, _OUTPUT)
     if given is None or written is None:
         return None
-    before, after = _mapping(usage.get("prompt_tokens_details")), _mapping(usage.get("completion_tokens_details"))
+    before, after = as_mapping(usage.get("prompt_tokens_details")), as_mapping(usage.get("completion_tokens_details"))
     # Anthropic counts what its cache gave beside the input tokens, the others among them.
     read, cached = usage.get("cache_read_input_tokens") or 0, usage.get("cache_creation_input_tokens") or 0
     return Usage(
@@ -67,7 +67,8 @@ def _first(usage: Mapping[str, Any], names: Iterable[str]) -> int | None:
     return next((usage[name] for name in names if isinstance(usage.get(name), int)), None)
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """Return what a provider sent as names and values, whichever kind of object its client makes of it."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, BaseModel):

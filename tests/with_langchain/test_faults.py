@@ -18,6 +18,7 @@ FAULTS = {
     "overloaded": HttpError(503),
     "wrong key": HttpError(401, "Incorrect API key"),
     "context length": HttpError(400, "This model's maximum context length is 8192", code="context_length_exceeded"),
+    "error in the stream": HttpError(529, "Overloaded", code="overloaded_error", after="Mar"),
     "cut connection": Cut(),
     "broken JSON": BrokenJson(),
 }

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from llm_tiers.usage import Usage
 
-__all__ = ["Answer", "ToolCall"]
+__all__ = ["Answer", "Finish", "ToolCall"]
+
+Finish: TypeAlias = Literal["stop", "length", "filter"]
+"""Why an answer ends: the model was done, a limit on tokens cut it short, or the provider filtered it."""
+
+_UNFINISHED: dict[Finish | None, str] = {
+    "length": "cut short at the limit of tokens",
+    "filter": "filtered by the provider",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,7 @@ class Answer:
         tool_calls: The tools that the answer calls.
         chunks: The pieces as the provider streamed them, where it did; the framework's own objects.
         live: The user has been shown the chunks as they came.
+        finish: Why the answer ends; None where the provider does not say.
     """
 
     tier: str
@@ -49,3 +58,9 @@ class Answer:
     tool_calls: tuple[ToolCall, ...] = ()
     chunks: tuple[Any, ...] = field(default=(), repr=False, compare=False)
     live: bool = field(default=False, compare=False)
+    finish: Finish | None = None
+
+    @property
+    def unfinished(self) -> str | None:
+        """Why this is not the model's whole answer; None where it is, as far as the provider says."""
+        return _UNFINISHED.get(self.finish)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from llm_tiers.call.json_text import bound_flaw, read_json
 from llm_tiers.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def json_flaw(schema: Mapping[str, Any]) -> Callable[[Answer], str | None]:
 
     def flaw(answer: Answer) -> str | None:
         try:
-            value = json.loads(answer.text)
+            value = read_json(answer.text)
         except ValueError:
             return "no JSON"
         return schema_flaw(value, schema)
@@ -145,14 +146,18 @@ def check_schema(schema: Mapping[str, Any], argument: str) -> None:
 def schema_flaw(value: object, schema: Mapping[str, Any]) -> str | None:
     """Say where a JSON value does not fit a JSON schema, without the value, or None where it does.
 
-    A null in place of a property that may be left out is taken for one that was left out. What cannot be checked is
-    taken on trust: a schema in another dialect, such as OpenAPI's, and what a schema refers to elsewhere.
+    What is too deep, too large or out of range to be checked does not fit. A null in place of a property that may be
+    left out is taken for one that was left out. What cannot be checked otherwise is taken on trust: a schema in another
+    dialect, such as OpenAPI's, and what a schema refers to elsewhere.
     """
     from jsonschema.exceptions import best_match
     from jsonschema.validators import Draft202012Validator, validator_for
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
+    bound = bound_flaw(value)
+    if bound is not None:
+        return bound
     if _error_in(_as_text(schema)) is not None:
         return None
     # An empty registry, so that nothing is fetched.
@@ -162,6 +167,8 @@ def schema_flaw(value: object, schema: Mapping[str, Any]) -> str | None:
         error = best_match(validator.iter_errors(_without_nulls(value, schema)))
     except (Unresolvable, re.error):
         return None
+    except RecursionError:
+        return "nested too deeply"
     return error and f"{_path(error.absolute_schema_path)} fails {error.validator!r}"
 
 

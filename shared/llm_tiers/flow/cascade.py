@@ -35,7 +35,8 @@ def cascade(policy: Policy, ledger: Ledger) -> Flow:
     Returns:
         The accepted answer: one that the judge found valid, or the top tier's, which is not judged. Where the top
         tier fails or has nothing to say, an earlier answer that the judge was unsure of is better than none; one that
-        it rejected is never returned.
+        it rejected is never returned. An answer that was cut short or filtered goes one tier up unjudged; the top
+        tier's is returned, with a warning in the trace.
 
     Raises:
         AllTiersFailed: No tier gave an answer that may be returned.
@@ -64,6 +65,7 @@ def _pinned(tier: Tier, ledger: Ledger) -> Flow:
     if isinstance(reply, TierError):
         raise _all_failed(ledger)
     _warn_of_flaw(ledger, reply)
+    _warn_of_end(ledger, reply)
     return ledger.accept(reply)
 
 
@@ -124,6 +126,9 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
             continue
         if top:
             return _accept(ledger, _final(policy, ledger, reply), early)
+        if reply.unfinished is not None:
+            ledger.add_judgement(reply, Judgement(Verdict.INVALID, "finish", why=reply.unfinished))
+            continue
         judgement = yield from _judge(policy, ledger, reply, tier)
         ledger.add_judgement(reply, judgement)
         if judgement.verdict is Verdict.VALID:
@@ -155,8 +160,10 @@ def _final(policy: Policy, ledger: Ledger, answer: Answer) -> Answer:
     """Return the top tier's answer, or an earlier one if the top's is missing or does not have the form asked for."""
     wanting = _warn_of_flaw(ledger, answer) or (answer.value is None and not policy.missing_counts)
     # What the user has been shown already cannot be taken back.
-    already_streamed = answer.live and answer.text != ""
-    return (_best_unrejected(ledger) if wanting and not already_streamed else None) or answer
+    earlier = _best_unrejected(ledger) if wanting and not answer.live else None
+    if earlier is None:
+        _warn_of_end(ledger, answer)
+    return earlier or answer
 
 
 def _warn_of_flaw(ledger: Ledger, answer: Answer) -> bool:
@@ -165,6 +172,12 @@ def _warn_of_flaw(ledger: Ledger, answer: Answer) -> bool:
     if flaw is not None:
         ledger.warn(f"the answer of {answer.tier} does not have the form asked for: {flaw}")
     return flaw is not None
+
+
+def _warn_of_end(ledger: Ledger, answer: Answer) -> None:
+    """Say in the trace where an answer that is returned is not whole."""
+    if answer.unfinished is not None:
+        ledger.warn(f"the answer of {answer.tier} was {answer.unfinished}")
 
 
 def _beside(ledger: Ledger, tiers: Sequence[Tier]) -> tuple[Tier, ...]:

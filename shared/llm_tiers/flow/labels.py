@@ -19,14 +19,19 @@ def labels_of_call(
     accepted: Answer,
     same: Callable[[Answer, Answer], bool | None],
     rejected: Container[str] = (),
+    failed: Container[str] = (),
+    *,
+    assume_above: bool = True,
 ) -> dict[str, bool]:
     """Label the tiers of one call: True for valid, False for invalid.
 
-    The accepted tier and every tier above it are valid. A tier that was tried and passed over is valid if its answer
-    equals the accepted one, invalid if it does not; where that cannot be told, it is invalid if the judge rejected it.
-    A tier that was not tried, or failed, has no label.
+    A tier that answered is labelled by what it said, above the accepted one as well as below: it is valid if its answer
+    equals the accepted one, and invalid if it does not, a missing answer included; where that cannot be told, it is
+    invalid if the judge rejected it. A tier that failed, or whose answer was cut or filtered, has no label. A tier that
+    was not asked has none either, unless it lies above the accepted one and the policy assumes that a dearer tier is
+    right where a cheaper one is.
 
-    Source: LLM-AT (arXiv 2505.20921), the history update; what cannot be told is ours.
+    Source: LLM-AT (arXiv 2505.20921), the history update, which assumes that; the rest of what is labelled is ours.
 
     Args:
         tiers: Names of the tiers that could serve the call, cheapest first.
@@ -34,11 +39,15 @@ def labels_of_call(
         accepted: The answer that was returned.
         same: Says whether two answers are the same, or None where it cannot be told.
         rejected: Names of the tiers whose answer the judge found invalid.
+        failed: Names of the tiers that failed, or whose answer was cut or filtered.
+        assume_above: Tiers above the accepted one that were not asked are valid.
     """
     equal = {answer.tier: same(answer, accepted) for answer in answers}
     undecided = {tier: False for tier, label in equal.items() if label is None and tier in rejected}
     tried = {tier: label for tier, label in equal.items() if label is not None}
-    return tried | undecided | dict.fromkeys(tiers[tiers.index(accepted.tier) :], True)
+    above = tiers[tiers.index(accepted.tier) + 1 :] if assume_above else ()
+    assumed = {tier: True for tier in above if tier not in equal and tier not in failed}
+    return tried | undecided | {accepted.tier: True} | assumed
 
 
 def labels_after_feedback(record: Record, tiers: Sequence[str], *, correct: bool) -> Mapping[str, bool]:

@@ -60,9 +60,15 @@ class Ledger:
         self._lock = threading.Lock()
 
     def add_reply(self, reply: Reply) -> None:
-        """Add what a tier answered, or its failure."""
+        """Add what a tier answered, or its failure.
+
+        An answer that was cut or filtered says nothing of what the tier would have answered: it is added as a failure,
+        so that nothing is compared with it and nothing is learned from it.
+        """
         if isinstance(reply, TierError):
             self.errors.append(reply)
+        elif reply.unfinished is not None:
+            self.errors.append(TierError(reply.tier, f"the answer was {reply.unfinished}", usage=reply.usage))
         else:
             self.answers.append(reply)
 
@@ -193,7 +199,7 @@ class Ledger:
         """Return what the call teaches, or None where it teaches nothing.
 
         A pinned call, a call without an answer, and an answer that was returned only because no tier above gave one
-        (or one that is missing itself) say nothing about the tiers.
+        (or one that is missing itself, cut or filtered) say nothing about the tiers.
 
         Args:
             ended: When the call ended, in seconds since 1970.
@@ -207,7 +213,15 @@ class Ledger:
             id=self.call.id,
             node=self.call.node,
             created=ended,
-            labels=labels_of_call(self.serving, self.answers, answer, self.same, rejected),
+            labels=labels_of_call(
+                self.serving,
+                self.answers,
+                answer,
+                self.same,
+                rejected,
+                {error.tier for error in self.errors},
+                assume_above=getattr(self._policy.starter, "assumes_above", True),
+            ),
             start=plan.start,
             final=answer.tier,
             answered=tuple(other.tier for other in self.answers),
@@ -263,6 +277,8 @@ class Ledger:
         )
 
     def _may_teach(self, answer: Answer) -> bool:
+        if answer.unfinished is not None:
+            return False
         if answer.value is None and not self._policy.missing_counts:
             return False
         if self.flaw(answer) is not None:

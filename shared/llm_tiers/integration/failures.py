@@ -24,6 +24,8 @@ _SHORTEST_SECRET = 8
 _SECRET = re.compile(r"(?:\A|_)(?:key|token|secret|password)\Z", re.IGNORECASE)
 """Names of fields that hold a secret as plain text."""
 
+_UNREADABLE = "the answer cannot be read"
+
 _ABOUT_THE_ANSWER = (ValidationError, json.JSONDecodeError)
 """Errors that quote the answer, of which nothing may reach the user."""
 
@@ -41,6 +43,8 @@ def tier_errors(
         about_the_answer: The framework's own errors that quote the answer, beside those of pydantic and json.
         passes: Says of an error that it is no failure, such as a framework's way to interrupt a graph.
 
+    Nothing else is raised, whatever the error holds.
+
     Raises:
         TierError: The client failed. It shows no key of the tier's model and nothing of an answer.
     """
@@ -52,38 +56,50 @@ def tier_errors(
     except Exception as error:  # clients raise whatever they like
         if passes(error):
             raise
-        shown = not isinstance(error, quoting) and not any(secret in str(error) for secret in _secrets(tier.model))
-        usage = _usage_in(error)
-        if shown:
+        safe, usage = _safe_text(tier, error, quoting), _usage_in(error)
+        if safe is None:
             raise TierError(tier.name, error, usage=usage) from error
-        raise TierError(tier.name, f"{type(error).__name__}: {_safe_text(tier, error, quoting)}", usage=usage) from None
+        raise TierError(tier.name, ": ".join(filter(None, (type(error).__name__, safe))), usage=usage) from None
 
 
 def what_is_wrong(error: Exception) -> str:
-    """Say what is wrong with an answer that cannot be read, without the answer."""
+    """Say what is wrong with an answer that cannot be read, without the answer; it never raises."""
     if isinstance(error, ValidationError):
-        return ", ".join(sorted({repr(one["type"]) for one in error.errors(include_input=False)}))
-    return "the answer cannot be read"
+        try:
+            return ", ".join(sorted({repr(one["type"]) for one in error.errors(include_input=False)}))
+        except Exception:  # noqa: BLE001 -- a validator's own error is part of what pydantic tells
+            return _UNREADABLE
+    return _UNREADABLE
 
 
-def _safe_text(tier: Tier, error: Exception, quoting: tuple[type[Exception], ...]) -> str:
-    """Return what an error says, without keys, and of an answer that was rejected only what is wrong with it."""
+def _safe_text(tier: Tier, error: Exception, quoting: tuple[type[Exception], ...]) -> str | None:
+    """Return what may be shown of an error in its place; None where all of it may be.
+
+    Keys are left out, and of an answer that was rejected only what is wrong with it is told. An error that cannot be
+    turned into text, or whose keys cannot be looked up, is told by its class alone.
+    """
     if isinstance(error, quoting):
         return what_is_wrong(error)
-    text = str(error)
-    for secret in _secrets(tier.model):
-        text = text.replace(secret, "***")
-    return text
+    try:
+        text = shown = str(error)
+        for secret in _secrets(tier.model):
+            shown = shown.replace(secret, "***")
+    except Exception:  # noqa: BLE001 -- what a client raises may itself raise
+        return ""
+    return None if shown == text else shown
 
 
 def _usage_in(error: Exception) -> Usage | None:
-    """Return the tokens of an answer that the client could not read, which its error carries along."""
-    response = getattr(error, "response", None)
+    """Return the tokens of an answer that the client could not read, which its error carries along.
+
+    The body of a stream that was broken off is not read: httpx raises `ResponseNotRead` where it is asked for.
+    """
     try:
-        usage = response.json().get("usage") if response is not None else None
-        return None if usage is None else Usage(usage["prompt_tokens"], usage["completion_tokens"])
-    except (AttributeError, KeyError, TypeError, ValueError):
+        usage = getattr(error, "response", None).json()["usage"]  # type: ignore[union-attr]
+        tokens = usage["prompt_tokens"], usage["completion_tokens"]
+    except Exception:  # noqa: BLE001 -- a client's error holds whatever it likes, and this is only its account
         return None
+    return Usage(*tokens) if all(type(count) is int and count >= 0 for count in tokens) else None
 
 
 def _secrets(model: Any) -> Iterator[str]:

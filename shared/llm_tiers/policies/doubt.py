@@ -70,6 +70,8 @@ class Doubt(Judge):
     """
 
     judges_missing = True
+    assumes_above = False
+    """It learns from what tiers said, so nothing is assumed of those that were not asked."""
 
     def __init__(
         self,

@@ -146,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
         if request is None:
             return self._fail(HttpError(400, "The body must be a JSON object with `model` and `messages` or `prompt`."))
         turn = self._loopback.turn(request)
-        if isinstance(turn, HttpError):
+        if isinstance(turn, HttpError) and (turn.after is None or not request.settings.get("stream")):
             return self._fail(turn)
         return self._stream(request, turn) if request.settings.get("stream") else self._send_whole(request, turn)
 
@@ -164,13 +164,16 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(turn, BrokenJson):
             self._event('{"choices": [{"delta"')
             return self._end()
-        if isinstance(turn, Cut | Hang) and turn.after:
+        if isinstance(turn, Cut | Hang | HttpError) and turn.after:
             # All but the last two events: the one that finishes, and the usage.
             for event in wire.events(request, Reply(turn.after)):
                 if event["choices"] and event["choices"][0]["finish_reason"] is None:
                     self._event(json.dumps(event))
         if isinstance(turn, Cut):
             return self._cut()
+        if isinstance(turn, HttpError):
+            self._event(json.dumps(wire.error(turn)))
+            return self._end()
         if isinstance(turn, Hang):
             turn.wait()
         for event in wire.events(request, _reply(turn)):

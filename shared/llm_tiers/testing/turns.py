@@ -73,6 +73,8 @@ class Reply:
         cached_tokens: How many of the input tokens came from the provider's cache.
         reasoning_tokens: How many of the output tokens were reasoning.
         refusal: What the model says instead of an answer, or None.
+        finish_reason: Why the answer ends, such as `"length"` or `"content_filter"`; by default `"stop"`, or
+            `"tool_calls"` where tools are called.
     """
 
     text: str = ""
@@ -82,6 +84,7 @@ class Reply:
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     refusal: str | None = None
+    finish_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +96,15 @@ class HttpError:
         message: What the error body says; by default the status in words.
         retry_after: Seconds that the header Retry-After asks for, or None for no such header.
         code: OpenAI's code of the error, such as `"context_length_exceeded"`.
+        after: What is streamed, with status 200, before the error comes as an event of the stream; None for an error
+            at once. A request that does not stream gets the error at once.
     """
 
     status: int
     message: str = ""
     retry_after: float | None = None
     code: str | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,10 @@ def completion(request: LoopbackRequest, reply: Reply) -> dict[str, Any]:
     """Return the body of an answer."""
     if request.completion:
         body = _envelope(request, "text_completion")
-        return body | {"choices": [_text_choice(reply.text, "stop")], "usage": _usage(request, reply)}
+        return body | {
+            "choices": [_text_choice(reply.text, reply.finish_reason or "stop")],
+            "usage": _usage(request, reply),
+        }
     message: dict[str, Any] = {"role": "assistant", "content": reply.text or None, "refusal": reply.refusal}
     if reply.text == "" and not reply.calls and reply.refusal is None:
         message["content"] = ""
@@ -66,7 +69,7 @@ def _text_choice(text: str, finish: str | None) -> dict[str, Any]:
 
 
 def _finish(reply: Reply) -> str:
-    return "tool_calls" if reply.calls else "stop"
+    return reply.finish_reason or ("tool_calls" if reply.calls else "stop")
 
 
 def _tool_call(call: ToolCall, position: int) -> dict[str, Any]:

@@ -29,6 +29,34 @@ def test_the_rule_with_the_last_answer_accepted(answers, labels):
     assert labels_of_call(TIERS, given, given[-1], ExactEquality().same) == labels
 
 
+@pytest.mark.parametrize(
+    ("answers", "labels"),
+    [
+        ({"small": "4", "large": "5"}, {"small": True, "large": False}),
+        ({"small": "4", "large": None}, {"small": True, "large": False}),
+        ({"small": "4", "medium": "4"}, {"small": True, "medium": True}),
+        ({"small": "4"}, {"small": True}),
+    ],
+)
+@pytest.mark.parametrize("assumed", [True, False])
+def test_a_tier_above_that_answered_is_labelled_by_what_it_said(answers, labels, assumed):
+    given = [said(tier, value) for tier, value in answers.items()]
+    unasked = {tier: True for tier in TIERS if tier not in answers} if assumed else {}
+    told = labels_of_call(TIERS, given, given[0], ExactEquality().same, assume_above=assumed)
+    assert told == labels | unasked
+
+
+def test_where_it_cannot_be_told_a_tier_above_has_no_label():
+    given = [said("small", "4"), said("medium", "four")]
+    assert labels_of_call(TIERS, given, given[0], lambda *_: None) == {"large": True, "small": True}
+
+
+def test_a_tier_above_that_failed_has_no_label():
+    given = [said("small", "4")]
+    told = labels_of_call(TIERS, given, given[0], ExactEquality().same, failed={"medium"})
+    assert told == {"small": True, "large": True}
+
+
 def test_two_missing_answers_are_equal_in_the_papers_code_only():
     given = [said("small", None), said("large", None)]
     assert labels_of_call(TIERS, given, given[-1], ExactEquality().same) == {"small": False, "large": True}

@@ -204,7 +204,22 @@ def first_word(text):
 
 class TestReply:
     @pytest.mark.parametrize(
-        "reply", ["yes", "Yes", "YES", "Yes.", "  yes\n", "**Yes**", '"yes"', "yes, it is", "- yes", "Yes: no doubt"]
+        "reply",
+        [
+            "yes",
+            "Yes",
+            "YES",
+            "Yes.",
+            "  yes\n",
+            "**Yes**",
+            '"yes"',
+            "yes, it is",
+            "- yes",
+            "Yes: no doubt",
+            "Yes\n\nIt is.",
+            "**Yes**. It is.",
+            "yes - it is",
+        ],
     )
     def test_yes_is_valid(self, case, reply):
         assert judged(PromptJudge(), case(), reply) == Judgement(VALID, "prompt")
@@ -222,6 +237,14 @@ class TestReply:
             "The answer is yes",
             "I'd say no",
             "yes/no",
+            "Yes or no? No.",
+            "No or yes? Yes.",
+            "Yes? No.",
+            "Yes, or no? No.",
+            "No doubt: yes",
+            "yes.no",
+            "no-one",
+            "no - or yes",
             "yes|no",
             "yesterday",
             "yes_",
@@ -251,7 +274,7 @@ class TestReply:
         if verdict is not UNCERTAIN:
             assert word == {VALID: "yes", INVALID: "no"}[verdict]
         elif word in ("yes", "no"):
-            assert re.search(r"(?i)^\W*(yes|no)[/|]", reply)
+            assert not re.fullmatch(r"(?i)\s*(yes|no)[.!]?\s*|\W*(yes|no)\n.*", reply, re.ASCII)
 
     def test_a_judge_that_fails_is_uncertain_and_says_so(self, case):
         judgement = judged(PromptJudge(), case(), TierError("medium", TimeoutError("slow")))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 __all__ = ["marked"]
+
+_UNSENDABLE = re.compile(r"[\ud800-\udfff]")
+_REPLACEMENT = "\ufffd"
 
 
 def marked(seed: str, parts: Iterable[tuple[str, str]]) -> list[str]:
@@ -16,5 +20,6 @@ def marked(seed: str, parts: Iterable[tuple[str, str]]) -> list[str]:
             so neither can forge a marker.
         parts: Titles and texts.
     """
+    # Lone surrogates cannot be sent; everything else goes as it is.
     mark = hashlib.sha256(seed.encode()).hexdigest()[:16]
-    return [f"<<{mark} {title}>>\n{text}\n<<{mark} end>>" for title, text in parts]
+    return [f"<<{mark} {title}>>\n{_UNSENDABLE.sub(_REPLACEMENT, text)}\n<<{mark} end>>" for title, text in parts]

@@ -15,7 +15,10 @@ from llm_tiers.policies.judges.verdict import verdict_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CONTEXT_LIMIT", "PromptJudge"]
+__all__ = ["ANSWER_LIMIT", "CONTEXT_LIMIT", "PromptJudge"]
+
+ANSWER_LIMIT = 32_000
+"""Most characters that a judge reads of an answer: half of them from its beginning, half from its end."""
 
 CONTEXT_LIMIT = 8_000
 """Most characters that a judge reads of the conversation before the ask, and of what was done since it. The latest
@@ -119,7 +122,9 @@ class PromptJudge(Judge):
         if isinstance(reply, TierError):
             # A judge that cannot be reached says nothing about the answer, so the next tier decides.
             return Judgement(Verdict.UNCERTAIN, "prompt", f"judge: {reply}")
-        return Judgement(verdict_of(reply.text), "prompt")
+        length = len(case.answer.text)
+        cut = f"judge: read {ANSWER_LIMIT} of the {length} characters of {case.answer.tier}'s answer"
+        return Judgement(verdict_of(reply.text), "prompt", cut if length > ANSWER_LIMIT else None)
 
     def _judging_tier(self, case: Case) -> Tier:
         ladder = case.ladder
@@ -141,7 +146,7 @@ def _own_tier(model: Any) -> Tier:
 
 def _question(case: Case) -> Prompt:
     call, answer = case.call, case.answer
-    parts = [("question", call.question), ("answer", answer.text)]
+    parts = [("question", call.question), ("answer", _bounded(answer.text))]
     if call.context:
         parts.insert(0, ("conversation before the question", call.context[-CONTEXT_LIMIT:]))
     if call.since:
@@ -149,3 +154,11 @@ def _question(case: Case) -> Prompt:
         parts.insert(-1, ("what was done since the question", call.since[-CONTEXT_LIMIT:]))
     material = marked(f"{call.id}:{answer.tier}", parts)
     return Prompt(_SYSTEM, "\n\n".join([*material, "Is the answer valid? Reply yes or no."]))
+
+
+def _bounded(text: str) -> str:
+    """Return a text, or its beginning and end where it is too long."""
+    if len(text) <= ANSWER_LIMIT:
+        return text
+    half = ANSWER_LIMIT // 2
+    return f"{text[:half]}\n[{len(text) - ANSWER_LIMIT} characters are left out here]\n{text[-half:]}"
