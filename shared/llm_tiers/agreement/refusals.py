@@ -35,7 +35,7 @@ _DECLINES = re.compile(
 _ANSWERS_ALL_THE_SAME = re.compile(
     r"\b(?:but|however|though|still)\b[^.]{0,80}\b(?:is|are|was|were|would|guess)\b", re.I
 )
-_WHOLE = re.compile(r"\W*(?:abstain|unknown|i(?: ?'?a?m)? (?:sorry|unable|not sure))\W*", re.IGNORECASE)
+_WHOLE = re.compile(r"\W*(?:abstain|unknown|none|n/a|i(?: ?'?a?m)? (?:sorry|unable|not sure))\W*", re.IGNORECASE)
 _AN_AI = re.compile(r"\W{0,8}as an ai\b.{0,120}?\bi (?:do not|don't|cannot|can't|am unable|am not)", re.IGNORECASE)
 _ABSTAINS = re.compile(
     r"\b(?:i|we)(?:'ll| (?:will|must|shall|have to|choose to))? abstain\Z"
