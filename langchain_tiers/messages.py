@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from llm_tiers.call.json_text import bound_flaw
+from llm_tiers.call.json_text import is_too_deep
 from llm_tiers.integration.ask import Ask, Turn, position_of_ask, read_turns
 
 __all__ = ["needs_of", "read_ask", "read_text", "with_postscript"]
@@ -35,7 +35,7 @@ def read_text(message: BaseMessage) -> str:
 
 
 def _written(arguments: dict[str, Any]) -> str:
-    return "" if bound_flaw(arguments) == "nested too deeply" else json.dumps(arguments, sort_keys=True)
+    return "" if is_too_deep(arguments) else json.dumps(arguments, sort_keys=True)
 
 
 def needs_of(messages: Sequence[BaseMessage], *, tools: bool) -> frozenset[str]:

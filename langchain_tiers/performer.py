@@ -26,7 +26,7 @@ from langchain_tiers.messages import read_text, with_postscript
 from langchain_tiers.request import Request
 from langchain_tiers.runs import OuterRun, ain_context, in_context
 from llm_tiers.call.answer import Answer, ToolCall
-from llm_tiers.call.json_text import bound_flaw, read_json
+from llm_tiers.call.json_text import is_too_deep, read_json
 from llm_tiers.integration.chunks import afrom_first_word, from_first_word, result_last, withholding
 from llm_tiers.integration.failures import tier_errors
 from llm_tiers.integration.finish import finish_in, last_finish
@@ -228,11 +228,7 @@ def _object_text(message: AIMessage, shape: Shape) -> str | None:
         value = shape.read(message)
     except OutputParserException:
         return None
-    return (
-        None
-        if value is None or bound_flaw(value) == "nested too deeply"
-        else json.dumps(value, sort_keys=True, ensure_ascii=False)
-    )
+    return None if value is None or is_too_deep(value) else json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:
@@ -244,7 +240,7 @@ def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:
 
 def _readable(arguments: dict[str, Any]) -> dict[str, Any] | None:
     """Return arguments; None for those that are nested so deeply that nobody can read them."""
-    return None if bound_flaw(arguments) == "nested too deeply" else arguments
+    return None if is_too_deep(arguments) else arguments
 
 
 def _refuses(message: AIMessage) -> bool:

@@ -18,7 +18,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from llm_tiers.call.answer import ToolCall
-from llm_tiers.call.json_text import bound_flaw, read_json
+from llm_tiers.call.json_text import is_too_deep, read_json
 from llm_tiers.integration.ask import Ask, Turn, position_of_ask, read_turns
 
 __all__ = ["copied", "needs_of", "read_ask", "read_text", "tokens_of", "tool_calls_of", "with_postscript"]
@@ -123,7 +123,7 @@ def _arguments(given: Any) -> dict[str, Any] | None:
             given = read_json(given)
         except ValueError:
             return None
-    return given if isinstance(given, dict) and bound_flaw(given) != "nested too deeply" else None
+    return given if isinstance(given, dict) and not is_too_deep(given) else None
 
 
 def _legacy_call(call: Any) -> ToolCall:

@@ -90,3 +90,12 @@ def test_the_postscript_is_added_to_a_copy_of_the_ask():
     assert changed[0].content == [*image, {"type": "text", "text": "Or say Abstain."}]
     assert messages[0].content == image
     assert changed[1:] == messages[1:]
+
+
+def test_arguments_that_are_wide_and_deep_are_left_out_of_the_text():
+    deep = 1
+    for _ in range(5_000):
+        deep = [deep]
+    args = {"wide": [0] * 20_000, "deep": deep}
+
+    assert read_text(AIMessage("", tool_calls=[{"name": "look_up", "args": args, "id": "1"}])) == "look_up()"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["DEPTH", "VALUES", "bound_flaw", "is_shallow", "read_json"]
+__all__ = ["DEPTH", "VALUES", "bound_flaw", "is_shallow", "is_too_deep", "read_json"]
 
 DEPTH = 64
 """Most levels of lists and objects; parsers and validators call themselves for each, and Python gives up at 1,000."""
@@ -32,9 +32,9 @@ def read_json(text: str) -> Any:
     return json.loads(text)
 
 
-def is_shallow(text: str) -> bool:
-    """Say whether a text, read as JSON, is nested no deeper than `DEPTH`; in time linear in its length."""
-    if text.count("[") + text.count("{") <= DEPTH:
+def is_shallow(text: str, depth: int = DEPTH) -> bool:
+    """Say whether a text, read as JSON, is nested no deeper than `depth`; in time linear in its length."""
+    if text.count("[") + text.count("{") <= depth:
         return True
     # Escaped characters inside strings are neither quotes nor backslashes.
     plain = text.encode("ascii", "replace").replace(rb"\\", b"").replace(rb"\"", b"")
@@ -43,7 +43,7 @@ def is_shallow(text: str) -> bool:
     opened = (codes == ord("[")) | (codes == ord("{"))
     closed = (codes == ord("]")) | (codes == ord("}"))
     levels = np.cumsum((opened.astype(np.int32) - closed) * outside)
-    return bool(levels.max(initial=0) <= DEPTH)
+    return bool(levels.max(initial=0) <= depth)
 
 
 def bound_flaw(value: object) -> str | None:
@@ -60,6 +60,14 @@ def bound_flaw(value: object) -> str | None:
         if not level:
             return None
     return "nested too deeply"
+
+
+def is_too_deep(value: object) -> bool:
+    """Say whether a JSON value is nested deeper than `DEPTH`, however many values it holds."""
+    level: list[Any] = [value]
+    for _ in range(DEPTH + 1):
+        level = [item for parent in level for item in _inside(parent)]
+    return bool(level)
 
 
 def _inside(value: Any) -> Iterable[Any]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_tiers.call.form import schema_flaw
-from llm_tiers.call.json_text import DEPTH, VALUES, bound_flaw, is_shallow, read_json
+from llm_tiers.call.json_text import DEPTH, VALUES, bound_flaw, is_shallow, is_too_deep, read_json
 
 MEGABYTE = 1_000_000
 BOMBS = {
@@ -82,3 +82,9 @@ def test_what_cannot_be_checked_does_not_fit(value, flaw):
     assert bound_flaw(value) == flaw
     schema = {"properties": {"a": {"multipleOf": 0.01}}}
     assert flaw is None or schema_flaw(value, schema) == flaw
+
+
+@pytest.mark.parametrize(("depth", "too_deep"), [(0, False), (DEPTH, False), (DEPTH + 1, True), (5_000, True)])
+@pytest.mark.parametrize("width", [0, 2 * VALUES])
+def test_depth_is_told_however_many_values_there_are(depth, too_deep, width):
+    assert is_too_deep({"wide": [1] * width, "deep": nested(depth - 1)} if depth else 1) is too_deep
