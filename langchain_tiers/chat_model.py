@@ -181,9 +181,6 @@ class TieredChatModel(Tiered, BaseChatModel):
         ladders = construction.ladders(construction.ladder(standard), standard)
         self._open(construction, ladders, arguments.get("on_trace"))
 
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        return (("tiers", self._engine.ladder.names), ("policy", self._engine.policy.name))
-
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what the model was made of; a folder or a server is opened anew, a history in memory starts empty."""
         return unpacked, (type(self), packed(self._arguments()))

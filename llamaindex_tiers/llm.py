@@ -18,7 +18,7 @@ from llamaindex_tiers.messages import needs_of, read_ask, tokens_of
 from llamaindex_tiers.metadata import common_metadata
 from llamaindex_tiers.performer import LLMPerformer
 from llamaindex_tiers.pickling import remake, without_unpicklable_callbacks
-from llamaindex_tiers.request import Request, tool_options
+from llamaindex_tiers.request import STANDARD_SETTINGS, Request, tool_options
 from llamaindex_tiers.responses import record_responses
 from llamaindex_tiers.runs import OuterRun
 from llamaindex_tiers.settings import LLAMAINDEX, LLMArguments, common_settings
@@ -42,9 +42,6 @@ __all__ = ["TieredLLM"]
 Model = TypeVar("Model", bound=BaseModel)
 
 dispatcher = get_dispatcher(__name__)
-
-_STANDARD_SETTINGS = ("temperature", "max_tokens", "timeout", "max_retries")
-"""Arguments that every tier gets that knows them."""
 
 
 class TieredLLM(Tiered, FunctionCallingLLM):
@@ -152,7 +149,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
 
     def __init__(self, tiers: Iterable[LLM | Tier | str], **arguments: Unpack[LLMArguments]) -> None:
         construction = Construction.of(LLAMAINDEX, type(self), tiers, arguments)
-        standard = {name: arguments.get(name) for name in _STANDARD_SETTINGS}
+        standard = {name: arguments.get(name) for name in STANDARD_SETTINGS}
         # Before the fields are set: what all tiers agree on is the default of some of them.
         ladder = construction.ladder(standard)
         construction.initialise(super().__init__, **common_settings(ladder))
@@ -161,9 +158,6 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         self._open(construction, ladders, partial(dispatch_decision, arguments.get("on_trace")))
         keep_open_spans()
         record_responses()
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        return (("tiers", self._engine.ladder.names), ("policy", self._engine.policy.name))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what the LLM was made of; a folder or a server is opened anew, a history in memory starts empty."""

@@ -9,13 +9,9 @@ from typing import TypeAlias
 
 from llm_tiers.agreement.dates import Day, Time, day, same_day, same_time, time_of_day
 from llm_tiers.agreement.quantities import Quantity, quantity, same_quantity
-from llm_tiers.agreement.texts import characters, formula, plain, unwrapped
+from llm_tiers.agreement.texts import characters, formula, plain, set_of, unwrapped
 
 __all__ = ["Final", "Found", "final_answer", "found_in", "same_final"]
-
-
-def _set_of(words: str) -> frozenset[str]:
-    return frozenset(words.split())
 
 
 _LONGEST = 80
@@ -54,7 +50,7 @@ _POINTS_ELSEWHERE = re.compile(
     r"|about|around|roughly|approximately|nearly|almost|likely|probably|possibly|perhaps|maybe)\b",
     re.IGNORECASE,
 )
-_SAYS_NOTHING = _set_of(
+_SAYS_NOTHING = set_of(
     "clear simple easy obvious correct right wrong unclear unknown complicated complex difficult hard short long "
     "trivial straightforward ambiguous uncertain unique important interesting good bad fine ready complete incomplete "
     "different similar available unavailable evident plain subjective debatable controversial nuanced multifaceted"

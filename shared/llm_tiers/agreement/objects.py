@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llm_tiers.agreement.quantities import quantity, same_quantity
 from llm_tiers.agreement.texts import LONGEST_TEXT, characters, plain
+from llm_tiers.call.json_text import is_shallow
 
 if TYPE_CHECKING:
     from llm_tiers.call.answer import ToolCall
@@ -25,7 +26,6 @@ _DEEPEST = 60
 _MOST_VALUES = 10_000
 _MOST_CALLS = 32
 _LONGEST_NUMBER = 80
-_TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*)\n[ \t]*```", re.DOTALL | re.IGNORECASE)
 _EXPONENT = re.compile(r"[eE][-+]?(\d+)")
 _EXACT_NAME = re.compile(
@@ -54,7 +54,7 @@ def object_in(text: str) -> Any:
     text = text.strip()
     if fenced := _FENCED.fullmatch(text):
         text = fenced[1].strip()
-    if not text.startswith(("{", "[")) or not text.endswith(("}", "]")) or _too_deep(text):
+    if not text.startswith(("{", "[")) or not text.endswith(("}", "]")) or not is_shallow(text, _DEEPEST):
         return None
     try:
         return json.loads(
@@ -62,18 +62,6 @@ def object_in(text: str) -> Any:
         )
     except ValueError:
         return None
-
-
-def _too_deep(text: str) -> bool:
-    depth = 0
-    for token in _TOKENS.finditer(text):
-        if token[0] in "[{":
-            depth += 1
-            if depth > _DEEPEST:
-                return True
-        elif token[0] in "]}":
-            depth -= 1
-    return False
 
 
 def _number(text: str) -> Fraction | _Unread:

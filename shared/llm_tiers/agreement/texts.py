@@ -6,13 +6,14 @@ import re
 import unicodedata
 from functools import lru_cache
 
-__all__ = ["LONGEST_TEXT", "characters", "formula", "plain", "unwrapped"]
+__all__ = ["LONGEST_TEXT", "characters", "formula", "plain", "set_of", "unwrapped"]
 
 LONGEST_TEXT = 20_000
 """Most characters of a text that is compared up to what cannot matter; longer ones are compared as they are."""
 
 
-def _set_of(words: str) -> frozenset[str]:
+def set_of(words: str) -> frozenset[str]:
+    """Return the words of a text that lists them."""
     return frozenset(words.split())
 
 
@@ -37,7 +38,7 @@ _BULLET = re.compile(r"^[-*\u2022](?= \S)", re.MULTILINE)
 _NUMBERED = re.compile(r"^(\d{1,3})\)(?= )", re.MULTILINE)
 _SQL = re.compile(r"(?:select|insert|update|delete|with|create|alter|drop)\s", re.IGNORECASE)
 _STRINGS = re.compile(r"""('[^']*+'|"[^"]*+"|`[^`]*+`)""")
-_SQL_WORDS = _set_of(
+_SQL_WORDS = set_of(
     "select from where and or not in is null as on join left right inner outer full cross group by order having limit "
     "offset insert into values update set delete create table distinct union all between like exists case when then "
     "else end asc desc with count sum avg min max"
@@ -56,7 +57,7 @@ _COMMAND = re.compile(r"\\(?:[A-Za-z]+|[%$,!; ])")
 _BRACED = re.compile(r"([\^_])\{(-?\w{1,20})\}")
 _NAMED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox)\{([^{}\\]{0,100})\}")
 _RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+")
-_ELEMENTS = _set_of(
+_ELEMENTS = set_of(
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
     "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Rn Ra Th U Pu"
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, Field, PrivateAttr
@@ -61,6 +61,9 @@ class Tiered(BaseModel):
     _engine: Engine = PrivateAttr()
     _judging: Ladder = PrivateAttr()
     _given_history: tuple[Any, Any] = PrivateAttr()
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return (("tiers", self._engine.ladder.names), ("policy", self._engine.policy.name))
 
     def __enter__(self) -> Self:
         return self

@@ -38,9 +38,9 @@ _INVITATION = (
 class PromptJudge(Judge):
     """Ask a model, in one short prompt, whether the answer is valid.
 
-    The answer's own tier judges, but no tier below `floor`; or `model` judges. The reply's first word must be yes or
-    no. Any other reply, and a judge that fails, means uncertain, and the call goes one tier up. The judge reads
-    question and answer as data, between markers that neither can guess.
+    The answer's own tier judges, but no tier below `floor`; or `model` judges. The reply must be yes or no, or begin
+    with one of them set apart from the rest. Any other reply, and a judge that fails, means uncertain, and the call
+    goes one tier up. The judge reads question and answer as data, between markers that neither can guess.
 
     Source: LLM-AT (arXiv 2505.20921), "Judge"; the wording is ours.
 
