@@ -11,6 +11,7 @@ from llm_tiers.agreement.final_answer import found_in, same_final
 from llm_tiers.agreement.objects import Compare, object_in, same_calls, same_values
 from llm_tiers.agreement.refusals import declines, finds_none
 from llm_tiers.agreement.texts import LONGEST_TEXT, characters, plain
+from llm_tiers.arguments import kind_of
 from llm_tiers.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def _told(argument: str, function: Callable[..., Any], one: Any, other: Any) -> 
 
 def _require_function(argument: str, function: object, what: str) -> None:
     if not callable(function) or isinstance(function, type):
-        raise ConfigError(f"{argument} must be a function {what}, not {function!r}")
+        raise ConfigError(f"{argument} must be a function {what}, not {kind_of(function)}")
     if inspect.iscoroutinefunction(function):
         raise ConfigError(f"{argument} must be a plain function, not an async one: it runs inside sync and async calls")
 
