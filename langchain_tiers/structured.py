@@ -16,11 +16,12 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough,
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.json import parse_json_markdown, parse_partial_json
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import ValidationError as ValidationErrorV1
 
 from langchain_tiers.tools import as_tools
-from llm_tiers.call.form import Form, check_schema, schema_flaw, tool_schemas
+from llm_tiers.call.form import Form, check_schema, schema_flaw, tool_schemas, work_flaw
 from llm_tiers.call.json_text import is_shallow, read_json
 from llm_tiers.errors import TierError
 
@@ -59,6 +60,16 @@ class Shape:
         function: dict[str, Any] = convert_to_openai_tool(given)["function"]
         return {"parameters": {}, **function}
 
+    @cached_property
+    def _referring(self) -> Mapping[str, Any]:
+        """The class's schema with its references, which LangChain's form of it resolves."""
+        made: dict[str, Any]
+        try:
+            made = self.schema.model_json_schema() if issubclass(self.schema, BaseModel) else self.schema.schema()
+        except PydanticInvalidForJsonSchema:
+            return {}
+        return made
+
     @property
     def form(self) -> Form:
         """The form that an answer must have."""
@@ -92,6 +103,9 @@ class Shape:
         """
         if value is None or not _builds(self.schema):
             return value
+        flaw = work_flaw(value, self._referring)
+        if flaw is not None:
+            raise OutputParserException(f"The object is {flaw} against {self.schema.__name__}")
         try:
             if issubclass(self.schema, BaseModel):
                 return self.schema.model_validate(value)
@@ -103,6 +117,8 @@ class Shape:
         """Say what is wrong with an answer's object, without its contents."""
         try:
             value = self.read(answer.message)
+            if _builds(self.schema) and (flaw := work_flaw(value, self._referring)):
+                return flaw
             self.build(value)
         except OutputParserException as error:
             return self._reason(error)
