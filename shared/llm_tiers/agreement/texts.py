@@ -29,7 +29,7 @@ _FORMS = ("<wide>", "<narrow>", "<isolated>", "<initial>", "<medial>", "<final>"
 _BLANKS = re.compile(r"[ \t\f\v]+")
 _BOLD = re.compile(r"(?<![\w*])\*\*(?=[^\s*])([^*\n]{1,200})(?<!\s)\*\*(?![\w*])")
 _CODE = re.compile(
-    r"[{}\\`;=]|\w\(|\)\.|->|<-|<\w|&&|\|\||::|/>|\w\[|^(?: {2,}|\t)\s*(?![-*\u2022\d\s])|^\s*#\s"
+    r"[{}\\`;=]|\w\(|\)\.|->|<-|<\w|&&|\|\||::|/>|\w\[|^(?:  |\t)[ \t]*(?![-*\u2022\d\s])|^[ \t]*#\s"
     r"|\b(?:def|return|import|lambda|elif|echo|sudo|git|chmod|rm|cd)\s",
     re.MULTILINE,
 )

@@ -15,13 +15,17 @@ _FIRST_WORD = re.compile(
 )
 """The first word and what sets it apart: the end, a full stop, a comma or the like, a new line."""
 
+_HEAD = 4_000
+"""Characters of a reply that are looked at."""
+
 
 def verdict_of(reply: str) -> Verdict:
     """Take the reply's first word: yes is valid, no is invalid, and anything else is uncertain.
 
     The word counts only where it is the whole reply or is set apart from the rest: in "Yes or no? No." it is none.
     """
-    match = _FIRST_WORD.match(reply)
+    # What follows the head is no end.
+    match = _FIRST_WORD.match(reply if len(reply) <= _HEAD else f"{reply[:_HEAD]}x")
     if match is None:
         return Verdict.UNCERTAIN
     return Verdict.VALID if match[1].lower() == "yes" else Verdict.INVALID
