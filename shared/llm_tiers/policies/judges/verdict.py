@@ -9,9 +9,9 @@ from llm_tiers.policies.judges.case import Verdict
 __all__ = ["verdict_of"]
 
 _FIRST_WORD = re.compile(
-    r"\W*(yes|no)[\s*\"'`)\]]*"
+    r"\W*((?a:yes|no))[\s*\"'`)\]]*"
     r"(?:\Z|(?<=\n)|[.!](?!\w)|(?:[,:;\u2013\u2014]|(?<=\s)-(?=\s))(?!\s*(?:or|and)\b))",
-    re.IGNORECASE | re.ASCII,
+    re.IGNORECASE,
 )
 """The first word and what sets it apart: the end, a full stop, a comma or the like, a new line."""
 
