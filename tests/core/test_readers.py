@@ -40,6 +40,7 @@ OF_NO_MODEL = {
     "integration/failures.py::_SECRET": "the names of a client's fields",
     "langchain_tiers/pickling.py::unpacked": "what was pickled here",
     "llamaindex_tiers/spans.py::_hash": "the user's prompt",
+    "llamaindex_tiers/tools.py::_Reading.__call__": "the user's own parser, which LlamaIndex runs on the answer as well",
     "policies/settings.py::_content": "the user's file",
     "policies/settings.py::read_settings": "the user's file",
     "testing/loopback.py::_parsed": "for tests",
@@ -51,13 +52,11 @@ OF_NO_MODEL = {
 }
 TESTED_ELSEWHERE = {
     "call/bounded_schema.py::first_error": "test_bounded_schema.py",
-    "call/form.py::json_flaw.flaw": "below",
     "langchain_tiers/performer.py::_is_json": "with_langchain/test_readers.py",
     "langchain_tiers/structured.py::Shape.build": "with_langchain/test_readers.py",
-    "langchain_tiers/structured.py::Shape.read": "with_langchain/test_readers.py",
+    "langchain_tiers/structured.py::_in_markdown": "with_langchain/test_readers.py",
     "langchain_tiers/structured.py::_partly": "with_langchain/test_readers.py",
     "llamaindex_tiers/messages.py::_arguments": "with_llamaindex/test_readers.py",
-    "llamaindex_tiers/tools.py::_Reading.__call__": "with_llamaindex/test_readers.py",
 }
 
 
