@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import importlib
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from typing import Any
 
 from llm_tiers import Answer, FinalAnswers
 from llm_tiers.agreement import dates, final_answer, objects, quantities, refusals, texts
-from llm_tiers.call import bounded_schema, form, json_text, patterns
+from llm_tiers.call import form, json_text, patterns
 from llm_tiers.call.answer import ToolCall
 from llm_tiers.integration.finish import finish_in
 from llm_tiers.policies.judges import markers, prompt, verdict
@@ -39,7 +38,25 @@ PIECES = (
     *(r"\boxed{1}", "the answer is ", "answer: ", "the ", "the answer is a. ", "final ", "because ", "i ", "i will "),
     *("i'm sorry ", "as an ai ", "no information ", "the context ", "abstain ", "but is ", "[", '{"a":', "[]", "[1,"),
     *('"\\"', "[[],", "A", "(A) ", "A. ", "A) ", "\ud800", "\x00", "\u200b", "\ufb01", "\u1112\u1161\u11ab", "e\u0301"),
-    *("\u0301", "\r", "\u2028", " ", "\n", "-", "_", ".", "a", "yes ", "yes\n", "yes, ", "no-", "NaN,", "H2", "\\", "?"),
+    *(
+        "\u0301",
+        "\r",
+        "\u2028",
+        " ",
+        "\n",
+        "-",
+        "_",
+        ".",
+        "a",
+        "yes ",
+        "yes\n",
+        "yes, ",
+        "no-",
+        "NaN,",
+        "H2",
+        "\\",
+        "?",
+    ),
 )
 """What every expression is given, as often as its bound allows, and once more with another ending."""
 
@@ -91,8 +108,10 @@ def compared(text: str) -> object:
 
 
 def called(text: str) -> object:
-    calls = (ToolCall("look_up", {"city": text}),), (ToolCall("look_up", {"city": text + "!"}),)
-    return FinalAnswers().same(Answer("small", "", "called", tool_calls=calls[0]), Answer("large", "", "called", tool_calls=calls[1]))  # fmt: skip
+    one, other = (ToolCall("look_up", {"city": city}) for city in (text, text + "!"))
+    return FinalAnswers().same(
+        Answer("small", "", "called", tool_calls=(one,)), Answer("large", "", "called", tool_calls=(other,))
+    )
 
 
 def read(text: str) -> object:
@@ -185,13 +204,17 @@ def readers() -> dict[str, Reader]:
         "agreement/quantities.py::_decimals": Reader(
             quantities.quantity, 2 * digits, ("1,234" * 12, "1" + ",234" * 19, "1" + ".234" * 19, "9" * 119)
         ),
-        "agreement/quantities.py::_vulgar": Reader(quantities.quantity, 2 * digits, ("\u2189" * digits, "9" * 119 + "\u00bd")),
+        "agreement/quantities.py::_vulgar": Reader(
+            quantities.quantity, 2 * digits, ("\u2189" * digits, "9" * 110 + "\u00bd")
+        ),
         "agreement/quantities.py::_in_words": Reader(quantities.quantity, 2 * digits, ("nine hundred and " * 7,)),
         "agreement/quantities.py::quantity": Reader(quantities.quantity, MEGABYTE, ("$" + "9" * 58 + " trillion",)),
         "agreement/quantities.py::_close": Reader(_nearly_same, 2 * digits, ("9" * digits + "e400", "1e-400")),
         "agreement/quantities.py::_place": Reader(_nearly_same, 2 * digits, ("9" + "0" * digits, "1 000 000")),
         "agreement/texts.py::characters": Reader(texts.characters, texts.LONGEST_TEXT, ("\u0041\u030a" * 10_000,)),
-        "agreement/texts.py::_character": Reader(texts.characters, texts.LONGEST_TEXT, ("".join(map(chr, range(0x80, 0x4F00))),)),
+        "agreement/texts.py::_character": Reader(
+            texts.characters, texts.LONGEST_TEXT, ("".join(map(chr, range(0x80, 0x4F00))),)
+        ),
         "agreement/texts.py::formula": Reader(texts.formula, 4 * KNOWN_BY_NAME, ("\u2075" * 320, r"\text{" * 50)),
         "agreement/objects.py::object_in": Reader(objects.object_in, MEGABYTE, (WIDE, FULL, '["' + '\\"' * 20_000)),
         "agreement/objects.py::_number": Reader(
@@ -213,7 +236,9 @@ def readers() -> dict[str, Reader]:
             partial(patterns.matches, "(a|b)*a(a|b){200}c"), MEGABYTE, ("ab" * (patterns.LONGEST_MATCHED // 2),)
         ),
         "integration/finish.py::finish_in": Reader(lambda text: finish_in({"finish_reason": text})),
-        "policies/judges/markers.py::marked": Reader(lambda text: markers.marked("seed", [("answer", text)]), prompt.ANSWER_LIMIT),
+        "policies/judges/markers.py::marked": Reader(
+            lambda text: markers.marked("seed", [("answer", text)]), prompt.ANSWER_LIMIT
+        ),
         "policies/judges/prompt.py::_bounded": Reader(prompt._bounded),  # noqa: SLF001
         "policies/judges/verdict.py::verdict_of": Reader(verdict.verdict_of),
     }  # fmt: skip
@@ -225,7 +250,7 @@ def _nearly_same(text: str) -> object:
 
 
 def _natively(text: str) -> object:
-    compare = {"a": lambda one, other: None}
+    compare = {"a": lambda one, other: one is other}
     return FinalAnswers(compare=compare).same(answer(f'{{"a": {text}}}'), answer(f'{{"a": {text} }}'))
 
 

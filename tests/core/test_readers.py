@@ -1,4 +1,4 @@
-"""Whatever reads what a model writes is listed in `benchmarks/bombs.py`, with its worst input, and takes no time over it."""
+"""Whatever reads what a model writes is listed in `benchmarks/bombs.py` with its worst input, and takes no time."""
 
 import ast
 import runpy
@@ -40,7 +40,7 @@ OF_NO_MODEL = {
     "integration/failures.py::_SECRET": "the names of a client's fields",
     "langchain_tiers/pickling.py::unpacked": "what was pickled here",
     "llamaindex_tiers/spans.py::_hash": "the user's prompt",
-    "llamaindex_tiers/tools.py::_Reading.__call__": "the user's own parser, which LlamaIndex runs on the answer as well",
+    "llamaindex_tiers/tools.py::_Reading.__call__": "the user's own parser, which LlamaIndex runs as well",
     "policies/settings.py::_content": "the user's file",
     "policies/settings.py::read_settings": "the user's file",
     "testing/loopback.py::_parsed": "for tests",

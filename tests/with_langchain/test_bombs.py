@@ -8,7 +8,6 @@ from typing import Literal
 
 import pytest
 from bombs import DEEP, ENDLESS_CODE, ENDLESS_ITEMS, ENDLESS_PATTERN, HUGE, ODD, SECONDS, SLOW
-
 from langchain_core.exceptions import OutputParserException
 from pydantic import BaseModel
 

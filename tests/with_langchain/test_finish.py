@@ -160,7 +160,10 @@ class Anthropic(BaseChatModel):
 
 @pytest.mark.parametrize("reason", ["max_tokens", "refusal", "model_context_window_exceeded"])
 def test_anthropics_way_to_say_it(tiered, ask, reason):
-    tiers = [Tier(Anthropic(reason=reason), name="small"), Tier(Anthropic(reason="end_turn", text="Paris"), name="large")]
+    tiers = [
+        Tier(Anthropic(reason=reason), name="small"),
+        Tier(Anthropic(reason="end_turn", text="Paris"), name="large"),
+    ]
 
     answer = ask(tiered(tiers=tiers, judge=lambda question, answer: True, prices={"small": (1, 2), "large": (1, 2)}))
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import pytest
 from bombs import DEEP, ENDLESS_CODE, ENDLESS_ITEMS, ENDLESS_PATTERN, HUGE, ODD, SECONDS, SLOW
-
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel, Field
 
@@ -128,7 +127,10 @@ def test_arguments_that_take_long_to_check(server, tiered, take, trace_of, schem
 @pytest.mark.parametrize(
     ("response_format", "text"),
     [
-        ({"type": "json_schema", "json_schema": {"name": "Code", "schema": ENDLESS_PATTERN}}, f'{{"code": "{ENDLESS_CODE}"}}'),
+        (
+            {"type": "json_schema", "json_schema": {"name": "Code", "schema": ENDLESS_PATTERN}},
+            f'{{"code": "{ENDLESS_CODE}"}}',
+        ),
         *(({"type": "json_object"}, text) for text in DEEP.values()),
     ],
     ids=["pattern", *DEEP],

@@ -144,7 +144,10 @@ class Anthropic(CustomLLM):
 @pytest.mark.parametrize("method", ["complete", "chat"])
 @pytest.mark.parametrize("reason", ["max_tokens", "refusal"])
 def test_anthropics_way_to_say_it(tiered, take, asked, trace_of, method, reason):
-    tiers = [Tier(Anthropic(reason=reason), name="small"), Tier(Anthropic(reason="end_turn", text="Paris"), name="large")]
+    tiers = [
+        Tier(Anthropic(reason=reason), name="small"),
+        Tier(Anthropic(reason="end_turn", text="Paris"), name="large"),
+    ]
 
     llm = tiered(tiers=tiers, judge=lambda question, answer: True, prices={"small": (1, 2), "large": (1, 2)})
     last = take(llm, method, *given(method, asked))[-1]

@@ -190,7 +190,7 @@ def plain(text: str) -> str:
 
 
 def _without_blanks(line: str) -> str:
-    """Leave single blanks in a line; before an item of a list inside another, as many tabs as it stands to the right."""
+    """Leave single blanks in a line; before an item of a list inside another, a tab for each blank."""
     nested = _NESTED.match(line)
     return "\t" * (nested.end() if nested else 0) + _BLANKS.sub(" ", line).strip()
 

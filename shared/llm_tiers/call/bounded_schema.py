@@ -181,9 +181,7 @@ def _additional_properties(validator: Any, allowed: Any, value: Any, schema: Any
     known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
     _spend(_work(value) * len(patterns))
     rest = [
-        name
-        for name in value
-        if name not in known and all(matches(pattern, name) is False for pattern in patterns)
+        name for name in value if name not in known and all(matches(pattern, name) is False for pattern in patterns)
     ]
     if allowed is False and rest:
         yield ValidationError("additional properties")

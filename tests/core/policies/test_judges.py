@@ -286,7 +286,9 @@ class TestReply:
     @given(
         st.text()
         | st.lists(
-            st.sampled_from(["yes", "no", "Yes", "y", "es", "not", " or ", " ", "\n", ".", ",", "-", "*", "/", "\u2013"])
+            st.sampled_from(
+                ["yes", "no", "Yes", "y", "es", "not", " or ", " ", "\n", ".", ",", "-", "*", "/", "\u2013"]
+            )
         ).map("".join)
     )
     def test_a_reply_is_a_verdict_exactly_where_its_first_word_is_one_and_set_apart(self, case, reply):
