@@ -319,7 +319,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         if run_manager is None or not self._has_streaming_handler(run_manager, async_api=False, **kwargs):
             with set_config_context(run.quiet_config()) as context:
                 return as_chat_result(context.run(self._outcome, messages, stop, run, **kwargs))
-        with closing(in_context(run.quiet_config(), self._chunks_and_outcome(messages, stop, run, **kwargs))) as items:
+        with closing(self._items(messages, stop, run, **kwargs)) as items:
             for item in items:
                 piece = as_generation_chunk(item, run, uncounted=True)
                 run_manager.on_llm_new_token(piece.text, chunk=piece)
@@ -337,9 +337,7 @@ class TieredChatModel(Tiered, BaseChatModel):
             with set_config_context(run.quiet_config()) as context:
                 asked = self._aoutcome(messages, stop, run, **kwargs)
                 return as_chat_result(await asyncio.create_task(asked, context=context))
-        async with aclosing(
-            ain_context(run.quiet_config(), self._achunks_and_outcome(messages, stop, run, **kwargs))
-        ) as items:
+        async with aclosing(self._aitems(messages, stop, run, **kwargs)) as items:
             async for item in items:
                 piece = as_generation_chunk(item, run, uncounted=True)
                 await run_manager.on_llm_new_token(piece.text, chunk=piece)
@@ -353,7 +351,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> Generator[ChatGenerationChunk]:
         run = self._outer_run(run_manager or handed_down_run(), messages)
-        with closing(in_context(run.quiet_config(), self._chunks_and_outcome(messages, stop, run, **kwargs))) as items:
+        with closing(self._items(messages, stop, run, **kwargs)) as items:
             for item in items:
                 piece = as_generation_chunk(item, run, uncounted=no_handler_counts(run_manager))
                 if run_manager is not None:
@@ -368,14 +366,23 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncGenerator[ChatGenerationChunk]:
         run = self._outer_run(run_manager or handed_down_run(), messages)
-        async with aclosing(
-            ain_context(run.quiet_config(), self._achunks_and_outcome(messages, stop, run, **kwargs))
-        ) as items:
+        async with aclosing(self._aitems(messages, stop, run, **kwargs)) as items:
             async for item in items:
                 piece = as_generation_chunk(item, run, uncounted=no_handler_counts(run_manager))
                 if run_manager is not None:
                     await run_manager.on_llm_new_token(piece.text, chunk=piece)
                 yield piece
+
+    def _items(
+        self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
+    ) -> Generator[AIMessageChunk | Outcome]:
+        """Return the chunks of an answer and, last, its outcome, each made inside the user's run."""
+        return in_context(run.quiet_config(), self._chunks_and_outcome(messages, stop, run, **kwargs))
+
+    def _aitems(
+        self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
+    ) -> AsyncGenerator[AIMessageChunk | Outcome]:
+        return ain_context(run.quiet_config(), self._achunks_and_outcome(messages, stop, run, **kwargs))
 
     # The four below prepare the call only when they run, in the context of the user's run: `query_text` is the user's
     # code, and the runs that it begins belong below this one.

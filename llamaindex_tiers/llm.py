@@ -18,7 +18,7 @@ from llamaindex_tiers.messages import needs_of, read_ask, tokens_of
 from llamaindex_tiers.metadata import common_metadata
 from llamaindex_tiers.performer import LLMPerformer
 from llamaindex_tiers.pickling import remake, without_unpicklable_callbacks
-from llamaindex_tiers.request import STANDARD_SETTINGS, Request, tool_options
+from llamaindex_tiers.request import STANDARD_SETTINGS, Request, conversation, tool_options
 from llamaindex_tiers.responses import record_responses
 from llamaindex_tiers.runs import OuterRun
 from llamaindex_tiers.settings import LLAMAINDEX, LLMArguments, common_settings
@@ -255,10 +255,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             ConfigError: There is no message, or something is no tool.
             AllTiersFailed: No tier gave an answer.
         """
-        options = tool_options(verbose, allow_parallel_tool_calls, tool_required)
-        response: ChatResponse = self._prepare(
-            Request.with_tools(tools, user_msg, chat_history, options | kwargs)
-        ).run()
+        options = tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
+        response: ChatResponse = self._prepare(Request.with_tools(tools, user_msg, chat_history, options)).run()
         return response
 
     @dispatcher.span
@@ -273,10 +271,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **kwargs: Any,
     ) -> ChatResponse:
         """Answer messages with tools in asyncio; as `chat_with_tools`."""
-        options = tool_options(verbose, allow_parallel_tool_calls, tool_required)
-        response: ChatResponse = await self._prepare(
-            Request.with_tools(tools, user_msg, chat_history, options | kwargs)
-        ).arun()
+        options = tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
+        response: ChatResponse = await self._prepare(Request.with_tools(tools, user_msg, chat_history, options)).arun()
         return response
 
     @dispatcher.span
@@ -291,10 +287,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **kwargs: Any,
     ) -> Generator[ChatResponse, None, None]:
         """Stream an answer with tools; as `chat_with_tools` and `stream_chat`."""
-        options = tool_options(verbose, allow_parallel_tool_calls, tool_required)
-        return self._prepare(
-            Request.with_tools(tools, user_msg, chat_history, options | kwargs), streaming=True
-        ).stream()
+        options = tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
+        return self._prepare(Request.with_tools(tools, user_msg, chat_history, options), streaming=True).stream()
 
     @dispatcher.span
     async def astream_chat_with_tools(
@@ -308,10 +302,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **kwargs: Any,
     ) -> AsyncGenerator[ChatResponse, None]:
         """Stream an answer with tools in asyncio; as `chat_with_tools` and `stream_chat`."""
-        options = tool_options(verbose, allow_parallel_tool_calls, tool_required)
-        return self._prepare(
-            Request.with_tools(tools, user_msg, chat_history, options | kwargs), streaming=True
-        ).astream()
+        options = tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
+        return self._prepare(Request.with_tools(tools, user_msg, chat_history, options), streaming=True).astream()
 
     @dispatcher.span
     def structured_predict(
@@ -334,8 +326,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             ValueError: No tier gave such an object; what LlamaIndex says of the top tier's answer. So is TypeError.
             AllTiersFailed: No tier gave an answer.
         """
-        request = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
-        value: Model = self._prepare(request).run()
+        value: Model = self._prepare(self._structured(output_cls, prompt, llm_kwargs, prompt_args)).run()
         return value
 
     @dispatcher.span
@@ -347,8 +338,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **prompt_args: Any,
     ) -> Model:
         """Return an object in asyncio; as `structured_predict`."""
-        request = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
-        value: Model = await self._prepare(request).arun()
+        value: Model = await self._prepare(self._structured(output_cls, prompt, llm_kwargs, prompt_args)).arun()
         return value
 
     @dispatcher.span
@@ -402,10 +392,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Return what `chat` takes for a chat with tools: the tools themselves, which each tier writes in its way."""
-        asked = ChatMessage(content=user_msg) if isinstance(user_msg, str) else user_msg
-        messages = [*(chat_history or ()), *([] if asked is None else [asked])]
-        options = tool_options(verbose, allow_parallel_tool_calls, tool_required)
-        return {"messages": messages, "tools": list(tools), **options, **kwargs}
+        options = tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
+        return {"messages": conversation(user_msg, chat_history), "tools": list(tools), **options}
 
     def _structured(
         self,

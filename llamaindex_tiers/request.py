@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from llm_tiers.call.form import Form
 
-__all__ = ["STANDARD_SETTINGS", "Request", "tool_options"]
+__all__ = ["STANDARD_SETTINGS", "Request", "conversation", "tool_options"]
 
 STANDARD_SETTINGS = ("temperature", "max_tokens", "timeout", "max_retries")
 """Settings that most LLMs have; they go to the tiers that know them."""
@@ -90,8 +90,7 @@ class Request:
         Raises:
             ConfigError: There is no message, or something is no tool.
         """
-        asked = ChatMessage(role=MessageRole.USER, content=user_msg) if isinstance(user_msg, str) else user_msg
-        messages = [*(chat_history or ()), *([] if asked is None else [asked])]
+        messages = conversation(user_msg, chat_history)
         _check_messages(messages, "user_msg, chat_history")
         settings = dict(settings)
         if not tools:
@@ -167,6 +166,12 @@ def _is_known(model: LLM, setting: str) -> bool:
     return setting not in STANDARD_SETTINGS or knows(model, setting)
 
 
-def tool_options(verbose: bool, parallel: bool, required: bool) -> dict[str, bool]:  # noqa: FBT001
-    """Return what LlamaIndex's methods with tools take by position, by its names."""
-    return {"verbose": verbose, "allow_parallel_tool_calls": parallel, "tool_required": required}
+def conversation(user_msg: str | ChatMessage | None, chat_history: Sequence[ChatMessage] | None) -> list[ChatMessage]:
+    """Return the messages of a chat with tools, the user's last."""
+    asked = ChatMessage(role=MessageRole.USER, content=user_msg) if isinstance(user_msg, str) else user_msg
+    return [*(chat_history or ()), *([] if asked is None else [asked])]
+
+
+def tool_options(verbose: bool, parallel: bool, required: bool, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: FBT001
+    """Return the settings of a chat with tools, with what LlamaIndex's methods take by position under its names."""
+    return {"verbose": verbose, "allow_parallel_tool_calls": parallel, "tool_required": required, **settings}
