@@ -1,4 +1,4 @@
-"""What LangChain's caches tell tiered models apart by."""
+"""The key under which LangChain's caches keep the answers of a tiered model."""
 
 from __future__ import annotations
 

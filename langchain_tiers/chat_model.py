@@ -95,7 +95,7 @@ class TieredChatModel(Tiered, BaseChatModel):
             different nodes learn apart.
         query_text: Takes the messages and returns the text to find similar calls by; by default the human ask.
         on_trace: Is called with the `Trace` of each call, failed and cancelled ones included.
-        inner_callbacks: Kinds of callback handlers that are called for the model calls inside too, beside tracers and
+        inner_callbacks: Kinds of callback handlers that are called for the model calls inside too, besides tracers and
             token counters; by default other handlers are called for the outer run only, as with any chat model.
         temperature, max_tokens, stop, max_retries, api_key: Go to every tier that knows them, and not to the judge
             but for the last two.
@@ -474,7 +474,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         return params
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """Return what an outer cache tells models apart by: the tiers with their settings, and how one is chosen."""
+        """Return the key of an outer cache: the tiers with their settings, and how one is chosen."""
         return cache_key(self._engine.ladder, self._engine.policy, stop or self.stop, kwargs)
 
     def _convert_cached_generations(self, cache_val: list[Generation]) -> list[ChatGeneration]:

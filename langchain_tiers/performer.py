@@ -169,8 +169,8 @@ def _says(chunk: AIMessageChunk) -> bool:
     if isinstance(chunk.content, str) and chunk.content.strip():
         return True
     blocks = chunk.content if isinstance(chunk.content, list) else []
-    told = (block.strip() if isinstance(block, str) else block.get("text", "·").strip() for block in blocks)
-    return bool(any(told) or chunk.tool_call_chunks or any(chunk.additional_kwargs.values()))
+    texts = (block.strip() if isinstance(block, str) else block.get("text", "·").strip() for block in blocks)
+    return bool(any(texts) or chunk.tool_call_chunks or any(chunk.additional_kwargs.values()))
 
 
 def _joined(chunks: Sequence[AIMessageChunk]) -> AIMessage:

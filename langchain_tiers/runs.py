@@ -54,7 +54,7 @@ class OuterRun:
     Attributes:
         manager: The run's manager, or None where there is no run.
         node: Where in the user's graph the run is.
-        inner_callbacks: Kinds of handlers that are called for the calls inside, beside tracers and token counters.
+        inner_callbacks: Kinds of handlers that are called for the calls inside, besides tracers and token counters.
     """
 
     manager: RunManager | None = None

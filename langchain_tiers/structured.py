@@ -186,7 +186,7 @@ class StructuredOutput:
 
     Attributes:
         shape: What the user asks for.
-        options: What each tier's `with_structured_output` is given beside the schema.
+        options: What each tier's `with_structured_output` is given besides the schema.
     """
 
     shape: Shape

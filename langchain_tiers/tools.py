@@ -28,7 +28,7 @@ class ToolBinding:
 
     Attributes:
         tools: The tools in OpenAI's format.
-        options: What `bind_tools` takes beside them.
+        options: What `bind_tools` takes besides them.
     """
 
     tools: tuple[dict[str, Any], ...]

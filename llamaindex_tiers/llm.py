@@ -74,7 +74,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         settings: A file that `llm-tiers calibrate` wrote, with policy and knob; instead of `policy` and `quality`.
         embedding: What makes vectors of the queries; WordLlama, which needs no network, by default.
         prices: (input, output) in US$ per million tokens, by tier or model name, where the public list lacks them.
-        node: Where in your application the calls come from; by default what LlamaIndex's spans tell: agent, workflow
+        node: Where in your application the calls come from; by default what LlamaIndex's spans say: agent, workflow
             step, prompt type, class of the object. Calls of different nodes learn apart. Under
             `instrument_tags({"llm_tiers_node": ...})` calls come from that node.
         query_text: Takes the messages and returns the text to find similar calls by; by default the human ask, or what
@@ -249,7 +249,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             verbose: As LlamaIndex's LLMs take it.
             allow_parallel_tool_calls: Several tools may be called at once.
             tool_required: A tool must be called.
-            **kwargs: What `chat_with_tools` of the tiers takes beside, such as `tool_choice`, and settings of the call.
+            **kwargs: What else `chat_with_tools` of the tiers takes, such as `tool_choice`, and settings of the call.
 
         Raises:
             ConfigError: There is no message, or something is no tool.
@@ -409,7 +409,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         """Describe a call to the core, and say how its models are called.
 
         It must run in the public method and not in the generator that the method returns: by the time a consumer takes
-        the first chunk, the spans that tell where the call comes from may be closed.
+        the first chunk, the spans that show where the call comes from may be closed.
         """
         place = current_place()
         request = request.read_by(place.parser)

@@ -79,9 +79,9 @@ def with_postscript(messages: Sequence[ChatMessage], postscript: str) -> list[Ch
 
 
 def copied(value: Any) -> Any:
-    """Return a copy of what a model's method is given: models keep to their arguments no more than they have to.
+    """Return a copy of an argument for a model's method, which may change what it is given.
 
-    Messages, lists and dicts are copied, and what is in them; anything else is handed on.
+    Messages, lists and dicts are copied, and what is in them; anything else is passed on as it is.
     """
     if isinstance(value, ChatMessage):
         blocks = [block.model_copy() for block in value.blocks]
@@ -127,7 +127,7 @@ def _arguments(given: Any) -> dict[str, Any] | None:
 
 
 def _legacy_call(call: Any) -> ToolCall:
-    """Read a tool call as older integrations note it: as LlamaIndex's own selection, or as OpenAI's client has it."""
+    """Read a tool call as older integrations store it: as LlamaIndex's own selection, or as OpenAI's client has it."""
     if hasattr(call, "tool_name"):
         return ToolCall(call.tool_name, _arguments(call.tool_kwargs))
     function = call.get("function") if isinstance(call, dict) else getattr(call, "function", None)

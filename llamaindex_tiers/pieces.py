@@ -47,7 +47,7 @@ def answer_of(tier: Tier, response: Any, inner: Sequence[Any] = ()) -> Answer:
     Args:
         tier: The tier.
         response: What its model's method returned: a chat or completion response, an object, or what is none.
-        inner: The responses of the models meanwhile: an object does not tell its tokens.
+        inner: The responses of the models while it was made: an object does not carry its tokens.
     """
     calls = tool_calls_of(response.message) if isinstance(response, ChatResponse) else ()
     text = _text(response)

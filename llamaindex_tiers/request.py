@@ -34,10 +34,10 @@ class Request:
     """One call as the user makes it.
 
     Attributes:
-        method: The method, without what tells sync, async and streaming apart.
+        method: The method, without the prefix for async and streaming.
         messages: What is asked, as messages.
         settings: The user's settings of this call; `model` and `timeout` among them are for the ladder.
-        own: What the method takes beside messages and settings.
+        own: What the method takes besides messages and settings.
         shape: The object asked for, or None.
         form: The form that an answer must have, or None.
         offers_tools: Whether the answer may call tools.

@@ -78,7 +78,7 @@ def record_responses() -> None:
 
 @contextmanager
 def recording(recorded: Recorded) -> Iterator[None]:
-    """Record the responses of models meanwhile, in this thread or task and those begun in it."""
+    """Record the responses of models inside the block, in this thread or task and those begun in it."""
     token = _recorded.set(recorded)
     try:
         yield

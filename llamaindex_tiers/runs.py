@@ -151,7 +151,7 @@ class OuterRun:
 
     @contextmanager
     def reported_errors(self) -> Iterator[None]:
-        """Tell by an event where a stream ends early: its span has been left long ago."""
+        """Dispatch an event where a stream ends early: its span has been left long ago."""
         try:
             yield
         except BaseException as error:
@@ -159,7 +159,7 @@ class OuterRun:
             raise
 
     def report_end(self, request: Request, outcome: Outcome) -> None:
-        """Tell by an event that a stream has ended."""
+        """Dispatch the event that a stream has ended."""
         response = response_for_event(outcome)
         if isinstance(response, ChatResponse):
             messages = [*map(ChatMessage.model_copy, request.messages)]

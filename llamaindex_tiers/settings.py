@@ -75,7 +75,7 @@ def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
         settings: Settings for each tier that knows them; None is none.
 
     Raises:
-        ConfigError: A model does not take a setting, or cannot tell what it is.
+        ConfigError: A model does not take a setting, or has no metadata.
     """
     known = {name: value for name, value in settings.items() if value is not None}
     made = [

@@ -158,7 +158,7 @@ def _levels(span: _Open, around: _Open | None) -> list[str]:
     own, so that a new one begins with what is known of all those of its name.
     """
     if span.prompt is not None:
-        # What a structured LLM hands on are messages, which only look like a template.
+        # What a structured LLM passes on are messages, which only look like a template.
         rendered = around is not None and isinstance(around.instance, StructuredLLM)
         names = _names(span.prompt, span.arguments.get("output_cls"))
         return names if rendered else [*names, *_hash(_template(span.prompt))]

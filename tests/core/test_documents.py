@@ -25,7 +25,7 @@ PACKAGES = {
     "langchain_tiers": "langchain_tiers/__init__.py",
     "llamaindex_tiers": "llamaindex_tiers/__init__.py",
 }
-"""What is public, and where its `__all__` stands; read without importing it, since the core's tests need no framework."""
+"""What is public, and where its `__all__` stands; it is not imported, since the core's tests need no framework."""
 
 
 def quoted(text: str) -> list[str]:

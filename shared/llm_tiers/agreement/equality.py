@@ -27,7 +27,7 @@ class Equality(Protocol):
     """Says whether two answers are the same."""
 
     def same(self, one: Answer, other: Answer) -> bool | None:
-        """Return True or False, or None where it cannot be told without asking a model."""
+        """Return True or False, or None where that takes a model to decide."""
 
 
 class ExactEquality:
@@ -56,7 +56,7 @@ class FinalAnswers:
 
     Tool calls are compared by name and arguments in any order, objects by their fields, texts up to what cannot matter,
     final answers as numbers with their units, dates, times, letters or words. A final answer counts where the text is
-    nothing else, or says so in a form that cannot be decoration. In doubt it cannot be told. A missing answer, a
+    nothing else, or says so in a form that cannot be decoration. In doubt the result is None. A missing answer, a
     refusal and an abstention equal nothing; that the material holds no answer is an answer.
 
     Args:
@@ -127,7 +127,7 @@ class FinalAnswers:
         if not calls and (declines(one.text) or declines(other.text)):
             return False
         if self.equal is not None:
-            return _told("equal", self.equal, one, other)
+            return _same_by("equal", self.equal, one, other)
         if calls:
             return same_calls(one.tool_calls, other.tool_calls, self._asking(), None if form is None else form.tools)
         if self.extract is not None:
@@ -152,7 +152,7 @@ class FinalAnswers:
         return None if None in finals else finals[0] == finals[1]
 
     def _asking(self) -> Compare:
-        return {field: partial(_told, f"compare[{field!r}]", function) for field, function in self.compare.items()}
+        return {field: partial(_same_by, f"compare[{field!r}]", function) for field, function in self.compare.items()}
 
 
 class InCall:
@@ -170,7 +170,7 @@ class InCall:
         self._warn = warn
 
     def same(self, one: Answer, other: Answer) -> bool | None:
-        """Compare two answers; what fails cannot be told."""
+        """Compare two answers; a comparison that fails is undecided."""
         if not isinstance(self._equality, FinalAnswers):
             return self._equality.same(one, other)
         same, warning = self._equality.explained(one, other, self._form)
@@ -196,7 +196,7 @@ def _asked(argument: str, function: Callable[..., Any], *values: Any, kind: type
     raise _OddFunctionError(f"{argument} returned {type(said).__name__}; it must return {wanted}")
 
 
-def _told(argument: str, function: Callable[..., Any], one: Any, other: Any) -> bool | None:
+def _same_by(argument: str, function: Callable[..., Any], one: Any, other: Any) -> bool | None:
     said: bool | None = _asked(argument, function, one, other)
     return said
 

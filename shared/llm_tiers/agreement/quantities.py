@@ -328,9 +328,9 @@ def _close(one: Quantity, other: Quantity) -> bool:
 
 
 def _place(number: Quantity) -> Fraction:
-    """Return the worth of the last digit that counts; noughts at the end of a great number may be rounded."""
+    """Return the worth of the last digit that counts; zeros at the end of a large number may come from rounding."""
     if number.place or number.value is None:
         return number.place
     digits = number.written.replace(",", "").replace(" ", "")
-    noughts = len(digits) - len(digits.rstrip("0"))
-    return Fraction(10) ** noughts if noughts > 1 and digits.isdigit() and len(digits) > 3 else Fraction(0)  # noqa: PLR2004
+    zeros = len(digits) - len(digits.rstrip("0"))
+    return Fraction(10) ** zeros if zeros > 1 and digits.isdigit() and len(digits) > 3 else Fraction(0)  # noqa: PLR2004

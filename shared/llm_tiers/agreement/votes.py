@@ -50,7 +50,7 @@ _HARDEST = 1.5
 """Hardness beyond this, either way, says no more."""
 
 _LEAST_TAUGHT = 1e-3
-"""Share of what a tier teaches of votes even where it is taken for a copy, so that a mistake can mend."""
+"""Share of what a tier teaches of votes even where it is taken for a copy, so that a mistake is corrected in time."""
 
 
 @dataclass(frozen=True)

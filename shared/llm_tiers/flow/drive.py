@@ -1,7 +1,7 @@
 """Perform what the flow of a call asks for: `drive` in the caller's thread, `adrive` in asyncio.
 
-Nothing is decided here. `drive_live` and `adrive_live` also hand on chunks: those of a `Handoff` as they come, those
-of an answer that was judged when it is accepted. `drive` and `adrive` hand on none, so there a handoff is a model call
+Nothing is decided here. `drive_live` and `adrive_live` also pass on chunks: those of a `Handoff` as they come, those
+of an answer that was judged when it is accepted. `drive` and `adrive` pass on none, so there a handoff is a model call
 like any other (`_without_handoff`).
 """
 
@@ -144,7 +144,7 @@ def _without_handoff(flow: Flow) -> Flow:
 
 
 def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recollection:
-    """Look up the history; a failure is only noted, since the user's answer does not depend on the history."""
+    """Look up the history; a failure becomes a warning, since the user's answer does not depend on the history."""
     if history is None:
         return Recollection()
     try:
@@ -187,7 +187,7 @@ class _Attempt:
         return self.reply
 
     def is_chunk(self, item: Any) -> bool:
-        """Note what a stream gave: True for a chunk, which goes to the user, False for the answer at the end."""
+        """Keep what a stream gave: True for a chunk, which goes to the user, False for the answer at the end."""
         if isinstance(item, Answer):
             self.reply = replace(item, live=self.live)
             return False

@@ -140,7 +140,7 @@ class Engine:
         yield Outcome(item, ledger.trace())
 
     def feedback(self, trace_id: str, *, correct: bool) -> Record:
-        """Tell whether the answer of a past call was right; the next estimates change accordingly.
+        """Record whether the answer of a past call was right; the next estimates change accordingly.
 
         Args:
             trace_id: The `trace_id` of the call's trace.

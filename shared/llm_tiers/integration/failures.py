@@ -40,7 +40,7 @@ def tier_errors(
 
     Args:
         tier: The tier.
-        about_the_answer: The framework's own errors that quote the answer, beside those of pydantic and json.
+        about_the_answer: The framework's own errors that quote the answer, besides those of pydantic and json.
         passes: Says of an error that it is no failure, such as a framework's way to interrupt a graph.
 
     Nothing else is raised, whatever the error holds.
@@ -67,7 +67,7 @@ def what_is_wrong(error: Exception) -> str:
     if isinstance(error, ValidationError):
         try:
             return ", ".join(sorted({repr(one["type"]) for one in error.errors(include_input=False)}))
-        except Exception:  # noqa: BLE001 -- a validator's own error is part of what pydantic tells
+        except Exception:  # noqa: BLE001 -- a validator's own error is part of what pydantic reports
             return _UNREADABLE
     return _UNREADABLE
 
@@ -75,8 +75,8 @@ def what_is_wrong(error: Exception) -> str:
 def _safe_text(tier: Tier, error: Exception, quoting: tuple[type[Exception], ...]) -> str | None:
     """Return what may be shown of an error in its place; None where all of it may be.
 
-    Keys are left out, and of an answer that was rejected only what is wrong with it is told. An error that cannot be
-    turned into text, or whose keys cannot be looked up, is told by its class alone.
+    Keys are left out, and of an answer that was rejected only what is wrong with it is shown. An error that cannot be
+    turned into text, or whose keys cannot be looked up, is shown by its class alone.
     """
     if isinstance(error, quoting):
         return what_is_wrong(error)

@@ -1,4 +1,4 @@
-"""What a framework's model over a ladder does beside answering: feedback, closing, copies."""
+"""What a framework's model over a ladder does besides answering: feedback, closing, copies."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ class Tiered(BaseModel):
         """Write what the history has pending and close it; a `History` that was given and the tiers stay open.
 
         Raises:
-            HistoryError: Something could not be written. The history is let go of all the same.
+            HistoryError: Something could not be written. The history is closed all the same.
         """
         given, _ = self._given_history
         if given is None or isinstance(given, str | os.PathLike):
             self._engine.close()
 
     def feedback(self, trace_id: str, *, correct: bool) -> None:
-        """Tell whether an answer was right; the next estimates change accordingly.
+        """Record whether an answer was right; the next estimates change accordingly.
 
         Args:
             trace_id: The `trace_id` in the answer's trace.
@@ -100,7 +100,7 @@ class Tiered(BaseModel):
         self._engine.feedback(trace_id, correct=correct)
 
     async def afeedback(self, trace_id: str, *, correct: bool) -> None:
-        """Tell in asyncio whether an answer was right; as `feedback`."""
+        """Record in asyncio whether an answer was right; as `feedback`."""
         await asyncio.to_thread(self.feedback, trace_id, correct=correct)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:

@@ -61,7 +61,7 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
     Args:
         name: `single:TIER` (that tier alone), `start:TIER` (always start there, judge as LLM-AT does), `llm-at`
             (as published), `llm-at-answers` (the same, but an earlier answer is returned in place of a missing one),
-            `default` (what the models do), `doubt` (the same), `estimate` (LLM-AT mended), `agree` (that with a
+            `default` (what the models do), `doubt` (the same), `estimate` (LLM-AT corrected), `agree` (that with a
             witness, whose agreement needs no judge), `cascade-routing` (of Dekoninck et al., ICML 2025), `agree-two`
             (the two cheapest tiers, where they differ the third), `agree-all` (tier by tier until two agree), `oracle`
             (the cheapest tier that is right, or the cheapest of all where none is), or `random` (any tier, unjudged).

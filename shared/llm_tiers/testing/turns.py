@@ -143,7 +143,7 @@ class Hang:
         self._released.set()
 
     def wait(self) -> None:
-        """Note that a request has come, and wait for the release."""
+        """Record that a request has come, and wait for the release."""
         self.reached.set()
         self._released.wait()
 

@@ -15,7 +15,7 @@ from llm_tiers.policies.judges.verdict import verdict_of
 if TYPE_CHECKING:
     from llm_tiers.call.answer import Answer
 
-__all__ = ["ANSWER_LIMIT", "QUESTION_LIMIT", "Agreement", "same_by_asking", "told"]
+__all__ = ["ANSWER_LIMIT", "QUESTION_LIMIT", "Agreement", "same_by_asking", "same_without_asking"]
 
 QUESTION_LIMIT = 1_000
 """Most characters of the question that is shown beside two answers: what was retrieved for it need not be read."""
@@ -40,7 +40,7 @@ class Agreement(Judge):
     this judge rejects nothing: `Agreement() | PromptJudge()` asks a model for a verdict only where nobody agrees.
 
     Source: Agreement-Based Cascading (TMLR 2025); on LLM-AT's recorded runs the agreement of the two cheapest tiers
-    tells a right answer as well as or better than the self-judge (AUC .78 and .81, against .81 and .71).
+    predicts a right answer as well as or better than the self-judge (AUC .78 and .81, against .81 and .71).
 
     Args:
         ask: Ask the cheapest tier about texts without a final answer; without it, these are left open.
@@ -54,7 +54,7 @@ class Agreement(Judge):
 
     def review(self, case: Case) -> Review:
         """Look for a tier that gave the same answer, first without asking a model."""
-        same = [(other, told(case, case.answer, other)) for other in case.others]
+        same = [(other, same_without_asking(case, case.answer, other)) for other in case.others]
         agreeing = next((other for other, equal in same if equal), None)
         open_ones = [other for other, equal in same if equal is None] if self.ask else []
         # The dearest, whose word weighs most, first.
@@ -67,8 +67,8 @@ class Agreement(Judge):
         return Judgement(Verdict.UNCERTAIN, "agreement")
 
 
-def told(case: Case, one: Answer, other: Answer) -> bool | None:
-    """Say whether two answers are the same, without asking a model; None where it cannot be told."""
+def same_without_asking(case: Case, one: Answer, other: Answer) -> bool | None:
+    """Say whether two answers are the same, without asking a model; None where that takes one."""
     known = case.sameness.get(frozenset((one.tier, other.tier)))
     return case.equality.same(one, other) if known is None else known
 
