@@ -193,6 +193,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> LLMResult:
         """Answer calls; `model=` pins one tier by name, and other settings go to the tiers that know them."""
+        # Not in `_generate`, whose result goes to the run's handlers: they would count the sum once more.
         return result_with_total_usage(super().generate(messages, stop, callbacks, **kwargs))
 
     async def agenerate(
@@ -215,7 +216,9 @@ class TieredChatModel(Tiered, BaseChatModel):
     ) -> Generator[AIMessageChunk]:
         """Stream an answer; the last chunk carries the trace and the usage."""
         config, run = begin_run(self, config)
+        # Begun here, because LangChain calls `_stream` without a run manager, and the tiers' runs would have no parent.
         chunks = cast("Generator[AIMessageChunk]", super().stream(input, config, stop=stop, **kwargs))
+        # Closed with the user's loop: where that ends early, the requests end too, and the call is still traced.
         with closing(handing_down(run, chunks)) as stream:
             for chunk in stream:
                 yield with_total_usage(chunk)
@@ -264,12 +267,15 @@ class TieredChatModel(Tiered, BaseChatModel):
             ValueError: Something is no tool.
         """
         options = {
+            # False and "" ask for nothing, as in LangChain's own clients.
             "tool_choice": tool_choice or None,
             "strict": strict,
             "parallel_tool_calls": parallel_tool_calls,
             "response_format": response_format,
         }
+        # Only what was given: not every provider's `bind_tools` takes all of these.
         given = {name: value for name, value in options.items() if value is not None}
+        # Bound to the outer model alone: the tiers bind them at the call, so that a judge gets no tools.
         return self.bind(tools=as_tools(tools), **given, **kwargs)
 
     def with_structured_output(
@@ -304,6 +310,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         structured = StructuredOutput.over(self._engine.ladder, schema, tools=tools, options={**options, **kwargs})
         model = self.bind(
             structured_output=structured,
+            # For tracers; LangChain takes it out of the settings before it calls `_generate`.
             ls_structured_output_format={"schema": schema or structured.shape.function, "kwargs": options},
         )
         return structured.parsed(model, include_raw=include_raw)
@@ -321,6 +328,7 @@ class TieredChatModel(Tiered, BaseChatModel):
                 return as_chat_result(context.run(self._outcome, messages, stop, run, **kwargs))
         with closing(self._items(messages, stop, run, **kwargs)) as items:
             for item in items:
+                # Handlers count what `on_llm_end` gets and not the chunks, so the last one may carry the usage.
                 piece = as_generation_chunk(item, run, uncounted=True)
                 run_manager.on_llm_new_token(piece.text, chunk=piece)
         return as_chat_result(cast("Outcome", item), run_manager.run_id)
@@ -335,6 +343,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         run = self._outer_run(run_manager, messages)
         if run_manager is None or not self._has_streaming_handler(run_manager, async_api=True, **kwargs):
             with set_config_context(run.quiet_config()) as context:
+                # As a task, because only a task can be started in a context of its own.
                 asked = self._aoutcome(messages, stop, run, **kwargs)
                 return as_chat_result(await asyncio.create_task(asked, context=context))
         async with aclosing(self._aitems(messages, stop, run, **kwargs)) as items:
@@ -433,6 +442,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> tuple[Call, ChatPerformer]:
         """Describe a call to the core, and say how its models are called."""
+        # An empty list is a choice too: it switches the model's own `stop` off for this call.
         request = Request.of(messages, stop if stop is not None else self.stop, kwargs)
         ask = read_ask(messages)
         call = self._engine.call(
@@ -443,6 +453,8 @@ class TieredChatModel(Tiered, BaseChatModel):
             node=run.node,
             pin=model,
             timeout=timeout,
+            # An exact count would take the tokenizer of each tier's provider, and decides only whether a tier is
+            # skipped.
             tokens=count_tokens_approximately(messages),
             needs=needs_of(messages, tools=request.offers_tools),
             form=request.form,
@@ -452,6 +464,7 @@ class TieredChatModel(Tiered, BaseChatModel):
     def get_token_ids(self, text: str) -> list[int]:
         """Return the tokens of a text as the top tier's model counts them."""
         model: BaseChatModel = self._engine.ladder.top.model
+        # LangChain's default would download GPT-2's tokenizer.
         return model.get_token_ids(text)
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:

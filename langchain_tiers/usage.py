@@ -19,6 +19,7 @@ _OF_PROVIDERS = ("token_usage", "usage")
 
 def without_usage(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return response metadata without the tokens of the one model call that it comes from, and without its trace."""
+    # A tier may be a tiered model itself, whose trace is not the user's.
     return {key: value for key, value in metadata.items() if key not in (*_OF_PROVIDERS, "tiers")}
 
 

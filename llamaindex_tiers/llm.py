@@ -156,6 +156,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         ladders = construction.ladders(ladder, standard)
         self._metadata = common_metadata(ladder, arguments.get("context_window"))
         self._open(construction, ladders, partial(dispatch_decision, arguments.get("on_trace")))
+        # On LlamaIndex's root dispatcher, which the spans and events of all its parts reach.
         keep_open_spans()
         record_responses()
 
@@ -170,6 +171,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             ConfigError: An argument is wrong.
         """
         if update and not deep and update.keys() <= LLM.model_fields.keys():
+            # LlamaIndex's own fields, such as the callback manager, are read at each call: the engine stays.
             return BaseModel.model_copy(self, update=update)
         return super().model_copy(update=update, deep=deep)
 
@@ -228,6 +230,9 @@ class TieredLLM(Tiered, FunctionCallingLLM):
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> AsyncGenerator[ChatResponse, None]:
         """Stream an answer to messages in asyncio; as `stream_chat`."""
         return self._prepare(Request.chat(messages, kwargs), streaming=True).astream()
+
+    # LlamaIndex opens spans by itself only for methods that are abstract or decorated in a base class, which these four
+    # are not.
 
     @dispatcher.span
     def chat_with_tools(
@@ -374,6 +379,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         Raises:
             ValueError: There is none, and that is an error.
         """
+        # Agents call this for every chunk of a stream, so it must not search or parse more than it has to.
         reader = tool_call_reader(self._engine.ladder, response)
         if reader is not None:
             return reader.get_tool_calls_from_response(response, error_on_no_tool_call=error_on_no_tool_call, **kwargs)
@@ -393,6 +399,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
     ) -> dict[str, Any]:
         """Return what `chat` takes for a chat with tools: the tools themselves, which each tier writes in its way."""
         options = tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
+        # The tools themselves: dicts in one provider's format could not be turned into another's.
         return {"messages": conversation(user_msg, chat_history), "tools": list(tools), **options}
 
     def _structured(
@@ -416,6 +423,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         ask = read_ask(request.messages)
         node = place.node if self.node is None else self.node
         call = self._engine.call(
+            # The prompt of a query engine holds the retrieved texts too, and is similar to those of other questions.
             (place.query or ask.query) if self.query_text is None else self._query_by_function(request.messages),
             ask=ask.text,
             context=ask.context,
@@ -427,6 +435,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             needs=needs_of(request.messages, tools=request.offers_tools),
             form=request.form,
         )
+        # In a chat LlamaIndex has put it among the messages; for an object each tier makes its messages itself.
         own_prompt = None if request.shape is None else self.system_prompt
         # The first versions of llama-index-core 0.14 have no rate limiter.
         limiter = getattr(self, "rate_limiter", None)

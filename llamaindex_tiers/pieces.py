@@ -137,6 +137,7 @@ def response_for_event(outcome: Outcome) -> ChatResponse | CompletionResponse:
     response = as_response(outcome)
     if isinstance(response, ChatResponse | CompletionResponse):
         kwargs = without_usage(response.additional_kwargs)
+        # Token counters read `raw` as well as the keywords.
         return response.model_copy(update={"raw": None, "delta": "", "additional_kwargs": kwargs})
     message = ChatMessage(role=MessageRole.ASSISTANT, content=outcome.answer.text)
     return ChatResponse(message=message, additional_kwargs={TRACE: outcome.trace.to_dict()})

@@ -56,6 +56,7 @@ class _ResponseRecorder(BaseEventHandler):
         return "LlmTiersListener"
 
     def handle(self, event: BaseEvent, **_: Any) -> None:
+        # The root dispatcher passes on every event of the process, most of which belong to no call of ours.
         recorded = _recorded.get()
         if recorded is None or not isinstance(event, _ENDS | _PIECES):
             return

@@ -102,6 +102,7 @@ class OuterRun:
                     return
                 yield item  # type: ignore[misc]
         finally:
+            # Closing runs the code of the models' generators, whose spans and events belong inside as well.
             with self.entered(), closing(items):
                 pass
 
@@ -142,6 +143,7 @@ class OuterRun:
         if self.system_prompt is not None and model.system_prompt != self.system_prompt:
             changes["system_prompt"] = self.system_prompt
         own = model.callback_manager.handlers
+        # Each handler once, or it would count the call twice.
         others = [handler for handler in self.callbacks.handlers if not any(handler is mine for mine in own)]
         if others:
             changes["callback_manager"] = CallbackManager()
@@ -162,6 +164,7 @@ class OuterRun:
         """Dispatch the event that a stream has ended."""
         response = response_for_event(outcome)
         if isinstance(response, ChatResponse):
+            # Copies, because an observer may change what it is shown.
             messages = [*map(ChatMessage.model_copy, request.messages)]
             _dispatcher.event(LLMChatEndEvent(messages=messages, response=response, span_id=self.place.span_id))
         else:

@@ -79,7 +79,9 @@ def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
     """
     known = {name: value for name, value in settings.items() if value is not None}
     made = [
-        replace(tier, model=_with_settings(tier, known), timeout=tier.timeout or known.get("timeout")) for tier in tiers
+        # A client's time-out ends each of its attempts; the tier's ends all of them together.
+        replace(tier, model=_with_settings(tier, known), timeout=tier.timeout or known.get("timeout"))
+        for tier in tiers
     ]
     if _RETRIES not in known:
         made = [*(replace(tier, model=_impatient(tier.model)) for tier in made[:-1]), made[-1]]
@@ -163,6 +165,7 @@ def _impatient(model: LLM) -> LLM:
     """
     field = type(model).model_fields.get(_RETRIES)
     often = getattr(model, _RETRIES, None)
+    # Another number than the class's own is the user's choice.
     if field is None or often != field.default or not isinstance(often, int) or often <= 1:
         return model
     fewer = {_RETRIES: 1}
@@ -177,6 +180,7 @@ def _renewed(old: LLM, new: LLM, settings: Mapping[str, Any]) -> LLM:
     for name, value in (old.__pydantic_private__ or {}).items():
         made = new.__pydantic_private__.get(name)
         if made is None or made is value:
+            # OpenAI's clients make another one with other settings over the same connections.
             renew = getattr(value, "with_options", None)
             new.__pydantic_private__[name] = renew(**known) if renew is not None and known else value
     return new

@@ -73,6 +73,7 @@ class _OpenSpans(BaseSpanHandler[_Open]):
     ) -> _Open:
         with self.lock:
             while len(self.open_spans) >= _MOST_OPEN:
+                # The oldest first: a dict keeps the order in which it was filled.
                 del self.open_spans[next(iter(self.open_spans))]
         # Not validated, which takes longer than all the rest: every span of the application comes by here.
         return _Open.model_construct(
@@ -221,6 +222,7 @@ def _own_prompt(owner: Any) -> str:
 def _hash(template: str) -> list[str]:
     # Without digits, which a date may have brought in.
     plain = re.sub(r"\d+", "", template)
+    # Six digits keep a path readable, and a node has few templates.
     return [hashlib.sha256(plain.encode()).hexdigest()[:6]] if plain.strip() else []
 
 
