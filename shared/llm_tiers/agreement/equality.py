@@ -124,9 +124,11 @@ class FinalAnswers:
         if one.value is None or other.value is None:
             return False
         calls = bool(one.tool_calls or other.tool_calls)
+        # Before the user's functions, which need not know that two refusals agree on nothing.
         if not calls and (declines(one.text) or declines(other.text)):
             return False
         if self.equal is not None:
+            # It decides alone: after it nothing is compared by our rules.
             return _same_by("equal", self.equal, one, other)
         if calls:
             return same_calls(one.tool_calls, other.tool_calls, self._asking(), None if form is None else form.tools)
@@ -141,6 +143,7 @@ class FinalAnswers:
 
     def _same_extracts(self, one: str, other: str, extract: Callable[[str], str | None]) -> bool | None:
         finals = [_asked("extract", extract, one, kind=str)]
+        # Once for the same text: a function may return something else the second time.
         finals.append(finals[0] if one == other else _asked("extract", extract, other, kind=str))
         if any(said is not None and said.casefold() == _ABSTENTION for said in finals):
             return False
@@ -202,6 +205,7 @@ def _same_by(argument: str, function: Callable[..., Any], one: Any, other: Any) 
 
 
 def _require_function(argument: str, function: object, what: str) -> None:
+    # A class is callable too, but what it makes says nothing about the answers.
     if not callable(function) or isinstance(function, type):
         raise ConfigError(f"{argument} must be a function {what}, not {kind_of(function)}")
     if inspect.iscoroutinefunction(function):
@@ -219,6 +223,7 @@ def _plain(text: str) -> str:
 
 
 def _same_text(one: str, other: str) -> bool | None:
+    # Before the texts: there are many ways to say that the material holds no answer.
     absent = finds_none(one), finds_none(other)
     if absent[0] is not None and absent[1] is not None:
         return True if absent[0] == absent[1] or "" in absent else None

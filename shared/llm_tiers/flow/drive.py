@@ -149,6 +149,7 @@ def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recolle
         return Recollection()
     try:
         wanted = {} if request.study is None else {"study": request.study}
+        # Embedded once for each call, however often the flow asks.
         found = history.recall(request.text, node=request.node, k=request.k, vector=ledger.vector, **wanted)
     except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning in the trace
         return Recollection(error=f"{type(error).__name__}: {error}")
@@ -263,6 +264,7 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
             attempt.reply = within(attempt.seconds, partial(performer.generate, call))
         return attempt.outcome
 
+    # The first runs in the caller's own thread: most calls have only one, and need no pool.
     first, *beside = calls
     if not beside:
         return (one(first),)

@@ -91,6 +91,7 @@ class Engine:
         Raises:
             ConfigError: The pinned tier is not in the ladder.
         """
+        # Exploration and audits are drawn from this id, so they do not depend on the order of concurrent calls.
         call = Call(id=self._new_id(), query=query, created=self._clock(), **facts)
         if call.pin is not None and call.pin not in self.ladder:
             names = ", ".join(map(repr, self.ladder.names))

@@ -47,6 +47,7 @@ def labels_of_call(
     tried = {tier: label for tier, label in equal.items() if label is not None}
     above = tiers[tiers.index(accepted.tier) + 1 :] if assume_above else ()
     assumed = {tier: True for tier in above if tier not in equal and tier not in failed}
+    # The accepted answer stands by definition, even one that is missing and so equals nothing, not even itself.
     return tried | undecided | {accepted.tier: True} | assumed
 
 

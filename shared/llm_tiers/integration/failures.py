@@ -58,6 +58,7 @@ def tier_errors(
             raise
         safe, usage = _safe_text(tier, error, quoting), _usage_in(error)
         if safe is None:
+            # Nothing to hide: the client's own error is the cause, for those who match its class.
             raise TierError(tier.name, error, usage=usage) from error
         raise TierError(tier.name, ": ".join(filter(None, (type(error).__name__, safe))), usage=usage) from None
 
@@ -99,6 +100,7 @@ def _usage_in(error: Exception) -> Usage | None:
         tokens = usage["prompt_tokens"], usage["completion_tokens"]
     except Exception:  # noqa: BLE001 -- a client's error holds whatever it likes, and this is only its account
         return None
+    # `type`, because True is an int as well.
     return Usage(*tokens) if all(type(count) is int and count >= 0 for count in tokens) else None
 
 
@@ -107,6 +109,7 @@ def _secrets(model: Any) -> Iterator[str]:
         value = getattr(model, name, None)
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
+        # Keys may be given as headers as well, such as `default_headers`.
         elif isinstance(value, Mapping) and name.endswith("headers"):
             yield from filter(_is_secret, map(str, value.values()))
             continue

@@ -75,6 +75,7 @@ class Tiered(BaseModel):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        # Closing writes what is pending, which would block the event loop.
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
@@ -84,6 +85,7 @@ class Tiered(BaseModel):
             HistoryError: Something could not be written. The history is closed all the same.
         """
         given, _ = self._given_history
+        # A `History` object is the user's, and other models may share it.
         if given is None or isinstance(given, str | os.PathLike):
             self._engine.close()
 
@@ -115,6 +117,7 @@ class Tiered(BaseModel):
         """
         if not update and not deep:
             return super().model_copy()
+        # The opened history: made anew from the argument, one in memory would be empty.
         shared = {"history": self.history, "embedding": None}
         return type(self)(**{**self._arguments(), **shared, **(update or {})})
 
@@ -149,5 +152,6 @@ class Tiered(BaseModel):
 
     def _arguments(self) -> dict[str, Any]:
         history, embedding = self._given_history
+        # Without defaults: given to the constructor, they would count as the user's choice.
         arguments = {name: getattr(self, name) for name in self.model_fields_set}
         return arguments | {"history": history, "embedding": embedding}

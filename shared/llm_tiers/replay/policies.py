@@ -90,6 +90,7 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         "oracle": partial(_oracle, table),
         "random": partial(_random, table, seed),
     }
+    # `single` and `start` need a tier's name after the colon; the others take none.
     if kind not in makers or bool(tier) != (kind in ("single", "start")):
         raise ConfigError(f"policy {name!r} is unknown; take one of {_NAMES}")
     return makers[kind]()
@@ -141,6 +142,7 @@ def _doubting(make: Callable[..., Policy], knob: float | None, seed: int) -> Rep
 
 
 def _oracle(table: ReplayTable) -> ReplayPolicy:
+    # `argmax` gives the first of several right tiers, and the first of all where none is right.
     return _pinned("oracle", table.correct.argmax(axis=1).tolist())
 
 

@@ -80,6 +80,7 @@ def same_by_asking(case: Case, one: Answer, other: Answer) -> Generator[Request,
     """
     pair = frozenset((one.tier, other.tier))
     if pair not in case.sameness:
+        # Comparing is easier than answering, so the cheapest tier does it.
         cheapest = next(iter(case.ladder))
         call = ModelCall(cheapest, role="judge", prompt=_question(case, one, other), subject=case.answer.tier)
         (reply,) = yield from generate(Generate((call,)))
@@ -95,6 +96,7 @@ def _question(case: Case, one: Answer, other: Answer) -> Prompt:
         ("one answer", _shortened(one.text, ANSWER_LIMIT)),
         ("other answer", _shortened(other.text, ANSWER_LIMIT)),
     )
+    # The markers are made from ids that no model knows, so that an answer cannot close its own.
     material = marked(f"{call.id}:{one.tier}:{other.tier}", parts)
     return Prompt(_SYSTEM, "\n\n".join([*material, "Do the two answers say the same? Reply yes or no."]))
 
@@ -104,4 +106,5 @@ def _shortened(text: str, limit: int) -> str:
     if len(text) > limit:
         half = limit // 2
         text = f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+    # Half a surrogate pair, which a model's cut text may end in, cannot be sent.
     return text.encode("utf-8", "replace").decode("utf-8")
