@@ -42,7 +42,7 @@ class Request:
 
     @classmethod
     def of(cls, messages: Sequence[BaseMessage], stop: list[str] | None, settings: Mapping[str, Any]) -> Self:
-        """Sort out what a chat model's methods are given.
+        """Split the arguments of a chat model's method into messages, tools, object and settings.
 
         Raises:
             ConfigError: There is no message.

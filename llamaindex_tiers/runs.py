@@ -173,7 +173,7 @@ class OuterRun:
 
 
 def _hand_back(model: LLM, twin: LLM) -> None:
-    """Leave with a model what its copy made at its first call, such as a client, so that the next copy has it."""
+    """Give a model what its copy made at its first call, such as a client, so that the next copy has it too."""
     own, made = model.__pydantic_private__, twin.__pydantic_private__
     if own is not None and made is not None:
         own.update({name: value for name, value in made.items() if own.get(name) is None and value is not None})

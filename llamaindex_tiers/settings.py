@@ -84,7 +84,7 @@ def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
         for tier in tiers
     ]
     if _RETRIES not in known:
-        made = [*(replace(tier, model=_impatient(tier.model)) for tier in made[:-1]), made[-1]]
+        made = [*(replace(tier, model=_retrying_once(tier.model)) for tier in made[:-1]), made[-1]]
     for tier in made:
         check_metadata(tier)
     return Ladder([*(with_abilities(tier) for tier in made[:-1]), with_abilities(made[-1], last=True)])
@@ -158,8 +158,8 @@ def _streams_like_openai(model: LLM) -> bool:
     return ("llama_index.llms.openai.base", "OpenAI") in kinds
 
 
-def _impatient(model: LLM) -> LLM:
-    """Return a model that retries once where its class would do it more often: there is a tier above to go to.
+def _retrying_once(model: LLM) -> LLM:
+    """Return a model that retries once where its class would retry more often: the next tier up is the better retry.
 
     LlamaIndex's OpenAI gives its number of retries to the client and retries around it as often.
     """

@@ -75,7 +75,7 @@ class _OpenSpans(BaseSpanHandler[_Open]):
             while len(self.open_spans) >= _MOST_OPEN:
                 # The oldest first: a dict keeps the order in which it was filled.
                 del self.open_spans[next(iter(self.open_spans))]
-        # Not validated, which takes longer than all the rest: every span of the application comes by here.
+        # Not validated, which takes longer than all the rest: every span of the application passes through here.
         return _Open.model_construct(
             id_=id_, parent_id=parent_span_id, instance=instance, arguments=bound_args.arguments, tags={}
         )

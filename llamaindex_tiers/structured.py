@@ -78,7 +78,7 @@ class Shape:
         return self._own_prompt().format_messages(**self.prompt_args)
 
     def checked(self, value: Any) -> Any:
-        """Return the object that is left in the end.
+        """Return the accepted object.
 
         Raises:
             Exception: What LlamaIndex raised of an answer that is none.

@@ -162,7 +162,7 @@ _DIGITS = re.compile(
 
 
 def _parted(text: str) -> tuple[str, str]:
-    """Part a number from what follows it."""
+    """Split a number from what follows it."""
     if latex := _LATEX.match(text):
         return latex[0], text[latex.end() :]
     mark = next((place for place, char in enumerate(text) if _vulgar(char) is not None), None)

@@ -135,7 +135,7 @@ def schema_in(response_format: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def check_schema(schema: Mapping[str, Any], argument: str) -> None:
-    """Check that a schema names types that there are; what else a provider makes of it is not ours to say.
+    """Check that the types that a schema names exist; its other keywords are left to the provider.
 
     Raises:
         ConfigError: It does not; the message begins with `argument`.

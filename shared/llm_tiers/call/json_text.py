@@ -1,4 +1,4 @@
-"""Reading JSON that a stranger wrote: what is bounded is looked at before anything is parsed."""
+"""Reading JSON that a model wrote: its depth and size are checked before anything is parsed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A framework's models: as tiers, and made anew with other settings, as if they had been given them to begin with."""
+"""A framework's models: as tiers, and rebuilt with other settings as if they had been constructed with them."""
 
 from __future__ import annotations
 

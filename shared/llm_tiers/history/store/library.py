@@ -62,7 +62,7 @@ class ShelfProvider(Protocol):
     def may_hold(self, namespace: str) -> bool:
         """Say whether a namespace may have records, so that it has to be opened."""
 
-    def note_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
+    def store_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
         """Store how many removed records each collection carries."""
 
 
@@ -387,7 +387,7 @@ class Library:
                 self._recent.pop(trace_id, None)
         shelf.tidy()
         tombstones = {held.title.name: held.tombstones for held in self._all_shelves()}
-        self._shelf_provider.note_tombstones(self.namespace, tombstones)
+        self._shelf_provider.store_tombstones(self.namespace, tombstones)
 
     # Upkeep
 

@@ -56,7 +56,7 @@ class Manifest:
             self._namespaces[namespace] = {"embedding": embedding, "dimension": dimension}
             self._write()
 
-    def note_tombstones(self, namespace: str, deleted: Mapping[str, int]) -> None:
+    def store_tombstones(self, namespace: str, deleted: Mapping[str, int]) -> None:
         """Store how many deleted records each collection carries."""
         held = self._namespaces.get(namespace)
         # Only changes are written: this is called after every batch.

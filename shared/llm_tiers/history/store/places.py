@@ -91,7 +91,7 @@ class Place(ABC):
     def check(self, namespace: str, embedding: str, dimension: int | None) -> None:
         """Raise `EmbeddingMismatch` where a namespace is known to be made by another embedding."""
 
-    def note_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
+    def store_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
         """Store how many removed records each collection carries."""
 
     def library(self, namespace: str, embedding: str, *, capacity: int, max_nodes: int) -> Library:
@@ -272,9 +272,9 @@ class Folder(Place):
     def _tombstones(self, namespace: str) -> Mapping[str, int]:
         return self._manifest.tombstones(namespace)
 
-    def note_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
+    def store_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
         """Store how many removed records each collection carries."""
-        self._manifest.note_tombstones(namespace, shelves)
+        self._manifest.store_tombstones(namespace, shelves)
 
     def close(self) -> None:
         """Stop writing, close Chroma and release the lock."""
