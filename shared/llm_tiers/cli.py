@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 
 
+# As in most tools, `-` is standard output.
 _STDOUT = Path("-")
 
 _NEEDS_MATPLOTLIB = "needs matplotlib: pip install 'llm-tiers[plot]'"
@@ -79,6 +80,7 @@ def replay(
         _check_writable("--json", json_path)
         _check_writable("--plot", plot)
         if plot is not None and not _can_draw():
+            # Before the replay, which may take minutes.
             raise ConfigError(f"--plot {_NEEDS_MATPLOTLIB}")
         tables = [_table(file, embedding) for file in files]
         results = _replay_all(tables, policy, order, seed or [0], knob)
@@ -171,6 +173,7 @@ def demo(
 
     with _errors_in_one_line():
         _check_writable("--plot", plot)
+        # The picture is optional here: the tables show the same.
         results = _replay_all([_table(path, None) for path in BUNDLED], None, _Order.FILE, [0], None)
         if _can_draw():
             _draw(results, plot)
@@ -183,7 +186,7 @@ def _sweep(sample: Sample) -> Iterator[Sweep]:
     from llm_tiers.calibration import Sweep
 
     with _bar("calibrating") as (progress, task):
-
+        # The second, finer sweep is planned only when the first has ended, so the total grows.
         def plan(questions: int) -> None:
             progress.update(task, total=(progress.tasks[0].total or 0) + questions)
 
@@ -213,6 +216,7 @@ def _print_calibration(found: Calibration, json_path: Path | None) -> None:
 def _save_settings(settings: Settings | None, out: Path | None) -> None:
     """Write the settings, or exit with status 1 if there are none."""
     if settings is None:
+        # Wrong arguments exit with 2, so a script can distinguish them from a target that no setting reaches.
         raise typer.Exit(1)
     if out is not None:
         write_settings(out, settings)
@@ -232,6 +236,7 @@ def _errors_in_one_line() -> Iterator[None]:
 def _check_writable(option: str, path: Path | None) -> None:
     if path is None:
         return
+    # Checked before the work: a result that cannot be written is lost.
     if not path.parent.is_dir():
         raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
@@ -284,6 +289,7 @@ def _all_policies(table: ReplayTable) -> list[str]:
 @contextmanager
 def _bar(text: str, total: int = 0) -> Iterator[tuple[Progress, TaskID]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    # Standard output is for results, which may go into a file.
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield progress, progress.add_task(text, total=total)
 
@@ -295,6 +301,7 @@ def _progress(total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], 
 
 
 def _can_draw() -> bool:
+    # Not by importing it, which is slow.
     return find_spec("matplotlib") is not None
 
 

@@ -91,6 +91,7 @@ class Engine:
         Raises:
             ConfigError: The pinned tier is not in the ladder.
         """
+        # Exploration and audits are drawn from this id, so they do not depend on the order of concurrent calls.
         call = Call(id=self._new_id(), query=query, created=self._clock(), **facts)
         if call.pin is not None and call.pin not in self.ladder:
             names = ", ".join(map(repr, self.ladder.names))
@@ -140,7 +141,7 @@ class Engine:
         yield Outcome(item, ledger.trace())
 
     def feedback(self, trace_id: str, *, correct: bool) -> Record:
-        """Tell whether the answer of a past call was right; the next estimates change accordingly.
+        """Record whether the answer of a past call was right; the next estimates change accordingly.
 
         Args:
             trace_id: The `trace_id` of the call's trace.

@@ -1,4 +1,4 @@
-"""What a framework's model over a ladder does beside answering: feedback, closing, copies."""
+"""What a framework's model over a ladder does besides answering: feedback, closing, copies."""
 
 from __future__ import annotations
 
@@ -75,20 +75,22 @@ class Tiered(BaseModel):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        # Closing writes what is pending, which would block the event loop.
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
         """Write what the history has pending and close it; a `History` that was given and the tiers stay open.
 
         Raises:
-            HistoryError: Something could not be written. The history is let go of all the same.
+            HistoryError: Something could not be written. The history is closed all the same.
         """
         given, _ = self._given_history
+        # A `History` object is the user's, and other models may share it.
         if given is None or isinstance(given, str | os.PathLike):
             self._engine.close()
 
     def feedback(self, trace_id: str, *, correct: bool) -> None:
-        """Tell whether an answer was right; the next estimates change accordingly.
+        """Record whether an answer was right; the next estimates change accordingly.
 
         Args:
             trace_id: The `trace_id` in the answer's trace.
@@ -100,7 +102,7 @@ class Tiered(BaseModel):
         self._engine.feedback(trace_id, correct=correct)
 
     async def afeedback(self, trace_id: str, *, correct: bool) -> None:
-        """Tell in asyncio whether an answer was right; as `feedback`."""
+        """Record in asyncio whether an answer was right; as `feedback`."""
         await asyncio.to_thread(self.feedback, trace_id, correct=correct)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
@@ -115,6 +117,7 @@ class Tiered(BaseModel):
         """
         if not update and not deep:
             return super().model_copy()
+        # The opened history: made anew from the argument, one in memory would be empty.
         shared = {"history": self.history, "embedding": None}
         return type(self)(**{**self._arguments(), **shared, **(update or {})})
 
@@ -149,5 +152,6 @@ class Tiered(BaseModel):
 
     def _arguments(self) -> dict[str, Any]:
         history, embedding = self._given_history
+        # Without defaults: given to the constructor, they would count as the user's choice.
         arguments = {name: getattr(self, name) for name in self.model_fields_set}
         return arguments | {"history": history, "embedding": embedding}

@@ -61,7 +61,7 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
     Args:
         name: `single:TIER` (that tier alone), `start:TIER` (always start there, judge as LLM-AT does), `llm-at`
             (as published), `llm-at-answers` (the same, but an earlier answer is returned in place of a missing one),
-            `default` (what the models do), `doubt` (the same), `estimate` (LLM-AT mended), `agree` (that with a
+            `default` (what the models do), `doubt` (the same), `estimate` (LLM-AT corrected), `agree` (that with a
             witness, whose agreement needs no judge), `cascade-routing` (of Dekoninck et al., ICML 2025), `agree-two`
             (the two cheapest tiers, where they differ the third), `agree-all` (tier by tier until two agree), `oracle`
             (the cheapest tier that is right, or the cheapest of all where none is), or `random` (any tier, unjudged).
@@ -90,6 +90,7 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         "oracle": partial(_oracle, table),
         "random": partial(_random, table, seed),
     }
+    # `single` and `start` need a tier's name after the colon; the others take none.
     if kind not in makers or bool(tier) != (kind in ("single", "start")):
         raise ConfigError(f"policy {name!r} is unknown; take one of {_NAMES}")
     return makers[kind]()
@@ -141,6 +142,7 @@ def _doubting(make: Callable[..., Policy], knob: float | None, seed: int) -> Rep
 
 
 def _oracle(table: ReplayTable) -> ReplayPolicy:
+    # `argmax` gives the first of several right tiers, and the first of all where none is right.
     return _pinned("oracle", table.correct.argmax(axis=1).tolist())
 
 
