@@ -67,7 +67,9 @@ def take_tools(settings: dict[str, Any]) -> ToolBinding | None:
     """Take the tools and what belongs to them out of a call's settings."""
     tools = settings.pop("tools", None)
     if not tools:
+        # An agent without tools may bind an empty list with both; a provider's own `bind_tools` drops them there too.
         settings.pop("tool_choice", None)
+        settings.pop("strict", None)
         return None
     options = {name: settings.pop(name) for name in _OPTIONS if name in settings}
     return ToolBinding(
