@@ -15,7 +15,7 @@ from llm_tiers import Answer, Call, Engine, Ladder, Policy, Tier, TierError, Usa
 from llm_tiers.agreement.equality import ExactEquality
 from llm_tiers.errors import UnknownTrace
 from llm_tiers.flow.ledger import Ledger
-from llm_tiers.history.record import Neighbour, Recollection
+from llm_tiers.history.record import Neighbour, Recollection, Record
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.policies.starters import Plan
 
@@ -157,7 +157,9 @@ class ListHistory:
     def revise(self, trace_id, change):
         for position, record in enumerate(self.records):
             if record.id == trace_id:
-                self.records[position] = replace(record, labels=dict(change(record)))
+                changed = change(record)
+                after = changed if isinstance(changed, Record) else replace(record, labels=dict(changed))
+                self.records[position] = after
                 return self.records[position]
         raise UnknownTrace(f"trace_id={trace_id!r} is unknown")
 

@@ -265,7 +265,17 @@ def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Genera
         return Judgement(Verdict.INVALID, "missing")
     others = tuple(other for other in ledger.answers if other.tier != answer.tier)
     insight = ledger.plan.insight if ledger.plan is not None else None
-    case = Case(ledger.call, ledger.ladder, answer, others, ledger.equality, insight, ledger.sameness, ledger.cost)
+    case = Case(
+        ledger.call,
+        ledger.ladder,
+        answer,
+        others,
+        ledger.equality,
+        insight,
+        ledger.sameness,
+        ledger.cost,
+        ledger.findings,
+    )
     # Before the policy's judge: a tool call that does not fit is unusable, and checking it costs nothing.
     if case.by_form is not None and case.by_form.verdict is Verdict.INVALID:
         return case.by_form

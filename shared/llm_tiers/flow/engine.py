@@ -12,12 +12,13 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llm_tiers.arguments import grade_of, kind_of, require
 from llm_tiers.call.answer import Answer
 from llm_tiers.call.call import Call
 from llm_tiers.errors import AllTiersFailed, ConfigError, UnknownTrace
 from llm_tiers.flow.cascade import cascade
 from llm_tiers.flow.drive import adrive, adrive_live, drive, drive_live
-from llm_tiers.flow.labels import labels_after_feedback
+from llm_tiers.flow.labels import after_feedback
 from llm_tiers.flow.ledger import Ledger
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.ladder.tiers import Ladder
@@ -139,23 +140,27 @@ class Engine:
             await asyncio.to_thread(self._remember, ledger)
         yield Outcome(item, ledger.trace())
 
-    def feedback(self, trace_id: str, *, correct: bool) -> Record:
-        """Tell whether the answer of a past call was right; the next estimates change accordingly.
+    def feedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> Record:
+        """Tell how right an answer of a past call was; the next estimates change accordingly.
 
         Args:
             trace_id: The `trace_id` of the call's trace.
-            correct: Whether the answer was right.
+            correct: Whether the answer was right, or how right, in [0, 1].
+            tier: Name of the tier whose answer this is about; by default the answer that was returned.
 
         Returns:
             The record of the call as it is now.
 
         Raises:
+            ConfigError: `correct` is neither a bool nor a number in [0, 1], or the tier did not answer the call.
             UnknownTrace: The history has no record of the call.
         """
+        grade = grade_of(correct, "correct")
+        require(tier is None or isinstance(tier, str), f"tier must be the name of a tier, or None, not {kind_of(tier)}")
         if self.history is None:
             raise UnknownTrace(f"trace_id={trace_id!r} is unknown: no history is kept")
         names = self.ladder.names
-        return self.history.revise(trace_id, lambda record: labels_after_feedback(record, names, correct=correct))
+        return self.history.revise(trace_id, lambda record: after_feedback(record, names, grade=grade, tier=tier))
 
     def close(self) -> None:
         """Write what the history has pending and close it."""

@@ -11,6 +11,7 @@ from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import TierError
 from llm_tiers.flow.labels import labels_of_call
 from llm_tiers.history.record import Record
+from llm_tiers.policies.judges.case import Findings
 from llm_tiers.trace import Attempt, Trace
 from llm_tiers.usage import TotalUsage, Usage
 
@@ -49,6 +50,7 @@ class Ledger:
         self.accepted: Answer | None = None
         self.errors: list[TierError] = []
         self.vector: Vector | None = None
+        self.findings = Findings()
         self.sameness: dict[frozenset[str], bool | None] = {}
         self.equality = InCall(policy.equality, call.form, self.warn)
         self._policy = policy
@@ -208,6 +210,7 @@ class Ledger:
         if answer is None or plan is None or self.call.pin is not None or not self._may_teach(answer):
             return None
         # The labels rest on the accepted answer, so one that nobody found valid would teach the tiers' errors.
+        checks = self.findings.checks
         rejected = {tier for tier, judgement in self.judgements.items() if judgement.verdict == "invalid"}
         return Record(
             id=self.call.id,
@@ -235,6 +238,9 @@ class Ledger:
             share=plan.share,
             confidence=self._confidence(),
             audited=plan.audit,
+            grades={"check": {tier: float(right) for tier, right in checks.items()}} if checks else {},
+            verdicts=dict(self.findings.verdicts),
+            verdict_costs=dict(self.findings.verdict_costs),
             text=self.call.query,
             vector=self.vector,
         )

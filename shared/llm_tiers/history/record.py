@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from llm_tiers.embedding.vector import Vector
 
-__all__ = ["GradeSource", "History", "Neighbour", "Recollection", "Record", "Study"]
+__all__ = ["Change", "GradeSource", "History", "Neighbour", "Recollection", "Record", "Study"]
 
 GradeSource: TypeAlias = Literal["check", "feedback", "grader", "equality"]
 """Who says how right an answer is: a function that judges answers, the user, a grader, or the top tier's own answer."""
@@ -72,6 +72,10 @@ class Record:
     vector: Vector | None = field(default=None, repr=False, compare=False)
 
 
+Change: TypeAlias = Callable[[Record], Record | Mapping[str, bool]]
+"""Takes a record and returns it as it is to be, or its labels alone. Its id, node, time and text stay."""
+
+
 @dataclass(frozen=True, slots=True)
 class Neighbour:
     """A past call that resembles the present one.
@@ -131,8 +135,8 @@ class History(Protocol):
     def remember(self, record: Record) -> None:
         """Add a record."""
 
-    def revise(self, trace_id: str, change: Callable[[Record], Mapping[str, bool]]) -> Record:
-        """Replace the labels of a record by `change(record)` and return it as it is now.
+    def revise(self, trace_id: str, change: Change) -> Record:
+        """Replace a record, or its labels, by `change(record)` and return it as it is now.
 
         Raises:
             UnknownTrace: No record has this id.

@@ -87,21 +87,26 @@ class Tiered(BaseModel):
         if given is None or isinstance(given, str | os.PathLike):
             self._engine.close()
 
-    def feedback(self, trace_id: str, *, correct: bool) -> None:
-        """Tell whether an answer was right; the next estimates change accordingly.
+    def feedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> None:
+        """Tell how right an answer was; the next estimates change accordingly.
+
+        It is kept in the history's record as a grade of its own, apart from what a grader or a judge says.
 
         Args:
             trace_id: The `trace_id` in the answer's trace.
-            correct: Whether the answer was right.
+            correct: Whether the answer was right, or how right, in [0, 1].
+            tier: Name of the tier whose answer this is about, on a call that several answered; by default it is about
+                the answer that was returned.
 
         Raises:
+            ConfigError: `correct` is neither True or False nor a number in [0, 1], or the tier did not answer the call.
             UnknownTrace: The history has no record of the call.
         """
-        self._engine.feedback(trace_id, correct=correct)
+        self._engine.feedback(trace_id, correct=correct, tier=tier)
 
-    async def afeedback(self, trace_id: str, *, correct: bool) -> None:
-        """Tell in asyncio whether an answer was right; as `feedback`."""
-        await asyncio.to_thread(self.feedback, trace_id, correct=correct)
+    async def afeedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> None:
+        """Tell in asyncio how right an answer was; as `feedback`."""
+        await asyncio.to_thread(self.feedback, trace_id, correct=correct, tier=tier)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Return another model over the same tiers and the same history."""

@@ -6,11 +6,11 @@ import dataclasses
 import json
 
 import pytest
+from past_calls import EMBEDDING, record
 
 from llm_tiers import ChromaHistory
 from llm_tiers.history.grades import SOURCES, best_grades, grader_error
 from llm_tiers.history.store import facts
-from past_calls import EMBEDDING, record
 
 
 def graded(**grades):

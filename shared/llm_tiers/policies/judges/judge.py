@@ -114,7 +114,9 @@ class FunctionJudge(Judge):
             return Judgement(
                 Verdict.UNCERTAIN, self._name, f"judge {self._name} raised {type(error).__name__}: {error}"
             )
-        return self._judgement(accepted)
+        judgement = self._judgement(accepted)
+        case.findings.add_check(case.answer.tier, judgement.verdict)
+        return judgement
 
     def _judgement(self, said: object) -> Judgement:
         if isinstance(said, Verdict):

@@ -119,12 +119,15 @@ class PromptJudge(Judge):
             effort=self.effort,
         )
         (reply,) = yield from generate(Generate((call,)))
+        verdict = Verdict.UNCERTAIN if isinstance(reply, TierError) else verdict_of(reply.text)
+        cost = None if reply.usage is None else case.cost(call.tier, reply.usage)
+        case.findings.add_verdict(case.answer.tier, verdict, cost)
         if isinstance(reply, TierError):
             # A judge that cannot be reached says nothing about the answer, so the next tier decides.
             return Judgement(Verdict.UNCERTAIN, "prompt", f"judge: {reply}")
         length = len(case.answer.text)
         cut = f"judge: read {ANSWER_LIMIT} of the {length} characters of {case.answer.tier}'s answer"
-        return Judgement(verdict_of(reply.text), "prompt", cut if length > ANSWER_LIMIT else None)
+        return Judgement(verdict, "prompt", cut if length > ANSWER_LIMIT else None)
 
     def _judging_tier(self, case: Case) -> Tier:
         ladder = case.ladder
