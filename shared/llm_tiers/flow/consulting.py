@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from llm_tiers.call.requests import Consult, Consulted
@@ -58,6 +59,11 @@ def _shown(error: BaseException) -> str:
     return f"raised: {type(error).__name__}: {str(error)[:_MOST_OF_A_MESSAGE]}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Exit:
+    error: BaseException
+
+
 class _Loop:
     """An event loop in a thread of its own: it lives as long as the process, and so do clients that are bound to it."""
 
@@ -87,11 +93,18 @@ def _awaited(awaitable: Awaitable[Any], seconds: float) -> Any:
     """
 
     async def waiting() -> Any:
-        return await awaitable
+        try:
+            return await awaitable
+        except (SystemExit, KeyboardInterrupt) as error:
+            # asyncio would end the loop, which belongs to others too.
+            return _Exit(error)
 
     waited = asyncio.run_coroutine_threadsafe(waiting(), _loop.running())
     try:
-        return waited.result(seconds)
+        said = waited.result(seconds)
     except TimeoutError:
         waited.cancel()
         raise
+    if isinstance(said, _Exit):
+        raise said.error
+    return said
