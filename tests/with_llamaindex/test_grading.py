@@ -1,6 +1,7 @@
 """`grade=` over LlamaIndex's real clients: profiled calls are graded once the user has the answer."""
 
 import asyncio
+import json
 import pickle
 import threading
 
@@ -11,7 +12,7 @@ from llama_index.core.instrumentation.events.llm import LLMChatStartEvent
 from llamaindex_tiers import TierDecision
 from llm_tiers import ConfigError, Grader, Tier
 from llm_tiers.history.reading import read_records
-from llm_tiers.testing import HttpError
+from llm_tiers.testing import HttpError, obliging
 
 ASK = "What is the capital of France?"
 GRADES = {"small": 0.0, "medium": 1.0, "large": 1.0}
@@ -60,12 +61,13 @@ def test_a_chat_gives_its_messages_to_a_function_that_names_them(profiled, take)
 
 
 def test_an_object_is_graded_as_json(profiled, server, take, city, prompt):
-    server.scripts = dict.fromkeys(server.scripts, '{"name": "Paris", "people": 2000000}')
+    server.scripts = dict.fromkeys(server.scripts, obliging)
     seen = []
     llm, _ = profiled(lambda question, answer: seen.append(answer))
     take(llm, "structured_predict", city, prompt, country="France")
     assert llm.flush_grades(30)
-    assert set(seen) == {'{"name": "Paris", "people": 2000000}'}
+    assert len(seen) == 1, "equal objects need one grade"
+    assert json.loads(seen[0]).keys() == {"name", "people"}
 
 
 def test_the_event_of_a_call_does_not_wait_for_its_grades(profiled, events):
