@@ -103,6 +103,9 @@ class Engine:
         self._gradings: Gradings | None = None
         if grader is not None:
             grader.check(self.ladder, self._prices)
+            # A starter may profile calls by itself, and says so with this attribute.
+            if policy.audit == 0 and not getattr(policy.starter, "profiles", False):
+                logger.warning("grade= is given, but no call is profiled, so nothing is graded; give audit= too")
             account = partial(_account, grader, self.ladder, policy, self._prices)
             self._gradings = Gradings(grader, grading_performer, history, account, self._log_once)
 

@@ -470,3 +470,9 @@ def test_the_hook_may_close_the_model(scripted):
     bench.ask(scripted.ScriptedPerformer(ANSWERS))
     assert bench.engine.flush_grades(SECONDS)
     assert closed == [None]
+
+
+@pytest.mark.parametrize(("audit", "warned"), [(0.0, True), (0.1, False)])
+def test_a_grader_that_has_nothing_to_grade_is_warned_of(scripted, caplog, audit, warned):
+    scripted.Bench(scripted.Planned("small"), FunctionJudge(right), audit=audit, grade=right)
+    assert ("no call is profiled" in caplog.text) is warned
