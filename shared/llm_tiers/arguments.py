@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from numbers import Real
+from typing import cast
 
+import numpy as np
 from pydantic import SecretStr, ValidationError
 
 from llm_tiers.errors import ConfigError
@@ -13,6 +15,7 @@ __all__ = [
     "check_api_key",
     "check_call_settings",
     "check_known",
+    "grade_of",
     "kind_of",
     "require",
     "require_number",
@@ -38,6 +41,22 @@ def require_number(value: object, argument: str) -> None:
     """
     # Python counts True as the number 1, but a user who writes quality=True means something else.
     require(isinstance(value, Real) and not isinstance(value, bool), f"{argument}={value!r} must be a number")
+
+
+def grade_of(correct: object, argument: str) -> float:
+    """Return what says how right an answer is as a number: True is 1, False is 0.
+
+    Raises:
+        ConfigError: It is neither True or False nor a number in [0, 1].
+    """
+    # Comparisons of numpy values return its own bool, which is no subclass of Python's.
+    if isinstance(correct, bool | np.bool_):
+        return float(correct)
+    # Written so that NaN fails too.
+    if not isinstance(correct, Real) or not 0 <= (grade := cast("float", correct)) <= 1:
+        shown = f"={correct!r}" if isinstance(correct, Real) else f" is {kind_of(correct)}, but it"
+        raise ConfigError(f"{argument}{shown} must be True, False or a number in [0, 1]")
+    return float(grade)
 
 
 def check_call_settings(*, node: object, query_text: object, on_trace: object) -> None:

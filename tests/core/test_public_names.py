@@ -26,6 +26,8 @@ NAMES = [
     "FinalAnswers",
     "FixedStarter",
     "FunctionJudge",
+    "Grader",
+    "Grading",
     "HistoryError",
     "HistoryLocked",
     "HistoryUnreachable",

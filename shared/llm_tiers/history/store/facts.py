@@ -50,6 +50,11 @@ def read(trace_id: str, metadata: Mapping[str, Any] | None) -> Record:
             share=facts.get("share"),
             confidence=facts.get("confidence"),
             audited=facts.get("audited", False),
+            grades=facts.get("grades", {}),
+            verdicts=facts.get("verdicts", {}),
+            verdict_costs=facts.get("verdict_costs", {}),
+            contradicted=facts.get("contradicted", {}),
+            grading_usd=facts.get("grading_usd", 0.0),
             text=held.get("text"),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -87,6 +92,11 @@ def _facts(record: Record) -> dict[str, Any]:
         "share": record.share,
         "confidence": record.confidence,
         "audited": record.audited,
+        "grades": {source: dict(grades) for source, grades in record.grades.items()},
+        "verdicts": dict(record.verdicts),
+        "verdict_costs": dict(record.verdict_costs),
+        "contradicted": dict(record.contradicted),
+        "grading_usd": record.grading_usd,
     }
 
 

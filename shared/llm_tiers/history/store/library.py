@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +16,7 @@ import numpy as np
 
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import ConfigError, EmbeddingMismatch, UnknownTrace
-from llm_tiers.history.record import Neighbour, Recollection, Record, Study
+from llm_tiers.history.record import Change, Neighbour, Recollection, Record, Study
 from llm_tiers.history.store import facts
 from llm_tiers.history.store.client import chroma_errors
 from llm_tiers.history.store.pending import Addition, Batch, Pending
@@ -309,18 +309,28 @@ class Library:
             overflows = node not in self._nodes and len(self._nodes) >= self.max_nodes
         return "" if overflows and "/" not in node else node
 
-    def revise(self, trace_id: str, change: Callable[[Record], Mapping[str, bool]]) -> Record:
-        """Replace a record's labels; one revision at a time."""
+    def revise(self, trace_id: str, change: Change) -> Record:
+        """Replace a record, or its labels; one revision at a time."""
         with self._revising:
             with chroma_errors("looking for a record"):
                 self._open_if_present()
                 record = self._find(trace_id)
-            labels = dict(change(record))
+            changed = change(record)
+            after = changed if isinstance(changed, Record) else replace(record, labels=dict(changed))
+            labels = dict(after.labels)
             if not all(isinstance(tier, str) and isinstance(valid, bool) for tier, valid in labels.items()):
                 msg = f"change must return tier names with True or False, not {labels!r}"
                 raise ConfigError(msg)
             # `_revising` is held from finding to queueing, so that two revisions of one record do not lose one.
-            revised = replace(record, labels=labels)
+            revised = replace(
+                after,
+                id=record.id,
+                node=record.node,
+                created=record.created,
+                text=record.text,
+                labels=labels,
+                vector=None,
+            )
             self._pending.revise(revised)
             return revised
 
