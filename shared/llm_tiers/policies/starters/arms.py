@@ -292,7 +292,13 @@ class ArmsOf:
         return arms.width in (None, vector.size)
 
     def _rights(self, record: Record) -> Mapping[str, float]:
-        return rights_of(record, self.names[-1], graded_only=self.graded_only)
+        rights = rights_of(record, self.names[-1], graded_only=self.graded_only)
+        top, offset = self.names[-1], self.offsets[-1]
+        if self.graded_only or top in rights or top not in record.answered:
+            return rights
+        # Without a grade nothing is known of the top tier but what was assumed. It is learned again, or the bandit
+        # would be as uncertain of that tier as ever and explore it for good.
+        return rights | {top: offset}
 
     def _place(self, arms: Arms, trace_id: str, name: str) -> int | None:
         return None if self.settings.forgetting == 1 else arms.places.get(trace_id, {}).get(name, 0)

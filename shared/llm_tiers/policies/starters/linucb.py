@@ -54,6 +54,9 @@ class LinUCB:
         forgetting: By how much a tier's past observations lose weight with each new one, in (0, 1]; 1 forgets nothing.
         priors: Each tier's accuracy before anything is learned, in [0, 1], by tier name or by position; tiers that it
             leaves out use their own `prior`, then 0.65 to 0.85 spread evenly over the ladder.
+        rewards: `"any"` learns how right an answer was from the best that is known of it; then the top tier, which
+            nobody judges, is taken to be right as often as its prior says, unless it is graded. `"grades"` learns from
+            checks, feedback and graders alone, for a policy without a judge.
         witness: `"below"` lets the next cheaper tier answer side by side with the started one, where its price makes
             that worthwhile: without grades, their agreement is what the bandit learns from.
         warm_start: Recorded outcomes to learn from before the first call, as `llm_tiers.replay.load_table` reads them.
@@ -74,6 +77,7 @@ class LinUCB:
         ridge: float = 10.0,
         forgetting: float = 1.0,
         priors: Priors | None = None,
+        rewards: Literal["any", "grades"] = "any",
         witness: Literal["below"] | None = None,
         warm_start: Table | None = None,
     ) -> None:
@@ -83,12 +87,14 @@ class LinUCB:
         require(0 <= alpha < math.inf, f"alpha={alpha!r} must be 0 or more, and finite; 0 switches exploration off")
         require(0 < ridge < math.inf, f"ridge={ridge!r} must be greater than 0, and finite")
         require(0 < forgetting <= 1, f"forgetting={forgetting!r} must lie in (0, 1]; 1 forgets nothing")
+        require(rewards in ("any", "grades"), f"rewards={rewards!r} must be 'any' or 'grades'")
         require(witness in ("below", None), f"witness={witness!r} must be 'below' or None")
         self.price = float(price)
         self.alpha = float(alpha)
         self.ridge = float(ridge)
         self.forgetting = float(forgetting)
         self.priors = checked_priors(priors)
+        self.rewards = rewards
         self.witness = witness
         self._rows = None if warm_start is None else _rows_of(warm_start)
         self._as_published = False
@@ -108,7 +114,7 @@ class LinUCB:
             ridge: The paper's lambda.
             warm_start: Recorded outcomes to learn from before the first call.
         """
-        bandit = cls(price=price, alpha=alpha, ridge=ridge, warm_start=warm_start)
+        bandit = cls(price=price, alpha=alpha, ridge=ridge, rewards="grades", warm_start=warm_start)
         bandit._as_published = True
         return bandit
 
@@ -136,7 +142,7 @@ class LinUCB:
             offsets = tuple(self.price * cost for cost in Arms(settings).relative_costs(ladder.costs).values())
         else:
             offsets = tuple(priors_of(ladder, self.priors).values())
-        return ArmsOf(ladder.names, offsets, settings, graded_only=self._as_published, rows=self._rows)
+        return ArmsOf(ladder.names, offsets, settings, graded_only=self.rewards == "grades", rows=self._rows)
 
     def promises(self, arms: Arms, ladder: Ladder, vector: Vector | None) -> dict[str, Promise]:
         """Return what each tier promises on a query.
