@@ -88,13 +88,17 @@ class TieredChatModel(Tiered, BaseChatModel):
         compare: Functions by the field of an object or of a tool's arguments that they compare, as in `FinalAnswers`.
         quality: The knob of the default policy, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
         audit: Chance, in [0, 1], that all tiers answer a call, for `llm-tiers calibrate`; the answer stays the same.
+        grade: Grades the tiers' answers on the calls that `audit` draws, after the answer has been returned: a function
+            of question and answer (and of `messages=` and `node=`, if it takes them) that returns True, False, a
+            number in [0, 1] or None, sync or async; a model that is asked; or a `Grader` with its bounds.
         settings: A file that `llm-tiers calibrate` wrote, with policy and knob; instead of `policy` and `quality`.
         embedding: What makes vectors of the queries; WordLlama, which needs no network, by default.
         prices: (input, output) in US$ per million tokens, by tier or model name, where the public list lacks them.
         node: Where in your application the calls come from; by default the node of the LangGraph graph. Calls of
             different nodes learn apart.
         query_text: Takes the messages and returns the text to find similar calls by; by default the human ask.
-        on_trace: Is called with the `Trace` of each call, failed and cancelled ones included.
+        on_trace: Is called once with the `Trace` of each call, failed and cancelled ones included: when it ends or,
+            where its answers are graded, after that, with the grades and their cost, from another thread.
         inner_callbacks: Kinds of callback handlers that are called for the model calls inside too, beside tracers and
             token counters; by default other handlers are called for the outer run only, as with any chat model.
         temperature, max_tokens, stop, max_retries, api_key: Go to every tier that knows them, and not to the judge
@@ -439,6 +443,7 @@ class TieredChatModel(Tiered, BaseChatModel):
             tokens=count_tokens_approximately(messages),
             needs=needs_of(messages, tools=request.offers_tools),
             form=request.form,
+            messages=tuple(messages),
         )
         return call, ChatPerformer(request, run, streaming=streaming, judging=self._judging)
 

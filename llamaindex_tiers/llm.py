@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, LLMMetadata
@@ -71,6 +70,9 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         compare: Functions by the field of an object or of a tool's arguments that they compare, as in `FinalAnswers`.
         quality: The knob of the default policy, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
         audit: Chance, in [0, 1], that all tiers answer a call, for `llm-tiers calibrate`; the answer stays the same.
+        grade: Grades the tiers' answers on the calls that `audit` draws, after the answer has been returned: a function
+            of question and answer (and of `messages=` and `node=`, if it takes them) that returns True, False, a
+            number in [0, 1] or None, sync or async; a model that is asked; or a `Grader` with its bounds.
         settings: A file that `llm-tiers calibrate` wrote, with policy and knob; instead of `policy` and `quality`.
         embedding: What makes vectors of the queries; WordLlama, which needs no network, by default.
         prices: (input, output) in US$ per million tokens, by tier or model name, where the public list lacks them.
@@ -79,7 +81,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             `instrument_tags({"llm_tiers_node": ...})` calls come from that node.
         query_text: Takes the messages and returns the text to find similar calls by; by default the human ask, or what
             the query engine was asked.
-        on_trace: Is called with the `Trace` of each call, failed and cancelled ones included.
+        on_trace: Is called once with the `Trace` of each call, failed and cancelled ones included: when it ends or,
+            where its answers are graded, after that, with the grades and their cost, from another thread.
         context_window: Tokens that LlamaIndex may put into one prompt; by default the smallest of the tiers'.
         temperature, max_tokens, max_retries, api_key: Go to every tier that knows them, and not to the judge but for
             the last two. Tiers below the top retry once where their class would by default do it more often.
@@ -155,7 +158,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         construction.initialise(super().__init__, **common_settings(ladder))
         ladders = construction.ladders(ladder, standard)
         self._metadata = common_metadata(ladder, arguments.get("context_window"))
-        self._open(construction, ladders, partial(dispatch_decision, arguments.get("on_trace")))
+        self._open(construction, ladders, arguments.get("on_trace"), dispatch_decision)
         keep_open_spans()
         record_responses()
 
@@ -438,6 +441,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             tokens=tokens_of(request.messages),
             needs=needs_of(request.messages, tools=request.offers_tools),
             form=request.form,
+            messages=tuple(request.messages),
         )
         own_prompt = None if request.shape is None else self.system_prompt
         # The first versions of llama-index-core 0.14 have no rate limiter.

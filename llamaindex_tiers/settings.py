@@ -7,23 +7,28 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import LLM
 from pydantic import SecretStr
 
 from llamaindex_tiers.metadata import check_metadata, with_abilities
+from llamaindex_tiers.performer import LLMPerformer
+from llamaindex_tiers.request import Request
+from llamaindex_tiers.runs import OuterRun
+from llamaindex_tiers.spans import Place
 from llm_tiers.arguments import check_api_key, kind_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration import models
 from llm_tiers.integration.construction import Framework, TieredArguments
-from llm_tiers.integration.models import check_own_models, known_settings, rebuilt_or_refused
+from llm_tiers.integration.models import check_grading_model, check_own_models, known_settings, rebuilt_or_refused
 from llm_tiers.ladder.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatMessage
-    from llama_index.core.callbacks import CallbackManager
     from llama_index.core.prompts import BasePromptTemplate
     from llama_index.core.types import BaseOutputParser, PydanticProgramMode
 
+    from llm_tiers.policies.graders import Grader
     from llm_tiers.policies.judges import Judge
 
 __all__ = ["LLAMAINDEX", "LLMArguments", "common_settings"]
@@ -107,6 +112,20 @@ def _check_judge(judge: Judge) -> None:
     check_own_models(judge, LLM, "an LLM, such as OpenAI(model=...)")
 
 
+def _check_grader(grader: Grader) -> None:
+    """Check that the grader's model, if it has one of its own, is an LLM.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    check_grading_model(grader, LLM, "an LLM, such as OpenAI(model=...)")
+
+
+def _asking(judging: Ladder | None) -> LLMPerformer:
+    run = OuterRun(Place(None, {}), CallbackManager())
+    return LLMPerformer(Request("chat", (), {}), run, judging=judging)
+
+
 def _as_model(model: object, argument: str, settings: Mapping[str, Any]) -> LLM:
     if isinstance(model, str):
         return _named_model(model, argument, settings)
@@ -182,5 +201,5 @@ def _renewed(old: LLM, new: LLM, settings: Mapping[str, Any]) -> LLM:
     return new
 
 
-LLAMAINDEX = Framework(_as_tiers, _ladder_of, _check_judge)
+LLAMAINDEX = Framework(_as_tiers, _ladder_of, _check_judge, _check_grader, _asking)
 """How tiered LLMs are constructed."""

@@ -24,6 +24,7 @@ from llm_tiers.flow.engine import Engine, Outcome
 from llm_tiers.history import ChromaHistory
 from llm_tiers.ladder.price import Price
 from llm_tiers.ladder.tiers import Ladder, Tier
+from llm_tiers.policies.graders import Grader
 from llm_tiers.policies.judges import Agreement, FunctionJudge, Judge, PromptJudge, Schema, Verdict
 from llm_tiers.policies.named import llm_at
 from llm_tiers.policies.policy import Policy
@@ -47,6 +48,7 @@ __all__ = [
     "FinalAnswers",
     "FixedStarter",
     "FunctionJudge",
+    "Grader",
     "HistoryError",
     "HistoryLocked",
     "HistoryUnreachable",

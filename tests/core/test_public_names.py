@@ -26,6 +26,7 @@ NAMES = [
     "FinalAnswers",
     "FixedStarter",
     "FunctionJudge",
+    "Grader",
     "HistoryError",
     "HistoryLocked",
     "HistoryUnreachable",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -18,7 +18,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from llm_tiers.call.answer import Answer
-from llm_tiers.call.requests import Flow, Generate, Handoff, ModelCall, Recall, Reply, Request, Response
+from llm_tiers.call.requests import (
+    Consult,
+    Consulted,
+    Flow,
+    Generate,
+    Handoff,
+    ModelCall,
+    Recall,
+    Reply,
+    Request,
+    Response,
+)
 from llm_tiers.errors import TierError
 from llm_tiers.flow.deadline import within
 from llm_tiers.history.record import Recollection
@@ -27,10 +38,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from llm_tiers.call.performer import AsyncPerformer, Performer
+    from llm_tiers.flow.grading import GradingFlow
     from llm_tiers.flow.ledger import Ledger
     from llm_tiers.history.record import History
+    from llm_tiers.trace import Grading
 
-__all__ = ["adrive", "adrive_live", "drive", "drive_live"]
+__all__ = ["adrive", "adrive_live", "drive", "drive_grading", "drive_live"]
 
 
 def drive(flow: Flow, performer: Performer, history: History | None, ledger: Ledger) -> Answer:
@@ -116,6 +129,33 @@ async def adrive_live(
                     response = await asyncio.to_thread(_recall, request, history, ledger)
                 case _:
                     raise TypeError(f"the flow asked for {request!r}, which is no request")
+
+
+def drive_grading(
+    flow: GradingFlow, performer: Performer | None, ledger: Ledger, consult: Callable[[Consult], Consulted]
+) -> Grading:
+    """Run the grading of a call to its end, in the thread that grades.
+
+    Args:
+        flow: The grading.
+        performer: Calls the grading model; None where a function grades.
+        ledger: An account of its own, so that the call's stays as the user was given it.
+        consult: Calls the user's function.
+    """
+    with closing(flow):
+        response: Response | None = None
+        while True:
+            try:
+                request = next(flow) if response is None else flow.send(response)
+            except StopIteration as stop:
+                return cast("Grading", stop.value)
+            match request:
+                case Generate(calls) if performer is not None:
+                    response = _generate(calls, performer, ledger)
+                case Consult():
+                    response = consult(request)
+                case _:
+                    raise TypeError(f"the grading asked for {request!r}, which is no request of a grading")
 
 
 def _advance(flow: Flow, response: Response | None) -> Request:

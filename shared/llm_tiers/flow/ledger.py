@@ -12,12 +12,13 @@ from llm_tiers.errors import TierError
 from llm_tiers.flow.labels import labels_of_call
 from llm_tiers.history.record import Record
 from llm_tiers.policies.judges.case import Findings
-from llm_tiers.trace import Attempt, Trace
+from llm_tiers.trace import Attempt, Grading, Trace
 from llm_tiers.usage import TotalUsage, Usage
 
 if TYPE_CHECKING:
     from llm_tiers.call.call import Call
     from llm_tiers.call.requests import ModelCall, Reply
+    from llm_tiers.flow.grading import ToGrade
     from llm_tiers.ladder.prices import PriceBook
     from llm_tiers.ladder.tiers import Ladder, Tier
     from llm_tiers.policies.judges.case import Judgement
@@ -50,6 +51,8 @@ class Ledger:
         self.accepted: Answer | None = None
         self.errors: list[TierError] = []
         self.vector: Vector | None = None
+        self.grading: Grading | None = None
+        self.to_grade: ToGrade | None = None
         self.findings = Findings()
         self.sameness: dict[frozenset[str], bool | None] = {}
         self.equality = InCall(policy.equality, call.form, self.warn)
@@ -195,6 +198,7 @@ class Ledger:
             saved_is_estimate=is_estimate,
             seconds=sum(self._steps),
             warnings=tuple(self._warnings),
+            grading=self.grading,
         )
 
     def record(self, ended: float) -> Record | None:

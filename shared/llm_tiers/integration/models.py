@@ -11,12 +11,14 @@ from pydantic import BaseModel
 from llm_tiers.arguments import kind_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.ladder.tiers import Ladder, Tier
+from llm_tiers.policies.graders import Grader
 from llm_tiers.policies.judges.judge import Judge
 
 __all__ = [
     "Model",
     "arguments_of",
     "as_tiers",
+    "check_grading_model",
     "check_own_models",
     "known_settings",
     "knows",
@@ -117,3 +119,14 @@ def check_own_models(judge: Judge, model_class: type[BaseModel], fix: str) -> No
     for tier in judge.own_tiers():
         if not isinstance(tier.model, model_class):
             raise ConfigError(f"judge: its model must be {fix}, not {kind_of(tier.model)}")
+
+
+def check_grading_model(grader: Grader, model_class: type[BaseModel], fix: str) -> None:
+    """Check that a grader's own model is the framework's.
+
+    Raises:
+        ConfigError: It is not; the message names `fix`.
+    """
+    if isinstance(grader.model, Tier) and not isinstance(grader.model.model, model_class):
+        kind = kind_of(grader.model.model)
+        raise ConfigError(f"grade: its model must be {fix}, not {kind}; or give a function of question and answer")

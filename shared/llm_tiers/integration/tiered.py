@@ -48,6 +48,7 @@ class Tiered(BaseModel):
     quality: Any = hidden_setting()
     settings: Any = hidden_setting()
     audit: Any = hidden_setting()
+    grade: Any = hidden_setting()
     embedding: Any = hidden_setting()
     prices: Any = hidden_setting()
     node: Any = hidden_setting()
@@ -80,12 +81,32 @@ class Tiered(BaseModel):
     def close(self) -> None:
         """Write what the history has pending and close it; a `History` that was given and the tiers stay open.
 
+        Answers that are being graded are waited for, up to 30 seconds; what is left then is given up, and `on_trace` is
+        told so.
+
         Raises:
             HistoryError: Something could not be written. The history is let go of all the same.
         """
         given, _ = self._given_history
         if given is None or isinstance(given, str | os.PathLike):
             self._engine.close()
+        else:
+            self._engine.finish_grading()
+
+    def flush_grades(self, timeout: float = 60.0) -> bool:
+        """Wait until the answers of earlier calls are graded and the grades are in the history.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            Whether nothing is left to grade.
+        """
+        return self._engine.flush_grades(timeout)
+
+    async def aflush_grades(self, timeout: float = 60.0) -> bool:  # noqa: ASYNC109 -- as `flush_grades`
+        """Wait in asyncio until the answers of earlier calls are graded; as `flush_grades`."""
+        return await asyncio.to_thread(self.flush_grades, timeout)
 
     def feedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> None:
         """Tell how right an answer was; the next estimates change accordingly.
@@ -123,19 +144,35 @@ class Tiered(BaseModel):
         shared = {"history": self.history, "embedding": None}
         return type(self)(**{**self._arguments(), **shared, **(update or {})})
 
-    def _open(self, construction: Construction, ladders: Ladders, on_trace: TraceHook | None) -> None:
+    def _open(
+        self,
+        construction: Construction,
+        ladders: Ladders,
+        on_trace: TraceHook | None,
+        on_end: TraceHook | None = None,
+    ) -> None:
         """Open the history and make the engine; last of all, so that a wrong argument leaves no folder open.
 
         Args:
             construction: The checked arguments of the constructor.
             ladders: The tiers as they answer and as they judge.
-            on_trace: Is called with the trace of each call.
+            on_trace: Is called with the trace of each call when it ends, or when its answers are graded.
+            on_end: Is called with the trace of each call when it ends.
         """
         given = self.history, self.embedding
         opened = as_history(*given)
         self._judging = ladders.judging
+        grader = construction.grader
+        named = grader is not None and isinstance(grader.model, str)
         self._engine = Engine(
-            ladders.answering, construction.policy, opened, prices=construction.prices, on_trace=on_trace
+            ladders.answering,
+            construction.policy,
+            opened,
+            prices=construction.prices,
+            on_trace=on_trace,
+            on_end=on_end,
+            grader=grader,
+            grading_performer=construction.framework.asking(ladders.judging if named else None),
         )
         # A copy with other settings is made of the fields, and has to share what was learned.
         self._given_history = given

@@ -15,7 +15,7 @@ from llm_tiers.policies.judges.verdict import verdict_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ANSWER_LIMIT", "CONTEXT_LIMIT", "PromptJudge"]
+__all__ = ["ANSWER_LIMIT", "CONTEXT_LIMIT", "PromptJudge", "bounded"]
 
 ANSWER_LIMIT = 32_000
 """Most characters that a judge reads of an answer: half of them from its beginning, half from its end."""
@@ -149,7 +149,7 @@ def _own_tier(model: Any) -> Tier:
 
 def _question(case: Case) -> Prompt:
     call, answer = case.call, case.answer
-    parts = [("question", call.question), ("answer", _bounded(answer.text))]
+    parts = [("question", call.question), ("answer", bounded(answer.text))]
     if call.context:
         parts.insert(0, ("conversation before the question", call.context[-CONTEXT_LIMIT:]))
     if call.since:
@@ -159,7 +159,7 @@ def _question(case: Case) -> Prompt:
     return Prompt(_SYSTEM, "\n\n".join([*material, "Is the answer valid? Reply yes or no."]))
 
 
-def _bounded(text: str) -> str:
+def bounded(text: str) -> str:
     """Return a text, or its beginning and end where it is too long."""
     if len(text) <= ANSWER_LIMIT:
         return text
