@@ -17,7 +17,7 @@ __all__ = ["summary"]
 
 _NAMES = {
     "llm-at": "LLM-AT, published",
-    "metallm": "MetaLLM, told the truth",
+    "metallm": "MetaLLM, published",
     "default": "llm-tiers, default",
     "oracle": "oracle",
 }
