@@ -29,7 +29,7 @@ from llm_tiers.policies.judges import Agreement, FunctionJudge, Judge, PromptJud
 from llm_tiers.policies.named import llm_at
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter, LinUCB
-from llm_tiers.trace import Attempt, Trace
+from llm_tiers.trace import Attempt, Grading, Trace
 from llm_tiers.usage import Usage
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "FixedStarter",
     "FunctionJudge",
     "Grader",
+    "Grading",
     "HistoryError",
     "HistoryLocked",
     "HistoryUnreachable",

@@ -27,6 +27,7 @@ NAMES = [
     "FixedStarter",
     "FunctionJudge",
     "Grader",
+    "Grading",
     "HistoryError",
     "HistoryLocked",
     "HistoryUnreachable",
