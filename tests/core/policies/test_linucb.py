@@ -117,7 +117,7 @@ class TestFeedback:
             bench.engine.feedback(trace.trace_id, correct=correct)
         return starts
 
-    @pytest.mark.parametrize("bandit", [LinUCB(ridge=1), LinUCB.paper(alpha=0.5)])
+    @pytest.mark.parametrize("bandit", [LinUCB(ridge=1, alpha=0.5), LinUCB.paper(alpha=0.5)])
     def test_it_finds_who_is_right_about_what(self, scripted, way, bandit):
         with memory() as history:
             starts = self.feed(scripted, bandit, history, way, rounds=80)
