@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib.util import find_spec
@@ -36,6 +36,9 @@ app = typer.Typer(
 # As in most tools, `-` is standard output.
 _STDOUT = Path("-")
 
+_PUBLISHED = ("llm-at", "metallm")
+"""The published systems that the demo shows."""
+
 _NEEDS_MATPLOTLIB = "needs matplotlib: pip install 'llm-tiers[plot]'"
 
 
@@ -56,8 +59,8 @@ def replay(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="single:TIER, start:TIER, llm-at, default, agree, doubt, oracle or random; repeatable. "
-            "Without it: every single tier, llm-at, default and oracle.",
+            help="single:TIER, start:TIER, llm-at, default, agree, doubt, linucb, metallm, oracle or random; "
+            "repeatable. Without it: every single tier, llm-at, default and oracle.",
         ),
     ] = None,
     order: Annotated[_Order, typer.Option(help="Order of the questions.")] = _Order.FILE,
@@ -168,13 +171,15 @@ def calibrate(
 def demo(
     plot: Annotated[Path, typer.Option(metavar="OUT.png", help="Where the picture goes.")] = Path("llm-tiers-demo.png"),
 ) -> None:
-    """Show the main job on 1,900 recorded questions: what each tier, LLM-AT and llm-tiers reach, and what it costs."""
+    """Show the main job on 1,900 recorded questions: what each tier, the published systems and llm-tiers reach."""
     from llm_tiers.replay import BUNDLED
 
     with _errors_in_one_line():
         _check_writable("--plot", plot)
         # The picture is optional here: the tables show the same.
-        results = _replay_all([_table(path, None) for path in BUNDLED], None, _Order.FILE, [0], None)
+        results = _replay_all(
+            [_table(path, None) for path in BUNDLED], None, _Order.FILE, [0], None, published=_PUBLISHED
+        )
         if _can_draw():
             _draw(results, plot)
         else:
@@ -255,13 +260,18 @@ def _table(path: Path, embedding: str | None) -> ReplayTable:
 
 
 def _replay_all(
-    tables: list[ReplayTable], policies: list[str] | None, order: _Order, seeds: list[int], knob: float | None
+    tables: list[ReplayTable],
+    policies: list[str] | None,
+    order: _Order,
+    seeds: list[int],
+    knob: float | None,
+    published: Sequence[str] = ("llm-at",),
 ) -> list[ReplayResult]:
     """Replay every table with every policy and seed, check all before the first runs, and print a summary a table."""
     from llm_tiers.replay import replay, replay_policy
     from llm_tiers.replay.summary import summary
 
-    plans = [(table, policies or _all_policies(table)) for table in tables]
+    plans = [(table, policies or _all_policies(table, published)) for table in tables]
     # All names are checked before the first replay, which may take minutes.
     for table, names in plans:
         for name in names:
@@ -282,8 +292,8 @@ def _replay_all(
     return [result for _, of_table in results for result in of_table]
 
 
-def _all_policies(table: ReplayTable) -> list[str]:
-    return [*(f"single:{tier}" for tier in table.tiers), "llm-at", "default", "oracle"]
+def _all_policies(table: ReplayTable, published: Sequence[str]) -> list[str]:
+    return [*(f"single:{tier}" for tier in table.tiers), *published, "default", "oracle"]
 
 
 @contextmanager

@@ -25,6 +25,8 @@ _STYLES = {
     "doubt": ("P", "tab:pink"),
     "llm-at-answers": ("d", "goldenrod"),
     "estimate": ("h", "tab:olive"),
+    "linucb": ("H", "teal"),
+    "metallm": ("8", "navy"),
     "cascade-routing": ("p", "tab:cyan"),
     "agree-two": ("<", "black"),
     "agree-all": (">", "black"),
