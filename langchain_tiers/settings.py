@@ -11,12 +11,14 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableBinding
 
+from langchain_tiers.performer import ChatPerformer
 from langchain_tiers.profile import with_profile
+from langchain_tiers.request import Request
 from llm_tiers.arguments import check_api_key, kind_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration import models
 from llm_tiers.integration.construction import Framework, TieredArguments
-from llm_tiers.integration.models import check_own_models, rebuilt_or_refused
+from llm_tiers.integration.models import check_grading_model, check_own_models, rebuilt_or_refused
 from llm_tiers.ladder.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.rate_limiters import BaseRateLimiter
 
+    from llm_tiers.policies.graders import Grader
     from llm_tiers.policies.judges import Judge
 
 __all__ = ["LANGCHAIN", "ChatModelArguments", "check_inner_callbacks"]
@@ -77,7 +80,9 @@ def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
     """
     known = {name: value for name, value in settings.items() if value is not None}
     made = [
-        replace(tier, model=_configured(tier, known), timeout=tier.timeout or known.get("timeout")) for tier in tiers
+        # A client's time-out ends each of its attempts; the tier's ends all of them together.
+        replace(tier, model=_configured(tier, known), timeout=tier.timeout or known.get("timeout"))
+        for tier in tiers
     ]
     return Ladder([*map(with_profile, made[:-1]), made[-1]])
 
@@ -130,16 +135,30 @@ def _check_judge(judge: Judge) -> None:
     check_own_models(judge, BaseChatModel, "a chat model, such as ChatOpenAI(model=...)")
 
 
+def _check_grader(grader: Grader) -> None:
+    """Check that the grader's model, if it has one of its own, is a chat model.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    check_grading_model(grader, BaseChatModel, "a chat model, such as ChatOpenAI(model=...)")
+
+
+def _asking(judging: Ladder | None) -> ChatPerformer:
+    return ChatPerformer(Request((), {}), judging=judging)
+
+
 def check_inner_callbacks(inner_callbacks: object) -> None:
     """Check the kinds of handlers that are to be called for the model calls inside.
 
     Raises:
         ConfigError: It is no list of handler classes.
     """
+    # None is no class, so whatever is no list fails the check below.
     kinds = inner_callbacks if isinstance(inner_callbacks, list | tuple) else [None]
     if not all(isinstance(kind, type) and issubclass(kind, BaseCallbackHandler) for kind in kinds):
         raise ConfigError("inner_callbacks must be a list of handler classes, such as [MyCallbackHandler]")
 
 
-LANGCHAIN = Framework(_as_tiers, _ladder_of, _check_judge)
+LANGCHAIN = Framework(_as_tiers, _ladder_of, _check_judge, _check_grader, _asking)
 """How tiered chat models are constructed."""

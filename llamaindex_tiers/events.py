@@ -11,7 +11,6 @@ from pydantic import Field
 from llamaindex_tiers.runs import own_span_id
 
 if TYPE_CHECKING:
-    from llm_tiers.flow.engine import TraceHook
     from llm_tiers.trace import Trace
 
 __all__ = ["TierDecision", "dispatch_decision"]
@@ -37,8 +36,6 @@ class TierDecision(BaseEvent):
         return "TierDecision"
 
 
-def dispatch_decision(on_trace: TraceHook | None, trace: Trace) -> None:
-    """Dispatch the event of a call that has ended, and call the user's hook."""
+def dispatch_decision(trace: Trace) -> None:
+    """Dispatch the event of a call that has ended."""
     dispatcher.event(TierDecision(trace=trace.to_dict(), span_id=own_span_id()))
-    if on_trace is not None:
-        on_trace(trace)

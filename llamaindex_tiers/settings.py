@@ -7,23 +7,28 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import LLM
 from pydantic import SecretStr
 
 from llamaindex_tiers.metadata import check_metadata, with_abilities
+from llamaindex_tiers.performer import LLMPerformer
+from llamaindex_tiers.request import Request
+from llamaindex_tiers.runs import OuterRun
+from llamaindex_tiers.spans import Place
 from llm_tiers.arguments import check_api_key, kind_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration import models
 from llm_tiers.integration.construction import Framework, TieredArguments
-from llm_tiers.integration.models import check_own_models, known_settings, rebuilt_or_refused
+from llm_tiers.integration.models import check_grading_model, check_own_models, known_settings, rebuilt_or_refused
 from llm_tiers.ladder.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatMessage
-    from llama_index.core.callbacks import CallbackManager
     from llama_index.core.prompts import BasePromptTemplate
     from llama_index.core.types import BaseOutputParser, PydanticProgramMode
 
+    from llm_tiers.policies.graders import Grader
     from llm_tiers.policies.judges import Judge
 
 __all__ = ["LLAMAINDEX", "LLMArguments", "common_settings"]
@@ -75,14 +80,16 @@ def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
         settings: Settings for each tier that knows them; None is none.
 
     Raises:
-        ConfigError: A model does not take a setting, or cannot tell what it is.
+        ConfigError: A model does not take a setting, or has no metadata.
     """
     known = {name: value for name, value in settings.items() if value is not None}
     made = [
-        replace(tier, model=_with_settings(tier, known), timeout=tier.timeout or known.get("timeout")) for tier in tiers
+        # A client's time-out ends each of its attempts; the tier's ends all of them together.
+        replace(tier, model=_with_settings(tier, known), timeout=tier.timeout or known.get("timeout"))
+        for tier in tiers
     ]
     if _RETRIES not in known:
-        made = [*(replace(tier, model=_impatient(tier.model)) for tier in made[:-1]), made[-1]]
+        made = [*(replace(tier, model=_retrying_once(tier.model)) for tier in made[:-1]), made[-1]]
     for tier in made:
         check_metadata(tier)
     return Ladder([*(with_abilities(tier) for tier in made[:-1]), with_abilities(made[-1], last=True)])
@@ -105,6 +112,20 @@ def _check_judge(judge: Judge) -> None:
         ConfigError: One is not.
     """
     check_own_models(judge, LLM, "an LLM, such as OpenAI(model=...)")
+
+
+def _check_grader(grader: Grader) -> None:
+    """Check that the grader's model, if it has one of its own, is an LLM.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    check_grading_model(grader, LLM, "an LLM, such as OpenAI(model=...)")
+
+
+def _asking(judging: Ladder | None) -> LLMPerformer:
+    run = OuterRun(Place(None, {}), CallbackManager())
+    return LLMPerformer(Request("chat", (), {}), run, judging=judging)
 
 
 def _as_model(model: object, argument: str, settings: Mapping[str, Any]) -> LLM:
@@ -156,13 +177,14 @@ def _streams_like_openai(model: LLM) -> bool:
     return ("llama_index.llms.openai.base", "OpenAI") in kinds
 
 
-def _impatient(model: LLM) -> LLM:
-    """Return a model that retries once where its class would do it more often: there is a tier above to go to.
+def _retrying_once(model: LLM) -> LLM:
+    """Return a model that retries once where its class would retry more often: the next tier up is the better retry.
 
     LlamaIndex's OpenAI gives its number of retries to the client and retries around it as often.
     """
     field = type(model).model_fields.get(_RETRIES)
     often = getattr(model, _RETRIES, None)
+    # Another number than the class's own is the user's choice.
     if field is None or often != field.default or not isinstance(often, int) or often <= 1:
         return model
     fewer = {_RETRIES: 1}
@@ -177,10 +199,11 @@ def _renewed(old: LLM, new: LLM, settings: Mapping[str, Any]) -> LLM:
     for name, value in (old.__pydantic_private__ or {}).items():
         made = new.__pydantic_private__.get(name)
         if made is None or made is value:
+            # OpenAI's clients make another one with other settings over the same connections.
             renew = getattr(value, "with_options", None)
             new.__pydantic_private__[name] = renew(**known) if renew is not None and known else value
     return new
 
 
-LLAMAINDEX = Framework(_as_tiers, _ladder_of, _check_judge)
+LLAMAINDEX = Framework(_as_tiers, _ladder_of, _check_judge, _check_grader, _asking)
 """How tiered LLMs are constructed."""

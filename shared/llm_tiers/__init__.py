@@ -24,11 +24,12 @@ from llm_tiers.flow.engine import Engine, Outcome
 from llm_tiers.history import ChromaHistory
 from llm_tiers.ladder.price import Price
 from llm_tiers.ladder.tiers import Ladder, Tier
-from llm_tiers.policies.judges import Agreement, FunctionJudge, Judge, PromptJudge, Schema, Verdict
+from llm_tiers.policies.graders import Grader
+from llm_tiers.policies.judges import Agreement, FunctionJudge, Judge, PromptJudge, Schema, Unjudged, Verdict
 from llm_tiers.policies.named import llm_at
 from llm_tiers.policies.policy import Policy
-from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter
-from llm_tiers.trace import Attempt, Trace
+from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter, LinUCB
+from llm_tiers.trace import Attempt, Grading, Trace
 from llm_tiers.usage import Usage
 
 __all__ = [
@@ -47,11 +48,14 @@ __all__ = [
     "FinalAnswers",
     "FixedStarter",
     "FunctionJudge",
+    "Grader",
+    "Grading",
     "HistoryError",
     "HistoryLocked",
     "HistoryUnreachable",
     "Judge",
     "Ladder",
+    "LinUCB",
     "LlmTiersError",
     "Outcome",
     "Policy",
@@ -63,6 +67,7 @@ __all__ = [
     "TierError",
     "ToolCall",
     "Trace",
+    "Unjudged",
     "UnknownTrace",
     "Usage",
     "Verdict",

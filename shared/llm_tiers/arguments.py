@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from numbers import Real
+from typing import cast
 
+import numpy as np
 from pydantic import SecretStr, ValidationError
 
 from llm_tiers.errors import ConfigError
@@ -13,6 +15,7 @@ __all__ = [
     "check_api_key",
     "check_call_settings",
     "check_known",
+    "grade_of",
     "kind_of",
     "require",
     "require_number",
@@ -40,6 +43,22 @@ def require_number(value: object, argument: str) -> None:
     require(isinstance(value, Real) and not isinstance(value, bool), f"{argument}={value!r} must be a number")
 
 
+def grade_of(correct: object, argument: str) -> float:
+    """Return what says how right an answer is as a number: True is 1, False is 0.
+
+    Raises:
+        ConfigError: It is neither True or False nor a number in [0, 1].
+    """
+    # Comparisons of numpy values return its own bool, which is no subclass of Python's.
+    if isinstance(correct, bool | np.bool_):
+        return float(correct)
+    # Written so that NaN fails too.
+    if not isinstance(correct, Real) or not 0 <= (grade := cast("float", correct)) <= 1:
+        shown = f"={correct!r}" if isinstance(correct, Real) else f" is {kind_of(correct)}, but it"
+        raise ConfigError(f"{argument}{shown} must be True, False or a number in [0, 1]")
+    return float(grade)
+
+
 def check_call_settings(*, node: object, query_text: object, on_trace: object) -> None:
     """Check the arguments that describe calls.
 
@@ -59,6 +78,7 @@ def check_api_key(api_key: object) -> dict[str, object]:
     Raises:
         ConfigError: It has the wrong type.
     """
+    # OpenAI's clients take a function that returns a key as well.
     if api_key is not None and not isinstance(api_key, str | SecretStr) and not callable(api_key):
         raise ConfigError(f"api_key must be a key, not {kind_of(api_key)}")
     return {} if api_key is None else {"api_key": api_key}
@@ -82,5 +102,6 @@ def kind_of(given: object) -> str:
 
 def without_values(error: ValidationError) -> ConfigError:
     """Return what pydantic found, without the values that were given: they may hold keys."""
+    # `include_input=False`, since pydantic would quote the value.
     found = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False))
     return ConfigError("; ".join(found))

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 from llm_tiers.usage import TotalUsage
 
-__all__ = ["Attempt", "Role", "Trace"]
+__all__ = ["Attempt", "Grading", "Role", "Trace"]
 
-Role: TypeAlias = Literal["generate", "witness", "judge", "audit"]
+Role: TypeAlias = Literal["generate", "witness", "judge", "audit", "grade"]
 """What a model call is for."""
 
 # Bytes. Frameworks write each message into checkpoints, so the trace must stay small; see `Trace.to_dict`.
@@ -50,6 +50,29 @@ class Attempt(BaseModel):
     error: str | None = None
 
 
+class Grading(BaseModel):
+    """How the answers of a profiled call were graded, which happens after the user has the answer.
+
+    Attributes:
+        state: `"pending"` in the trace that comes with the answer; `"done"`, or `"skipped"` where nothing could be
+            graded, in the trace that `on_trace` gets.
+        grades: Tier name to how right its answer is, in [0, 1]; a tier without a grade is absent.
+        outcomes: Tier name to why it has no grade, such as `"timed out: ..."`, or what is to be said of the one it has.
+        contradicted: Tier name to whether the grader contradicted itself, where it compared in both orders.
+        cost_usd: What grading cost; None where that is unknown. It is a part of the trace's `cost_usd`.
+        why: Why nothing was graded, or None.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    state: Literal["pending", "done", "skipped"]
+    grades: dict[str, float] = {}
+    outcomes: dict[str, str] = {}
+    contradicted: dict[str, bool] = {}
+    cost_usd: float | None = 0.0
+    why: str | None = None
+
+
 class Trace(BaseModel):
     """What happened on one call and why.
 
@@ -72,6 +95,7 @@ class Trace(BaseModel):
             was returned. A dearer tier often writes more, so this errs on the low side.
         seconds: How long the model calls took; side by side the longest counts.
         warnings: What went wrong without stopping the call, and what was left out.
+        grading: How the answers were graded, on a profiled call of a model with a grader; None on other calls.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -92,6 +116,28 @@ class Trace(BaseModel):
     saved_is_estimate: bool = False
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    grading: Grading | None = None
+
+    def with_grading(
+        self, grading: Grading, attempts: tuple[Attempt, ...] = (), usage: TotalUsage | None = None
+    ) -> Trace:
+        """Return the trace with the grading that followed the call, its costs and its tokens.
+
+        Args:
+            grading: What came of it.
+            attempts: The grader's model calls; they add to the cost, and not to the seconds that the user waited.
+            usage: The tokens of these calls.
+        """
+        cost = grading.cost_usd
+        return self.model_copy(
+            update={
+                "grading": grading,
+                "attempts": (*self.attempts, *attempts),
+                "usage": usage if self.usage is None else self.usage.plus(usage),
+                "cost_usd": None if self.cost_usd is None or cost is None else self.cost_usd + cost,
+                "saved_usd": None if self.saved_usd is None or cost is None else self.saved_usd - cost,
+            }
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as JSON-ready data under 2 kB: it ends up in checkpoints.
@@ -116,7 +162,8 @@ def _slimmer(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _bare(data: dict[str, Any]) -> dict[str, Any]:
     """Keep the sums and the last attempts only, for ladders far longer than usual."""
-    data = _shortened(data, _TEXT_LENGTHS[-1]) | {"estimates": {}}
+    grading = data["grading"] and data["grading"] | {"grades": {}, "outcomes": {}, "contradicted": {}}
+    data = _shortened(data | {"grading": grading}, _TEXT_LENGTHS[-1]) | {"estimates": {}}
     while data["attempts"] and _size(data) > _LIMIT:
         data = data | {"attempts": data["attempts"][1:]}
     return data
@@ -146,7 +193,15 @@ def _shortened(data: dict[str, Any], length: int) -> dict[str, Any]:
     ]
     warnings = [_cut(text, length) for text in data["warnings"][:3]]
     texts = {key: _cut(data[key], length) for key in ("reason", "node")}
-    return data | texts | {"attempts": attempts, "warnings": warnings}
+    return data | texts | {"attempts": attempts, "warnings": warnings, "grading": _shortened_grading(data, length)}
+
+
+def _shortened_grading(data: dict[str, Any], length: int) -> dict[str, Any] | None:
+    grading: dict[str, Any] | None = data["grading"]
+    if grading is None:
+        return None
+    outcomes = {tier: _cut(text, length) for tier, text in grading["outcomes"].items()}
+    return grading | {"outcomes": outcomes, "why": grading["why"] and _cut(grading["why"], length)}
 
 
 def _cut(text: str, length: int) -> str:

@@ -39,3 +39,9 @@ class TotalUsage(BaseModel):
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+
+    def plus(self, other: TotalUsage | None) -> TotalUsage:
+        """Return the sum with the tokens of other model calls; None adds none."""
+        if other is None:
+            return self
+        return TotalUsage(**{name: getattr(self, name) + getattr(other, name) for name in TotalUsage.model_fields})

@@ -15,8 +15,9 @@ from llm_tiers import Answer, Call, Engine, Ladder, Policy, Tier, TierError, Usa
 from llm_tiers.agreement.equality import ExactEquality
 from llm_tiers.errors import UnknownTrace
 from llm_tiers.flow.ledger import Ledger
-from llm_tiers.history.record import Neighbour, Recollection
+from llm_tiers.history.record import Neighbour, Recollection, Record
 from llm_tiers.ladder.prices import PriceBook
+from llm_tiers.policies.graders import as_grader
 from llm_tiers.policies.starters import Plan
 
 WAYS = ("run", "arun", "stream", "astream")
@@ -33,15 +34,18 @@ class Down(Exception):  # noqa: N818 -- it stands for whatever a client raises
 
 
 class ScriptedPerformer:
-    """Answers by tier name, and as a judge by the name of the tier whose answer is judged.
+    """Answers by tier name, and as a judge or grader by the name of the tier whose answer is judged.
+
+    A grader's entry may be a list: its replies about this answer, in turn.
 
     A script's entry is a text, None for a missing answer, `Down` for a failure of the client, or any other exception,
     which is raised as it is. `during` and `aduring` run while a model is called.
     """
 
-    def __init__(self, answers, verdicts=None, *, usage=TOKENS, seconds=None, during=None, aduring=None):
+    def __init__(self, answers, verdicts=None, *, grades=None, usage=TOKENS, seconds=None, during=None, aduring=None):
         self.answers = answers
         self.verdicts = verdicts or {}
+        self.grades = grades or {}
         self.usage = usage
         self.seconds = seconds
         self.during = during
@@ -89,6 +93,9 @@ class ScriptedPerformer:
             self.ended.append(call)
 
     def _said(self, call):
+        if call.role == "grade":
+            said = self.grades[call.subject]
+            return said.pop(0) if isinstance(said, list) else said
         return self.verdicts.get(call.subject, "yes") if call.role == "judge" else self.answers[call.tier.name]
 
     def _chunks(self, call):
@@ -157,7 +164,9 @@ class ListHistory:
     def revise(self, trace_id, change):
         for position, record in enumerate(self.records):
             if record.id == trace_id:
-                self.records[position] = replace(record, labels=dict(change(record)))
+                changed = change(record)
+                after = changed if isinstance(changed, Record) else replace(record, labels=dict(changed))
+                self.records[position] = after
                 return self.records[position]
         raise UnknownTrace(f"trace_id={trace_id!r} is unknown")
 
@@ -228,8 +237,11 @@ class Bench:
         prices=None,
         hook=None,
         audit=0.0,
+        grade=None,
+        grading=None,
     ):
         self.traces = []
+        self.ends = []
         self.clock = Clock()
         self.history = history
         ids = itertools.count(1)
@@ -239,6 +251,9 @@ class Bench:
             history,
             prices=prices,
             on_trace=hook or self.traces.append,
+            on_end=self.ends.append,
+            grader=as_grader(grade),
+            grading_performer=grading,
             clock=self.clock,
             new_id=lambda: f"call-{next(ids)}",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llm_tiers.call.form import Form
@@ -13,7 +13,7 @@ __all__ = ["Call"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of the tiered model, without the framework's own objects.
+    """One call of the tiered model, without the framework's own objects, but for `messages`.
 
     Attributes:
         id: The trace id.
@@ -28,6 +28,7 @@ class Call:
         needs: What a tier must be able to do to serve the call, such as `"tools"` or `"images"`.
         form: The form that an answer must have, or None where plain text will do.
         timeout: Seconds to wait for each tier; it replaces the tier's own time-out. None keeps the tier's own.
+        messages: The framework's own messages, for a grader that takes them; the core does not read them.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Call:
     needs: frozenset[str] = frozenset()
     form: Form | None = field(default=None, repr=False)
     timeout: float | None = None
+    messages: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def question(self) -> str:

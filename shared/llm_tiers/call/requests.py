@@ -3,13 +3,14 @@
 Recall   -> Recollection                     look up similar past calls
 Generate -> (Answer | TierError, ...)        call one or several models side by side
 Handoff  -> Answer | TierError               call one model whose answer is final: it may stream live
+Consult  -> Consulted                        call a user's function, after the call
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from llm_tiers.call.answer import Answer
 from llm_tiers.errors import TierError
@@ -18,6 +19,8 @@ from llm_tiers.ladder.tiers import Tier
 from llm_tiers.trace import Role
 
 __all__ = [
+    "Consult",
+    "Consulted",
     "Flow",
     "Generate",
     "Generating",
@@ -85,11 +88,27 @@ class Handoff:
     call: ModelCall
 
 
+@dataclass(frozen=True, slots=True)
+class Consult:
+    """Call a user's function, which may be async, and wait for it no longer than `seconds`."""
+
+    function: Callable[[], Any]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Consulted:
+    """What a user's function returned, or how it failed, as `"kind: details"`."""
+
+    value: Any = None
+    error: str | None = None
+
+
 # A failed call is a reply too, not an exception in the flow: the flow decides what a failure means, and of several
 # calls side by side one may fail.
 Reply: TypeAlias = Answer | TierError
-Request: TypeAlias = Recall | Generate | Handoff
-Response: TypeAlias = Recollection | tuple[Reply, ...] | Reply
+Request: TypeAlias = Recall | Generate | Handoff | Consult
+Response: TypeAlias = Recollection | tuple[Reply, ...] | Reply | Consulted
 
 Flow: TypeAlias = Generator[Request, Response, Answer]
 """The flow of one call. It returns the accepted answer."""
@@ -117,6 +136,14 @@ def hand_off(request: Handoff) -> Generator[Request, Response, Reply]:
     response = yield request
     if not isinstance(response, Answer | TierError):
         raise TypeError(f"Handoff was answered with {type(response).__name__}")
+    return response
+
+
+def consult(request: Consult) -> Generator[Request, Response, Consulted]:
+    """Ask for a call of a user's function."""
+    response = yield request
+    if not isinstance(response, Consulted):
+        raise TypeError(f"Consult was answered with {type(response).__name__}")
     return response
 
 

@@ -1,7 +1,7 @@
 """Perform what the flow of a call asks for: `drive` in the caller's thread, `adrive` in asyncio.
 
-Nothing is decided here. `drive_live` and `adrive_live` also hand on chunks: those of a `Handoff` as they come, those
-of an answer that was judged when it is accepted. `drive` and `adrive` hand on none, so there a handoff is a model call
+Nothing is decided here. `drive_live` and `adrive_live` also pass on chunks: those of a `Handoff` as they come, those
+of an answer that was judged when it is accepted. `drive` and `adrive` pass on none, so there a handoff is a model call
 like any other (`_without_handoff`).
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -18,7 +18,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from llm_tiers.call.answer import Answer
-from llm_tiers.call.requests import Flow, Generate, Handoff, ModelCall, Recall, Reply, Request, Response
+from llm_tiers.call.requests import (
+    Consult,
+    Consulted,
+    Flow,
+    Generate,
+    Handoff,
+    ModelCall,
+    Recall,
+    Reply,
+    Request,
+    Response,
+)
 from llm_tiers.errors import TierError
 from llm_tiers.flow.deadline import within
 from llm_tiers.history.record import Recollection
@@ -27,10 +38,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from llm_tiers.call.performer import AsyncPerformer, Performer
+    from llm_tiers.flow.grading import GradingFlow
     from llm_tiers.flow.ledger import Ledger
     from llm_tiers.history.record import History
+    from llm_tiers.trace import Grading
 
-__all__ = ["adrive", "adrive_live", "drive", "drive_live"]
+__all__ = ["adrive", "adrive_live", "drive", "drive_grading", "drive_live"]
 
 
 def drive(flow: Flow, performer: Performer, history: History | None, ledger: Ledger) -> Answer:
@@ -118,6 +131,33 @@ async def adrive_live(
                     raise TypeError(f"the flow asked for {request!r}, which is no request")
 
 
+def drive_grading(
+    flow: GradingFlow, performer: Performer | None, ledger: Ledger, consult: Callable[[Consult], Consulted]
+) -> Grading:
+    """Run the grading of a call to its end, in the thread that grades.
+
+    Args:
+        flow: The grading.
+        performer: Calls the grading model; None where a function grades.
+        ledger: An account of its own, so that the call's stays as the user was given it.
+        consult: Calls the user's function.
+    """
+    with closing(flow):
+        response: Response | None = None
+        while True:
+            try:
+                request = next(flow) if response is None else flow.send(response)
+            except StopIteration as stop:
+                return cast("Grading", stop.value)
+            match request:
+                case Generate(calls) if performer is not None:
+                    response = _generate(calls, performer, ledger)
+                case Consult():
+                    response = consult(request)
+                case _:
+                    raise TypeError(f"the grading asked for {request!r}, which is no request of a grading")
+
+
 def _advance(flow: Flow, response: Response | None) -> Request:
     return next(flow) if response is None else flow.send(response)
 
@@ -144,11 +184,12 @@ def _without_handoff(flow: Flow) -> Flow:
 
 
 def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recollection:
-    """Look up the history; a failure is only noted, since the user's answer does not depend on the history."""
+    """Look up the history; a failure becomes a warning, since the user's answer does not depend on the history."""
     if history is None:
         return Recollection()
     try:
         wanted = {} if request.study is None else {"study": request.study}
+        # Embedded once for each call, however often the flow asks.
         found = history.recall(request.text, node=request.node, k=request.k, vector=ledger.vector, **wanted)
     except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning in the trace
         return Recollection(error=f"{type(error).__name__}: {error}")
@@ -187,7 +228,7 @@ class _Attempt:
         return self.reply
 
     def is_chunk(self, item: Any) -> bool:
-        """Note what a stream gave: True for a chunk, which goes to the user, False for the answer at the end."""
+        """Keep what a stream gave: True for a chunk, which goes to the user, False for the answer at the end."""
         if isinstance(item, Answer):
             self.reply = replace(item, live=self.live)
             return False
@@ -263,6 +304,7 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
             attempt.reply = within(attempt.seconds, partial(performer.generate, call))
         return attempt.outcome
 
+    # The first runs in the caller's own thread: most calls have only one, and need no pool.
     first, *beside = calls
     if not beside:
         return (one(first),)

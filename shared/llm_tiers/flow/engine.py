@@ -9,30 +9,38 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from llm_tiers.arguments import grade_of, kind_of, require
 from llm_tiers.call.answer import Answer
 from llm_tiers.call.call import Call
 from llm_tiers.errors import AllTiersFailed, ConfigError, UnknownTrace
 from llm_tiers.flow.cascade import cascade
 from llm_tiers.flow.drive import adrive, adrive_live, drive, drive_live
-from llm_tiers.flow.labels import labels_after_feedback
+from llm_tiers.flow.grading import ToGrade
+from llm_tiers.flow.gradings import Gradings
+from llm_tiers.flow.labels import after_feedback
 from llm_tiers.flow.ledger import Ledger
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.ladder.tiers import Ladder
-from llm_tiers.trace import Trace
+from llm_tiers.trace import Grading, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from llm_tiers.call.performer import AsyncPerformer, Performer
     from llm_tiers.history.record import History, Record
+    from llm_tiers.policies.graders.grader import Grader
     from llm_tiers.policies.policy import Policy
 
 __all__ = ["Engine", "Outcome", "TraceHook"]
 
 logger = logging.getLogger("llm_tiers")
+
+_SECONDS_AT_CLOSE = 30.0
+"""How long `close` waits for what is being graded."""
 
 TraceHook = Callable[[Trace], object]
 
@@ -53,12 +61,16 @@ class Engine:
         policy: How calls are answered.
         history: Where past calls are kept, or None to keep none. `close` closes it.
         prices: What the tiers cost; by default the public list.
-        on_trace: Called with the trace of every call at its end, failed and cancelled ones included.
+        on_trace: Called once with the trace of every call, failed and cancelled ones included: at its end, or where
+            its answers are graded after that.
+        on_end: Called with the trace of every call at its end, before anything is graded.
+        grader: Grades the answers of profiled calls, or None.
+        grading_performer: Calls the grader's model, in no run of the user's; None where a function grades.
         clock: Returns the time in seconds since 1970.
         new_id: Returns a fresh trace id.
 
     Raises:
-        ConfigError: The policy names a tier that the ladder lacks.
+        ConfigError: The policy or the grader names a tier that the ladder lacks, or the grader cannot grade.
     """
 
     def __init__(
@@ -69,6 +81,9 @@ class Engine:
         *,
         prices: PriceBook | None = None,
         on_trace: TraceHook | None = None,
+        on_end: TraceHook | None = None,
+        grader: Grader | None = None,
+        grading_performer: Performer | None = None,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
@@ -80,10 +95,20 @@ class Engine:
         self.policy = policy
         self.history = history
         self._on_trace = on_trace
+        self._on_end = on_end
         self._clock = clock
         self._new_id = new_id
         self._logged_kinds: set[str] = set()
         self._logged_lock = threading.Lock()
+        self._gradings: Gradings | None = None
+        if grader is not None:
+            grader.check(self.ladder, self._prices)
+            require(grader.function is not None or grading_performer is not None, "grade: a model needs a performer")
+            # A starter may profile calls by itself, and says so with this attribute.
+            if policy.audit == 0 and not getattr(policy.starter, "profiles", False):
+                logger.warning("grade= is given, but no call is profiled, so nothing is graded; give audit= too")
+            account = partial(_account, grader, self.ladder, policy, self._prices)
+            self._gradings = Gradings(grader, grading_performer, history, account, self._log_once)
 
     def call(self, query: str, **facts: Any) -> Call:
         """Describe a call: `query` and the other attributes of `Call` except its id and time.
@@ -91,6 +116,7 @@ class Engine:
         Raises:
             ConfigError: The pinned tier is not in the ladder.
         """
+        # Exploration and audits are drawn from this id, so they do not depend on the order of concurrent calls.
         call = Call(id=self._new_id(), query=query, created=self._clock(), **facts)
         if call.pin is not None and call.pin not in self.ladder:
             names = ", ".join(map(repr, self.ladder.names))
@@ -139,26 +165,44 @@ class Engine:
             await asyncio.to_thread(self._remember, ledger)
         yield Outcome(item, ledger.trace())
 
-    def feedback(self, trace_id: str, *, correct: bool) -> Record:
-        """Tell whether the answer of a past call was right; the next estimates change accordingly.
+    def feedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> Record:
+        """Record how right an answer of a past call was; the next estimates change accordingly.
 
         Args:
             trace_id: The `trace_id` of the call's trace.
-            correct: Whether the answer was right.
+            correct: Whether the answer was right, or how right, in [0, 1].
+            tier: Name of the tier whose answer this is about; by default the answer that was returned.
 
         Returns:
             The record of the call as it is now.
 
         Raises:
+            ConfigError: `correct` is neither a bool nor a number in [0, 1], or the tier did not answer the call.
             UnknownTrace: The history has no record of the call.
         """
+        grade = grade_of(correct, "correct")
+        require(tier is None or isinstance(tier, str), f"tier must be the name of a tier, or None, not {kind_of(tier)}")
         if self.history is None:
             raise UnknownTrace(f"trace_id={trace_id!r} is unknown: no history is kept")
         names = self.ladder.names
-        return self.history.revise(trace_id, lambda record: labels_after_feedback(record, names, correct=correct))
+        return self.history.revise(trace_id, lambda record: after_feedback(record, names, grade=grade, tier=tier))
+
+    def flush_grades(self, seconds: float) -> bool:
+        """Wait until the answers of earlier calls are graded, and say whether they are.
+
+        Args:
+            seconds: Wait no longer.
+        """
+        return self._gradings is None or self._gradings.wait(seconds)
+
+    def finish_grading(self) -> None:
+        """Wait up to 30 seconds for what is being graded, and give up the rest; the traces say what was given up."""
+        if self._gradings is not None:
+            self._gradings.finish(_SECONDS_AT_CLOSE)
 
     def close(self) -> None:
-        """Write what the history has pending and close it."""
+        """Finish grading, write what the history has pending and close it."""
+        self.finish_grading()
         if self.history is not None:
             self.history.close()
 
@@ -167,7 +211,12 @@ class Engine:
 
     def _remember(self, ledger: Ledger) -> None:
         record = ledger.record(self._clock())
-        if record is None or self.history is None:
+        if record is None:
+            return
+        if record.audited and self._gradings is not None:
+            ledger.grading = Grading(state="pending")
+            ledger.to_grade = ToGrade(ledger.call, self.ladder, tuple(ledger.answers), record.said)
+        if self.history is None:
             return
         try:
             self.history.remember(record)
@@ -184,19 +233,17 @@ class Engine:
             raise
         finally:
             # `finally`, so that cancelled calls and streams that the user abandons are reported too.
-            self._report(ledger.trace())
+            self._report(ledger.trace(), ledger.to_grade)
 
-    def _report(self, trace: Trace) -> None:
+    def _report(self, trace: Trace, to_grade: ToGrade | None) -> None:
         logger.debug("call %s ended at tier %s", trace.trace_id, trace.final)
         for warning in trace.warnings:
             self._log_once(warning)
-        if self._on_trace is None:
-            return
-        try:
-            self._on_trace(trace)
-        except Exception:
-            # The user's hook must not cost the user the answer, which exists already.
-            logger.exception("on_trace failed; the call is not affected")
+        _call_hook(self._on_end, trace)
+        if to_grade is None or self._gradings is None:
+            _call_hook(self._on_trace, trace)
+        else:
+            self._gradings.begin(to_grade, trace, partial(_call_hook, self._on_trace))
 
     def _log_once(self, warning: str) -> None:
         # Once for each kind of warning, or a history that is down would fill the log at the rate of the traffic. The
@@ -207,3 +254,18 @@ class Engine:
                 return
             self._logged_kinds.add(kind)
         logger.warning("%s (logged once; every trace has it)", warning)
+
+
+def _call_hook(hook: TraceHook | None, trace: Trace) -> None:
+    if hook is None:
+        return
+    try:
+        hook(trace)
+    except Exception:
+        # The user's hook must not cost the user the answer, which exists already.
+        logger.exception("on_trace failed; the call is not affected")
+
+
+def _account(grader: Grader, ladder: Ladder, policy: Policy, prices: PriceBook, given: ToGrade) -> Ledger:
+    """Return an account for the grader's model calls, which wait no longer than the grader says."""
+    return Ledger(replace(given.call, timeout=grader.timeout), ladder, policy, prices)

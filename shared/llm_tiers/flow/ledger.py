@@ -11,12 +11,14 @@ from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import TierError
 from llm_tiers.flow.labels import labels_of_call
 from llm_tiers.history.record import Record
-from llm_tiers.trace import Attempt, Trace
+from llm_tiers.policies.judges.case import Findings
+from llm_tiers.trace import Attempt, Grading, Trace
 from llm_tiers.usage import TotalUsage, Usage
 
 if TYPE_CHECKING:
     from llm_tiers.call.call import Call
     from llm_tiers.call.requests import ModelCall, Reply
+    from llm_tiers.flow.grading import ToGrade
     from llm_tiers.ladder.prices import PriceBook
     from llm_tiers.ladder.tiers import Ladder, Tier
     from llm_tiers.policies.judges.case import Judgement
@@ -49,6 +51,9 @@ class Ledger:
         self.accepted: Answer | None = None
         self.errors: list[TierError] = []
         self.vector: Vector | None = None
+        self.grading: Grading | None = None
+        self.to_grade: ToGrade | None = None
+        self.findings = Findings()
         self.sameness: dict[frozenset[str], bool | None] = {}
         self.equality = InCall(policy.equality, call.form, self.warn)
         self._policy = policy
@@ -193,6 +198,7 @@ class Ledger:
             saved_is_estimate=is_estimate,
             seconds=sum(self._steps),
             warnings=tuple(self._warnings),
+            grading=self.grading,
         )
 
     def record(self, ended: float) -> Record | None:
@@ -208,6 +214,7 @@ class Ledger:
         if answer is None or plan is None or self.call.pin is not None or not self._may_teach(answer):
             return None
         # The labels rest on the accepted answer, so one that nobody found valid would teach the tiers' errors.
+        checks = self.findings.checks
         rejected = {tier for tier, judgement in self.judgements.items() if judgement.verdict == "invalid"}
         return Record(
             id=self.call.id,
@@ -235,6 +242,9 @@ class Ledger:
             share=plan.share,
             confidence=self._confidence(),
             audited=plan.audit,
+            grades={"check": {tier: float(right) for tier, right in checks.items()}} if checks else {},
+            verdicts=dict(self.findings.verdicts),
+            verdict_costs=dict(self.findings.verdict_costs),
             text=self.call.query,
             vector=self.vector,
         )

@@ -9,7 +9,7 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
@@ -20,7 +20,7 @@ import numpy as np
 from llm_tiers.embedding import Embedding, as_embedding
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import ConfigError, HistoryError, HistoryUnreachable
-from llm_tiers.history.record import Recollection, Record, Study
+from llm_tiers.history.record import Change, Recollection, Record, Study
 from llm_tiers.history.store import facts, registry
 from llm_tiers.history.store.library import Library
 from llm_tiers.history.store.places import Place
@@ -207,7 +207,8 @@ class ChromaHistory:
             k: Most neighbours.
             vector: The query's embedding, if it is known already.
             study: What is wanted of all records of the node, for the result's `learned`. It starts with the newest
-                1,000 stored ones; on a server, what other processes add later is only seen in the neighbours.
+                1,000 stored ones, a `CompleteStudy` with all; on a server, what other processes add later is only seen
+                in the neighbours.
 
         Raises:
             HistoryError: The history is closed, or its folder was opened before a fork.
@@ -264,12 +265,18 @@ class ChromaHistory:
         library.remember(record, vector, text=kept)
         self._write_or_notify(library)
 
-    def revise(self, trace_id: str, change: Callable[[Record], Mapping[str, bool]]) -> Record:
-        """Replace the labels of a record by `change(record)`, and return the record as it is now.
+    def revise(self, trace_id: str, change: Change) -> Record:
+        """Replace a record, or its labels, by `change(record)`, and return the record as it is now.
+
+        Args:
+            trace_id: Id of the record.
+            change: Takes the record as it is and returns it as it is to be, or its labels alone. It is called under
+                a lock, so it must not use the history. What it says of id, node, time and text does not count.
 
         Raises:
             UnknownTrace: No record has this id.
-            HistoryError: With `durability="sync"`: the labels could not be written, and wait for the next try.
+            ConfigError: The labels are no tier names with True or False.
+            HistoryError: With `durability="sync"`: the change could not be written, and waits for the next try.
         """
         library = self._usable()
         revised = library.revise(trace_id, change)

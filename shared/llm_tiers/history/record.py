@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from llm_tiers.embedding.vector import Vector
 
-__all__ = ["History", "Neighbour", "Recollection", "Record", "Study"]
+__all__ = ["Change", "CompleteStudy", "GradeSource", "History", "Neighbour", "Recollection", "Record", "Study"]
+
+GradeSource: TypeAlias = Literal["check", "feedback", "grader", "equality"]
+"""Who says how right an answer is: a function that judges answers, the user, a grader, or the top tier's own answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,15 @@ class Record:
             not look.
         confidence: The chance that was stated that the top tier would have given the same answer, in [0, 1]; None where
             none was.
-        audited: Whether the call was drawn by lot to be answered by all tiers.
+        audited: Whether this is a profiled call: it was drawn by lot to be answered by all tiers.
+        grades: How right the tiers' answers are, in [0, 1], by source and tier name; empty where nothing is known.
+            `"equality"` is not stored: it follows from `said`, see `best_grades`.
+        verdicts: Tier name to what the policy's judging model said of its answer; a tier that no model was asked about,
+            or whose answer it left undecided, is absent.
+        verdict_costs: Tier name to what asking the judging model about its answer cost in US$, where that is known.
+        contradicted: Tier name to whether a grader that was shown its answer and the top's in both orders
+            contradicted itself; a tier that was not compared in both orders is absent.
+        grading_usd: What grading cost in US$, which is no part of `cost_usd`; None where it is unknown.
         text: The query. A history stores it only where the user asked for that.
         vector: The query's embedding, or None: the history then embeds `text`.
     """
@@ -52,8 +63,17 @@ class Record:
     share: float | None = None
     confidence: float | None = None
     audited: bool = False
+    grades: Mapping[GradeSource, Mapping[str, float]] = field(default_factory=dict)
+    verdicts: Mapping[str, bool] = field(default_factory=dict)
+    verdict_costs: Mapping[str, float] = field(default_factory=dict)
+    contradicted: Mapping[str, bool] = field(default_factory=dict)
+    grading_usd: float | None = 0.0
     text: str | None = field(default=None, repr=False)
     vector: Vector | None = field(default=None, repr=False, compare=False)
+
+
+Change: TypeAlias = Callable[[Record], Record | Mapping[str, bool]]
+"""Takes a record and returns it as it is to be, or its labels alone. Its id, node, time and text stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +124,17 @@ class Study(Protocol):
     def __hash__(self) -> int: ...
 
 
+@runtime_checkable
+class CompleteStudy(Study, Protocol):
+    """A study that learns from all stored records of a node, each with its `vector`, and learns anew what changes.
+
+    The vector that it sees is the one that the call was answered with, to the last bit, also after a restart.
+    """
+
+    def revise(self, result: Any, before: Record, after: Record) -> Any:
+        """Return the result after a record that it has learned changed; both have the record's `vector`."""
+
+
 class History(Protocol):
     """Where past calls are kept. Every method may be called from any thread."""
 
@@ -115,8 +146,8 @@ class History(Protocol):
     def remember(self, record: Record) -> None:
         """Add a record."""
 
-    def revise(self, trace_id: str, change: Callable[[Record], Mapping[str, bool]]) -> Record:
-        """Replace the labels of a record by `change(record)` and return it as it is now.
+    def revise(self, trace_id: str, change: Change) -> Record:
+        """Replace a record, or its labels, by `change(record)` and return it as it is now.
 
         Raises:
             UnknownTrace: No record has this id.

@@ -10,16 +10,19 @@ from pydantic import BaseModel, ValidationError
 
 from llm_tiers.arguments import check_call_settings, check_known, without_values
 from llm_tiers.ladder.prices import PriceBook
+from llm_tiers.policies.graders import as_grader
 from llm_tiers.policies.named import as_policy
 
 if TYPE_CHECKING:
     import os
 
     from llm_tiers.call.answer import Answer
+    from llm_tiers.call.performer import Performer
     from llm_tiers.flow.engine import TraceHook
     from llm_tiers.history import History
     from llm_tiers.ladder.price import Price
     from llm_tiers.ladder.tiers import Ladder, Tier
+    from llm_tiers.policies.graders import Grader
     from llm_tiers.policies.judges import Judge
     from llm_tiers.policies.judges.judge import JudgeFunction
     from llm_tiers.policies.policy import Policy
@@ -48,6 +51,7 @@ class TieredArguments(TypedDict, total=False):
     audit: float | None
     settings: str | os.PathLike[str] | None
     embedding: object | None
+    grade: Any
     prices: Mapping[str, Price | tuple[float, float]] | None
     node: str | None
     on_trace: TraceHook | None
@@ -66,11 +70,16 @@ class Framework:
         as_tiers: Takes what the user gives as `tiers`, and the API key, and returns the tiers.
         ladder_of: Takes tiers and settings, and returns the ladder of models with these settings.
         check_judge: Checks that the judge's own models are models of the framework.
+        check_grader: Checks that the grader's own model is one of the framework.
+        asking: Returns a performer that asks models prompts of ours, in no run of the user's; it takes the tiers to
+            ask in place of those of the same name, or None.
     """
 
     as_tiers: Callable[[object, object], tuple[Tier, ...]]
     ladder_of: Callable[[Sequence[Tier], Mapping[str, Any]], Ladder]
     check_judge: Callable[[Judge], None]
+    check_grader: Callable[[Grader], None]
+    asking: Callable[[Ladder | None], Performer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,7 @@ class Construction:
         tiers: The tiers, without the settings that the wrapper is given.
         policy: The policy that the arguments choose.
         prices: The price book.
+        grader: Grades the answers of profiled calls, or None.
         fields: The model's fields, as pydantic gets them; they may hold keys.
     """
 
@@ -97,6 +107,7 @@ class Construction:
     tiers: tuple[Tier, ...]
     policy: Policy
     prices: PriceBook
+    grader: Grader | None
     fields: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -119,9 +130,11 @@ class Construction:
         api_key = given.pop("api_key", None)
         check_known(given, model_class.model_fields)
         check_call_settings(**{name: given.get(name) for name in ("node", "query_text", "on_trace")})
+        # In this order, so that both frameworks report the same one of two mistakes.
         made = framework.as_tiers(tiers, api_key)
         policy = as_policy(**{name: given.get(name) for name in _OF_POLICIES})
-        return cls(framework, made, policy, PriceBook(given.get("prices")), {**given, "tiers": made})
+        grader = as_grader(given.get("grade"))
+        return cls(framework, made, policy, PriceBook(given.get("prices")), grader, {**given, "tiers": made})
 
     def initialise(self, init: Callable[..., None], **defaults: Any) -> None:
         """Call pydantic's constructor with the fields that were given.
@@ -157,10 +170,14 @@ class Construction:
             settings: The settings that the wrapper was given; None for one that was not.
 
         Raises:
-            ConfigError: The policy names a tier that the ladder lacks, or the judge's model is of another framework.
+            ConfigError: The policy or the grader names a tier that the ladder lacks, or the judge's or the grader's
+                model is of another framework.
         """
         self.policy.check(answering)
         self.framework.check_judge(self.policy.judge)
+        if self.grader is not None:
+            self.framework.check_grader(self.grader)
+            self.grader.check(answering, self.prices)
         if all(settings.get(name) is None for name in _OF_ANSWERS):
             return Ladders(answering, answering)
         rest = {name: value for name, value in settings.items() if name not in _OF_ANSWERS}

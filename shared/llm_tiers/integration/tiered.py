@@ -1,4 +1,4 @@
-"""What a framework's model over a ladder does beside answering: feedback, closing, copies."""
+"""What a framework's model over a ladder does besides answering: feedback, closing, copies."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class Tiered(BaseModel):
     quality: Any = hidden_setting()
     settings: Any = hidden_setting()
     audit: Any = hidden_setting()
+    grade: Any = hidden_setting()
     embedding: Any = hidden_setting()
     prices: Any = hidden_setting()
     node: Any = hidden_setting()
@@ -75,33 +76,60 @@ class Tiered(BaseModel):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        # Closing writes what is pending, which would block the event loop.
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
         """Write what the history has pending and close it; a `History` that was given and the tiers stay open.
 
+        Answers that are being graded are waited for, up to 30 seconds; what is left then is given up, and `on_trace` is
+        told so.
+
         Raises:
-            HistoryError: Something could not be written. The history is let go of all the same.
+            HistoryError: Something could not be written. The history is closed all the same.
         """
         given, _ = self._given_history
+        # A `History` object is the user's, and other models may share it.
         if given is None or isinstance(given, str | os.PathLike):
             self._engine.close()
+        else:
+            self._engine.finish_grading()
 
-    def feedback(self, trace_id: str, *, correct: bool) -> None:
-        """Tell whether an answer was right; the next estimates change accordingly.
+    def flush_grades(self, timeout: float = 60.0) -> bool:
+        """Wait until the answers of earlier calls are graded and the grades are in the history.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            Whether nothing is left to grade.
+        """
+        return self._engine.flush_grades(timeout)
+
+    async def aflush_grades(self, timeout: float = 60.0) -> bool:  # noqa: ASYNC109 -- as `flush_grades`
+        """Wait in asyncio until the answers of earlier calls are graded; as `flush_grades`."""
+        return await asyncio.to_thread(self.flush_grades, timeout)
+
+    def feedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> None:
+        """Record how right an answer was; the next estimates change accordingly.
+
+        It is kept in the history's record as a grade of its own, apart from what a grader or a judge says.
 
         Args:
             trace_id: The `trace_id` in the answer's trace.
-            correct: Whether the answer was right.
+            correct: Whether the answer was right, or how right, in [0, 1].
+            tier: Name of the tier whose answer this is about, on a call that several answered; by default it is about
+                the answer that was returned.
 
         Raises:
+            ConfigError: `correct` is neither True or False nor a number in [0, 1], or the tier did not answer the call.
             UnknownTrace: The history has no record of the call.
         """
-        self._engine.feedback(trace_id, correct=correct)
+        self._engine.feedback(trace_id, correct=correct, tier=tier)
 
-    async def afeedback(self, trace_id: str, *, correct: bool) -> None:
-        """Tell in asyncio whether an answer was right; as `feedback`."""
-        await asyncio.to_thread(self.feedback, trace_id, correct=correct)
+    async def afeedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> None:
+        """Tell in asyncio how right an answer was; as `feedback`."""
+        await asyncio.to_thread(self.feedback, trace_id, correct=correct, tier=tier)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Return another model over the same tiers and the same history."""
@@ -115,22 +143,39 @@ class Tiered(BaseModel):
         """
         if not update and not deep:
             return super().model_copy()
+        # The opened history: made anew from the argument, one in memory would be empty.
         shared = {"history": self.history, "embedding": None}
         return type(self)(**{**self._arguments(), **shared, **(update or {})})
 
-    def _open(self, construction: Construction, ladders: Ladders, on_trace: TraceHook | None) -> None:
+    def _open(
+        self,
+        construction: Construction,
+        ladders: Ladders,
+        on_trace: TraceHook | None,
+        on_end: TraceHook | None = None,
+    ) -> None:
         """Open the history and make the engine; last of all, so that a wrong argument leaves no folder open.
 
         Args:
             construction: The checked arguments of the constructor.
             ladders: The tiers as they answer and as they judge.
-            on_trace: Is called with the trace of each call.
+            on_trace: Is called with the trace of each call when it ends, or when its answers are graded.
+            on_end: Is called with the trace of each call when it ends.
         """
         given = self.history, self.embedding
         opened = as_history(*given)
         self._judging = ladders.judging
+        grader = construction.grader
+        named = grader is not None and isinstance(grader.model, str)
         self._engine = Engine(
-            ladders.answering, construction.policy, opened, prices=construction.prices, on_trace=on_trace
+            ladders.answering,
+            construction.policy,
+            opened,
+            prices=construction.prices,
+            on_trace=on_trace,
+            on_end=on_end,
+            grader=grader,
+            grading_performer=construction.framework.asking(ladders.judging if named else None),
         )
         # A copy with other settings is made of the fields, and has to share what was learned.
         self._given_history = given
@@ -149,5 +194,6 @@ class Tiered(BaseModel):
 
     def _arguments(self) -> dict[str, Any]:
         history, embedding = self._given_history
+        # Without defaults: given to the constructor, they would count as the user's choice.
         arguments = {name: getattr(self, name) for name in self.model_fields_set}
         return arguments | {"history": history, "embedding": embedding}

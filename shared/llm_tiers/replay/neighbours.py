@@ -5,7 +5,7 @@ They depend on the file, the embedding and the order alone, not on the policy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from llm_tiers.history.store.studies import Studies
 if TYPE_CHECKING:
     from llm_tiers.embedding.vector import Vector
     from llm_tiers.history import History
-    from llm_tiers.history.record import Study
+    from llm_tiers.history.record import Change, Study
 
 __all__ = ["Neighbourhood", "RememberedHistory", "find_neighbours"]
 
@@ -90,7 +90,7 @@ class RememberedHistory:
         with self._studies.learning(record, (record.node,)):
             self._records[record.text or ""] = record
 
-    def revise(self, trace_id: str, change: Callable[[Record], Mapping[str, bool]]) -> Record:  # noqa: ARG002
+    def revise(self, trace_id: str, change: Change) -> Record:  # noqa: ARG002
         """Refuse: a replay gives no feedback."""
         raise UnknownTrace(f"trace_id={trace_id!r} is unknown")
 

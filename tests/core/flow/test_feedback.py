@@ -2,8 +2,8 @@
 
 import pytest
 
-from llm_tiers import AccuracyEstimator, PromptJudge, UnknownTrace
-from llm_tiers.flow.labels import labels_after_feedback
+from llm_tiers import AccuracyEstimator, ConfigError, PromptJudge, UnknownTrace
+from llm_tiers.flow.labels import after_feedback, labels_after_feedback
 from llm_tiers.history.record import Record
 
 TIERS = ("small", "medium", "large", "huge")
@@ -106,3 +106,60 @@ def test_without_a_history_every_id_is_unknown(scripted):
     bench = scripted.Bench(AccuracyEstimator(), PromptJudge())
     with pytest.raises(UnknownTrace, match="'call-1' is unknown: no history is kept"):
         bench.engine.feedback("call-1", correct=True)
+
+
+def profiled(final="small", said=None, **facts):
+    said = said or {"small": 0, "medium": 1, "large": 1}
+    agreed = tuple(name for name, number in said.items() if number == said[final])
+    labels = {name: name in agreed for name in said}
+    return Record("call-1", "", 0.0, labels, final, final, tuple(said), agreed, None, said=said, **facts)
+
+
+def test_feedback_grades_what_was_returned_and_keeps_other_sources_apart():
+    graded = after_feedback(profiled(grades={"grader": {"small": 0.25}}), TIERS, grade=1.0)
+    assert graded.grades == {"grader": {"small": 0.25}, "feedback": {"small": 1.0}}
+    assert graded.labels == {"small": True, "medium": False, "large": False}
+
+
+def test_feedback_on_a_tiers_answer_labels_those_that_said_the_same():
+    graded = after_feedback(profiled(), TIERS, grade=0.9, tier="medium")
+    assert graded.grades == {"feedback": {"medium": 0.9}}
+    assert graded.labels == {"small": True, "medium": True, "large": True}
+
+
+def test_feedback_on_another_tiers_same_answer_is_about_the_returned_one_too():
+    graded = after_feedback(profiled(final="medium"), TIERS, grade=0.0, tier="large")
+    assert graded.grades == {"feedback": {"large": 0.0}}
+    assert graded.labels == {"small": False, "medium": False, "large": False}
+
+
+def test_a_grade_of_one_half_labels_nothing():
+    before = profiled()
+    graded = after_feedback(before, TIERS, grade=0.5)
+    assert (graded.grades, graded.labels) == ({"feedback": {"small": 0.5}}, before.labels)
+
+
+def test_feedback_on_several_answers_of_a_call_adds_up(scripted, bench):
+    trace = bench.ask(scripted.ScriptedPerformer({"small": "4", "medium": "4"}, {"small": "no"})).trace
+    bench.engine.feedback(trace.trace_id, correct=True)
+    kept = bench.engine.feedback(trace.trace_id, correct=0.25, tier="small")
+    assert kept.grades == {"feedback": {"medium": 1.0, "small": 0.25}}
+
+
+def test_feedback_for_a_tier_that_did_not_answer_names_those_that_did(scripted, bench):
+    trace = bench.ask(scripted.ScriptedPerformer({"small": "4"})).trace
+    with pytest.raises(ConfigError, match=r"tier='huge' did not answer the call 'call-1'; .* answers of 'small'"):
+        bench.engine.feedback(trace.trace_id, correct=True, tier="huge")
+    assert bench.history.records[0].grades == {}
+
+
+@pytest.mark.parametrize("correct", [2, -0.1, float("nan"), "yes", None, float("inf"), 10**400])
+def test_feedback_that_is_no_grade_is_refused(scripted, bench, correct):
+    trace = bench.ask(scripted.ScriptedPerformer({"small": "4"})).trace
+    with pytest.raises(ConfigError, match=r"correct.* must be True, False or a number in"):
+        bench.engine.feedback(trace.trace_id, correct=correct)
+
+
+def test_feedback_on_what_is_no_tiers_name_is_refused(bench):
+    with pytest.raises(ConfigError, match="tier must be the name of a tier, or None, not a int"):
+        bench.engine.feedback("call-1", correct=True, tier=3)

@@ -37,6 +37,11 @@ def record(number, node="n", *, created=None, text=None, labels=None, vector=Non
         share=0.5,
         confidence=0.75,
         audited=True,
+        grades={"grader": {"small": 0.25, "large": 1.0}, "feedback": {"large": 0.0}},
+        verdicts={"small": False},
+        verdict_costs={"small": 0.0002},
+        contradicted={"small": True},
+        grading_usd=0.002,
         text=f"question {number}" if text is None else text,
         vector=vector,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 
 import pytest
@@ -70,3 +71,20 @@ def test_a_change_that_fails_leaves_the_record_as_it_was(history):
     with pytest.raises(ZeroDivisionError):
         history.revise("t1", fail)
     assert history.recall("question 1", node="n", k=1).neighbours[0].record.labels == {"small": True}
+
+
+def test_a_revision_may_replace_what_else_is_known_of_a_call(tmp_path):
+    changed = {"grades": {"feedback": {"large": 0.75}}, "verdicts": {"small": True}, "grading_usd": None}
+    with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
+        history.remember(record(1))
+        revised = history.revise("t1", lambda held: dataclasses.replace(held, **changed))
+    with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
+        (found,) = history.recall("question 1", node="n", k=1).neighbours
+    assert found.record == revised == dataclasses.replace(record(1), text=None, **changed)
+
+
+def test_a_revision_leaves_a_record_in_its_place(history):
+    history.remember(record(1))
+    history.revise("t1", lambda held: dataclasses.replace(held, id="other", node="elsewhere", created=0.0))
+    (found,) = history.recall("question 1", node="n", k=2).neighbours
+    assert (found.record.id, found.record.node, found.record.created) == ("t1", "n", 1001.0)

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +16,7 @@ import numpy as np
 
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import ConfigError, EmbeddingMismatch, UnknownTrace
-from llm_tiers.history.record import Neighbour, Recollection, Record, Study
+from llm_tiers.history.record import Change, CompleteStudy, Neighbour, Recollection, Record, Study
 from llm_tiers.history.store import facts
 from llm_tiers.history.store.client import chroma_errors
 from llm_tiers.history.store.pending import Addition, Batch, Pending
@@ -62,8 +62,8 @@ class ShelfProvider(Protocol):
     def may_hold(self, namespace: str) -> bool:
         """Say whether a namespace may have records, so that it has to be opened."""
 
-    def note_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
-        """Note how many removed records each collection carries."""
+    def store_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
+        """Store how many removed records each collection carries."""
 
 
 class Library:
@@ -196,7 +196,7 @@ class Library:
                 count = shelf.count_with(waiting.records.keys())
                 known = records | known
                 hits += found
-            learned = None if study is None else self._studies.of(node, study, partial(self._newest, node))
+            learned = None if study is None else self._studies.of(node, study, partial(self._known_to, study, node))
         if not vector.any():
             # A text without a vector resembles nothing, though its cosine with everything is 0.
             return Recollection(count=count, vector=vector, learned=learned)
@@ -204,16 +204,34 @@ class Library:
         neighbours.sort(key=lambda n: (-n.similarity, -n.record.created, n.record.id))
         return Recollection(tuple(neighbours[:k]), count, vector, learned=learned)
 
-    def _newest(self, node: str) -> list[Record]:
-        """Return the newest records of a node, oldest first, those that wait included."""
+    def _known_to(self, study: Study, node: str) -> Iterable[Record]:
+        """Return the records of a node that a study starts with, oldest first, those that wait included."""
+        if isinstance(study, CompleteStudy):
+            return self._complete_records(node)
         waiting = self._pending.on(node).records
         shelf = self._shelf(node)
         stored = {} if shelf is None else shelf.newest(NEWEST)
         return list({**stored, **waiting}.values())[-NEWEST:]
 
+    def _complete_records(self, node: str) -> Iterator[Record]:
+        """Yield every record of a node as it is now, with its vector."""
+        # The records are read page by page, so none may be written or evicted meanwhile.
+        with self._writing:
+            waiting = self._pending.on(node)
+            shelf = self._shelf(node)
+            for record in () if shelf is None else shelf.complete():
+                if record.id not in waiting.records:
+                    revised = waiting.revisions.get(record.id)
+                    yield record if revised is None else replace(revised, vector=record.vector)
+            for record, vector in zip(waiting.records.values(), waiting.vectors, strict=True):
+                yield replace(record, vector=vector)
+
     def _search(
         self, shelf: Shelf, vector: Vector, k: int, waiting: Mapping[str, Record]
     ) -> tuple[list[tuple[str, float]], dict[str, Record]]:
+        # What is learned of a node may be all that is asked for.
+        if k < 1:
+            return [], {}
         hits, records = shelf.search(vector, k, skip=waiting.keys())
         if hits and not records:
             return hits, self._records(shelf, [trace_id for trace_id, _ in hits])
@@ -275,14 +293,14 @@ class Library:
         """Queue a record to be written."""
         with chroma_errors("adding a record"):
             self._open_if_present()
-            # Whoever adds too fast does the writing, so that memory stays bounded when Chroma is slow or fails.
+            # The thread that adds too fast does the writing, so that memory stays bounded when Chroma is slow or fails.
             if len(self._pending) >= MOST_PENDING:
                 self.write_batch()
         self.expect(vector.size)
         kept = replace(record, vector=None, text=text, node=facts.printable(record.node))
         nodes = self._nodes_for(kept.node)
-        with self._studies.learning(kept, nodes):
-            self._pending.add(Addition(Row(kept, vector), nodes))
+        with self._studies.learning(kept, nodes, vector):
+            self._pending.add(Addition(Row(kept, vector, exact=self._studies.complete), nodes))
 
     def _nodes_for(self, node: str) -> tuple[str, ...]:
         """The shelves of a record: its node's and each ancestor's, as far as `max_nodes` allows."""
@@ -309,20 +327,40 @@ class Library:
             overflows = node not in self._nodes and len(self._nodes) >= self.max_nodes
         return "" if overflows and "/" not in node else node
 
-    def revise(self, trace_id: str, change: Callable[[Record], Mapping[str, bool]]) -> Record:
-        """Replace a record's labels; one revision at a time."""
+    def revise(self, trace_id: str, change: Change) -> Record:
+        """Replace a record, or its labels; one revision at a time."""
         with self._revising:
             with chroma_errors("looking for a record"):
                 self._open_if_present()
                 record = self._find(trace_id)
-            labels = dict(change(record))
+            changed = change(record)
+            after = changed if isinstance(changed, Record) else replace(record, labels=dict(changed))
+            labels = dict(after.labels)
             if not all(isinstance(tier, str) and isinstance(valid, bool) for tier, valid in labels.items()):
                 msg = f"change must return tier names with True or False, not {labels!r}"
                 raise ConfigError(msg)
             # `_revising` is held from finding to queueing, so that two revisions of one record do not lose one.
-            revised = replace(record, labels=labels)
-            self._pending.revise(revised)
+            revised = replace(
+                after,
+                id=record.id,
+                node=record.node,
+                created=record.created,
+                text=record.text,
+                labels=labels,
+                vector=None,
+            )
+            nodes = self._nodes_for(revised.node)
+            with self._studies.revising(record, revised, nodes, partial(self._vector_of, trace_id)):
+                self._pending.revise(revised)
             return revised
+
+    def _vector_of(self, trace_id: str) -> Vector | None:
+        waiting = self._pending.vector(trace_id)
+        if waiting is not None:
+            return waiting
+        with chroma_errors("looking for a record"):
+            found = (shelf.vector(trace_id) for shelf in self._all_shelves())
+            return next((vector for vector in found if vector is not None), None)
 
     def flush(self) -> None:
         """Write what waits at the time of the call; records that come later may wait on.
@@ -387,7 +425,7 @@ class Library:
                 self._recent.pop(trace_id, None)
         shelf.tidy()
         tombstones = {held.title.name: held.tombstones for held in self._all_shelves()}
-        self._shelf_provider.note_tombstones(self.namespace, tombstones)
+        self._shelf_provider.store_tombstones(self.namespace, tombstones)
 
     # Upkeep
 

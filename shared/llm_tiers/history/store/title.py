@@ -18,15 +18,22 @@ Page = tuple[str, Mapping[str, Any], "Vector | None"]
 
 
 class Row(NamedTuple):
-    """A record ready to be written."""
+    """A record ready to be written.
+
+    Attributes:
+        record: The record.
+        vector: Its vector.
+        exact: Whether the vector is to be read back to the last bit.
+    """
 
     record: Record
     vector: Vector
+    exact: bool = False
 
     @property
     def metadata(self) -> dict[str, Any]:
         """What Chroma keeps beside the vector."""
-        return facts.write(self.record)
+        return facts.write(self.record, self.vector if self.exact else None)
 
 
 class Title(NamedTuple):
@@ -69,6 +76,7 @@ class Title(NamedTuple):
     @classmethod
     def of(cls, metadata: Mapping[str, Any] | None) -> Title | None:
         """Read a collection's metadata; None where the collection is not a history's."""
+        # A Chroma server may hold other people's collections.
         if not metadata or metadata.get("llm_tiers") != 1:
             return None
         return cls(*(metadata[part] for part in cls._fields))

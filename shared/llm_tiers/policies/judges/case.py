@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llm_tiers.call.call import Call
     from llm_tiers.ladder.tiers import Ladder, Tier
 
-__all__ = ["Case", "Judgement", "Verdict"]
+__all__ = ["Case", "Findings", "Judgement", "Verdict"]
 
 
 class Verdict(StrEnum):
@@ -51,6 +51,35 @@ class Judgement:
     confidence: float | None = None
 
 
+@dataclass(slots=True)
+class Findings:
+    """What judges found by looking at answers alone, whatever the policy made of it: for the record of the call.
+
+    A verdict that rests on comparing answers is no finding, since the record has what is the same.
+
+    Attributes:
+        checks: Tier name to what a user's function said of its answer, where it said anything.
+        verdicts: Tier name to what a judging model said of its answer; absent where it left that undecided.
+        verdict_costs: Tier name to what asking the judging model cost in US$, where that is known.
+    """
+
+    checks: dict[str, bool] = field(default_factory=dict)
+    verdicts: dict[str, bool] = field(default_factory=dict)
+    verdict_costs: dict[str, float] = field(default_factory=dict)
+
+    def add_check(self, tier: str, verdict: Verdict) -> None:
+        """Note what a user's function said of a tier's answer."""
+        if verdict is not Verdict.UNCERTAIN:
+            self.checks[tier] = verdict is Verdict.VALID
+
+    def add_verdict(self, tier: str, verdict: Verdict, cost_usd: float | None) -> None:
+        """Note what a judging model said of a tier's answer, and what that cost."""
+        if verdict is not Verdict.UNCERTAIN:
+            self.verdicts[tier] = verdict is Verdict.VALID
+        if cost_usd is not None:
+            self.verdict_costs[tier] = self.verdict_costs.get(tier, 0.0) + cost_usd
+
+
 @dataclass(frozen=True)
 class Case:
     """What there is to judge.
@@ -65,6 +94,7 @@ class Case:
         sameness: What is known of pairs of answers, by their tiers' names: True, False, or None where asking
             a model did not settle it. It belongs to the call, so that no pair is compared twice.
         cost: Returns what a tier's answer of so many tokens costs in US$, or None where that is not known.
+        findings: What judges find out of the answers; it belongs to the call.
     """
 
     call: Call
@@ -75,6 +105,7 @@ class Case:
     insight: Any = None
     sameness: dict[frozenset[str], bool | None] = field(default_factory=dict)
     cost: Callable[[Tier, Usage], float | None] = lambda _tier, _usage: None
+    findings: Findings = field(default_factory=Findings)
 
     @cached_property
     def by_form(self) -> Judgement | None:

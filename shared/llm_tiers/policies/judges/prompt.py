@@ -15,7 +15,7 @@ from llm_tiers.policies.judges.verdict import verdict_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ANSWER_LIMIT", "CONTEXT_LIMIT", "PromptJudge"]
+__all__ = ["ANSWER_LIMIT", "CONTEXT_LIMIT", "PromptJudge", "bounded"]
 
 ANSWER_LIMIT = 32_000
 """Most characters that a judge reads of an answer: half of them from its beginning, half from its end."""
@@ -119,12 +119,15 @@ class PromptJudge(Judge):
             effort=self.effort,
         )
         (reply,) = yield from generate(Generate((call,)))
+        verdict = Verdict.UNCERTAIN if isinstance(reply, TierError) else verdict_of(reply.text)
+        cost = None if reply.usage is None else case.cost(call.tier, reply.usage)
+        case.findings.add_verdict(case.answer.tier, verdict, cost)
         if isinstance(reply, TierError):
             # A judge that cannot be reached says nothing about the answer, so the next tier decides.
             return Judgement(Verdict.UNCERTAIN, "prompt", f"judge: {reply}")
         length = len(case.answer.text)
         cut = f"judge: read {ANSWER_LIMIT} of the {length} characters of {case.answer.tier}'s answer"
-        return Judgement(verdict_of(reply.text), "prompt", cut if length > ANSWER_LIMIT else None)
+        return Judgement(verdict, "prompt", cut if length > ANSWER_LIMIT else None)
 
     def _judging_tier(self, case: Case) -> Tier:
         ladder = case.ladder
@@ -146,7 +149,7 @@ def _own_tier(model: Any) -> Tier:
 
 def _question(case: Case) -> Prompt:
     call, answer = case.call, case.answer
-    parts = [("question", call.question), ("answer", _bounded(answer.text))]
+    parts = [("question", call.question), ("answer", bounded(answer.text))]
     if call.context:
         parts.insert(0, ("conversation before the question", call.context[-CONTEXT_LIMIT:]))
     if call.since:
@@ -156,7 +159,7 @@ def _question(case: Case) -> Prompt:
     return Prompt(_SYSTEM, "\n\n".join([*material, "Is the answer valid? Reply yes or no."]))
 
 
-def _bounded(text: str) -> str:
+def bounded(text: str) -> str:
     """Return a text, or its beginning and end where it is too long."""
     if len(text) <= ANSWER_LIMIT:
         return text

@@ -24,7 +24,7 @@ def verdict_of(reply: str) -> Verdict:
 
     The word counts only where it is the whole reply or is set apart from the rest: in "Yes or no? No." it is none.
     """
-    # What follows the head is no end.
+    # At the beginning only: a judge that argues first may say yes and no on the way. What follows the head is no end.
     match = _FIRST_WORD.match(reply if len(reply) <= _HEAD else f"{reply[:_HEAD]}x")
     if match is None:
         return Verdict.UNCERTAIN

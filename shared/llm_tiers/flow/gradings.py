@@ -1,0 +1,123 @@
+"""The gradings of one model's calls: queued when a call ends, done in the background, kept in the history."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from llm_tiers.flow.background import Background, Work
+from llm_tiers.flow.consulting import Consultant
+from llm_tiers.flow.drive import drive_grading
+from llm_tiers.flow.grading import ToGrade, graded
+from llm_tiers.trace import Grading
+
+if TYPE_CHECKING:
+    from llm_tiers.call.performer import Performer
+    from llm_tiers.flow.ledger import Ledger
+    from llm_tiers.history.record import History, Record
+    from llm_tiers.policies.graders.grader import Grader
+    from llm_tiers.trace import Trace
+
+__all__ = ["Gradings"]
+
+_WORTH_A_LOG = frozenset({"busy", "failed", "nonsense", "raised", "timed out"})
+"""Outcomes that somebody should look at; the others are as they should be."""
+
+
+class Gradings:
+    """Grades calls off the user's path.
+
+    Args:
+        grader: Grades.
+        performer: Calls the grading model; None where a function grades.
+        history: Where the grades are kept, or None.
+        account: Makes an account for what grading a call costs.
+        log: Logs a warning once for each kind, which is the text before the first colon.
+    """
+
+    def __init__(
+        self,
+        grader: Grader,
+        performer: Performer | None,
+        history: History | None,
+        account: Callable[[ToGrade], Ledger],
+        log: Callable[[str], None],
+    ) -> None:
+        self._grader = grader
+        self._performer = performer
+        self._history = history
+        self._account = account
+        self._log = log
+        self._background = Background()
+        self._consult = Consultant()
+        self._spent = 0.0
+        self._lock = threading.Lock()
+
+    def begin(self, given: ToGrade, trace: Trace, report: Callable[[Trace], None]) -> None:
+        """Have a call's answers graded, and report its trace when that is done or given up."""
+        # A function sees the context of the call. A model is called in an empty one, where no run or span of the
+        # user's is open, since by then these have ended.
+        context = contextvars.copy_context() if self._grader.function is not None else contextvars.Context()
+        around = contextvars.copy_context()
+
+        def end(trace: Trace) -> None:
+            around.run(report, trace)
+
+        work = Work(
+            run=lambda: end(context.run(self._graded, given, trace)),
+            drop=lambda: end(_skipped(trace, "closed: the model was closed before its turn came")),
+        )
+        if not self._background.submit(work):
+            self._log("grade skipped: too many calls wait to be graded")
+            end(_skipped(trace, "full: too many calls wait to be graded"))
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until nothing is left to grade, but no longer than `seconds`, and say whether that is so."""
+        return self._background.wait(seconds)
+
+    def finish(self, seconds: float) -> None:
+        """Wait for what is being graded, but no longer than `seconds`, and give up the rest."""
+        self._background.wait(seconds)
+        self._background.drop()
+
+    def _graded(self, given: ToGrade, trace: Trace) -> Trace:
+        most = self._grader.max_usd
+        if most is not None and self._spent >= most:
+            self._log(f"grade budget: grading has cost {self._spent:.4g} of at most {most:g} US$, and stops")
+            return _skipped(trace, f"budget: max_usd={most:g} is spent")
+        account = self._account(given)
+        try:
+            grading = drive_grading(graded(self._grader, given), self._performer, account, self._consult)
+        except Exception as error:  # noqa: BLE001 -- the boundary to the grader: the error becomes the outcome
+            grading = Grading(state="skipped", why=f"failed: {type(error).__name__}: {error}"[:200])
+        grading = grading.model_copy(update={"cost_usd": account.cost_usd})
+        with self._lock:
+            self._spent += grading.cost_usd or 0.0
+        for outcome in (*grading.outcomes.values(), *filter(None, [grading.why])):
+            if outcome.partition(":")[0] in _WORTH_A_LOG:
+                self._log(f"grade {outcome}")
+        return trace.with_grading(self._kept(given.call.id, grading), account.attempts, account.trace().usage)
+
+    def _kept(self, trace_id: str, grading: Grading) -> Grading:
+        """Keep the grades in the call's record; where that fails, the grading says why."""
+        if self._history is None:
+            return grading
+        try:
+            self._history.revise(trace_id, partial(_with_grades, grading=grading))
+        except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a part of the trace
+            self._log(f"grade not kept: {type(error).__name__}: {error}")
+            return grading.model_copy(update={"why": f"not kept: {type(error).__name__}: {error}"[:200]})
+        return grading
+
+
+def _with_grades(record: Record, grading: Grading) -> Record:
+    grades = {**record.grades, "grader": dict(grading.grades)} if grading.grades else record.grades
+    return replace(record, grades=grades, contradicted=dict(grading.contradicted), grading_usd=grading.cost_usd)
+
+
+def _skipped(trace: Trace, why: str) -> Trace:
+    return trace.with_grading(Grading(state="skipped", why=why))
