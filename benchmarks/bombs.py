@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import gc
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from llm_tiers.agreement import dates, final_answer, objects, quantities, refusa
 from llm_tiers.call import form, json_text, patterns
 from llm_tiers.call.answer import ToolCall
 from llm_tiers.integration.finish import finish_in
+from llm_tiers.policies.graders import prompt as grading
 from llm_tiers.policies.judges import markers, prompt, verdict
 
 ROOT = Path(__file__).parents[1]
@@ -174,6 +176,7 @@ BOUNDS = {
     "agreement/objects.py::_FENCED": objects._LONGEST_JSON,  # noqa: SLF001
     "agreement/quantities.py": 2 * quantities._MOST_DIGITS,  # noqa: SLF001
     "agreement/dates.py": KNOWN_BY_NAME,
+    "policies/graders/prompt.py": grading._MOST_OF_A_REPLY,  # noqa: SLF001
     "policies/judges/markers.py": prompt.ANSWER_LIMIT,
     "policies/judges/verdict.py": verdict._HEAD + 1,  # noqa: SLF001
 }
@@ -182,7 +185,7 @@ BOUNDS = {
 
 def readers() -> dict[str, Reader]:
     found = {}
-    for module in (texts, final_answer, refusals, objects, quantities, dates, markers, verdict):
+    for module in (texts, final_answer, refusals, objects, quantities, dates, markers, verdict, grading):
         for name, (pattern, methods) in expressions_of(module).items():
             bound = BOUNDS.get(name, BOUNDS[name.partition("::")[0]])
             found[name] = Reader(expression(pattern, methods), bound)
@@ -239,7 +242,7 @@ def readers() -> dict[str, Reader]:
         "policies/judges/markers.py::marked": Reader(
             lambda text: markers.marked("seed", [("answer", text)]), prompt.ANSWER_LIMIT
         ),
-        "policies/judges/prompt.py::_bounded": Reader(prompt._bounded),  # noqa: SLF001
+        "policies/judges/prompt.py::bounded": Reader(prompt.bounded),
         "policies/judges/verdict.py::verdict_of": Reader(verdict.verdict_of),
     }  # fmt: skip
 
@@ -272,9 +275,13 @@ def _flaw_of_call(text: str) -> object:
 
 
 def milliseconds(run: Callable[[str], object], text: str) -> float:
-    began = time.process_time()
-    run(text)
-    return 1_000 * (time.process_time() - began)
+    gc.disable()  # as `timeit` does: what it collects is not of this text
+    try:
+        began = time.process_time()
+        run(text)
+        return 1_000 * (time.process_time() - began)
+    finally:
+        gc.enable()
 
 
 def slowest(reader: Reader) -> tuple[float, str]:
