@@ -295,7 +295,8 @@ def main() -> None:
     over = parser.parse_args().over
     slow = 0
     for name, reader in readers().items():
-        reader.run("warm")
+        for text in ("warm", "[1]"):  # what is imported late is imported now
+            reader.run(text)
         took, text = slowest(reader)
         slow += took > AIM
         if took >= over:
