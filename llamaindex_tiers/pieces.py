@@ -65,8 +65,17 @@ def answer_of(tier: Tier, response: Any, inner: Sequence[Any] = ()) -> Answer:
 def finish_of(response: Any) -> Finish | None:
     """Return why a response or a chunk ends, from what the provider sent; None where it does not say."""
     raw = getattr(response, "raw", None)
-    # The last event of OpenAI's Responses API holds the response as a whole.
-    places = (getattr(response, "additional_kwargs", None), raw, getattr(raw, "response", None), _choice(response))
+    # The last event of OpenAI's Responses API holds the response as a whole. Anthropic's streams say it in the
+    # message, and in the change that an event describes.
+    message = getattr(response, "message", None)
+    places = (
+        getattr(message, "additional_kwargs", None),
+        getattr(response, "additional_kwargs", None),
+        raw,
+        getattr(raw, "response", None),
+        as_mapping(raw).get("delta"),
+        _choice(response),
+    )
     return last_finish(finish_in(as_mapping(place)) for place in places)
 
 

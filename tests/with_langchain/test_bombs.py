@@ -1,21 +1,40 @@
 """Answers written to break who reads them: none stops the process, and each goes one tier up."""
 
+import time
+from contextlib import contextmanager
 from functools import reduce
 from operator import add
+from typing import Literal
 
 import pytest
+from bombs import DEEP, ENDLESS_CODE, ENDLESS_ITEMS, ENDLESS_PATTERN, HUGE, ODD, SECONDS, SLOW
+from langchain_core.exceptions import OutputParserException
+from pydantic import BaseModel
 
 from llm_tiers.testing import Reply, ToolCall
 
 ASK = "What is the capital of France?"
 
-DEEP = {
-    "lists": "[" * 1_500,
-    "objects": '{"a":' * 3_000,
-    "closed lists": "[" * 1_500 + "]" * 1_500,
-    "closed objects": '{"a":' * 3_000 + "1" + "}" * 3_000,
-    "hundred": '{"a":' * 200 + "1" + "}" * 200,
-}
+
+class Sum(BaseModel):
+    """A sum."""
+
+    kind: Literal["sum"]
+    of: "Sum | Product | int"
+
+
+class Product(BaseModel):
+    """A product."""
+
+    kind: Literal["product"]
+    of: "Sum | Product | int"
+
+
+@contextmanager
+def in_time():
+    began = time.process_time()
+    yield
+    assert time.process_time() - began < SECONDS
 
 
 def look_up(city: object) -> str:
@@ -62,11 +81,7 @@ def test_a_deep_object(server, tiered, take, text, method):
     assert take(tiered().with_structured_output(schema, method=method), ASK)[-1] == {"a": 1}
 
 
-@pytest.mark.parametrize(
-    ("text", "read"),
-    [("Paris \ud83d", "Paris \ufffd"), ("Paris \x00\x1b[2J", "Paris \x00\x1b[2J")],
-    ids=["lone surrogate", "control characters"],
-)
+@pytest.mark.parametrize(("text", "read"), ODD.values(), ids=ODD)
 def test_odd_characters_keep_nobody_from_judging(server, tiered, take, judged, text, read):
     server.scripts["small"] = judged(text)
 
@@ -78,7 +93,7 @@ def test_odd_characters_keep_nobody_from_judging(server, tiered, take, judged, t
 
 
 def test_the_judge_reads_beginning_and_end_of_a_megabyte(server, tiered, take, judged):
-    server.scripts["small"] = judged("Lyon" + "\u00e4" * 1_000_000 + "Paris")
+    server.scripts["small"] = judged(HUGE)
 
     answer = reduce(add, take(tiered(), ASK))
 
@@ -89,3 +104,104 @@ def test_the_judge_reads_beginning_and_end_of_a_megabyte(server, tiered, take, j
     assert answer.response_metadata["tiers"]["warnings"] == [
         "judge: read 32000 of the 1000009 characters of small's answer"
     ]
+
+
+@pytest.mark.parametrize("policy", ["default", "agree"])
+@pytest.mark.parametrize("text", SLOW.values(), ids=SLOW)
+def test_a_slow_text(server, tiered, take, judged, text, policy):
+    server.scripts |= {"small": judged(text, "no"), "medium": judged(text + "!", "no"), "large": judged("Paris", "no")}
+
+    with in_time():
+        answer = reduce(add, take(tiered(policy=policy), ASK))
+
+    # What is boxed is the same in both, and the default may take an answer that nobody contradicts.
+    assert answer.content in {text, f"{text}!", "Paris"}
+
+
+def code_tool(schema):
+    return {"type": "function", "function": {"name": "use", "description": "Use it.", "parameters": schema}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "bomb", "fits"),
+    [
+        (ENDLESS_PATTERN, {"code": ENDLESS_CODE}, {"code": "aaa"}),
+        (
+            {"type": "object", "patternProperties": {"^(a+)+$": {}}, "additionalProperties": False},
+            {ENDLESS_CODE: 1},
+            {"aaa": 1},
+        ),
+        (
+            {"type": "object", "properties": {"items": {"type": "array", "uniqueItems": True}}},
+            {"items": [*ENDLESS_ITEMS, *ENDLESS_ITEMS]},
+            {"items": [1]},
+        ),
+    ],
+    ids=["pattern", "patternProperties", "uniqueItems"],
+)
+def test_arguments_that_take_long_to_check(server, tiered, take, schema, bomb, fits):
+    server.scripts |= {
+        "small": Reply(calls=(ToolCall("use", bomb),)),
+        "medium": Reply(calls=(ToolCall("use", fits),)),
+    }
+    model = tiered().bind_tools([code_tool(schema)])
+
+    with in_time():
+        answer = reduce(add, take(model, ASK))
+
+    assert answer.tool_calls[0]["args"] == fits
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_an_object_whose_pattern_takes_long(server, tiered, take, method):
+    def said(code):
+        calls = (ToolCall("Code", {"code": code}),) if method == "function_calling" else ()
+        return Reply("" if calls else f'{{"code": "{code}"}}', calls)
+
+    server.scripts |= {"small": said(ENDLESS_CODE), "medium": said("aaa")}
+    model = tiered().with_structured_output(ENDLESS_PATTERN, method=method)
+
+    with in_time():
+        assert take(model, ASK)[-1] == {"code": "aaa"}
+
+
+def test_a_class_that_refers_to_itself(server, tiered, take):
+    value = '{"kind": "neither", "of": ' * 40 + "1" + "}" * 40
+    server.scripts |= {
+        "small": Reply(calls=(ToolCall("Sum", value),)),
+        "medium": Reply(calls=(ToolCall("Sum", {"kind": "sum", "of": {"kind": "product", "of": 2}}),)),
+    }
+    traces = []
+    model = tiered(on_trace=traces.append).with_structured_output(Sum, method="function_calling")
+
+    with in_time():
+        assert take(model, ASK)[-1] == Sum(kind="sum", of=Product(kind="product", of=2))
+    assert (traces[-1].attempts[0].verdict, traces[-1].attempts[0].why) == ("invalid", "too much to check")
+
+
+def test_at_the_top_too_a_class_that_refers_to_itself_is_not_built(server, tiered, take):
+    value = '{"kind": "neither", "of": ' * 40 + "1" + "}" * 40
+    server.scripts |= dict.fromkeys(("small", "medium", "large"), Reply(calls=(ToolCall("Sum", value),)))
+
+    with in_time(), pytest.raises(OutputParserException, match="too much to check"):
+        take(tiered().with_structured_output(Sum, method="function_calling"), ASK)
+
+
+def test_an_object_that_grows_and_is_followed_by_blanks(server, tiered, take):
+    server.scripts |= {"small": '{"a": 1,' + " " * 100_000, "medium": '{"a": 1}'}
+
+    with in_time():
+        assert take(tiered().with_structured_output(None, method="json_mode"), ASK)[-1] == {"a": 1}
+
+
+def test_arguments_without_end_are_charged_to_the_tier_that_wrote_them(server, tiered, take):
+    server.scripts |= {
+        "small": Reply(calls=(ToolCall("look_up", '{"city": "Paris",' + " " * 2_000),), output_tokens=500),
+        "medium": Reply(calls=(ToolCall("look_up", {"city": "Paris"}),)),
+    }
+
+    with in_time():
+        answer = reduce(add, take(tiered().bind_tools([look_up]), ASK))
+
+    first = answer.response_metadata["tiers"]["attempts"][0]
+    assert (first["tier"], first["output_tokens"], first["why"]) == ("small", 500, "look_up: malformed arguments")

@@ -4,7 +4,10 @@ from functools import reduce
 from operator import add
 
 import pytest
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from pydantic import BaseModel
 
 from langchain_tiers.performer import answer_of
 from llm_tiers import FixedStarter, Tier
@@ -133,6 +136,61 @@ def test_other_providers_forms(metadata, finish):
     answer = answer_of(Tier(object(), name="small"), AIMessage("Par", response_metadata=metadata))
     assert answer.finish == finish
     assert (answer.value is None) is (finish == "filter")
+
+
+class Anthropic(BaseChatModel):
+    """Says why it ends where Anthropic's class says it: streamed, in a last chunk without text."""
+
+    reason: str
+    text: str = "Paris is the capital"
+
+    @property
+    def _llm_type(self):
+        return "anthropic-like"
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        message = AIMessage(self.text, response_metadata={"stop_reason": self.reason, "stop_sequence": None})
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _stream(self, messages, stop=None, run_manager=None, **kwargs):
+        yield ChatGenerationChunk(message=AIMessageChunk(self.text))
+        told = {"stop_reason": self.reason, "stop_sequence": None}
+        yield ChatGenerationChunk(message=AIMessageChunk("", response_metadata=told, chunk_position="last"))
+
+
+@pytest.mark.parametrize("reason", ["max_tokens", "refusal", "model_context_window_exceeded"])
+def test_anthropics_way_to_say_it(tiered, ask, reason):
+    tiers = [
+        Tier(Anthropic(reason=reason), name="small"),
+        Tier(Anthropic(reason="end_turn", text="Paris"), name="large"),
+    ]
+
+    answer = ask(tiered(tiers=tiers, judge=lambda question, answer: True, prices={"small": (1, 2), "large": (1, 2)}))
+
+    assert (answer.content, trace_of(answer)["final"]) == ("Paris", "large")
+    assert trace_of(answer)["attempts"][0]["by"] == "finish"
+
+
+@pytest.mark.parametrize("finish_reason", ["length", "content_filter"])
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_an_object_that_the_client_will_not_parse_is_charged(server, tiered, way, finish_reason):
+    class City(BaseModel):
+        """A city."""
+
+        name: str
+
+    cut = Reply('{"name": "Par', finish_reason=finish_reason, input_tokens=70, output_tokens=9)
+    server.scripts |= {"small": cut, "medium": '{"name": "Paris"}'}
+    traces = []
+    model = tiered(on_trace=traces.append).with_structured_output(City, method="json_schema")
+
+    city = model.invoke(ASK) if way == "invoke" else await model.ainvoke(ASK)
+
+    first = traces[-1].attempts[0]
+    assert city == City(name="Paris")
+    assert (first.tier, first.input_tokens, first.output_tokens) == ("small", 70, 9)
+    assert first.cost_usd == pytest.approx((70 * 1 + 9 * 2) / 1e6)
+    assert '"name"' not in first.error
 
 
 @pytest.mark.parametrize("way", ["stream", "astream"])

@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, LLMMetadata
+from llama_index.core.llms import CustomLLM
 
 from llamaindex_tiers.pieces import answer_of
 from llm_tiers import FixedStarter, Tier
@@ -101,6 +102,9 @@ def test_a_cut_object_does_not_stand_though_it_fits(server, tiered, take, city, 
             "length",
         ),
         (SimpleNamespace(status="completed", incomplete_details=None), None),
+        ({"type": "message_delta", "delta": SimpleNamespace(stop_reason="max_tokens")}, "length"),
+        ({"type": "message_delta", "delta": {"stop_reason": "refusal"}}, "filter"),
+        ({"type": "content_block_delta", "delta": SimpleNamespace(type="text_delta", text="Par")}, None),
         (None, None),
     ],
 )
@@ -108,6 +112,48 @@ def test_other_providers_forms(raw, finish):
     answer = answer_of(Tier(object(), name="small"), ChatResponse(message=ChatMessage(content="Par"), raw=raw))
     assert answer.finish == finish
     assert (answer.value is None) is (finish == "filter")
+
+
+class Anthropic(CustomLLM):
+    """Says why it ends where Anthropic's class says it: whole in `raw`, streamed in the message of the last chunk."""
+
+    reason: str
+    text: str = "Paris is the capital"
+
+    @property
+    def metadata(self):
+        return LLMMetadata(is_chat_model=True, model_name="claude")
+
+    def chat(self, messages, **kwargs):
+        message = ChatMessage(role="assistant", content=self.text)
+        return ChatResponse(message=message, raw={"stop_reason": self.reason, "role": "assistant"})
+
+    def stream_chat(self, messages, **kwargs):
+        message = ChatMessage(role="assistant", content=self.text, additional_kwargs={"stop_reason": None})
+        yield ChatResponse(message=message, delta=self.text, raw={"type": "content_block_delta"})
+        told = message.model_copy(update={"additional_kwargs": {"stop_reason": self.reason}})
+        yield ChatResponse(message=told, delta="", raw={"type": "message_delta"})
+
+    def complete(self, prompt, formatted=False, **kwargs):
+        return CompletionResponse(text=self.text, raw={"stop_reason": self.reason})
+
+    def stream_complete(self, prompt, formatted=False, **kwargs):
+        yield CompletionResponse(text=self.text, delta=self.text, additional_kwargs={"stop_reason": self.reason})
+
+
+@pytest.mark.parametrize("method", ["complete", "chat"])
+@pytest.mark.parametrize("reason", ["max_tokens", "refusal"])
+def test_anthropics_way_to_say_it(tiered, take, asked, trace_of, method, reason):
+    tiers = [
+        Tier(Anthropic(reason=reason), name="small"),
+        Tier(Anthropic(reason="end_turn", text="Paris"), name="large"),
+    ]
+
+    llm = tiered(tiers=tiers, judge=lambda question, answer: True, prices={"small": (1, 2), "large": (1, 2)})
+    last = take(llm, method, *given(method, asked))[-1]
+
+    assert (text_of(last), trace_of(last)["final"]) == ("Paris", "large")
+    assert trace_of(last)["attempts"][0]["by"] == "finish"
 
 
 def test_a_blank_beginning_of_the_top_is_not_joined_to_an_earlier_answer(server, tiered, stream, asked):

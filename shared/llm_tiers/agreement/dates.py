@@ -95,7 +95,7 @@ def same_day(one: Day, other: Day) -> bool | None:
 
 def time_of_day(text: str) -> Time | None:
     """Read a short text that is a time of day, or return None."""
-    text = {"noon": "12 pm", "midnight": "12 am"}.get(text.lower(), text)
+    text = {"noon": "12 pm", "midnight": "12 am"}.get(text.lower().removeprefix("12:00 ").removeprefix("12 "), text)
     said = _TIME.fullmatch(text)
     # A bare number is no time, and `3.30` is one only with am or pm.
     if said is None or not (said["minute"] or said["half"]) or (not said["half"] and "." in text):

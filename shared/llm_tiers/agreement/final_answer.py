@@ -47,9 +47,18 @@ _POINTS_ELSEWHERE = re.compile(
     r"(?:in|on|at|as|by|to|from|with|for|below|above|given|shown|found|not|that|this|these|those|it|here|there|based"
     r"|provided|listed|stated|described|explained|one|either|neither|both|also|always|still|now|very|quite|too|more|less"
     r"|really|rather|clearly|simply|the (?:following|same|one|next|first|second|third|last|latter|former)|your|my"
-    r"|about|around|roughly|approximately|nearly|almost|likely|probably|possibly|perhaps|maybe)\b",
+    r"|about|around|roughly|approximately|nearly|almost|likely|probably|possibly|perhaps|maybe"
+    r"|see|read|check|refer|look|please|consult|follows?|following|scroll|continued|attached|pending|it|depends|varies"
+    r"|unclear|previous|previously|already|later|elsewhere)\b"
+    r"|.{0,80}\b(?:below|above|here|as follows|elsewhere|attached|overleaf)\Z",
     re.IGNORECASE,
 )
+_TAKEN_BACK = re.compile(
+    r"\b(?:wait|however|but|actually|wrong|incorrect|mistake|mistaken|instead|rejected|impossible|recheck"
+    r"|(?:is|was) not|isn't|wasn't|cannot be|can't be|should (?:be|have)|on second thought)\b",
+    re.IGNORECASE,
+)
+_DENIES = re.compile(r"\b(?:not|never|cannot|wrong|incorrect|\w{2,6}n't)\b[^.;!?\n]{0,30}\Z", re.IGNORECASE)
 _SAYS_NOTHING = set_of(
     "clear simple easy obvious correct right wrong unclear unknown complicated complex difficult hard short long "
     "trivial straightforward ambiguous uncertain unique important interesting good bad fine ready complete incomplete "
@@ -157,6 +166,9 @@ def found_in(text: str) -> Found | None:
     # First, since nobody boxes anything but a final answer.
     boxes = _boxes(end)
     if boxes:
+        before, _, after = end.rpartition(r"\boxed{")
+        if _TAKEN_BACK.search(after[len(boxes[-1]) :][:300]) or _DENIES.search(before[-60:]):
+            return None
         final = _final(boxes[-1])
         return None if final is None else Found(final, tuple(boxes) if len(set(boxes)) > 1 else ())
     for candidate, bare in _candidates(end, whole=whole):
@@ -279,9 +291,11 @@ def _final(candidate: str) -> Final | None:
 
 
 def _value(text: str) -> Value:
+    if found := day(text):  # before versions, which may end in a year as dates do
+        return found
     if version := _VERSION.fullmatch(text):
         return Version(tuple(int(part) for part in (version[1] or version[2]).split(".")))
-    return day(text) or time_of_day(text) or quantity(text) or quantity(text.replace(" ,", ","))
+    return time_of_day(text) or quantity(text) or quantity(text.replace(" ,", ","))
 
 
 def _letter(text: str) -> Letter | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
+from decimal import Decimal
 from math import isclose, isnan
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,7 +23,7 @@ Compare: TypeAlias = Mapping[str, Callable[[Any, Any], bool | None]]
 
 _LONGEST_JSON = 50_000
 _DEEPEST = 60
-_MOST_VALUES = 10_000
+_MOST_VALUES = 4_000
 _MOST_CALLS = 32
 _LONGEST_NUMBER = 80
 _FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*)\n[ \t]*```", re.DOTALL | re.IGNORECASE)
@@ -55,7 +55,9 @@ def object_in(text: str) -> Any:
     text = text.strip()
     if fenced := _FENCED.fullmatch(text):
         text = fenced[1].strip()
-    if not text.startswith(("{", "[")) or not text.endswith(("}", "]")) or not is_shallow(text, _DEEPEST):
+    if not text.startswith(("{", "[")) or not text.endswith(("}", "]")):
+        return None
+    if text.count(",") > _MOST_VALUES or not is_shallow(text, _DEEPEST):
         return None
     try:
         return json.loads(
@@ -65,12 +67,12 @@ def object_in(text: str) -> Any:
         return None
 
 
-def _number(text: str) -> Fraction | _Unread:
-    # `Fraction('1e999999999')` would fill the memory.
+def _number(text: str) -> Decimal | _Unread:
+    # A calculated 1e999999999 would fill the memory.
     exponent = _EXPONENT.search(text[:_LONGEST_NUMBER])
     if len(text) > _LONGEST_NUMBER or (exponent and len(exponent[1]) > 3):  # noqa: PLR2004
         return _Unread(text)
-    return Fraction(text)
+    return Decimal(text)
 
 
 def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -197,8 +199,9 @@ def _complete(arguments: Mapping[str, Any], properties: Mapping[str, Any]) -> di
 
 def _native(value: Any) -> Any:
     """Return a value as a user's function expects it: numbers are `int` or `float`."""
-    if isinstance(value, Fraction):
-        return value.numerator if value.denominator == 1 else float(value)
+    if isinstance(value, Decimal):
+        whole, parts = value.as_integer_ratio()
+        return whole if parts == 1 else float(value)
     if isinstance(value, dict):
         return {key: _native(item) for key, item in value.items()}
     return [_native(item) for item in value] if isinstance(value, list) else value
@@ -216,7 +219,7 @@ def _same_leaf(one: Any, other: Any, name: str) -> bool | None:
     # Python takes True for 1.
     if isinstance(one, bool) or isinstance(other, bool) or one is None or other is None:
         return one is other
-    numbers = isinstance(one, int | float | Fraction) and isinstance(other, int | float | Fraction)
+    numbers = isinstance(one, int | float | Decimal) and isinstance(other, int | float | Decimal)
     if numbers:
         if one == other:
             return True

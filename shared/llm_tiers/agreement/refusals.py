@@ -109,7 +109,10 @@ def finds_none(text: str) -> str | None:
 
 
 def _abstains(text: str) -> bool:
-    """Say whether a text ends in an abstention: a last paragraph of that one word, or a sentence that says so."""
+    """Say whether a text ends in an abstention: a last paragraph of that one word, or a sentence that says so.
+
+    Wider than what the flow takes for one: nobody need have offered it, so it may stand at the end of an explanation.
+    """
     tail = text[-_HEAD:].replace("\u2019", "'").rstrip(_DRESSING)
     before, _, last = tail.rpartition("\n")
     is_paragraph = not before.rpartition("\n")[2].strip() and len(last) < _HEAD

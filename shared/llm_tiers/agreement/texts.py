@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from textwrap import dedent
 
 __all__ = ["LONGEST_TEXT", "characters", "formula", "plain", "set_of", "unwrapped"]
 
@@ -29,12 +30,13 @@ _FORMS = ("<wide>", "<narrow>", "<isolated>", "<initial>", "<medial>", "<final>"
 _BLANKS = re.compile(r"[ \t\f\v]+")
 _BOLD = re.compile(r"(?<![\w*])\*\*(?=[^\s*])([^*\n]{1,200})(?<!\s)\*\*(?![\w*])")
 _CODE = re.compile(
-    r"[{}\\`;=]|\w\(|\)\.|->|<-|<\w|&&|\|\||::|/>|\w\[|^(?: {2,}|\t)\s*(?![-*\u2022\d\s])|^\s*#\s"
+    r"[{}\\`;=]|\w\(|\)\.|->|<-|<\w|&&|\|\||::|/>|\w\[|^(?:  |\t)[ \t]*(?![-*\u2022\d\s])|^[ \t]*#\s"
     r"|\b(?:def|return|import|lambda|elif|echo|sudo|git|chmod|rm|cd)\s",
     re.MULTILINE,
 )
 _FENCED = re.compile(r"```([\w+#.-]{0,20})[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
 _BULLET = re.compile(r"^[-*\u2022](?= \S)", re.MULTILINE)
+_NESTED = re.compile(r"[ \t]{1,40}(?=(?:[-*\u2022]|\d{1,3}[.)]) )")
 _NUMBERED = re.compile(r"^(\d{1,3})\)(?= )", re.MULTILINE)
 _SQL = re.compile(r"(?:select|insert|update|delete|with|create|alter|drop)\s", re.IGNORECASE)
 _STRINGS = re.compile(r"""('[^']*+'|"[^"]*+"|`[^`]*+`)""")
@@ -183,12 +185,18 @@ def plain(text: str) -> str:
         text = formula(text)
     if _CODE.search(text):
         return _code(text)
-    lines = (_BLANKS.sub(" ", line).strip() for line in text.split("\n"))
+    lines = (_without_blanks(line) for line in dedent(text).split("\n"))
     text = "\n".join(line for line in lines if line)
     if len(_BULLET.findall(text)) > 1:
         text = _BULLET.sub("-", text)
     text = _NUMBERED.sub(r"\1.", _BOLD.sub(r"\1", text))
     return _without_stop(_spaced(" ".join(_words(text))))
+
+
+def _without_blanks(line: str) -> str:
+    """Leave single blanks in a line; before an item of a list inside another, a tab for each blank."""
+    nested = _NESTED.match(line)
+    return "\t" * (nested.end() if nested else 0) + _BLANKS.sub(" ", line).strip()
 
 
 def _words(text: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,6 +24,7 @@ __all__ = [
     "schema_flaw",
     "schema_in",
     "tool_schemas",
+    "work_flaw",
 ]
 
 ANY_TOOL = "*"
@@ -149,31 +149,54 @@ def check_schema(schema: Mapping[str, Any], argument: str) -> None:
 def schema_flaw(value: object, schema: Mapping[str, Any]) -> str | None:
     """Say where a JSON value does not fit a JSON schema, without the value, or None where it does.
 
-    What is too deep, too large or out of range to be checked does not fit. A null in place of a property that may be
-    left out is taken for one that was left out. What cannot be checked otherwise is taken on trust: a schema in another
-    dialect, such as OpenAPI's, and what a schema refers to elsewhere.
+    What is too deep, too large or out of range to be checked does not fit, nor what takes too long to check. A null in
+    place of a property that may be left out is taken for one that was left out. What cannot be checked otherwise is
+    taken on trust: a schema in another dialect, such as OpenAPI's, what a schema refers to elsewhere, and patterns with
+    lookaround or backreferences, which no engine checks in linear time.
     """
-    from jsonschema.exceptions import best_match
-    from jsonschema.validators import Draft202012Validator, validator_for
-    from referencing import Registry
     from referencing.exceptions import Unresolvable
+
+    from llm_tiers.call.bounded_schema import TooMuchWorkError, first_error
 
     bound = bound_flaw(value)
     if bound is not None:
         return bound
     if _error_in(_as_text(schema)) is not None:
         return None
-    # An empty registry, so that nothing is fetched.
-    registry: Registry[Any] = Registry()
-    validator = validator_for(schema, default=Draft202012Validator)(schema, registry=registry)
     try:
-        # `iter_errors` and not `is_valid`: the reason goes into the trace.
-        error = best_match(validator.iter_errors(_without_nulls(value, schema)))
-    except (Unresolvable, re.error):
+        error = first_error(_without_nulls(value, schema), schema)
+    except Unresolvable:
         return None
     except RecursionError:
         return "nested too deeply"
+    except TooMuchWorkError:
+        return "too much to check"
     return error and f"{_path(error.absolute_schema_path)} fails {error.validator!r}"
+
+
+def work_flaw(value: object, schema: Mapping[str, Any]) -> str | None:
+    """Say why a JSON value is too much work for a pydantic class, or None where it is not.
+
+    Pydantic looks through all members of a union. Where these refer back to the union, its work doubles with each level
+    of the value, or worse, and nothing stops it.
+
+    Args:
+        value: The value.
+        schema: The JSON schema of the class, with its references.
+    """
+    from referencing.exceptions import Unresolvable
+
+    from llm_tiers.call.bounded_schema import TooMuchWorkError, first_error, is_recursive
+
+    if not is_recursive(schema):
+        return None
+    try:
+        first_error(value, schema, tries_all=True)
+    except (TooMuchWorkError, RecursionError):
+        return "too much to check"
+    except Unresolvable:
+        return None
+    return None
 
 
 def _as_text(schema: Mapping[str, Any]) -> str:

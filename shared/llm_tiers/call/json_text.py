@@ -14,7 +14,7 @@ __all__ = ["DEPTH", "VALUES", "bound_flaw", "is_shallow", "is_too_deep", "read_j
 DEPTH = 64
 """Most levels of lists and objects; parsers and validators call themselves for each, and Python gives up at 1,000."""
 
-VALUES = 10_000
+VALUES = 4_000
 """Most values, names included, that are checked against a schema, which takes some microseconds each."""
 
 _LARGEST = 2**1023

@@ -258,7 +258,8 @@ def _without_abstention(reply: Reply, call: ModelCall) -> Reply:
 
 
 def _abstains(answer: Answer) -> bool:
-    # Models add a full stop, quotes or Markdown emphasis to the one word that they were asked for.
+    # Narrower than `refusals.declines`: the tier was asked for this one word and nothing else, and what it takes for an
+    # abstention is never judged. Models add a full stop, quotes or Markdown emphasis to it.
     return answer.text.strip(" \t\n.*\"'").lower() == "abstain"
 
 
@@ -303,8 +304,9 @@ def _best_unrejected(ledger: Ledger) -> Answer | None:
     }
     for tier in reversed(ledger.serving):
         for answer in ledger.answers:
-            says = answer.value is not None and ledger.flaw(answer) is None
-            if answer.tier == tier and says and rejected.isdisjoint({answer.value, answer.text}):
+            if answer.tier != tier or answer.value is None or not rejected.isdisjoint({answer.value, answer.text}):
+                continue
+            if ledger.flaw(answer) is None:
                 ledger.warn(f"no tier above gave an answer: {tier}'s is returned though no judge found it valid")
                 return answer
     return None

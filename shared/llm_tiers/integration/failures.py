@@ -93,15 +93,28 @@ def _safe_text(tier: Tier, error: Exception, quoting: tuple[type[Exception], ...
 def _usage_in(error: Exception) -> Usage | None:
     """Return the tokens of an answer that the client could not read, which its error carries along.
 
-    The body of a stream that was broken off is not read: httpx raises `ResponseNotRead` where it is asked for.
+    OpenAI's client carries the completion where an object was cut short, and others the HTTP response. The body of a
+    stream that was broken off is not read: httpx raises `ResponseNotRead` where it is asked for.
     """
-    try:
-        usage = getattr(error, "response", None).json()["usage"]  # type: ignore[union-attr]
-        tokens = usage["prompt_tokens"], usage["completion_tokens"]
-    except Exception:  # noqa: BLE001 -- a client's error holds whatever it likes, and this is only its account
-        return None
-    # `type`, because True is an int as well.
-    return Usage(*tokens) if all(type(count) is int and count >= 0 for count in tokens) else None
+    for tokens_of in (_of_completion, _of_body):
+        try:
+            tokens = tokens_of(error)
+        except Exception:  # noqa: BLE001, S112 -- a client's error holds whatever it likes, and this is only its account
+            continue
+        # `type`, because True is an int as well.
+        if all(type(count) is int and count >= 0 for count in tokens):
+            return Usage(*tokens)
+    return None
+
+
+def _of_completion(error: Any) -> tuple[Any, Any]:
+    usage = error.completion.usage
+    return usage.prompt_tokens, usage.completion_tokens
+
+
+def _of_body(error: Any) -> tuple[Any, Any]:
+    usage = error.response.json()["usage"]
+    return usage["prompt_tokens"], usage["completion_tokens"]
 
 
 def _secrets(model: Any) -> Iterator[str]:

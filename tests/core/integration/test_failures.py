@@ -1,5 +1,7 @@
 """Whatever a tier's client raises becomes a `TierError`: nothing that it holds can break that."""
 
+from types import SimpleNamespace
+
 import httpx
 import pytest
 from pydantic import BaseModel, ValidationError, field_validator
@@ -98,6 +100,21 @@ def test_a_key_in_an_error_is_left_out():
 )
 def test_only_tokens_that_are_numbers_are_charged(body, usage):
     assert failure_of(Failed(Body(body))).usage == usage
+
+
+@pytest.mark.parametrize(
+    ("usage", "charged"),
+    [
+        (SimpleNamespace(prompt_tokens=3, completion_tokens=4), Usage(3, 4)),
+        (SimpleNamespace(prompt_tokens=3, completion_tokens=None), None),
+        (None, None),
+    ],
+)
+def test_the_tokens_of_an_object_that_was_cut_short_are_charged(usage, charged):
+    class LengthFinishReasonError(Exception):
+        completion = SimpleNamespace(usage=usage)
+
+    assert failure_of(LengthFinishReasonError()).usage == charged
 
 
 def test_what_is_wrong_survives_a_validator_that_cannot_be_told():

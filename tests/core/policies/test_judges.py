@@ -202,6 +202,22 @@ def first_word(text):
     return next(iter(re.findall(r"\w+", text)), "")
 
 
+DRESSING = "*\"'`)]"
+
+
+def is_set_apart(rest):
+    """Say whether what follows a first word sets it apart from the rest."""
+    end = next((at for at, char in enumerate(rest) if not (char.isspace() or char in DRESSING)), len(rest))
+    between, after = rest[:end], rest[end:]
+    if not after or "\n" in between:
+        return True
+    if after[0] in ".!":
+        return not re.match(r"\w", after[1:])
+    dash = after[0] == "-" and between[-1:].isspace() and after[1:2].isspace()
+    goes_on = re.match(r"(?i)(or|and)\b", after[1:].lstrip())
+    return (after[0] in ",:;\u2013\u2014" or dash) and not goes_on
+
+
 class TestReply:
     @pytest.mark.parametrize(
         "reply",
@@ -259,6 +275,8 @@ class TestReply:
             "yesno",
             "ja",
             "是",
+            "是 yes",
+            "ye\u017f",
             "yés",
         ],
     )
@@ -266,15 +284,19 @@ class TestReply:
         assert judged(PromptJudge(), case(), reply) == Judgement(UNCERTAIN, "prompt")
 
     @given(
-        st.text() | st.lists(st.sampled_from(["yes", "no", "y", "es", " ", ".", "not", "/", "\n", "Yes"])).map("".join)
+        st.text()
+        | st.lists(
+            st.sampled_from(
+                ["yes", "no", "Yes", "y", "es", "not", " or ", " ", "\n", ".", ",", "-", "*", "/", "\u2013"]
+            )
+        ).map("".join)
     )
-    def test_a_reply_is_no_verdict_unless_its_first_word_is_one(self, case, reply):
-        verdict = judged(PromptJudge(), case(), reply).verdict
-        word = first_word(reply).lower()
-        if verdict is not UNCERTAIN:
-            assert word == {VALID: "yes", INVALID: "no"}[verdict]
-        elif word in ("yes", "no"):
-            assert not re.fullmatch(r"(?i)\s*(yes|no)[.!]?\s*|\W*(yes|no)\n.*", reply, re.ASCII)
+    def test_a_reply_is_a_verdict_exactly_where_its_first_word_is_one_and_set_apart(self, case, reply):
+        word = first_word(reply)
+        rest = reply[reply.find(word) + len(word) :] if word else ""
+        said = {"yes": VALID, "no": INVALID}.get(word.lower(), UNCERTAIN)
+        expected = said if is_set_apart(rest) else UNCERTAIN
+        assert judged(PromptJudge(), case(), reply).verdict is expected
 
     def test_a_judge_that_fails_is_uncertain_and_says_so(self, case):
         judgement = judged(PromptJudge(), case(), TierError("medium", TimeoutError("slow")))

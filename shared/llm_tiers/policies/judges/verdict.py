@@ -9,11 +9,14 @@ from llm_tiers.policies.judges.case import Verdict
 __all__ = ["verdict_of"]
 
 _FIRST_WORD = re.compile(
-    r"\W*(yes|no)[\s*\"'`)\]]*"
+    r"\W*((?a:yes|no))[\s*\"'`)\]]*"
     r"(?:\Z|(?<=\n)|[.!](?!\w)|(?:[,:;\u2013\u2014]|(?<=\s)-(?=\s))(?!\s*(?:or|and)\b))",
-    re.IGNORECASE | re.ASCII,
+    re.IGNORECASE,
 )
 """The first word and what sets it apart: the end, a full stop, a comma or the like, a new line."""
+
+_HEAD = 4_000
+"""Characters of a reply that are looked at."""
 
 
 def verdict_of(reply: str) -> Verdict:
@@ -21,8 +24,8 @@ def verdict_of(reply: str) -> Verdict:
 
     The word counts only where it is the whole reply or is set apart from the rest: in "Yes or no? No." it is none.
     """
-    # At the beginning only: a judge that argues first may say yes and no on the way.
-    match = _FIRST_WORD.match(reply)
+    # At the beginning only: a judge that argues first may say yes and no on the way. What follows the head is no end.
+    match = _FIRST_WORD.match(reply if len(reply) <= _HEAD else f"{reply[:_HEAD]}x")
     if match is None:
         return Verdict.UNCERTAIN
     return Verdict.VALID if match[1].lower() == "yes" else Verdict.INVALID
