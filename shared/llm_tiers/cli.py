@@ -55,8 +55,8 @@ def replay(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="single:TIER, start:TIER, llm-at, default, agree, doubt, oracle or random; repeatable. "
-            "Without it: every single tier, llm-at, default and oracle.",
+            help="single:TIER, start:TIER, llm-at, default, agree, doubt, linucb, metallm, oracle or random; "
+            "repeatable. Without it: every single tier, llm-at, default and oracle.",
         ),
     ] = None,
     order: Annotated[_Order, typer.Option(help="Order of the questions.")] = _Order.FILE,

@@ -207,7 +207,8 @@ class ChromaHistory:
             k: Most neighbours.
             vector: The query's embedding, if it is known already.
             study: What is wanted of all records of the node, for the result's `learned`. It starts with the newest
-                1,000 stored ones; on a server, what other processes add later is only seen in the neighbours.
+                1,000 stored ones, a `CompleteStudy` with all; on a server, what other processes add later is only seen
+                in the neighbours.
 
         Raises:
             HistoryError: The history is closed, or its folder was opened before a fork.

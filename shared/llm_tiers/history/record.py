@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from llm_tiers.embedding.vector import Vector
 
-__all__ = ["Change", "GradeSource", "History", "Neighbour", "Recollection", "Record", "Study"]
+__all__ = ["Change", "CompleteStudy", "GradeSource", "History", "Neighbour", "Recollection", "Record", "Study"]
 
 GradeSource: TypeAlias = Literal["check", "feedback", "grader", "equality"]
 """Who says how right an answer is: a function that judges answers, the user, a grader, or the top tier's own answer."""
@@ -122,6 +122,17 @@ class Study(Protocol):
         """Return the result with one more record."""
 
     def __hash__(self) -> int: ...
+
+
+@runtime_checkable
+class CompleteStudy(Study, Protocol):
+    """A study that learns from all stored records of a node, each with its `vector`, and learns anew what changes.
+
+    The vector that it sees is the one that the call was answered with, to the last bit, also after a restart.
+    """
+
+    def revise(self, result: Any, before: Record, after: Record) -> Any:
+        """Return the result after a record that it has learned changed; both have the record's `vector`."""
 
 
 class History(Protocol):

@@ -14,9 +14,11 @@ from llm_tiers.policies.judges.agreement import Agreement
 from llm_tiers.policies.judges.judge import as_judge
 from llm_tiers.policies.judges.prompt import PromptJudge
 from llm_tiers.policies.judges.thrifty import Thrifty
+from llm_tiers.policies.judges.unjudged import Unjudged
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.settings import read_settings
 from llm_tiers.policies.starters.accuracy import AccuracyEstimator
+from llm_tiers.policies.starters.linucb import LinUCB
 
 if TYPE_CHECKING:
     import os
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from llm_tiers.policies.judges.judge import Judge, JudgeFunction
     from llm_tiers.policies.starters.base import Starter
 
-__all__ = ["BY_KNOB", "agree", "as_policy", "default", "doubt", "estimate", "llm_at"]
+__all__ = ["BY_KNOB", "agree", "as_policy", "default", "doubt", "estimate", "linucb", "llm_at", "metallm"]
 
 
 def llm_at(*, theta: float = 0.7, offer_abstention: bool = True) -> Policy:
@@ -68,6 +70,30 @@ def agree(*, theta: float = 0.74, seed: int = 0) -> Policy:
     return Policy("agree", starter, Agreement() | Thrifty(PromptJudge()))
 
 
+def linucb(*, price: float = 0.1) -> Policy:
+    """Return MetaLLM's bandit with its faults mended: it chooses the start and learns with every call.
+
+    Grades and feedback are what it learns from best. Where there are none, it learns from whether a witness, the next
+    cheaper tier, agrees, and from a judging model's verdict where that is the better buy.
+
+    Args:
+        price: What an answer may cost in chance to be right, in units of a usual answer of the top tier.
+    """
+    return Policy("linucb", LinUCB(price=price, witness="below"), Agreement() | Thrifty(PromptJudge()))
+
+
+def metallm(*, price: float = 0.1, alpha: float = 1.0) -> Policy:
+    """Return MetaLLM as published (arXiv 2407.10834), for comparison: the bandit routes, and nothing is judged.
+
+    It learns from grades alone: give `feedback`, or it stays at the cheapest tier.
+
+    Args:
+        price: The paper's p, the weight of the cost.
+        alpha: Width of the confidence bound.
+    """
+    return Policy("metallm", LinUCB.paper(price=price, alpha=alpha), Unjudged())
+
+
 def doubt(*, quality: float = 0.35, seed: int = 0) -> Policy:
     """Return the doubt cascade: cheap tiers side by side, and no judge where answers can be compared.
 
@@ -95,6 +121,8 @@ _NAMED: dict[str, Callable[[], Policy]] = {
     "agree": agree,
     "estimate": estimate,
     "llm-at": llm_at,
+    "linucb": linucb,
+    "metallm": metallm,
 }
 _WITH_QUALITY: dict[str, Callable[..., Policy]] = {"default": default, "doubt": doubt}
 

@@ -13,7 +13,7 @@ from llm_tiers.agreement.equality import ExactEquality
 from llm_tiers.errors import ConfigError
 from llm_tiers.policies.doubt import Doubt
 from llm_tiers.policies.judges import PromptJudge
-from llm_tiers.policies.named import agree, default, doubt, estimate, llm_at
+from llm_tiers.policies.named import agree, default, doubt, estimate, linucb, llm_at, metallm
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter
 from llm_tiers.replay.agreeing import agree_all, agree_two
@@ -29,8 +29,8 @@ __all__ = ["ReplayPolicy", "replay_policy"]
 
 _EXACT = ExactEquality(missing_counts=True)
 _NAMES = (
-    "single:TIER, start:TIER, llm-at, llm-at-answers, default, doubt, agree, estimate, cascade-routing, agree-two, "
-    "agree-all, oracle, random"
+    "single:TIER, start:TIER, llm-at, llm-at-answers, default, doubt, agree, estimate, linucb, metallm, "
+    "cascade-routing, agree-two, agree-all, oracle, random"
 )
 
 
@@ -45,6 +45,8 @@ class ReplayPolicy:
         pins: For each question the position of the tier that must answer, or None: the policy decides.
         learns: Whether the policy looks at past calls.
         uses_priors: Whether the tiers know the table's benchmark accuracies.
+        told: Whether the recorded truth is told of each answer that is returned, as feedback.
+        needs_vectors: Whether the policy needs the questions' embeddings, not only their neighbours.
     """
 
     name: str
@@ -53,6 +55,8 @@ class ReplayPolicy:
     pins: Sequence[int] | None = None
     learns: bool = False
     uses_priors: bool = False
+    told: bool = False
+    needs_vectors: bool = False
 
 
 def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, seed: int = 0) -> ReplayPolicy:
@@ -62,9 +66,11 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         name: `single:TIER` (that tier alone), `start:TIER` (always start there, judge as LLM-AT does), `llm-at`
             (as published), `llm-at-answers` (the same, but an earlier answer is returned in place of a missing one),
             `default` (what the models do), `doubt` (the same), `estimate` (LLM-AT mended), `agree` (that with a
-            witness, whose agreement needs no judge), `cascade-routing` (of Dekoninck et al., ICML 2025), `agree-two`
-            (the two cheapest tiers, where they differ the third), `agree-all` (tier by tier until two agree), `oracle`
-            (the cheapest tier that is right, or the cheapest of all where none is), or `random` (any tier, unjudged).
+            witness, whose agreement needs no judge), `linucb` (a bandit that learns from agreement and verdicts),
+            `metallm` (the bandit as published, which is told the truth of each answer), `cascade-routing` (of
+            Dekoninck et al., ICML 2025), `agree-two` (the two cheapest tiers, where they differ the third),
+            `agree-all` (tier by tier until two agree), `oracle` (the cheapest tier that is right, or the cheapest of
+            all where none is), or `random` (any tier, unjudged).
         table: The table to replay.
         knob: Higher is more accurate, in [0, 1]; None for the policy's default. Policies without one ignore it.
         seed: Seed of all that is random.
@@ -84,6 +90,8 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         "doubt": partial(_doubting, doubt, knob, seed),
         "agree": partial(_estimating, agree, knob, seed),
         "estimate": partial(_estimating, estimate, knob, seed),
+        "linucb": _linucb,
+        "metallm": _metallm,
         "cascade-routing": partial(_cascade_routing, knob),
         "agree-two": partial(_fixed, agree_two),
         "agree-all": partial(_fixed, agree_all),
@@ -138,6 +146,16 @@ def _doubting(make: Callable[..., Policy], knob: float | None, seed: int) -> Rep
     policy = make(seed=seed) if knob is None else make(quality=knob, seed=seed)
     quality = policy.starter.quality if isinstance(policy.starter, Doubt) else None
     return ReplayPolicy(policy.name, quality, policy, learns=True)
+
+
+def _linucb() -> ReplayPolicy:
+    policy = linucb()
+    return ReplayPolicy(policy.name, None, policy, learns=True, needs_vectors=True)
+
+
+def _metallm() -> ReplayPolicy:
+    policy = metallm()
+    return ReplayPolicy(policy.name, None, policy, learns=True, told=True, needs_vectors=True)
 
 
 def _oracle(table: ReplayTable) -> ReplayPolicy:

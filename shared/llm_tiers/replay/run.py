@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from llm_tiers.call.call import Call
 from llm_tiers.embedding import Embedding
+from llm_tiers.errors import UnknownTrace
 from llm_tiers.flow.engine import Engine
 from llm_tiers.history import ChromaHistory
 from llm_tiers.ladder.tiers import Ladder, Tier
@@ -124,9 +125,18 @@ def replay(
                 pin=None if chosen.pins is None else table.tiers[chosen.pins[row]],
             )
             traces.append(engine.run(call, RecordedPerformer(table, row)).trace)
+            if chosen.told:
+                _tell(engine, table, row, traces[-1])
             if on_question is not None:
                 on_question()
     return _result(table, chosen, order, seed, rows, traces)
+
+
+def _tell(engine: Engine, table: ReplayTable, row: int, trace: Trace) -> None:
+    """Tell whether the answer that was returned is right."""
+    # A call that taught nothing, such as one without an answer, has no record to tell of.
+    with suppress(UnknownTrace):
+        engine.feedback(trace.trace_id, correct=bool(table.correct[row, table.tiers.index(trace.final or "")]))
 
 
 def _rows(n: int, order: Order, seed: int) -> list[int]:
@@ -160,7 +170,11 @@ def _engine(table: ReplayTable, chosen: ReplayPolicy, neighbourhood: Neighbourho
     ]
     history: History | None = None
     if chosen.learns:
-        history = recorded_history(table) if neighbourhood is None else RememberedHistory(neighbourhood)
+        history = (
+            recorded_history(table)
+            if neighbourhood is None or chosen.needs_vectors
+            else RememberedHistory(neighbourhood)
+        )
     return Engine(Ladder(tiers), chosen.policy, history, clock=map(float, itertools.count()).__next__)
 
 

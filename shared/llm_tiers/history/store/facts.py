@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from llm_tiers.errors import HistoryError
 from llm_tiers.history.record import Record
@@ -12,15 +15,22 @@ from llm_tiers.history.record import Record
 if TYPE_CHECKING:
     from llm_tiers.embedding.vector import Vector
 
-__all__ = ["as_dict", "created_of", "printable", "read", "write"]
+__all__ = ["as_dict", "created_of", "printable", "read", "vector_of", "write"]
 
 
-def write(record: Record) -> dict[str, Any]:
-    """Return the metadata of `record`: few keys, since each one is a row of its own in Chroma's table."""
+def write(record: Record, vector: Vector | None = None) -> dict[str, Any]:
+    """Return the metadata of `record`: few keys, since each one is a row of its own in Chroma's table.
+
+    Args:
+        record: The record.
+        vector: Its vector, where that is to be read back exactly: Chroma's own differs in the last bits.
+    """
     metadata: dict[str, Any] = {"created": float(record.created), "record": json.dumps(_facts(record))}
     if record.text is not None:
         # Metadata, not a document: Chroma would build a full-text index of documents, which nothing here asks for.
         metadata["text"] = record.text
+    if vector is not None:
+        metadata["vector"] = base64.b64encode(np.asarray(vector, dtype="<f4").tobytes()).decode()
     return metadata
 
 
@@ -60,6 +70,12 @@ def read(trace_id: str, metadata: Mapping[str, Any] | None) -> Record:
     except (KeyError, TypeError, ValueError) as error:
         msg = f"the history's record {trace_id!r} was not written by llm-tiers: {error!r}"
         raise HistoryError(msg) from error
+
+
+def vector_of(metadata: Mapping[str, Any] | None) -> Vector | None:
+    """Return the vector that `write` was given, or None where it was given none."""
+    held = (metadata or {}).get("vector")
+    return None if held is None else np.frombuffer(base64.b64decode(held), dtype="<f4").astype(np.float32)
 
 
 def created_of(metadata: Mapping[str, Any] | None) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import ConfigError, EmbeddingMismatch, UnknownTrace
-from llm_tiers.history.record import Change, Neighbour, Recollection, Record, Study
+from llm_tiers.history.record import Change, CompleteStudy, Neighbour, Recollection, Record, Study
 from llm_tiers.history.store import facts
 from llm_tiers.history.store.client import chroma_errors
 from llm_tiers.history.store.pending import Addition, Batch, Pending
@@ -196,7 +196,7 @@ class Library:
                 count = shelf.count_with(waiting.records.keys())
                 known = records | known
                 hits += found
-            learned = None if study is None else self._studies.of(node, study, partial(self._newest, node))
+            learned = None if study is None else self._studies.of(node, study, partial(self._known_to, study, node))
         if not vector.any():
             # A text without a vector resembles nothing, though its cosine with everything is 0.
             return Recollection(count=count, vector=vector, learned=learned)
@@ -204,16 +204,34 @@ class Library:
         neighbours.sort(key=lambda n: (-n.similarity, -n.record.created, n.record.id))
         return Recollection(tuple(neighbours[:k]), count, vector, learned=learned)
 
-    def _newest(self, node: str) -> list[Record]:
-        """Return the newest records of a node, oldest first, those that wait included."""
+    def _known_to(self, study: Study, node: str) -> Iterable[Record]:
+        """Return the records of a node that a study starts with, oldest first, those that wait included."""
+        if isinstance(study, CompleteStudy):
+            return self._complete_records(node)
         waiting = self._pending.on(node).records
         shelf = self._shelf(node)
         stored = {} if shelf is None else shelf.newest(NEWEST)
         return list({**stored, **waiting}.values())[-NEWEST:]
 
+    def _complete_records(self, node: str) -> Iterator[Record]:
+        """Yield every record of a node as it is now, with its vector."""
+        # The records are read page by page, so none may be written or evicted meanwhile.
+        with self._writing:
+            waiting = self._pending.on(node)
+            shelf = self._shelf(node)
+            for record in () if shelf is None else shelf.complete():
+                if record.id not in waiting.records:
+                    revised = waiting.revisions.get(record.id)
+                    yield record if revised is None else replace(revised, vector=record.vector)
+            for record, vector in zip(waiting.records.values(), waiting.vectors, strict=True):
+                yield replace(record, vector=vector)
+
     def _search(
         self, shelf: Shelf, vector: Vector, k: int, waiting: Mapping[str, Record]
     ) -> tuple[list[tuple[str, float]], dict[str, Record]]:
+        # What is learned of a node may be all that is asked for.
+        if k < 1:
+            return [], {}
         hits, records = shelf.search(vector, k, skip=waiting.keys())
         if hits and not records:
             return hits, self._records(shelf, [trace_id for trace_id, _ in hits])
@@ -281,8 +299,8 @@ class Library:
         self.expect(vector.size)
         kept = replace(record, vector=None, text=text, node=facts.printable(record.node))
         nodes = self._nodes_for(kept.node)
-        with self._studies.learning(kept, nodes):
-            self._pending.add(Addition(Row(kept, vector), nodes))
+        with self._studies.learning(kept, nodes, vector):
+            self._pending.add(Addition(Row(kept, vector, exact=self._studies.complete), nodes))
 
     def _nodes_for(self, node: str) -> tuple[str, ...]:
         """The shelves of a record: its node's and each ancestor's, as far as `max_nodes` allows."""
@@ -331,8 +349,18 @@ class Library:
                 labels=labels,
                 vector=None,
             )
-            self._pending.revise(revised)
+            nodes = self._nodes_for(revised.node)
+            with self._studies.revising(record, revised, nodes, partial(self._vector_of, trace_id)):
+                self._pending.revise(revised)
             return revised
+
+    def _vector_of(self, trace_id: str) -> Vector | None:
+        waiting = self._pending.vector(trace_id)
+        if waiting is not None:
+            return waiting
+        with chroma_errors("looking for a record"):
+            found = (shelf.vector(trace_id) for shelf in self._all_shelves())
+            return next((vector for vector in found if vector is not None), None)
 
     def flush(self) -> None:
         """Write what waits at the time of the call; records that come later may wait on.

@@ -99,6 +99,12 @@ class Pending:
             addition = self._additions.get(trace_id)
             return self._revisions.get(trace_id) if addition is None else addition.row.record
 
+    def vector(self, trace_id: str) -> Vector | None:
+        """Return the vector of a record that is itself queued, or None."""
+        with self._lock:
+            addition = self._additions.get(trace_id)
+            return None if addition is None else addition.row.vector
+
     def on(self, node: str) -> Waiting:
         """Return what waits for the shelf of `node`."""
         with self._lock:

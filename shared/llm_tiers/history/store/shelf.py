@@ -8,6 +8,7 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +135,24 @@ class Shelf:
             return {}
         # Chroma pages in the order of addition.
         return _records(self._read("get", limit=most, offset=max(count - most, 0), include=["metadatas"]))
+
+    def complete(self) -> Iterator[Record]:
+        """Yield every record with its vector, oldest first: the exact one where it was stored, else Chroma's."""
+        for trace_id, metadata, vector in self._in_order():
+            yield replace(facts.read(trace_id, metadata), vector=_exact(metadata, vector))
+
+    def _in_order(self) -> Iterator[Page]:
+        # By place, not by id as `pages` does: what is learned of records may depend on their order.
+        for offset in range(0, self.count(), _PAGE):
+            found = self._read("get", limit=_PAGE, offset=offset, include=["metadatas", "embeddings"])
+            yield from zip(found["ids"], found["metadatas"], found["embeddings"], strict=True)
+
+    def vector(self, trace_id: str) -> Vector | None:
+        """Return a record's vector: the exact one where it was stored, else Chroma's; None where it is not here."""
+        found = self._read("get", ids=[trace_id], include=["metadatas", "embeddings"])
+        if not found["ids"]:
+            return None
+        return _exact(found["metadatas"][0], found["embeddings"][0])
 
     def ids(self) -> list[str]:
         """Return the id of every record."""
@@ -290,6 +309,11 @@ class Shelf:
             self._reader_done.wait_for(lambda: not self._readers[old.name])
             del self._readers[old.name]
         self._client.delete_collection(old.name)
+
+
+def _exact(metadata: Mapping[str, Any], vector: Any) -> Vector:
+    held = facts.vector_of(metadata)
+    return np.asarray(vector, dtype=np.float32) if held is None else held
 
 
 def _records(found: Mapping[str, Any]) -> dict[str, Record]:

@@ -18,15 +18,22 @@ Page = tuple[str, Mapping[str, Any], "Vector | None"]
 
 
 class Row(NamedTuple):
-    """A record ready to be written."""
+    """A record ready to be written.
+
+    Attributes:
+        record: The record.
+        vector: Its vector.
+        exact: Whether the vector is to be read back to the last bit.
+    """
 
     record: Record
     vector: Vector
+    exact: bool = False
 
     @property
     def metadata(self) -> dict[str, Any]:
         """What Chroma keeps beside the vector."""
-        return facts.write(self.record)
+        return facts.write(self.record, self.vector if self.exact else None)
 
 
 class Title(NamedTuple):

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
 from llm_tiers.arguments import require, require_number
-from llm_tiers.errors import ConfigError
 from llm_tiers.history.record import Neighbour
 from llm_tiers.policies.starters.base import Plan, Planning
 from llm_tiers.policies.starters.past import look_up, weight_of
+from llm_tiers.policies.starters.priors import Priors, check_priors, checked_priors, priors_of
 
 if TYPE_CHECKING:
     from llm_tiers.call.call import Call
     from llm_tiers.ladder.tiers import Ladder
 
 __all__ = ["AccuracyEstimator"]
-
-_LOWEST_PRIOR, _HIGHEST_PRIOR = 0.65, 0.85
 
 
 class AccuracyEstimator:
@@ -63,7 +61,7 @@ class AccuracyEstimator:
         k: int = 10,
         strength: float = 5.0,
         theta: float = 0.74,
-        priors: Mapping[str, float] | Sequence[float] | None = None,
+        priors: Priors | None = None,
         when_none: Literal["best", "cheapest"] = "best",
         explore: float = 0.2,
         seed: int = 0,
@@ -86,7 +84,7 @@ class AccuracyEstimator:
         self.k = k
         self.strength = strength
         self.theta = theta
-        self.priors = _checked_priors(priors)
+        self.priors = checked_priors(priors)
         self.when_none = when_none
         self.explore = explore
         self.seed = seed
@@ -97,7 +95,7 @@ class AccuracyEstimator:
         self._least_weight = 0.0
 
     @classmethod
-    def paper(cls, *, theta: float = 0.7, priors: Mapping[str, float] | Sequence[float] | None = None) -> Self:
+    def paper(cls, *, theta: float = 0.7, priors: Priors | None = None) -> Self:
         """Return the estimator as LLM-AT publishes it: k=5, lambda=5, no exploration, cheapest if none reaches theta.
 
         Args:
@@ -139,7 +137,7 @@ class AccuracyEstimator:
             (weight_of(near, now=now, half_life=self.half_life, least=self._least_weight), near.record.labels)
             for near in neighbours
         ]
-        priors = self._priors_of(ladder)
+        priors = priors_of(ladder, self.priors)
         return {
             name: _Estimate(
                 valid=sum(weight for weight, labels in weighted if labels.get(name) is True),
@@ -175,27 +173,13 @@ class AccuracyEstimator:
         below = ladder.below(start)
         return () if self.witness is None or below is None else (below.name,)
 
-    def _priors_of(self, ladder: Ladder) -> dict[str, float]:
-        spread = (_HIGHEST_PRIOR - _LOWEST_PRIOR) / (len(ladder) - 1)
-        if not isinstance(self.priors, Mapping) and self.priors and len(self.priors) != len(ladder):
-            raise ConfigError(f"priors: {len(self.priors)} values for a ladder of {len(ladder)} tiers")
-        own = self.priors if isinstance(self.priors, Mapping) else dict(zip(ladder.names, self.priors, strict=False))
-        return {
-            tier.name: own.get(tier.name, _LOWEST_PRIOR + spread * position if tier.prior is None else tier.prior)
-            for position, tier in enumerate(ladder)
-        }
-
     def check(self, ladder: Ladder) -> None:
         """Check the priors against the ladder.
 
         Raises:
             ConfigError: The priors are not one a tier, or name a tier that the ladder lacks.
         """
-        self._priors_of(ladder)
-        if isinstance(self.priors, Mapping):
-            for name in self.priors:
-                if name not in ladder:
-                    raise ConfigError(f"priors: no tier is called {name!r}; the ladder has {', '.join(ladder.names)}")
+        check_priors(ladder, self.priors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +200,3 @@ class _Estimate:
     def ignorance(self) -> float:
         """The share of the estimate that is prior, in (0, 1]."""
         return self.strength / (self.valid + self.invalid + self.strength)
-
-
-def _checked_priors(priors: Mapping[str, float] | Sequence[float] | None) -> Mapping[str, float] | tuple[float, ...]:
-    if priors is not None and (isinstance(priors, str) or not isinstance(priors, Mapping | Iterable)):
-        raise ConfigError(f"priors={priors!r} must be one number a tier, by name or by position")
-    values = priors.values() if isinstance(priors, Mapping) else priors or ()
-    for value in values:
-        require_number(value, "priors")
-        require(0 <= value <= 1, f"priors={priors!r}: each must lie in [0, 1]")
-    return dict(priors) if isinstance(priors, Mapping) else tuple(priors or ())

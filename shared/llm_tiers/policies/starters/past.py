@@ -12,7 +12,7 @@ from llm_tiers.history.record import Neighbour, Study
 if TYPE_CHECKING:
     from llm_tiers.call.call import Call
 
-__all__ = ["Past", "look_up", "weight_of"]
+__all__ = ["Past", "lineage", "look_up", "weight_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def look_up(
         study: What is wanted of all calls of the node.
     """
     warm, own = False, None
-    for node in _lineage(call.node):
+    for node in lineage(call.node):
         near = yield from recall(Recall(call.query, node, k, study))
         # Parents lie in the same history, so asking them after a failure would only take longer.
         if near.error is not None:
@@ -76,7 +76,7 @@ def weight_of(neighbour: Neighbour, *, now: float, half_life: float | None, leas
     return weight * float(0.5 ** (age / half_life))
 
 
-def _lineage(node: str) -> Iterator[str]:
+def lineage(node: str) -> Iterator[str]:
     """Yield the node and its parents, `research/plan` then `research`."""
     yield node
     while "/" in node:

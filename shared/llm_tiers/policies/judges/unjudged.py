@@ -1,0 +1,23 @@
+"""No judge: the answer of the tier that the starter chose is returned."""
+
+from __future__ import annotations
+
+from llm_tiers.policies.judges.case import Case, Judgement, Verdict
+from llm_tiers.policies.judges.judge import Judge, Review
+
+__all__ = ["Unjudged"]
+
+
+class Unjudged(Judge):
+    """Accept every answer, for a starter that routes: one tier answers, at the price of one answer.
+
+    A tier that fails, gives no answer, or none of the form asked for, still goes one tier up.
+    """
+
+    def __repr__(self) -> str:
+        return "Unjudged()"
+
+    def review(self, case: Case) -> Review:  # noqa: ARG002
+        """Accept the answer."""
+        yield from ()  # a review is a generator, also where it asks for nothing
+        return Judgement(Verdict.VALID, "unjudged")

@@ -1,0 +1,304 @@
+"""What a linear bandit has learned of its arms, and the study that learns it from a node's past calls."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_tiers.policies.starters.rewards import rights_of
+from llm_tiers.policies.starters.ridge import Features, Ridge
+
+if TYPE_CHECKING:
+    from llm_tiers.embedding.vector import Vector
+    from llm_tiers.history.record import Record
+
+__all__ = ["Arms", "ArmsOf", "RecordedRows", "Settings", "Table"]
+
+_LISTED_WEIGHT = 2.0
+"""A listed price counts as much as so many answers."""
+
+
+class Table(Protocol):
+    """Recorded outcomes to start from, such as `llm_tiers.replay.ReplayTable`: N questions, K tiers."""
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """K names, cheapest first."""
+
+    @property
+    def embedding(self) -> NDArray[np.float32]:
+        """N x D, one vector a question."""
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """N x K, whether the answer is right."""
+
+    @property
+    def price_in(self) -> NDArray[np.float64]:
+        """K prices in US$ per million input tokens."""
+
+    @property
+    def price_out(self) -> NDArray[np.float64]:
+        """K prices in US$ per million output tokens."""
+
+    @property
+    def gen_in(self) -> NDArray[np.int64]:
+        """N x K, input tokens of the answer."""
+
+    @property
+    def gen_out(self) -> NDArray[np.int64]:
+        """N x K, output tokens of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a regression of each arm is made with.
+
+    Attributes:
+        ridge: Penalty on the weights of the embedding.
+        forgetting: By how much an arm's earlier observations lose weight with each new one, in (0, 1].
+        intercept: Whether an arm has a level of its own, with a penalty of 1 whatever the ridge is.
+    """
+
+    ridge: float
+    forgetting: float = 1.0
+    intercept: bool = False
+
+    def features(self, vector: Vector) -> Features:
+        """Return what an arm's regression sees of a query."""
+        x = np.asarray(vector, dtype=np.float64)
+        # The penalty is on the weight, so a feature that is larger by the root of the ridge is penalised by 1.
+        return np.append(x, math.sqrt(self.ridge)) if self.intercept else x
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arms:
+    """What was learned of the arms, at one moment. It is never changed, only replaced.
+
+    Attributes:
+        settings: What the regressions are made with.
+        width: Length of the embeddings; None until the first one is seen.
+        ridges: By arm, its regression; an arm without observations is absent.
+        costs: By arm, the sum of what its answers cost in US$, and their number.
+        skipped: How many records could not be learned from, since their embedding had another width.
+        places: By record, how many observations each arm had when it was learned. It only grows, and is kept only where
+            observations are forgotten.
+    """
+
+    settings: Settings
+    width: int | None = None
+    ridges: Mapping[str, Ridge] = field(default_factory=dict)
+    costs: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    skipped: int = 0
+    places: dict[str, dict[str, int]] = field(default_factory=dict, repr=False)
+
+    @property
+    def count(self) -> int:
+        """How many observations were learned, of all arms."""
+        return sum(ridge.count for ridge in self.ridges.values())
+
+    def after(self, arm: str, x: Features, target: float) -> Arms:
+        """Return the arms with one more observation of one of them."""
+        ridge = self.ridges.get(arm) or Ridge.start(x.size, self.settings.ridge)
+        return self._with(arm, ridge.after(x, target, forgetting=self.settings.forgetting))
+
+    def expected(self, arm: str, x: Features) -> float:
+        """Return what is expected of an arm, 0 where nothing is known of it."""
+        ridge = self.ridges.get(arm)
+        return 0.0 if ridge is None else ridge.predict(x)
+
+    def deviation(self, arm: str, x: Features) -> float:
+        """Return sqrt(x^T A^-1 x), by which the expectation of an arm is uncertain."""
+        ridge = self.ridges.get(arm)
+        spread = float(x @ x) / self.settings.ridge if ridge is None else ridge.spread(x)
+        # Rounding may leave a spread of 0 just below it.
+        return math.sqrt(max(spread, 0.0))
+
+    def relative_costs(self, listed: Mapping[str, float]) -> dict[str, float]:
+        """Return what an answer of each tier costs, in usual answers of the top tier.
+
+        Args:
+            listed: By tier, cheapest first, what a usual answer costs by the price list, in any unit.
+        """
+        # Real answers may all be longer than the list's. What they have in common also scales tiers that have not
+        # answered yet, or those would look too cheap.
+        seen = [total / number / listed[arm] for arm, (total, number) in self.costs.items() if listed.get(arm)]
+        unit = sum(seen) / len(seen) if seen else 1.0
+        means = {}
+        for arm, cost in listed.items():
+            total, number = self.costs.get(arm, (0.0, 0))
+            means[arm] = (total + _LISTED_WEIGHT * unit * cost) / (number + _LISTED_WEIGHT)
+        # A ladder that costs nothing has no dearest tier: then price plays no part.
+        dearest = means[next(reversed(means))]
+        return {arm: mean / dearest if dearest else 0.0 for arm, mean in means.items()}
+
+    def paying(self, costs: Mapping[str, float]) -> Arms:
+        """Return the arms after answers that cost so much, in US$."""
+        paid = dict(self.costs)
+        for arm, cost in costs.items():
+            total, number = paid.get(arm, (0.0, 0))
+            paid[arm] = (total + cost, number + 1)
+        return replace(self, costs=paid)
+
+    def amended(self, arm: str, x: Features, change: tuple[float | None, float | None], place: int | None) -> Arms:
+        """Return the arms after what was observed of one of them on a past query changed.
+
+        Args:
+            arm: The arm.
+            x: The query.
+            change: The target before and after; None: there was, or is, no observation.
+            place: How many observations the arm had before the query's, which says how much is forgotten of it; None
+                where nothing is forgotten.
+        """
+        before, after = change
+        ridge = self.ridges.get(arm) or Ridge.start(x.size, self.settings.ridge)
+        later = 0 if place is None else ridge.count - place
+        # The next observation in any case: then it is learned as if it had been known at once.
+        if before is None and after is not None and (place is None or later == 0):
+            return self.after(arm, x, after)
+        if before is None and after is not None:
+            amended = ridge.amended(x, after, weight=self.settings.forgetting**later)
+            return self._with(arm, replace(amended, count=ridge.count + 1))
+        weight = self.settings.forgetting ** max(later - 1, 0)
+        if before is not None and after is not None:
+            return self._with(arm, ridge.revised(x, after - before, weight=weight))
+        amended = ridge.amended(x, before or 0.0, weight=-weight)
+        return self._with(arm, replace(amended, count=ridge.count - 1))
+
+    def _with(self, arm: str, ridge: Ridge) -> Arms:
+        return replace(self, ridges={**self.ridges, arm: ridge})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordedRows:
+    """The rows of a table that a bandit starts from.
+
+    Attributes:
+        tiers: Names of the table's tiers, cheapest first.
+        vectors: N x D, unit vectors.
+        correct: N x K, how right each tier's answer is.
+        costs: N x K, what it cost in US$.
+        learned: What studies made of the rows.
+    """
+
+    tiers: tuple[str, ...]
+    vectors: NDArray[np.float32]
+    correct: NDArray[np.float64]
+    costs: NDArray[np.float64]
+    learned: dict[ArmsOf, Arms] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, table: Table) -> RecordedRows:
+        """Take the rows of a table."""
+        vectors = np.asarray(table.embedding, dtype=np.float32)
+        # The bound keeps a row of zeros, an empty text, from becoming undefined.
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+        costs = (table.gen_in * table.price_in + table.gen_out * table.price_out) / 1e6
+        return cls(tuple(table.tiers), vectors, np.asarray(table.correct, dtype=np.float64), costs)
+
+    @property
+    def width(self) -> int:
+        """Length of the embeddings."""
+        return int(self.vectors.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class ArmsOf:
+    """The study that learns the arms of a ladder from all of a node's records.
+
+    It is a `CompleteStudy`: the same records in the same order leave the same arms, bit for bit, so nothing else has to
+    be kept for a restart. Feedback that comes after further calls is added in another order, which changes rounding;
+    and where `forgetting` is below 1, an answer that is graded for the first time after further answers of its tier
+    does not make those before it one observation older, as it does after a restart.
+
+    Attributes:
+        names: The ladder's tiers, cheapest first. They are the arms.
+        offsets: By tier, what is taken from how right an answer is before it is regressed on the query.
+        settings: What the regressions are made with.
+        graded_only: Learn from grades alone, not from verdicts and agreement.
+        rows: What was recorded before the first call, or None.
+    """
+
+    names: tuple[str, ...]
+    offsets: tuple[float, ...]
+    settings: Settings
+    graded_only: bool = False
+    rows: RecordedRows | None = None
+
+    def start(self) -> Arms:
+        """Return the arms after the recorded rows."""
+        if self.rows is None:
+            return Arms(self.settings)
+        # Each node starts with them, and so does a call whose history cannot be read.
+        if self not in self.rows.learned:
+            self.rows.learned[self] = self._warmed(self.rows)
+        return replace(self.rows.learned[self], places={})
+
+    def _warmed(self, rows: RecordedRows) -> Arms:
+        arms = replace(Arms(self.settings), width=rows.width)
+        for vector, correct, costs in zip(rows.vectors, rows.correct, rows.costs, strict=True):
+            rights = dict(zip(rows.tiers, correct.tolist(), strict=True))
+            arms = self.observe(arms, vector, rights, dict(zip(rows.tiers, costs.tolist(), strict=True)))
+        return arms
+
+    def learn(self, result: Arms, record: Record) -> Arms:
+        """Return the arms after one more call; a call that shows nothing of its answers changes costs at most."""
+        vector = record.vector
+        if vector is None or not self._fits(result, vector):
+            return replace(result, skipped=result.skipped + 1)
+        if self.settings.forgetting < 1:
+            result.places[record.id] = {arm: ridge.count for arm, ridge in result.ridges.items()}
+        return self.observe(result, vector, self._rights(record), record.costs)
+
+    def revise(self, result: Arms, before: Record, after: Record) -> Arms:
+        """Return the arms after a record changed, as feedback does; other records keep what they taught."""
+        vector = after.vector
+        if vector is None or not self._fits(result, vector):
+            return result
+        x = self.settings.features(vector)
+        old, new = self._rights(before), self._rights(after)
+        for name, offset in self._arms():
+            was, now = old.get(name), new.get(name)
+            if was != now:
+                change = (None if was is None else was - offset, None if now is None else now - offset)
+                result = result.amended(name, x, change, self._place(result, before.id, name))
+        return result
+
+    def observe(self, arms: Arms, vector: Vector, rights: Mapping[str, float], costs: Mapping[str, float]) -> Arms:
+        """Return the arms after one more call.
+
+        Args:
+            arms: The arms before it.
+            vector: The query's embedding.
+            rights: By tier, how right its answer was, in [0, 1], where that is known.
+            costs: By tier, what its answer cost in US$, where that is known.
+        """
+        x = self.settings.features(vector)
+        for name, offset in self._arms():
+            if name in rights:
+                arms = arms.after(name, x, rights[name] - offset)
+        arms = replace(arms, width=vector.size)
+        return arms.paying({name: costs[name] for name in self.names if name in costs})
+
+    def _arms(self) -> Iterator[tuple[str, float]]:
+        return zip(self.names, self.offsets, strict=True)
+
+    def _fits(self, arms: Arms, vector: Vector) -> bool:
+        return arms.width in (None, vector.size)
+
+    def _rights(self, record: Record) -> Mapping[str, float]:
+        rights = rights_of(record, self.names[-1], graded_only=self.graded_only)
+        top, offset = self.names[-1], self.offsets[-1]
+        if self.graded_only or top in rights or top not in record.answered:
+            return rights
+        # Without a grade nothing is known of the top tier but what was assumed. It is learned again, or the bandit
+        # would be as uncertain of that tier as ever and explore it for good.
+        return rights | {top: offset}
+
+    def _place(self, arms: Arms, trace_id: str, name: str) -> int | None:
+        return None if self.settings.forgetting == 1 else arms.places.get(trace_id, {}).get(name, 0)

@@ -1,0 +1,242 @@
+"""LinUCB: a contextual bandit chooses the tier, and learns from how right and how dear its answer was."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Self, cast
+
+from llm_tiers.arguments import kind_of, require, require_number
+from llm_tiers.call.requests import Recall, Request, Response, recall
+from llm_tiers.errors import ConfigError
+from llm_tiers.history.record import Recollection
+from llm_tiers.policies.starters.arms import Arms, ArmsOf, RecordedRows, Settings, Table
+from llm_tiers.policies.starters.base import Plan, Planning
+from llm_tiers.policies.starters.past import lineage
+from llm_tiers.policies.starters.priors import Priors, check_priors, checked_priors, priors_of
+
+if TYPE_CHECKING:
+    from llm_tiers.call.call import Call
+    from llm_tiers.embedding.vector import Vector
+    from llm_tiers.ladder.tiers import Ladder
+
+__all__ = ["LinUCB", "Promise"]
+
+_ENOUGH = 20
+"""A node with fewer observations is answered with what its parent knows, if that knows more."""
+
+
+class LinUCB:
+    """Start at the tier with the highest upper confidence bound on its reward, `right - price * cost`.
+
+    Each tier is an arm with a ridge regression on the query's embedding x. With A = ridge * I + sum of x x^T and b the
+    sum of the targets times x, the tier with the highest `x A^-1 b + alpha * sqrt(x^T A^-1 x)` answers. The inverse is
+    updated in O(D^2) as each call is remembered, so a call inverts nothing. All that is learned follows from the
+    history's records, so a restart changes nothing: the same records in the same order give the same numbers, bit for
+    bit.
+
+    How right an answer was is the best that is known of it: its grade by a check, by feedback or by a grader, whether
+    it equals the top tier's, a judging model's verdict, or whether it equals the answer that was accepted. A call of
+    which none of that is known teaches only its cost.
+
+    Source: MetaLLM (Nguyen et al., arXiv 2407.10834), whose bandit is LinUCB (Li et al., WWW 2010). Four things differ
+    from the paper unless `LinUCB.paper()` is asked for. Each arm has a level of its own beside the weights, with a
+    penalty that does not depend on `ridge`, and starts from the tier's prior instead of from zero: with hundreds of
+    dimensions the paper's bandit explores every tier hundreds of times before it knows which is best on the whole. The
+    cost is averaged over the calls instead of regressed on the query. And it learns without grades, too.
+
+    Args:
+        price: What an answer may cost in chance to be right, in units of a usual answer of the top tier; the paper's p.
+        alpha: Width of the confidence bound, in standard deviations of a reward of variance 1; 0 never explores.
+        ridge: Penalty on the weights of the embedding, whose vectors have length 1. Higher trusts a query less.
+        forgetting: By how much a tier's past observations lose weight with each new one, in (0, 1]; 1 forgets nothing.
+        priors: Each tier's accuracy before anything is learned, in [0, 1], by tier name or by position; tiers that it
+            leaves out use their own `prior`, then 0.65 to 0.85 spread evenly over the ladder.
+        rewards: `"any"` learns how right an answer was from the best that is known of it; then the top tier, which
+            nobody judges, is taken to be right as often as its prior says, unless it is graded. `"grades"` learns from
+            checks, feedback and graders alone, for a policy without a judge.
+        witness: `"below"` lets the next cheaper tier answer side by side with the started one, where its price makes
+            that worthwhile: without grades, their agreement is what the bandit learns from.
+        warm_start: Recorded outcomes to learn from before the first call, as `llm_tiers.replay.load_table` reads them.
+            Its tiers must be those of the ladder, and its embedding the history's.
+
+    Raises:
+        ConfigError: An argument is out of its range.
+    """
+
+    assumes_above = False
+    """It learns from what tiers said, so nothing is assumed of those that were not asked."""
+
+    def __init__(
+        self,
+        *,
+        price: float = 0.1,
+        alpha: float = 0.5,
+        ridge: float = 10.0,
+        forgetting: float = 1.0,
+        priors: Priors | None = None,
+        rewards: Literal["any", "grades"] = "any",
+        witness: Literal["below"] | None = None,
+        warm_start: Table | None = None,
+    ) -> None:
+        for argument, value in (("price", price), ("alpha", alpha), ("ridge", ridge), ("forgetting", forgetting)):
+            require_number(value, argument)
+        require(0 <= price < math.inf, f"price={price!r} must be 0 or more, and finite; 0 does not look at costs")
+        require(0 <= alpha < math.inf, f"alpha={alpha!r} must be 0 or more, and finite; 0 switches exploration off")
+        require(0 < ridge < math.inf, f"ridge={ridge!r} must be greater than 0, and finite")
+        require(0 < forgetting <= 1, f"forgetting={forgetting!r} must lie in (0, 1]; 1 forgets nothing")
+        require(rewards in ("any", "grades"), f"rewards={rewards!r} must be 'any' or 'grades'")
+        require(witness in ("below", None), f"witness={witness!r} must be 'below' or None")
+        self.price = float(price)
+        self.alpha = float(alpha)
+        self.ridge = float(ridge)
+        self.forgetting = float(forgetting)
+        self.priors = checked_priors(priors)
+        self.rewards = rewards
+        self.witness = witness
+        self._rows = None if warm_start is None else _rows_of(warm_start)
+        self._as_published = False
+
+    @classmethod
+    def paper(
+        cls, *, price: float = 0.1, alpha: float = 1.0, ridge: float = 1.0, warm_start: Table | None = None
+    ) -> Self:
+        """Return MetaLLM's bandit: arms that start from zero, the cost in the regression, grades alone as rewards.
+
+        A tier's cost is its listed price, in units of the dearest tier's. The published code stops learning once its
+        warm start is over; this one goes on.
+
+        Args:
+            price: The paper's p, the weight of the cost.
+            alpha: Width of the confidence bound.
+            ridge: The paper's lambda.
+            warm_start: Recorded outcomes to learn from before the first call.
+        """
+        bandit = cls(price=price, alpha=alpha, ridge=ridge, rewards="grades", warm_start=warm_start)
+        bandit._as_published = True
+        return bandit
+
+    def __repr__(self) -> str:
+        name = "LinUCB.paper" if self._as_published else "LinUCB"
+        return f"{name}(price={self.price}, alpha={self.alpha}, ridge={self.ridge}, forgetting={self.forgetting})"
+
+    def check(self, ladder: Ladder) -> None:
+        """Check priors and warm start against the ladder.
+
+        Raises:
+            ConfigError: The priors are not one a tier, or priors or recorded outcomes have other tiers.
+        """
+        check_priors(ladder, self.priors)
+        if self._rows is not None and self._rows.tiers != ladder.names:
+            raise ConfigError(
+                f"warm_start: it was recorded with the tiers {', '.join(self._rows.tiers)}, but the ladder is "
+                f"{', '.join(ladder.names)}; record these, or name them alike: Tier(model, name=...)"
+            )
+
+    def study(self, ladder: Ladder) -> ArmsOf:
+        """Return what a history is asked to learn of its records."""
+        settings = Settings(self.ridge, self.forgetting, intercept=not self._as_published)
+        if self._as_published:
+            offsets = tuple(self.price * cost for cost in Arms(settings).relative_costs(ladder.costs).values())
+        else:
+            offsets = tuple(priors_of(ladder, self.priors).values())
+        return ArmsOf(ladder.names, offsets, settings, graded_only=self.rewards == "grades", rows=self._rows)
+
+    def promises(self, arms: Arms, ladder: Ladder, vector: Vector | None) -> dict[str, Promise]:
+        """Return what each tier promises on a query.
+
+        Args:
+            arms: What was learned.
+            ladder: The tiers.
+            vector: The query's embedding; None: only what is assumed of the tiers counts.
+        """
+        # What is regressed and what is added afterwards differ in the published bandit: there the cost is learned too.
+        priors = dict.fromkeys(ladder.names, 0.0) if self._as_published else priors_of(ladder, self.priors)
+        listed = arms.relative_costs(ladder.costs)
+        costs = dict.fromkeys(ladder.names, 0.0) if self._as_published else listed
+        x = None if vector is None else arms.settings.features(vector)
+        found = {}
+        for name, prior in priors.items():
+            expected = prior if x is None else prior + arms.expected(name, x)
+            bonus = 0.0 if x is None else self.alpha * arms.deviation(name, x)
+            right = expected + self.price * listed[name] if self._as_published else expected
+            found[name] = Promise(min(max(right, 0.0), 1.0), expected - self.price * costs[name] + bonus)
+        return found
+
+    def plan(self, call: Call, ladder: Ladder) -> Planning:
+        """Choose the tier that promises most for `call`."""
+        study = self.study(ladder)
+        near = yield from _learned(call, study)
+        arms, vector = near.learned if isinstance(near.learned, Arms) else study.start(), near.vector
+        warnings = _warnings(near, arms)
+        if vector is not None and arms.width not in (None, vector.size):
+            if self._rows is not None and vector.size != self._rows.width:
+                raise ConfigError(
+                    f"warm_start: its embeddings have {self._rows.width} dimensions, the history's {vector.size}; load "
+                    "it with the history's embedding: load_table(path, embedding=...)"
+                )
+            vector = None
+        promises = self.promises(arms, ladder, vector)
+        # The flow skips the other tiers by itself. If none can serve the call, the plan only has to exist.
+        usable = [tier.name for tier in ladder if not tier.shortfall(call.needs, call.tokens)] or list(ladder.names)
+        # The first of equals, as `max` returns it, is the cheapest.
+        start = max(usable, key=lambda name: promises[name].bound)
+        below = ladder.below(start)
+        return Plan(
+            start=start,
+            reason=f"highest upper bound, {promises[start].bound:.2f}; {arms.count} observations",
+            witnesses=() if self.witness is None or below is None else (below.name,),
+            # The witness only saves a judge call here, so one that costs as much as the judge is left out.
+            thrifty=True,
+            estimates={name: promise.right for name, promise in promises.items()},
+            warnings=warnings,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a tier promises on a query.
+
+    Attributes:
+        right: The chance that its answer is right, in [0, 1].
+        bound: The upper bound on its reward.
+    """
+
+    right: float
+    bound: float
+
+
+def _learned(call: Call, study: ArmsOf) -> Generator[Request, Response, Recollection]:
+    """Return what is learned at the call's node, or at the nearest parent where the node knows little."""
+    best: Recollection | None = None
+    for node in lineage(call.node):
+        near = yield from recall(Recall(call.query, node, 0, study))
+        if best is None or _count(near) > _count(best):
+            best = near
+        # Parents lie in the same history, so asking them after a failure would only take longer.
+        if near.error is not None or _count(near) >= _ENOUGH:
+            break
+    return best or Recollection()
+
+
+def _count(near: Recollection) -> int:
+    return near.learned.count if isinstance(near.learned, Arms) else 0
+
+
+def _warnings(near: Recollection, arms: Arms) -> tuple[str, ...]:
+    found = [] if near.error is None else [f"history: {near.error}"]
+    if arms.skipped:
+        found.append(f"linucb: {arms.skipped} past calls have an embedding of another width and teach nothing")
+    elif near.vector is not None and arms.width not in (None, near.vector.size):
+        found.append(f"linucb: past calls have embeddings of {arms.width} dimensions, this one {near.vector.size}")
+    return tuple(found)
+
+
+def _rows_of(warm_start: object) -> RecordedRows:
+    if isinstance(warm_start, str | os.PathLike) or not hasattr(warm_start, "embedding"):
+        raise ConfigError(
+            f"warm_start must be a table, such as llm_tiers.replay.load_table('profile.npz'), not {kind_of(warm_start)}"
+        )
+    return RecordedRows.of(cast("Table", warm_start))
