@@ -10,6 +10,7 @@ from llm_tiers import AllTiersFailed, Attempt, PromptJudge, Tier, Trace, Usage
 from llm_tiers.flow.cascade import cascade
 from llm_tiers.flow.drive import drive
 from llm_tiers.policies.policy import Policy
+from llm_tiers.trace import Grading
 
 LIMIT = 2_000
 
@@ -108,9 +109,27 @@ attempts = st.builds(
 )
 
 
-@given(st.lists(attempts, max_size=30), st.lists(texts, max_size=8), texts)
-def test_no_trace_is_longer_than_two_kilobytes(attempts, warnings, reason):
-    trace = Trace(trace_id="f" * 32, policy="p", attempts=tuple(attempts), warnings=tuple(warnings), reason=reason)
+tiers = st.text(st.sampled_from("abc-4"), min_size=1, max_size=30)
+gradings = st.builds(
+    Grading,
+    state=st.sampled_from(["pending", "done", "skipped"]),
+    grades=st.dictionaries(tiers, st.floats(0, 1), max_size=40),
+    outcomes=st.dictionaries(tiers, texts, max_size=40),
+    contradicted=st.dictionaries(tiers, st.booleans(), max_size=40),
+    why=st.none() | texts,
+)
+
+
+@given(st.lists(attempts, max_size=30), st.lists(texts, max_size=8), texts, st.none() | gradings)
+def test_no_trace_is_longer_than_two_kilobytes(attempts, warnings, reason, grading):
+    trace = Trace(
+        trace_id="f" * 32,
+        policy="p",
+        attempts=tuple(attempts),
+        warnings=tuple(warnings),
+        reason=reason,
+        grading=grading,
+    )
     assert size(trace) <= LIMIT
     assert [attempt["tier"] for attempt in trace.to_dict()["attempts"]] == [
         attempt.tier for attempt in attempts[len(attempts) - len(trace.to_dict()["attempts"]) :]
