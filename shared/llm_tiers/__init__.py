@@ -25,20 +25,23 @@ from llm_tiers.history import ChromaHistory
 from llm_tiers.ladder.price import Price
 from llm_tiers.ladder.tiers import Ladder, Tier
 from llm_tiers.policies.graders import Grader
+from llm_tiers.policies.guarantee import SMART, Forecast, Guarantee
 from llm_tiers.policies.judges import Agreement, FunctionJudge, Judge, PromptJudge, Schema, Verdict
 from llm_tiers.policies.named import llm_at
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter
-from llm_tiers.trace import Attempt, Trace
+from llm_tiers.trace import Attempt, Certificate, Trace
 from llm_tiers.usage import Usage
 
 __all__ = [
+    "SMART",
     "AccuracyEstimator",
     "Agreement",
     "AllTiersFailed",
     "Answer",
     "Attempt",
     "Call",
+    "Certificate",
     "ChromaHistory",
     "ConfigError",
     "Embedding",
@@ -47,8 +50,10 @@ __all__ = [
     "ExactEquality",
     "FinalAnswers",
     "FixedStarter",
+    "Forecast",
     "FunctionJudge",
     "Grader",
+    "Guarantee",
     "HistoryError",
     "HistoryLocked",
     "HistoryUnreachable",

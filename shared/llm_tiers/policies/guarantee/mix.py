@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,10 @@ class Mixtures(NamedTuple):
     other: NDArray[np.int64]
     share: Floats
     cost: Floats
+
+    def at(self, place: Any) -> Mixtures:
+        """Return the mixtures at a place of the arrays, which is given as numpy takes it."""
+        return Mixtures(self.one[place], self.other[place], self.share[place], self.cost[place])
 
 
 def cheapest_mixture(costs: Floats, bounds: Floats, delta: float) -> Mixtures:

@@ -71,5 +71,5 @@ def look(
     spent = np.where((more < left[:, None]) | (more == 0), spent, np.inf)
     best = spent.argmin(axis=-1)
     streams = np.arange(len(seen))
-    now = Mixtures(*(values[:, 0] for values in mixtures))
+    now = mixtures.at((slice(None), 0))
     return Look(now, more[streams, best], spent[streams, best])
