@@ -71,8 +71,8 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
             `metallm` (the bandit as published, which is told the truth of each answer), `cascade-routing` (of
             Dekoninck et al., ICML 2025), `agree-two` (the two cheapest tiers, where they differ the third),
             `agree-all` (tier by tier until two agree), `guarantee:DELTA` (as the top tier on all but a share DELTA of
-            the questions, proved), `smart-paper:DELTA` (SMART, which promises the same, as published), `oracle` (the cheapest tier that is right, or the cheapest of
-            all where none is), or `random` (any tier, unjudged).
+            the questions, proved), `smart-paper:DELTA` (SMART, which promises the same, as published), `oracle` (the
+            cheapest tier that is right, or the cheapest of all where none is), or `random` (any tier, unjudged).
         table: The table to replay.
         knob: Higher is more accurate, in [0, 1]; None for the policy's default. Policies without one ignore it.
         seed: Seed of all that is random.

@@ -1,9 +1,8 @@
 """What counts of losses prove, at any time: an upper bound on their mean, by betting.
 
-A loss is a number in [-1, 1]. Against the hypothesis "the mean loss is m or more" one bets, with every loss x, a share of
-one's wealth that is worth `1 + bet * (m - x)` times as much afterwards. If the hypothesis holds, the wealth is a
-supermartingale, so it ever exceeds 1/alpha with a chance of alpha at most (Ville): however often one looks, and whenever
-one stops. The bets are a fixed mixture, so the wealth depends on how often each loss occurred and not on their order,
+A loss is a number in [-1, 1]. Against the hypothesis "the mean loss is m or more" one bets on every loss x, and one's
+wealth is `1 + bet * (m - x)` times as much afterwards. If the hypothesis holds, the wealth is a supermartingale, so the
+chance that it ever exceeds 1/alpha is alpha at most (Ville), however often one looks and whenever one stops. The bets are a fixed mixture, so the wealth depends on how often each loss occurred and not on their order,
 and a restart finds it again. It grows with m, so one wealth proves all means from some m upward at once.
 
 Source: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (JRSS-B 2024); used for
@@ -32,7 +31,7 @@ _HALVINGS = 13
 
 
 def tally(losses: Floats) -> Floats:
-    """Return how often each of `LOSSES` occurs along the first axis, which is summed; a new last axis has the counts."""
+    """Return how often each of `LOSSES` occurs along the first axis; a new last axis has the counts."""
     places = np.ceil(np.round((np.clip(losses, -1, 1) + 1) * 10, 6)).astype(int)
     counts: Floats = np.eye(len(LOSSES))[places].sum(axis=0)
     return counts

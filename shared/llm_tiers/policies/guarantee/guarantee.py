@@ -83,10 +83,8 @@ class Guarantee(RuleJudge):
         self.promise = Promise(float(delta), 1 - float(confidence), expected_calls)
 
     def __repr__(self) -> str:
-        expected = self.promise.expected_calls
-        return (
-            f"Guarantee({self.promise.delta}, confidence={self.confidence}, of={self.of!r}, expected_calls={expected})"
-        )
+        settings = f"confidence={self.confidence}, of={self.of!r}, expected_calls={self.promise.expected_calls}"
+        return f"Guarantee({self.promise.delta}, {settings})"
 
     def identity(self) -> str:
         """Return all settings."""
@@ -152,10 +150,8 @@ class Guarantee(RuleJudge):
         study = self.study(ladder, call.node)
         near = yield from _learned(call, study)
         if not isinstance(near.learned, Standing):
-            why = near.error or "no history is kept"
-            return Plan(
-                ladder.top.name, f"top tier: {why}", warnings=() if near.error is None else (f"history: {why}",)
-            )
+            warnings = () if near.error is None else (f"history: {near.error}",)
+            return Plan(ladder.top.name, f"top tier: {near.error or 'no history is kept'}", warnings=warnings)
         standing: Standing = near.learned
         if any(tier.shortfall(call.needs, call.tokens) for tier in ladder):
             return Plan(ladder.top.name, "top tier: not all tiers can serve the call, so what is proved does not hold")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -75,8 +74,9 @@ class Mixture:
 
     def shares(self) -> Mapping[int, float]:
         """Return each rule's share of the calls; rules without one are left out."""
-        shares = Counter({self.one: 1 - self.share})
-        shares[self.other] += self.share
+        if self.one == self.other:
+            return {self.one: 1.0}
+        shares = {self.one: 1 - self.share, self.other: self.share}
         return {rule: share for rule, share in shares.items() if share > 0}
 
 
@@ -214,7 +214,7 @@ class Standing:
             delta=self.promise.delta,
             alpha=self.promise.alpha,
         )
-        one, other, share, _ = (values[0] for values in found.mixtures)
+        one, other, share, _ = found.mixtures.at(0)
         after = replace(
             self,
             looked=self.profiled,
