@@ -1,4 +1,4 @@
-"""SMART as published, on match rates and prices like those of its paper: what it saves, and how often it keeps its word.
+"""SMART as published, on match rates and prices like those of its paper: its savings, and whether it keeps its word.
 
 The paper's tiers are OpenAI's of early 2024. Match rates with GPT-4 are drawn as independent coins.
 """

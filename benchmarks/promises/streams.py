@@ -32,6 +32,7 @@ class Streams:
         asked: S, profiled calls and audits.
         withdrawn: By stream, the calls at which a certificate was withdrawn.
         earned: By stream, the calls from which one held.
+        broken_by_drift: S, whether what answered when the change came then truly differed on more than delta.
     """
 
     def __init__(self, outcomes: Outcomes, rows: Ints, delta: float, *, alpha: float = 0.05) -> None:
@@ -45,6 +46,7 @@ class Streams:
         self.one, self.other = np.full((2, streams), self.top)
         self.total, self.asked = np.zeros((2, streams))
         self.broke = np.zeros(streams, bool)
+        self.broken_by_drift = np.zeros(streams, bool)
         self.withdrawn: list[list[int]] = [[] for _ in range(streams)]
         self.earned: list[list[int]] = [[] for _ in range(streams)]
 
@@ -59,8 +61,9 @@ class Streams:
         calls = self.rows.shape[1]
         random = np.random.default_rng(seed)
         for begin in range(0, calls, EVERY):
-            if after is not None and begin >= calls // 2:
+            if after is not None and begin == calls // 2:
                 self.outcomes = after
+                self.broken_by_drift = self.differs() > self.delta
             questions = self.rows[:, begin : begin + EVERY]
             drawn = random.random((2, *questions.shape)) if lots is None else lots[:, :, begin : begin + EVERY]
             audited = self._audited(questions, drawn[0])

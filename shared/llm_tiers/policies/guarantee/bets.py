@@ -2,8 +2,9 @@
 
 A loss is a number in [-1, 1]. Against the hypothesis "the mean loss is m or more" one bets on every loss x, and one's
 wealth is `1 + bet * (m - x)` times as much afterwards. If the hypothesis holds, the wealth is a supermartingale, so the
-chance that it ever exceeds 1/alpha is alpha at most (Ville), however often one looks and whenever one stops. The bets are a fixed mixture, so the wealth depends on how often each loss occurred and not on their order,
-and a restart finds it again. It grows with m, so one wealth proves all means from some m upward at once.
+chance that it ever exceeds 1/alpha is alpha at most (Ville), however often one looks and whenever one stops. The bets
+are a fixed mixture, so the wealth depends on how often each loss occurred and not on their order, and a restart finds
+it again. It grows with m, so one wealth proves all means from some m upward at once.
 
 Source: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (JRSS-B 2024); used for
 LLM cascades by BARGAIN (arXiv 2509.02896). Everything takes arrays, so that many streams can be simulated at once.

@@ -8,7 +8,7 @@ from llm_tiers.policies.guarantee.bets import Floats
 
 __all__ = ["CALM", "RARELY", "after_audit", "share_of_audits", "suspicion"]
 
-RARELY = 5_000.0
+RARELY = 1_000.0
 """Audits between two false alarms, at least, on average, while the promise is just kept."""
 
 CALM: Floats = np.ones(2)
@@ -17,7 +17,7 @@ CALM: Floats = np.ones(2)
 _STAKES: Floats = np.array([0.5, 0.1])
 """Shares of the wealth that are lost at an audit without a loss, nearly: one bet for great changes, one for small."""
 
-_AUDITED, _MOST_AUDITED = 0.01, 0.5
+_AUDITED, _MOST_AUDITED = 0.015, 0.5
 
 
 def after_audit(wealth: Floats, loss: Floats, delta: float) -> Floats:
@@ -46,5 +46,5 @@ def suspicion(wealth: Floats) -> Floats:
 
 def share_of_audits(wealth: Floats) -> Floats:
     """Return the chance that a call is audited: little as a rule, and more the more there is to suspect."""
-    share: Floats = np.minimum(_AUDITED * np.maximum(suspicion(wealth), 1.0), _MOST_AUDITED)
+    share: Floats = np.minimum(_AUDITED * np.maximum(suspicion(wealth), 1.0) ** 2, _MOST_AUDITED)
     return share

@@ -158,15 +158,15 @@ class Guarantee(RuleJudge):
         certificate = self._certificate(standing, study)
         lots = random.Random(f"guarantee:{call.id}")
         audit, draw = lots.random(), lots.random()
-        warnings = _events(standing)
+        events = _events(standing)
         if audit < standing.audit_share:
             reason = self._reason(standing, study)
-            return Plan(ladder.top.name, reason, audit=True, warnings=warnings, certificate=certificate)
+            return Plan(ladder.top.name, reason, audit=True, warnings=events, certificate=certificate)
         mixture = standing.mixture
         rule = study.menu[mixture.other if draw < mixture.share else mixture.one]
         plan = plan_of(rule, self._reason(standing, study))
         return Plan(
-            plan.start, plan.reason, plan.witnesses, warnings=warnings, insight=plan.insight, certificate=certificate
+            plan.start, plan.reason, plan.witnesses, warnings=events, insight=plan.insight, certificate=certificate
         )
 
     def _reason(self, standing: Standing, study: StandingOf) -> str:
