@@ -11,12 +11,14 @@ import llm_tiers
 from llm_tiers import errors
 
 NAMES = [
+    "SMART",
     "AccuracyEstimator",
     "Agreement",
     "AllTiersFailed",
     "Answer",
     "Attempt",
     "Call",
+    "Certificate",
     "ChromaHistory",
     "ConfigError",
     "Embedding",
@@ -25,8 +27,10 @@ NAMES = [
     "ExactEquality",
     "FinalAnswers",
     "FixedStarter",
+    "Forecast",
     "FunctionJudge",
     "Grader",
+    "Guarantee",
     "HistoryError",
     "HistoryLocked",
     "HistoryUnreachable",

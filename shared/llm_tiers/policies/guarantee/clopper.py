@@ -8,8 +8,6 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.special import betainc, betaincinv
 
 __all__ = ["EVERY", "Counted", "Interval", "Smart", "Status", "interval", "model_mix"]
 
@@ -25,6 +23,9 @@ Status: TypeAlias = Literal["open", "out", "certified"]
 
 def interval(k: int, n: int, alpha: float) -> Interval:
     """Return the Clopper-Pearson interval of a share of which k of n were seen."""
+    # scipy takes a noticeable part of a second to import, and few need it.
+    from scipy.special import betaincinv
+
     low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, alpha / 2))
     high = 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - alpha / 2))
     return low, high
@@ -113,6 +114,8 @@ class Smart:
 
     def _chance(self, tier: Counted, horizon: int) -> float:
         """Return the chance that so many more items certify a tier."""
+        from scipy.special import betainc
+
         short = _needed(tier.n + horizon, 1 - self.delta, self.alpha) - tier.equal
         if short <= 0:
             return 1.0
@@ -138,6 +141,8 @@ class Smart:
 
 def model_mix(costs: Sequence[float], accuracies: Sequence[float], target: float) -> tuple[float, ...]:
     """Return SMART's ModelMix: the cheapest shares of tiers whose mean accuracy is at least `target`."""
+    from scipy.optimize import linprog
+
     found = linprog(
         np.asarray(costs) / max(costs),
         A_ub=[[-accuracy for accuracy in accuracies]],

@@ -67,7 +67,7 @@ class StandingOf:
             return result
         if old is not None:
             result = result.with_evidence(old, times=-1)
-        elif after.audited:
+        elif new is not None:
             result = replace(result, ungraded=result.ungraded - 1)
         return result if new is None else result.with_evidence(new)
 
