@@ -30,7 +30,7 @@ from llm_tiers.policies.judges import Agreement, FunctionJudge, Judge, PromptJud
 from llm_tiers.policies.named import llm_at
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter
-from llm_tiers.trace import Attempt, Certificate, Trace
+from llm_tiers.trace import Attempt, Certificate, Grading, Trace
 from llm_tiers.usage import Usage
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "Forecast",
     "FunctionJudge",
     "Grader",
+    "Grading",
     "Guarantee",
     "HistoryError",
     "HistoryLocked",

@@ -30,6 +30,7 @@ NAMES = [
     "Forecast",
     "FunctionJudge",
     "Grader",
+    "Grading",
     "Guarantee",
     "HistoryError",
     "HistoryLocked",

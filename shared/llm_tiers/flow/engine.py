@@ -108,6 +108,10 @@ class Engine:
         self._gradings: Gradings | None = None
         if grader is not None:
             grader.check(self.ladder, self._prices)
+            require(grader.function is not None or grading_performer is not None, "grade: a model needs a performer")
+            # A starter may profile calls by itself, and says so with this attribute.
+            if policy.audit == 0 and not getattr(policy.starter, "profiles", False):
+                logger.warning("grade= is given, but no call is profiled, so nothing is graded; give audit= too")
             account = partial(_account, grader, self.ladder, policy, self._prices)
             self._gradings = Gradings(grader, grading_performer, history, account, self._log_once)
 

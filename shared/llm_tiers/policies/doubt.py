@@ -113,6 +113,10 @@ class Doubt(Judge):
         """What a usual answer of the top tier may cost in chance to be right."""
         return 0.5 * float(1 - self.quality) ** 3
 
+    def note_checks(self, case: Case) -> None:
+        """Ask the functions of the judge behind."""
+        self.judge.note_checks(case)
+
     def own_tiers(self) -> Iterator[Tier]:
         """Yield the models outside the ladder that the judge behind calls."""
         yield from self.judge.own_tiers()

@@ -60,6 +60,9 @@ class Guarantee(RuleJudge):
     assumes_above = False
     """It learns from what tiers said, so nothing is assumed of those that were not asked."""
 
+    profiles = True
+    """It draws the calls that all tiers answer by itself."""
+
     def __init__(
         self,
         delta: float,
