@@ -66,7 +66,7 @@ def cell_of(outcomes: Outcomes, rows: Ints, delta: float) -> Cell:
         float(ours.total.mean() / rows.shape[1]),
         float(np.mean([one.cost for one in theirs])),
         float(ours.broke.mean()),
-        float(np.mean([one.of_all > delta for one in theirs])),
+        float(np.mean([one.of_all > delta + 1e-9 for one in theirs])),
         float(ours.asked.mean()),
         float(np.mean([one.n for one in theirs])),
     )

@@ -23,7 +23,7 @@ def promises(monkeypatch):
 
 
 @pytest.mark.usefixtures("promises")
-@pytest.mark.parametrize(("path", "delta"), zip(BUNDLED, (0.2, 0.1), strict=True))
+@pytest.mark.parametrize(("path", "delta"), list(zip(BUNDLED, (0.2, 0.1), strict=True)))
 def test_the_flow_and_the_arrays_decide_alike(path, delta):
     from promises.flow import lots_of, through_the_flow
     from promises.outcomes import outcomes_of
