@@ -26,10 +26,10 @@ from llm_tiers.ladder.price import Price
 from llm_tiers.ladder.tiers import Ladder, Tier
 from llm_tiers.policies.graders import Grader
 from llm_tiers.policies.guarantee import SMART, Forecast, Guarantee
-from llm_tiers.policies.judges import Agreement, FunctionJudge, Judge, PromptJudge, Schema, Verdict
+from llm_tiers.policies.judges import Agreement, FunctionJudge, Judge, PromptJudge, Schema, Unjudged, Verdict
 from llm_tiers.policies.named import llm_at
 from llm_tiers.policies.policy import Policy
-from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter
+from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter, LinUCB
 from llm_tiers.trace import Attempt, Certificate, Grading, Trace
 from llm_tiers.usage import Usage
 
@@ -60,6 +60,7 @@ __all__ = [
     "HistoryUnreachable",
     "Judge",
     "Ladder",
+    "LinUCB",
     "LlmTiersError",
     "Outcome",
     "Policy",
@@ -71,6 +72,7 @@ __all__ = [
     "TierError",
     "ToolCall",
     "Trace",
+    "Unjudged",
     "UnknownTrace",
     "Usage",
     "Verdict",

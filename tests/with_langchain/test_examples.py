@@ -31,6 +31,15 @@ def test_each_node_of_the_graph_finds_its_own_tier(capsys):
     assert 0 < tiered < alone / 2
 
 
+def test_a_bandit_learns_from_feedback_and_keeps_it_over_a_restart(capsys):
+    runpy.run_path(str(EXAMPLES / "bandit_feedback.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5
+    assert "medium" in lines[0]
+    assert lines[-2].endswith("Prove medium 5, What small 5")
+    assert lines[-1] == "after a restart: Prove medium 5, What small 5"
+
+
 def test_the_feedback_example_tells_how_right_each_tier_is_and_who_says_so(capsys):
     runpy.run_path(str(EXAMPLES / "feedback.py"), run_name="__main__")
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]

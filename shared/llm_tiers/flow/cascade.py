@@ -225,13 +225,13 @@ def _ask(
         for other in beside
     )
     replies = yield from generate(Generate((own, *others)))
-    noted = [_without_abstention(reply, call) for reply, call in zip(replies, (own, *others), strict=True)]
-    for call, reply in zip((own, *others), noted, strict=True):
+    kept = [_without_abstention(reply, call) for reply, call in zip(replies, (own, *others), strict=True)]
+    for call, reply in zip((own, *others), kept, strict=True):
         if call is own or call.role == "witness":
             ledger.add_reply(reply)
         else:
             early[call.tier.name] = reply
-    return noted[0], early
+    return kept[0], early
 
 
 def _role(ledger: Ledger, beside: Tier, cheaper: Sequence[str]) -> Role:

@@ -121,6 +121,7 @@ class Engine:
         Raises:
             ConfigError: The pinned tier is not in the ladder.
         """
+        # Exploration and audits are drawn from this id, so they do not depend on the order of concurrent calls.
         call = Call(id=self._new_id(), query=query, created=self._clock(), **facts)
         if call.pin is not None and call.pin not in self.ladder:
             names = ", ".join(map(repr, self.ladder.names))
@@ -170,7 +171,7 @@ class Engine:
         yield Outcome(item, ledger.trace())
 
     def feedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> Record:
-        """Tell how right an answer of a past call was; the next estimates change accordingly.
+        """Record how right an answer of a past call was; the next estimates change accordingly.
 
         Args:
             trace_id: The `trace_id` of the call's trace.
@@ -268,11 +269,11 @@ class Engine:
         logger.debug("call %s ended at tier %s", trace.trace_id, trace.final)
         for warning in trace.warnings:
             self._log_once(warning)
-        _tell(self._on_end, trace)
+        _call_hook(self._on_end, trace)
         if to_grade is None or self._gradings is None:
-            _tell(self._on_trace, trace)
+            _call_hook(self._on_trace, trace)
         else:
-            self._gradings.begin(to_grade, trace, partial(_tell, self._on_trace))
+            self._gradings.begin(to_grade, trace, partial(_call_hook, self._on_trace))
 
     def _log_once(self, warning: str) -> None:
         # Once for each kind of warning, or a history that is down would fill the log at the rate of the traffic. The
@@ -285,7 +286,7 @@ class Engine:
         logger.warning("%s (logged once; every trace has it)", warning)
 
 
-def _tell(hook: TraceHook | None, trace: Trace) -> None:
+def _call_hook(hook: TraceHook | None, trace: Trace) -> None:
     if hook is None:
         return
     try:

@@ -131,6 +131,7 @@ class Construction:
         api_key = given.pop("api_key", None)
         check_known(given, model_class.model_fields)
         check_call_settings(**{name: given.get(name) for name in ("node", "query_text", "on_trace")})
+        # In this order, so that both frameworks report the same one of two mistakes.
         made = framework.as_tiers(tiers, api_key)
         policy = as_policy(**{name: given.get(name) for name in _OF_POLICIES})
         grader = as_grader(given.get("grade"))

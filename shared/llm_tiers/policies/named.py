@@ -48,7 +48,7 @@ def llm_at(*, theta: float = 0.7, offer_abstention: bool = True) -> Policy:
 
 
 def estimate(*, theta: float = 0.74, seed: int = 0) -> Policy:
-    """Return LLM-AT with its faults mended: the estimator starts, a model judges.
+    """Return LLM-AT with its faults corrected: the estimator starts, a model judges.
 
     Args:
         theta: The threshold, in [0, 1]; higher is more accurate and dearer.

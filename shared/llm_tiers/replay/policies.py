@@ -66,7 +66,7 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
     Args:
         name: `single:TIER` (that tier alone), `start:TIER` (always start there, judge as LLM-AT does), `llm-at`
             (as published), `llm-at-answers` (the same, but an earlier answer is returned in place of a missing one),
-            `default` (what the models do), `doubt` (the same), `estimate` (LLM-AT mended), `agree` (that with a
+            `default` (what the models do), `doubt` (the same), `estimate` (LLM-AT corrected), `agree` (that with a
             witness, whose agreement needs no judge), `linucb` (a bandit that learns from agreement and verdicts),
             `metallm` (the bandit as published, which is told the truth of each answer), `cascade-routing` (of
             Dekoninck et al., ICML 2025), `agree-two` (the two cheapest tiers, where they differ the third),
@@ -102,6 +102,7 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         "oracle": partial(_oracle, table),
         "random": partial(_random, table, seed),
     }
+    # These need a tier's name, or a share, after the colon; the others take nothing.
     if kind not in makers or bool(tier) != (kind in ("single", "start", "guarantee", "smart-paper")):
         raise ConfigError(f"policy {name!r} is unknown; take one of {_NAMES}")
     return makers[kind]()
@@ -176,6 +177,7 @@ def _promising(table: ReplayTable, kind: str, delta: str) -> ReplayPolicy:
 
 
 def _oracle(table: ReplayTable) -> ReplayPolicy:
+    # `argmax` gives the first of several right tiers, and the first of all where none is right.
     return _pinned("oracle", table.correct.argmax(axis=1).tolist())
 
 
