@@ -33,8 +33,7 @@ from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter, LinUCB
 from llm_tiers.trace import Attempt, Certificate, Grading, Trace
 from llm_tiers.usage import Usage
 
-__all__ = [
-    "SMART",
+__all__ = [  # noqa: RUF022 -- in the order that `sorted` gives, as the test of the public names has it
     "AccuracyEstimator",
     "Agreement",
     "AllTiersFailed",
@@ -67,6 +66,7 @@ __all__ = [
     "Price",
     "PromptJudge",
     "ReplayFileError",
+    "SMART",
     "Schema",
     "Tier",
     "TierError",

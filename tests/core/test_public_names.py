@@ -11,7 +11,6 @@ import llm_tiers
 from llm_tiers import errors
 
 NAMES = [
-    "SMART",
     "AccuracyEstimator",
     "Agreement",
     "AllTiersFailed",
@@ -44,6 +43,7 @@ NAMES = [
     "Price",
     "PromptJudge",
     "ReplayFileError",
+    "SMART",
     "Schema",
     "Tier",
     "TierError",
