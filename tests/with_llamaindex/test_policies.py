@@ -82,7 +82,7 @@ class TestGuarantee:
 
     def test_profiled_calls_return_the_top_tiers_answer(self, server, tiered, take, trace_of):
         server.scripts = {"small": "4", "medium": "4", "large": "four: 4"}
-        model = tiered(policy=Guarantee(0.1), prices=dict.fromkeys(server.scripts, (1, 2)))
+        model = tiered(policy=Guarantee(0.1), prices={"small": (1, 2), "medium": (4, 8), "large": (16, 32)})
         items = take(model, "complete", ASK)
 
         trace = trace_of(items[-1])

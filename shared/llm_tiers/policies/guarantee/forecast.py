@@ -36,7 +36,9 @@ class Forecast:
     why: str
 
 
-def forecast(listed: Sequence[float], rules: int, promise: Promise, *, differing: float = 0.0) -> Forecast:
+def forecast(
+    listed: Sequence[float], rules: int, promise: Promise, *, differing: float = 0.0, seen: int = 0
+) -> Forecast:
     """Return what a promise will cost to earn.
 
     Args:
@@ -44,8 +46,9 @@ def forecast(listed: Sequence[float], rules: int, promise: Promise, *, differing
         rules: Number of rules in the menu.
         promise: What is to be kept.
         differing: Assumed share of calls on which the cheapest tier is worse than the top, in [0, 1].
+        seen: Calls that the node has had.
     """
-    calls = int(promise.left(0))
+    calls = int(promise.left(seen))
     costs = np.asarray(listed, dtype=float) / listed[-1]
     numbers = np.unique(np.geomspace(FIRST, max(calls, FIRST), 60).round())
     counts = np.zeros((len(numbers), len(LOSSES)))

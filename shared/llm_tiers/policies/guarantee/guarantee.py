@@ -182,10 +182,10 @@ class Guarantee(RuleJudge):
             return f"profiling: {standing.profiled} calls so far, about {max(standing.more, 1)} more"
         if standing.profiled:
             return f"top tier: {standing.profiled} profiled calls prove nothing, and more would not pay"
-        return f"top tier: {self._why_not(study)}"
+        return f"top tier: {self._why_not(study, standing.seen)}"
 
-    def _why_not(self, study: StandingOf) -> str:
-        return forecast(study.listed, len(study.menu), self.promise).why
+    def _why_not(self, study: StandingOf, seen: int) -> str:
+        return forecast(study.listed, len(study.menu), self.promise, seen=seen).why
 
 
 def _events(standing: Standing) -> tuple[str, ...]:

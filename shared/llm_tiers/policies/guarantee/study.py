@@ -24,6 +24,10 @@ __all__ = ["Measure", "StandingOf"]
 Measure: TypeAlias = Literal["equality", "grade"]
 
 
+_RECONSIDERED = 100
+"""Calls after which it is asked anew whether profiling pays, where it did not at first."""
+
+
 @dataclass(frozen=True)
 class StandingOf:
     """Makes the standing of one node of all its records, and learns anew where grades come later.
@@ -56,7 +60,13 @@ class StandingOf:
         """Return the standing after one more call."""
         if record.node != self.node:
             return result
-        return result.after_call(self.evidence(record), record.created, profiled=record.audited)
+        after = result.after_call(self.evidence(record), record.created, profiled=record.audited)
+        # More calls are expected the more there were, so what did not pay at first may pay now.
+        waits = not after.profiles and after.profiled == 0 and self.promise.expected_calls is None
+        if waits and after.seen % _RECONSIDERED == 0:
+            ahead = forecast(self.listed, len(self.menu), self.promise, seen=after.seen)
+            return replace(after, profiles=ahead.pays)
+        return after
 
     def revise(self, result: Standing, before: Record, after: Record) -> Standing:
         """Return the standing after the grades of a call changed, which may have come long after it."""

@@ -20,6 +20,7 @@ from llm_tiers import (
     TierError,
     Usage,
 )
+from llm_tiers.history.record import Record
 from llm_tiers.policies.graders import as_grader
 from llm_tiers.policies.named import as_policy
 
@@ -179,6 +180,21 @@ def test_too_few_calls_to_pay_are_not_profiled():
     assert all(asked(trace) == ["large"] for trace in traces)
     assert "too few" in traces[0].reason
     assert not ahead.pays
+
+
+def test_what_does_not_pay_at_first_is_profiled_once_more_calls_can_be_expected():
+    # Of five hundred calls, two in a thousand that may differ save less than profiling costs.
+    with closing(engine_of(Guarantee(0.002))) as engine:
+        study = engine.policy.starter.study(engine.ladder, "")
+    standing = study.start()
+    assert not standing.profiles
+    record = Record("1", "", 0.0, {}, "large", "large", ("large",), ("large",), None, said={"large": 0})
+    for _ in range(20_000):
+        standing = study.learn(standing, record)
+        if standing.profiles:
+            break
+    assert standing.profiles
+    assert standing.seen > 500
 
 
 def test_a_tier_that_fails_while_profiling_costs_nothing_but_the_evidence():
