@@ -47,3 +47,13 @@ def test_the_feedback_example_tells_how_right_each_tier_is_and_who_says_so(capsy
     assert list(graded) == ["small", "medium", "large"]
     assert graded["small"] < graded["medium"] < graded["large"] == 100
     assert "feedback" in {source for source, *_ in lines}
+
+
+def test_the_guarantee_example_earns_its_certificate_by_a_check(capsys):
+    runpy.run_path(str(EXAMPLES / "guarantee.py"), run_name="__main__")
+    first, *calls, certificate = capsys.readouterr().out.splitlines()
+    assert "best profiled" in first
+    assert "large" in calls[0]
+    assert "small" in calls[-1]
+    assert "'small': 1.0" in certificate
+    assert "of='grade'" in certificate

@@ -271,7 +271,8 @@ def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Genera
         return Judgement(Verdict.INVALID, "missing")
     case = _case(ledger, answer)
     # Before the policy's judge: a tool call that does not fit is unusable, and checking it costs nothing.
-    if case.by_form is not None and case.by_form.verdict is Verdict.INVALID:
+    flawed = case.by_form is not None and case.by_form.verdict is Verdict.INVALID
+    if flawed and case.by_form is not None and not policy.judge.judges_flawed:
         return case.by_form
     return (yield from policy.judge.review(case))
 

@@ -25,7 +25,9 @@ from llm_tiers.flow.labels import after_feedback
 from llm_tiers.flow.ledger import Ledger
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.ladder.tiers import Ladder
-from llm_tiers.trace import Grading, Trace
+from llm_tiers.policies.guarantee import Guarantee
+from llm_tiers.trace import Certificate, Grading, Trace
+from llm_tiers.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from llm_tiers.call.performer import AsyncPerformer, Performer
     from llm_tiers.history.record import History, Record
     from llm_tiers.policies.graders.grader import Grader
+    from llm_tiers.policies.guarantee import Forecast
     from llm_tiers.policies.policy import Policy
 
 __all__ = ["Engine", "Outcome", "TraceHook"]
@@ -100,6 +103,8 @@ class Engine:
         self._new_id = new_id
         self._logged_kinds: set[str] = set()
         self._logged_lock = threading.Lock()
+        priced = self._prices.cost(ladder.top, Usage(1, 1)) is not None if policy.needs_prices else True
+        policy.check_means(ladder.top.name, priced=priced, graded=grader is not None)
         self._gradings: Gradings | None = None
         if grader is not None:
             grader.check(self.ladder, self._prices)
@@ -186,6 +191,31 @@ class Engine:
             raise UnknownTrace(f"trace_id={trace_id!r} is unknown: no history is kept")
         names = self.ladder.names
         return self.history.revise(trace_id, lambda record: after_feedback(record, names, grade=grade, tier=tier))
+
+    def certificate(self, node: str = "") -> Certificate | None:
+        """Return what the policy has proved at a node; None where nothing, or by a policy that proves nothing.
+
+        Args:
+            node: The node; `""` is the root.
+
+        Raises:
+            ConfigError: `node` is no text.
+        """
+        require(isinstance(node, str), f"node must be a name, such as 'research/plan', not {kind_of(node)}")
+        starter = self.policy.starter
+        return starter.certificate(self.history, self.ladder, node) if isinstance(starter, Guarantee) else None
+
+    def forecast(self, *, differing: float = 0.0) -> Forecast | None:
+        """Return what the policy's promise will cost to earn at a node; None for a policy that promises nothing.
+
+        Args:
+            differing: Assumed share of the calls on which the cheapest tier is worse than the top, in [0, 1].
+
+        Raises:
+            ConfigError: `differing` lies outside [0, 1].
+        """
+        starter = self.policy.starter
+        return starter.forecast(self.ladder, differing=differing) if isinstance(starter, Guarantee) else None
 
     def flush_grades(self, seconds: float) -> bool:
         """Wait until the answers of earlier calls are graded, and say whether they are.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llm_tiers.ladder.price import Price
     from llm_tiers.ladder.tiers import Ladder, Tier
     from llm_tiers.policies.graders import Grader
+    from llm_tiers.policies.guarantee import SMART, Guarantee
     from llm_tiers.policies.judges import Judge
     from llm_tiers.policies.judges.judge import JudgeFunction
     from llm_tiers.policies.policy import Policy
@@ -41,7 +42,7 @@ class TieredArguments(TypedDict, total=False):
     """The arguments of every model over a ladder; the docstrings of the models describe them."""
 
     history: str | os.PathLike[str] | History | None
-    policy: Policy | str | None
+    policy: Policy | Guarantee | SMART | str | None
     starter: Starter | None
     judge: Judge | JudgeFunction | None
     extract: Callable[[str], str | None] | None

@@ -17,6 +17,8 @@ from llm_tiers.ladder.tiers import Ladder
 if TYPE_CHECKING:
     from llm_tiers.flow.engine import TraceHook
     from llm_tiers.integration.construction import Construction, Ladders
+    from llm_tiers.policies.guarantee import Forecast
+    from llm_tiers.trace import Certificate
 
 __all__ = ["Tiered", "hidden_setting", "standard_setting"]
 
@@ -130,6 +132,28 @@ class Tiered(BaseModel):
     async def afeedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> None:
         """Tell in asyncio how right an answer was; as `feedback`."""
         await asyncio.to_thread(self.feedback, trace_id, correct=correct, tier=tier)
+
+    def certificate(self, node: str = "") -> Certificate | None:
+        """Return what the policy's `Guarantee` has proved at a node; None where nothing holds.
+
+        Args:
+            node: Where in the graph; `""` is the root.
+
+        Raises:
+            ConfigError: `node` is no text.
+        """
+        return self._engine.certificate(node)
+
+    def forecast(self, *, differing: float = 0.0) -> Forecast | None:
+        """Return what the policy's `Guarantee` will cost to earn at a node; None for another policy.
+
+        Args:
+            differing: Assumed share of the calls on which the cheapest tier is worse than the top, in [0, 1].
+
+        Raises:
+            ConfigError: `differing` lies outside [0, 1].
+        """
+        return self._engine.forecast(differing=differing)
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Return another model over the same tiers and the same history."""

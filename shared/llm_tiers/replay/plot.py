@@ -27,6 +27,8 @@ _STYLES = {
     "estimate": ("h", "tab:olive"),
     "linucb": ("H", "teal"),
     "metallm": ("8", "navy"),
+    "smart-paper": ("v", "darkmagenta"),
+    "guarantee": ("^", "crimson"),
     "cascade-routing": ("p", "tab:cyan"),
     "agree-two": ("<", "black"),
     "agree-all": (">", "black"),

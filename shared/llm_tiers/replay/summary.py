@@ -18,6 +18,8 @@ __all__ = ["summary"]
 _NAMES = {
     "llm-at": "LLM-AT, published",
     "metallm": "MetaLLM, published",
+    "smart-paper:0.1": "SMART, published",
+    "guarantee:0.1": "guarantee, 10%",
     "default": "llm-tiers, default",
     "oracle": "oracle",
 }

@@ -39,6 +39,9 @@ class Judge(ABC):
     judges_missing = False
     """Whether the judge reviews missing answers too; otherwise they go one tier up without it."""
 
+    judges_flawed = False
+    """Whether the judge also reviews answers that do not have the form asked for; it must not accept them."""
+
     @abstractmethod
     def review(self, case: Case) -> Review:
         """Judge `case`, asking for model calls where that is needed."""

@@ -11,6 +11,7 @@ from llm_tiers.call.requests import Request, Response
 if TYPE_CHECKING:
     from llm_tiers.call.call import Call
     from llm_tiers.ladder.tiers import Ladder
+    from llm_tiers.trace import Certificate
 
 __all__ = ["Plan", "Planning", "Starter"]
 
@@ -30,6 +31,7 @@ class Plan:
         share: How often tiers differed on similar past calls, in [0, 1], for the record; None where it did not look.
         audit: All tiers answer side by side with the start, so that the record has every tier's answer.
         insight: What the starter passes on to a judge of the same policy.
+        certificate: What the policy has proved at the call's node, for the trace; None where nothing.
     """
 
     start: str
@@ -42,6 +44,7 @@ class Plan:
     share: float | None = None
     audit: bool = False
     insight: Any = None
+    certificate: Certificate | None = None
 
 
 Planning: TypeAlias = Generator[Request, Response, Plan]

@@ -1,0 +1,28 @@
+"""The menu: rules that the flow runs and a profile replays, each written once."""
+
+from llm_tiers.policies.menu.replaying import Profiled, Replayed, profiled, replayed
+from llm_tiers.policies.menu.rule import Accept, Ask, AskVerdict, Cascade, Heard, Judged, Rule, Single, Step
+from llm_tiers.policies.menu.rules import agree_all, agree_two, menu_of
+from llm_tiers.policies.menu.running import FixedRule, RuleJudge, plan_of
+
+__all__ = [
+    "Accept",
+    "Ask",
+    "AskVerdict",
+    "Cascade",
+    "FixedRule",
+    "Heard",
+    "Judged",
+    "Profiled",
+    "Replayed",
+    "Rule",
+    "RuleJudge",
+    "Single",
+    "Step",
+    "agree_all",
+    "agree_two",
+    "menu_of",
+    "plan_of",
+    "profiled",
+    "replayed",
+]

@@ -1,0 +1,43 @@
+"""The menu: the rules to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+from llm_tiers.policies.menu.rule import Cascade, Judged, Rule, Single
+
+__all__ = ["agree_all", "agree_two", "menu_of"]
+
+_LARGEST = 4
+"""Members of the largest cascade, beside the one of all tiers; more would make the menu of a long ladder endless."""
+
+
+def menu_of(ladder: Sequence[str], *, judged: bool = False) -> tuple[Rule, ...]:
+    """Return the rules over a ladder: single tiers, cascades of three and four tiers, and the one of all.
+
+    The tiers of a cascade need not follow each other. The top tier alone comes last.
+
+    Args:
+        ladder: Names of the tiers, cheapest first.
+        judged: With the rules "a tier with a verdict, otherwise a dearer one".
+    """
+    names = tuple(ladder)
+    singles: list[Rule] = [Single(names, name) for name in names[:-1]]
+    cascades = [Cascade(names, chosen) for size in range(3, _LARGEST + 1) for chosen in combinations(names, size)]
+    if len(names) > _LARGEST:
+        cascades.append(Cascade(names, names))
+    verdicts = [Judged(names, one, other) for one, other in combinations(names, 2)] if judged else []
+    return (*singles, *cascades, *verdicts, Single(names, names[-1]))
+
+
+def agree_two(ladder: Sequence[str]) -> Rule:
+    """Return the rule: the two cheapest tiers; where they differ, the third. In a ladder of two the top alone."""
+    names = tuple(ladder)
+    return Cascade(names, names[:3]) if len(names) > 2 else Single(names, names[-1])  # noqa: PLR2004
+
+
+def agree_all(ladder: Sequence[str]) -> Rule:
+    """Return the rule: tier by tier until two agree, else the top. In a ladder of two the top alone."""
+    names = tuple(ladder)
+    return Cascade(names, names) if len(names) > 2 else Single(names, names[-1])  # noqa: PLR2004

@@ -1,0 +1,143 @@
+"""A rule of the menu as the flow runs it: a starter that asks first, and a judge that goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from llm_tiers.policies.judges.case import Case, Judgement, Verdict
+from llm_tiers.policies.judges.judge import Judge, Review
+from llm_tiers.policies.judges.prompt import PromptJudge
+from llm_tiers.policies.menu.rule import Accept, Ask, Heard, Rule, Step
+from llm_tiers.policies.starters.base import Plan, Planning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from llm_tiers.call.answer import Answer
+    from llm_tiers.call.call import Call
+    from llm_tiers.ladder.tiers import Ladder, Tier
+
+__all__ = ["FixedRule", "RuleJudge", "plan_of"]
+
+
+def plan_of(rule: Rule, reason: str) -> Plan:
+    """Return the plan by which the flow begins a rule; the rule itself is passed on to the judge."""
+    *witnesses, start = rule.first
+    return Plan(start=start, witnesses=tuple(witnesses), reason=reason, insight=rule)
+
+
+class FixedRule:
+    """Answer every call by one rule.
+
+    Args:
+        rule: Makes the rule of the names of the ladder's tiers, cheapest first.
+    """
+
+    def __init__(self, rule: Callable[[Sequence[str]], Rule]) -> None:
+        self.rule = rule
+
+    def check(self, ladder: Ladder) -> None:
+        """Check that the rule suits the ladder.
+
+        Raises:
+            ConfigError: It names a tier that the ladder lacks.
+        """
+        self.rule(ladder.names)
+
+    def plan(self, call: Call, ladder: Ladder) -> Planning:  # noqa: ARG002
+        """Begin the rule; the history is not asked."""
+        yield from ()  # a starter is a generator, also where it asks for nothing
+        rule = self.rule(ladder.names)
+        return plan_of(rule, f"rule {rule.name}")
+
+
+class RuleJudge(Judge):
+    """Go on as the rule says that the starter passed on.
+
+    Args:
+        judge: Gives the verdicts that a rule asks for.
+    """
+
+    judges_missing = True
+    judges_flawed = True
+
+    def __init__(self, judge: Judge | None = None) -> None:
+        self.judge = judge or PromptJudge()
+
+    def __repr__(self) -> str:
+        return f"RuleJudge({self.judge!r})"
+
+    def identity(self) -> str:
+        """Return the identity of the judge that gives verdicts."""
+        return f"RuleJudge({self.judge.identity()})"
+
+    def own_tiers(self) -> Iterator[Tier]:
+        """Yield the models outside the ladder that the judge calls."""
+        yield from self.judge.own_tiers()
+
+    def check(self, ladder: Ladder) -> None:
+        """Check the judge against the ladder."""
+        self.judge.check(ladder)
+
+    def review(self, case: Case) -> Review:
+        """Accept an answer, or go on to the tier that the rule asks next."""
+        rule = case.insight
+        # Where all tiers but the planned one failed, such as in a profiled call, there is no rule: up to the top.
+        if rule is None:
+            return Judgement(Verdict.UNCERTAIN, "rule", why="no rule")
+        if not isinstance(rule, Rule):
+            raise TypeError("RuleJudge goes with a starter that passes on a rule, such as FixedRule")
+        heard = _heard(case)
+        step = _step(rule, heard, case)
+        own = case.answer.tier
+        if not isinstance(step, Accept | Ask):
+            verdict = (yield from self.judge.review(case)).verdict
+            said = None if verdict is Verdict.UNCERTAIN else verdict is Verdict.VALID
+            heard = Heard(heard.said, {**heard.verdicts, step.tier: said})
+            step = _step(rule, heard, case)
+        if isinstance(step, Accept):
+            instead = None if step.tier == own else step.tier
+            return Judgement(Verdict.VALID, "rule", why=rule.name, instead=instead)
+        goes_on = step.tiers[0] if isinstance(step, Ask) else None
+        # An answer that a verdict rejected, or that does not have the form asked for, is never returned.
+        wrong = heard.verdicts.get(own) is False or _is_flawed(case, case.answer)
+        verdict = Verdict.INVALID if wrong else Verdict.UNCERTAIN
+        return Judgement(verdict, "rule", why=f"{rule.name}: {goes_on} is next", skip_to=goes_on)
+
+
+def _step(rule: Rule, heard: Heard, case: Case) -> Step:
+    """Return the rule's next step; what the flow can no longer ask, since it failed or cannot serve, is missing."""
+    names = case.ladder.names
+    reached = names.index(case.answer.tier)
+    said = dict(heard.said)
+    while True:
+        step = rule.next(Heard(said, heard.verdicts))
+        if not isinstance(step, Ask):
+            return step
+        below = [name for name in step.tiers if names.index(name) <= reached and name not in said]
+        if not below:
+            return step
+        said |= dict.fromkeys(below, -1)
+
+
+def _heard(case: Case) -> Heard:
+    """Number the answers such that equal ones have equal numbers; those that cannot be compared differ."""
+    numbers: dict[str, int] = {}
+    leaders: list[Answer] = []
+    for answer in (*case.others, case.answer):
+        if answer.value is None or _is_flawed(case, answer) or case.equality.same(answer, answer) is False:
+            numbers[answer.tier] = -1
+            continue
+        same = [case.equality.same(answer, leader) is True for leader in leaders]
+        if True not in same:
+            leaders.append(answer)
+            same.append(True)
+        numbers[answer.tier] = same.index(True)
+    ordered = {name: numbers[name] for name in case.ladder.names if name in numbers}
+    return Heard(ordered)
+
+
+def _is_flawed(case: Case, answer: Answer) -> bool:
+    form = case.call.form
+    return form is not None and form.flaw(answer) is not None
