@@ -55,7 +55,8 @@ class Pace:
 
     async def turn(self) -> None:
         """Wait for a turn and take it."""
-        while (seconds := self.take()) > 0:
+        # An event would need somebody to set it, and only time does.
+        while (seconds := self.take()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(seconds)
 
 
@@ -80,11 +81,11 @@ class Fault:
     @classmethod
     def of(cls, error: AllTiersFailed) -> Fault:
         """Read what the framework's client raised."""
-        failed = error.exceptions[0]
+        failed = next(one for one in error.exceptions if isinstance(one, TierError))
         cost = None if error.trace is None else error.trace.cost_usd
         chain = tuple(_causes(failed))
-        status = next((found for cause in chain if (found := _status(cause)) is not None), None)
-        after = next((found for cause in chain if (found := _retry_after(cause)) is not None), None)
+        status = next((status for status in map(_status, chain) if status is not None), None)
+        after = next((seconds for seconds in map(_retry_after, chain) if seconds is not None), None)
         lost = any(isinstance(cause, httpx.TransportError | OSError) for cause in chain)
         return cls(str(failed), status, after, lost, cost)
 

@@ -1,4 +1,4 @@
-"""The ladder and the check function that a user names on the command line, as `module:attribute` or `file.py:attribute`."""
+"""The ladder and the check that a user names on the command line, as `module:attribute` or `file.py:attribute`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from llm_tiers.ladder.tiers import Tier
 __all__ = ["load_check", "load_ladder", "load_object"]
 
 _MODELS = {"langchain_core": "langchain_tiers:TieredChatModel", "llama_index": "llamaindex_tiers:TieredLLM"}
-"""By the package of a framework the model that makes a ladder of its models; each is imported only when it is asked for."""
+"""By a framework's package what makes a ladder of its models; it is imported only where it is needed."""
 
 
 def load_ladder(target: str) -> Asker:
@@ -61,17 +61,18 @@ def load_check(target: str) -> Callable[[str, str, Any], Any]:
     fix = f"--check {target} must be a function of question, answer and key"
     if not callable(found) or isinstance(found, type):
         raise ConfigError(f"{fix}, not {kind_of(found)}")
+    check: Callable[..., Any] = found
     try:
-        parameters = inspect.signature(found)
+        parameters = inspect.signature(check)
     except (TypeError, ValueError):  # functions written in C may have no signature
-        return found
+        return check
     for count in (3, 2):
         try:
             parameters.bind(*["given"] * count)
         except TypeError:
             continue
         # A function for `grade=` takes no key, and serves here as well.
-        return found if count == 3 else lambda question, answer, _: found(question, answer)  # noqa: PLR2004
+        return check if count == 3 else lambda question, answer, _: check(question, answer)  # noqa: PLR2004
     raise ConfigError(f"{fix}; its signature is {parameters}")
 
 

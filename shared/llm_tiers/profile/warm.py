@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,18 +17,18 @@ from llm_tiers.errors import ConfigError, EmbeddingMismatch, ReplayFileError, Un
 from llm_tiers.history.record import Record
 from llm_tiers.integration.tiered import Tiered
 from llm_tiers.profile.grade import INCOMPARABLE
-from llm_tiers.replay.table import ReplayTable, load_table
+from llm_tiers.replay.table import load_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from llm_tiers.embedding.vector import Vector
     from llm_tiers.history.record import GradeSource, History
+    from llm_tiers.replay.table import ReplayTable
 
 __all__ = ["WarmStart", "warm_start"]
 
-_RIGHT = "right"
-_EXTRAS = ("right_means", "grades", "said", "cost_usd", "node", "created", "record_id", "embedding_model", "query")
+_EXTRAS = ("said", "cost_usd", "node", "created", "record_id", "embedding_model", "query")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,7 @@ class WarmStart:
     right_means: str
 
 
-def warm_start(
-    history: Tiered | History, source: str | os.PathLike[str] | ReplayTable, *, node: str | None = None
-) -> WarmStart:
+def warm_start(history: Tiered | History, source: str | os.PathLike[str], *, node: str | None = None) -> WarmStart:
     """Give a history the questions of a replay file as profiled calls; what it holds already is left as it is.
 
     Each record has what every tier said, its tokens and its cost, and where keys or a check said what is right, grades
@@ -64,7 +63,7 @@ def warm_start(
         EmbeddingMismatch: The file's vectors are of another embedding than the history's, and it holds no text to
             make others of.
     """
-    table = source if isinstance(source, ReplayTable) else load_table(source)
+    table = load_table(Path(source))
     extras = _extras(table)
     opened = _history_of(history, table)
     records = _Records(table, extras, node)
@@ -75,7 +74,7 @@ def warm_start(
         if not _holds(opened, record.id):
             opened.remember(replace(record, vector=vectors[row]))
             added += 1
-    return WarmStart(added, len(table) - added, records.right_means)
+    return WarmStart(added, len(table) - added, table.right_means)
 
 
 def _history_of(given: Tiered | History, table: ReplayTable) -> History:
@@ -84,8 +83,8 @@ def _history_of(given: Tiered | History, table: ReplayTable) -> History:
     names = given.asker().ladder.names
     if names != table.tiers:
         raise ConfigError(
-            f"{table.path}: its tiers are {', '.join(table.tiers)}, the model's are {', '.join(names)}; a history knows "
-            "tiers by their names, so give the same: Tier(model, name=...)"
+            f"{table.path}: its tiers are {', '.join(table.tiers)}, the model's are {', '.join(names)}; "
+            "a history knows tiers by their names, so give the same: Tier(model, name=...)"
         )
     history: History = given.history
     return history
@@ -96,7 +95,7 @@ def _extras(table: ReplayTable) -> dict[str, NDArray[Any]]:
     with np.load(table.path, allow_pickle=False) as file:
         extras = {name: file[name] for name in _EXTRAS if name in file.files}
     n, k = table.correct.shape
-    shapes = {"right_means": (), "embedding_model": (), "grades": (n, k), "said": (n, k), "cost_usd": (n, k)}
+    shapes = {"embedding_model": (), "said": (n, k), "cost_usd": (n, k)}
     for name, array in extras.items():
         if array.shape != shapes.get(name, (n,)):
             raise ReplayFileError(f"{table.path}: the array {name!r} has shape {array.shape}")
@@ -107,8 +106,9 @@ class _Records:
     """The rows of a table as records."""
 
     def __init__(self, table: ReplayTable, extras: Mapping[str, NDArray[Any]], node: str | None) -> None:
-        self.right_means = str(extras["right_means"]) if "right_means" in extras else _RIGHT
         self._table = table
+        # A file that does not say when it was made was made before now, and no decade ago.
+        self._made = table.path.stat().st_mtime
         self._extras = extras
         self._node = node
 
@@ -119,13 +119,13 @@ class _Records:
         table, extras = self._table, self._extras
         top = table.tiers[-1]
         numbers = dict(zip(table.tiers, extras.get("said", table.answer_equal)[row].tolist(), strict=True))
-        grades = dict(zip(table.tiers, map(float, extras.get("grades", table.correct)[row]), strict=True))
+        grades = {tier: table.grade(row, tier) for tier in table.tiers}
         costs = self._costs(row)
-        checked: dict[GradeSource, dict[str, float]] = {"check": grades} if self.right_means == _RIGHT else {}
+        checked: dict[GradeSource, dict[str, float]] = {"check": grades} if table.knows_truth else {}
         return Record(
             id=str(extras["record_id"][row]) if "record_id" in extras else _id(table, row),
             node=self._node if self._node is not None else str(extras["node"][row]) if "node" in extras else "",
-            created=float(extras["created"][row]) if "created" in extras else float(row),
+            created=float(extras["created"][row]) if "created" in extras else self._made,
             labels={tier: grade >= 0.5 for tier, grade in grades.items()},  # noqa: PLR2004 -- more right than wrong
             start=top,
             final=top,
@@ -168,8 +168,8 @@ def _vectors(table: ReplayTable, extras: Mapping[str, NDArray[Any]], embedding: 
     if "query" in extras:
         return [embedding.embed(str(query)) for query in extras["query"]]
     raise EmbeddingMismatch(
-        f"{table.path}: its vectors were made by {made_by}, the history's by {embedding.name}; open the history with the "
-        "file's embedding, or profile with --text, so that the file holds the questions"
+        f"{table.path}: its vectors were made by {made_by}, the history's by {embedding.name}; open the history with "
+        "the file's embedding, or profile with --text, so that the file holds the questions"
     )
 
 
@@ -179,4 +179,3 @@ def _holds(history: History, record_id: str) -> bool:
     except UnknownTrace:
         return False
     return True
-
