@@ -144,7 +144,7 @@ def current_place() -> Place:
 
 
 def _node(spans: Sequence[_Open]) -> str:
-    around = dict(zip(map(id, spans), [*spans[1:], None], strict=True))
+    around = dict(zip(map(id, spans), [*spans, None][1:], strict=True))
     levels = [level for span in reversed(spans) for level in _levels(span, around[id(span)])]
     if not levels:
         owner = next((span.instance for span in spans if not isinstance(span.instance, BaseLLM | None)), None)

@@ -195,7 +195,8 @@ def profile(
         str | None,
         typer.Option(
             metavar="TARGET",
-            help="A function of question, answer and key that returns True, False, a number in [0, 1] or None.",
+            help="exact or contains (the words of the key), or a function of question, answer and key, named as the "
+            "ladder is, that returns True, False, a number in [0, 1] or None.",
         ),
     ] = None,
     max_cost: Annotated[

@@ -143,6 +143,27 @@ class TestTheFile:
         assert table.grades.tolist() == [[0.8 if i % 2 == 0 else 0, 0.8] for i in range(8) if i != 3]
         assert table.right_means == "right"
 
+    def test_words_are_checked_by_name(self, profile, place, server):
+        server.scripts |= {"small": "Berlin, I think.", "large": "The capital is Paris."}
+        write(place, [{"question": f"Capital of France, {i}?", "key": ["Paris", "Lutetia"]} for i in range(3)])
+        assert profile("--check", "contains").exit_code == 0
+        assert load_table(place / "out.npz").correct.tolist() == [[False, True]] * 3
+        assert profile("--check", "exact").exit_code == 0
+        assert not load_table(place / "out.npz").correct.any()
+
+    def test_words_without_keys_count_as_unlike_unless_they_are_the_same(self, profile, place, server):
+        server.scripts |= {
+            "small": lambda request: "refund" if "1" in request.ask else "complaint about delivery",
+            "large": "refund",
+        }
+        write(place, [{"question": f"Which kind of ticket is {i}?"} for i in range(3)])
+        done = profile()
+        assert done.exit_code == 0, done.output
+        table = load_table(place / "out.npz")
+        assert table.correct.tolist() == [[False, True], [True, True], [False, True]]
+        assert (table.answer_equal[:, 0] == table.answer_equal[:, 1]).tolist() == [False, True, False]
+        assert "in words that cannot be compared, and count as unlike any other" in flat(done)
+
     def test_messages_and_nodes_are_asked_as_they_are(self, profile, place, server):
         talk = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "What is 4 and 4?"}]
         write(place, [{"messages": talk, "node": "sums/add", "id": "first", "key": 8}])
@@ -326,7 +347,11 @@ class TestBadInput:
             ('{"question": "x", "node": 3}', "'node' must be a name"),
             ('{"question": "x", "id": "1"}', "id '1' is that of line 1 already"),
             ('{"question": "x"}', "no key, while line 1 has one"),
-            ('{"question": "x", "key": "It rained for a very long time, and then it stopped."}', "free text"),
+            (
+                '{"question": "x", "key": "It rained for a very long time, and then it stopped."}',
+                "wrong answers cannot be told",
+            ),
+            ('{"question": "x", "key": "Paris"}', "--check contains"),
         ],
     )
     def test_a_bad_line_is_told_by_its_number(self, profile, place, server, line, message):

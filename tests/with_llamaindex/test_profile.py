@@ -39,15 +39,16 @@ def profile(*more, ladder="ladder.py:model"):
     done = CliRunner().invoke(
         app, ["profile", "data.jsonl", "--ladder", ladder, "--out", "out.npz", "--yes", *map(str, more)]
     )
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
     return done.exit_code, " ".join(done.output.split())
 
 
 def test_every_tier_answers_and_a_history_takes_the_file(place, server, like):
-    status, told = profile()
+    status, told = profile("--check", "contains")
     assert status == 0, told
-    assert [(request.model, request.ask) for request in server.requests_to("small")] == [
-        ("small", f"Capital of France, {i}?") for i in range(4)
-    ]
+    assert {request.ask for request in server.requests_to("small")} == {f"Capital of France, {i}?" for i in range(4)}
+    assert len(server.requests) == 8
     table = load_table(place / "out.npz")
     assert table.correct.tolist() == [[False, True]] * 4
     assert (table.gen_out > 0).all()
@@ -67,7 +68,7 @@ def test_a_plain_list_of_models_has_no_prices_and_nothing_is_asked(place, server
 
 
 def test_messages_that_llamaindex_cannot_read_are_told_by_their_line(place, server):
-    (place / "data.jsonl").write_text('{"messages": [{"role": "wizard", "content": "x"}]}')
+    (place / "data.jsonl").write_text('{"messages": [{"role": "wizard", "content": "x"}], "key": 1}')
     status, told = profile()
     assert status == 2
     assert "data.jsonl, line 1: messages: LlamaIndex cannot read them" in told

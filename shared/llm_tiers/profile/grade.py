@@ -22,6 +22,12 @@ __all__ = ["INCOMPARABLE", "Check", "Graded", "check_keys", "grade", "numbered",
 Check: TypeAlias = Callable[[str, str, Any], Any]
 """Takes question, answer and key (None where there is none); returns True, False, a number in [0, 1] or None."""
 
+_OTHERS = ("7", "8", "A", "B", "yes", "no", "true", "false", "[]")
+_SWAPS = tuple(str.maketrans(pair, pair[::-1]) for pair in ("12", "34", "56", "78", "90"))
+"""Two digits at a time, or most dates and times would be none any more."""
+
+_NOT_THE_KEYS = "an answer could not be compared with its key; --check exact, contains or a function of yours can"
+
 INCOMPARABLE = -2
 """Stands for an answer of which it cannot be told whether it equals another one."""
 
@@ -33,11 +39,13 @@ class Graded:
     Attributes:
         said: A number for each answer, in the order of the tiers: equal numbers are equal answers, -1 is none, -2 one
             that cannot be compared.
+        equal: The same, but an answer that cannot be compared is unlike every other one.
         grades: How right each answer is, in [0, 1]; None where that is not known.
         problems: Why a grade is missing, in one line each.
     """
 
     said: tuple[int, ...]
+    equal: tuple[int, ...]
     grades: tuple[float | None, ...]
     problems: tuple[str, ...] = field(default=())
 
@@ -46,12 +54,18 @@ class Graded:
         """Whether every answer is graded."""
         return None not in self.grades
 
+    @property
+    def undecided(self) -> int:
+        """How many answers cannot be compared."""
+        return self.said.count(INCOMPARABLE)
+
 
 def check_keys(path: object, questions: Sequence[Question], equality: Equality, check: Check | None) -> bool:
     """Check before anything is paid for that answers can be graded, and say whether the truth is known.
 
     Raises:
-        ConfigError: Some lines have keys and others do not, or a key is free text that no answer can be compared with.
+        ConfigError: Some lines have keys and others do not, or a key is of a kind that no answer is ever found to
+            differ from: then only right answers would be graded.
     """
     if check is not None:
         return True
@@ -65,10 +79,10 @@ def check_keys(path: object, questions: Sequence[Question], equality: Equality, 
                 f"{where}: no key, while line {with_key[0].line} has one; give all lines a key, or none, or --check"
             )
         for key in question.keys:
-            if _is_free_text(key, equality):
+            if not _can_be_missed(key, equality):
                 raise ConfigError(
-                    f"{where}: the key is free text, which answers cannot be compared with; give --check, a function "
-                    "of question, answer and key"
+                    f"{where}: the key is neither a number, a letter, a date nor yes or no, so wrong answers cannot be "
+                    "told; give --check exact, --check contains, or a function of question, answer and key"
                 )
     return True
 
@@ -77,39 +91,39 @@ async def grade(
     question: str, keys: Sequence[Key], answers: Sequence[Answer], equality: Equality, check: Check | None
 ) -> Graded:
     """Grade the answers of all tiers to one question; the top tier's comes last."""
-    said = numbered(answers, equality)
+    said, equal = numbered(answers, equality)
     if check is not None:
         found = [await _checked(check, question, answer, _key(keys)) for answer in answers]
-        return Graded(said, tuple(grade for grade, _ in found), tuple(why for _, why in found if why is not None))
+        return Graded(
+            said, equal, tuple(grade for grade, _ in found), tuple(why for _, why in found if why is not None)
+        )
     if keys:
-        return Graded(said, tuple(_by_keys(answer, keys, equality) for answer in answers))
-    return Graded(said, tuple(_by_top(number, said[-1]) for number in said))
+        grades = tuple(_by_keys(answer, keys, equality) for answer in answers)
+        return Graded(said, equal, grades, (_NOT_THE_KEYS,) * grades.count(None))
+    return Graded(said, equal, tuple(None if equal[-1] < 0 else float(number == equal[-1]) for number in equal))
 
 
-def numbered(answers: Sequence[Answer], equality: Equality) -> tuple[int, ...]:
-    """Number answers such that equal ones have equal numbers."""
-    numbers: list[int] = []
-    leaders: list[Answer] = []
+def numbered(answers: Sequence[Answer], equality: Equality) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Number answers such that equal ones have equal numbers, as `Graded.said` and `Graded.equal` have them."""
+    said: list[int] = []
+    equal: list[int] = []
+    leaders: list[tuple[Answer, bool]] = []
     for answer in answers:
         # A refusal or an abstention equals nothing, itself included.
         if answer.value is None or equality.same(answer, answer) is False:
-            numbers.append(-1)
+            said.append(-1)
+            equal.append(-1)
             continue
-        same = [equality.same(answer, leader) for leader in leaders]
+        same = [equality.same(answer, leader) for leader, _ in leaders]
         if True in same:
-            numbers.append(same.index(True))
-        elif None in same:
-            numbers.append(INCOMPARABLE)
+            number, comparable = same.index(True), leaders[same.index(True)][1]
         else:
-            numbers.append(len(leaders))
-            leaders.append(answer)
-    return tuple(numbers)
-
-
-def _by_top(number: int, top: int) -> float | None:
-    if top < 0 or number == INCOMPARABLE:
-        return None
-    return float(number == top)
+            comparable = not any(one is None and leads for one, (_, leads) in zip(same, leaders, strict=True))
+            number = len(leaders)
+            leaders.append((answer, comparable))
+        equal.append(number)
+        said.append(number if comparable else INCOMPARABLE)
+    return tuple(said), tuple(equal)
 
 
 def _by_keys(answer: Answer, keys: Sequence[Key], equality: Equality) -> float | None:
@@ -142,12 +156,14 @@ async def _awaited(said: Awaitable[Any]) -> Any:
     return await said
 
 
-def _is_free_text(key: Key, equality: Equality) -> bool:
-    """Say whether a key is neither a number nor a few words, so that no answer could be compared with it."""
-    # The user's own functions may read keys that the ordinary reading takes for free text.
+def _can_be_missed(key: Key, equality: Equality) -> bool:
+    """Say whether some answer would be found to differ from a key."""
+    # The user's own functions may compare what the ordinary reading takes for free text.
     if not isinstance(equality, FinalAnswers) or equality.extract is not None or equality.equal is not None:
-        return False
-    return equality.same(_as_answer(key), _as_answer(key, "The answer is ")) is None
+        return True
+    # The same key with other digits is of its kind, whatever its unit.
+    others = (*_OTHERS, *(str(key).translate(swap) for swap in _SWAPS))
+    return any(equality.same(_as_answer(key), _as_answer(other)) is False for other in others)
 
 
 def _key(keys: Sequence[Key]) -> Any:
@@ -155,9 +171,8 @@ def _key(keys: Sequence[Key]) -> Any:
     return keys[0] if len(keys) == 1 else list(keys) or None
 
 
-def _as_answer(key: Key, before: str = "") -> Answer:
-    text = f"{before}{key}"
-    return Answer("key", text, text)
+def _as_answer(key: Key) -> Answer:
+    return Answer("key", str(key), str(key))
 
 
 def problems_of(graded: Iterable[Graded]) -> Counter[str]:

@@ -64,6 +64,7 @@ class Profile:
         spent: What all runs cost together, in US$.
         stopped: Why not everything was asked, or None.
         tiers: What the rows show, cheapest tier first; empty where there are none.
+        undecided: How many answers of the rows cannot be compared with those of other tiers.
         estimated: How many answers came without token counts, so that these are estimated.
     """
 
@@ -77,6 +78,7 @@ class Profile:
     spent: float
     stopped: str | None
     tiers: tuple[TierFound, ...]
+    undecided: int
     estimated: int
 
     @property
@@ -202,6 +204,7 @@ class Profiling:
             spent=self._progress.spent,
             stopped=collected.stopped,
             tiers=_found(rows, self._asker.ladder.names),
+            undecided=sum(row.graded.undecided for row in rows),
             estimated=sum(paid.estimated for paid in self._progress.answers.values()),
         )
 

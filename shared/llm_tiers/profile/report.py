@@ -43,11 +43,12 @@ def lines_of(found: Profile, out: Path, kept: Path) -> Iterator[str]:
         yield from _counted(found.failures)
     if found.ungraded:
         yield (
-            f"{found.ungraded} questions are not in the file, since it is not known of every answer whether it is right"
+            f"{found.ungraded} questions are not in the file, since it is not known of every answer whether it is "
+            "right; the figures are those of the others alone"
         )
         yield from _counted(found.problems)
-        if found.right_means != "right":
-            yield "answers could not be compared with the top tier's; give keys, or --check with a function"
+    if found.undecided:
+        yield f"{found.undecided} answers are in words that cannot be compared, and count as unlike any other"
     if found.estimated:
         yield f"{found.estimated} answers came without token counts, so their tokens and costs are estimates"
     if found.tiers and found.right_means != "right":

@@ -14,7 +14,6 @@ import numpy as np
 
 from llm_tiers.embedding.wordllama import WORDLLAMA
 from llm_tiers.errors import ConfigError
-from llm_tiers.profile.grade import INCOMPARABLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,7 +127,7 @@ def _of_answers(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
         "judge_out": none,
         "judge_s": none.astype(np.float64),
         "answer_exact": np.array([_exact(row) for row in rows], dtype=np.int64),
-        "answer_equal": np.array([_told_apart(numbers) for numbers in said.tolist()], dtype=np.int64),
+        "answer_equal": np.array([row.graded.equal for row in rows], dtype=np.int64),
         "said": said,
         "cost_usd": np.array([[one.cost_usd for one in row] for row in paid], dtype=np.float64),
         "tokens_estimated": np.array([[one.estimated for one in row] for row in paid], dtype=np.bool_),
@@ -157,9 +156,3 @@ def _exact(row: Row) -> list[int]:
         -1 if number == -1 or one.value is None else numbers.setdefault(one.value.strip(), len(numbers))
         for number, one in zip(row.graded.said, row.paid, strict=True)
     ]
-
-
-def _told_apart(said: Sequence[int]) -> list[int]:
-    """Give answers that cannot be compared numbers of their own: a replay knows only same and not the same."""
-    free = max(said, default=-1) + 1
-    return [free + place if number == INCOMPARABLE else number for place, number in enumerate(said)]

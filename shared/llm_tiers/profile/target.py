@@ -18,6 +18,7 @@ from llm_tiers.errors import ConfigError, LlmTiersError
 from llm_tiers.integration.asker import Asker
 from llm_tiers.integration.tiered import Tiered
 from llm_tiers.ladder.tiers import Tier
+from llm_tiers.profile.checks import CHECKS
 
 __all__ = ["load_check", "load_ladder", "load_object"]
 
@@ -54,9 +55,14 @@ def load_ladder(target: str) -> Asker:
 def load_check(target: str) -> Callable[[str, str, Any], Any]:
     """Return the function that `target` names, as one of question, answer and key.
 
+    Args:
+        target: `exact`, `contains`, or `module:attribute` or `file.py:attribute`.
+
     Raises:
         ConfigError: The target cannot be imported, or is no such function.
     """
+    if target in CHECKS:
+        return CHECKS[target]
     found = load_object("--check", target)
     fix = f"--check {target} must be a function of question, answer and key"
     if not callable(found) or isinstance(found, type):
