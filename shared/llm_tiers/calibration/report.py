@@ -39,8 +39,10 @@ def table_of(found: Calibration) -> Table:
     for heading in ("knob", "accuracy", "US$ / 1,000 calls", "/ top", *(["s"] if seconds else [])):
         table.add_column(heading, justify="right")
     for single in found.singles:
-        table.add_row(*_cells(single, found, seconds=seconds))
+        table.add_row(*_cells(single, found, seconds=seconds), style="bold" if single is marked else None)
     table.add_section()
+    for rule in found.rules:
+        table.add_row(*_cells(rule, found, seconds=seconds), style="bold" if rule is marked else None)
     undominated = frontier(found.points)
     rows = [point for point in found.points if point in undominated or point is marked]
     for point in sorted(rows, key=lambda point: (point.policy, point.cost.mean)):
@@ -82,20 +84,34 @@ def advice(found: Calibration) -> Iterator[str]:
     yield f"target: {found.target.text}"
     point = found.recommended
     if point is not None:
-        yield f"recommended: policy {point.policy}, knob {point.knob:g}: {_summary(point)}"
+        yield f"recommended: {_name(point)}: {_summary(point)}"
         if isinstance(found.target, AsGoodAs):
             apart = found.target.difference(point)
             yield f"right more often by {apart.mean:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}]"
     elif found.nearest is not None:
         near = found.nearest
-        yield f"no setting reaches it; nearest is policy {near.policy}, knob {near.knob:g}: {_summary(near)}"
+        yield f"nothing reaches it; nearest is {_name(near)}: {_summary(near)}"
         if near.accuracy.mean >= getattr(found.target, "accuracy", 2.0):
             yield f"its mean does, but {len(found.sample)} questions are too few to be sure"
-    alone = found.better_alone
-    if alone is not None:
-        name = alone.policy.removeprefix("single:")
-        does = "reaches it" if point is None else "is the better buy"
-        yield f"note: {name} alone {does}: {_summary(alone)}"
+    if found.loadable is not point:
+        yield _beside_the_rule(found.loadable)
+
+
+def _beside_the_rule(loadable: Point | None) -> str:
+    if loadable is None:
+        return (
+            "note: it is a fixed rule, which a settings file cannot hold; nothing that it can hold reaches the target"
+        )
+    return (
+        f"note: it is a fixed rule, which a settings file cannot hold; the best that it can hold is {_name(loadable)}: "
+        f"{_summary(loadable)}"
+    )
+
+
+def _name(point: Point) -> str:
+    if point.policy.startswith("single:"):
+        return f"{point.policy.removeprefix('single:')} alone"
+    return f"policy {point.policy}" if point.knob is None else f"policy {point.policy}, knob {point.knob:g}"
 
 
 def _summary(point: Point) -> str:
