@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from llm_tiers.calibration.points import frontier, interval_data, points_of
-from llm_tiers.calibration.sweep import Setting, Sweep
+from llm_tiers.calibration.sweep import FIXED_RULES, Setting, Sweep
 from llm_tiers.calibration.targets import AsGoodAs, AtLeast, Target, Within
 from llm_tiers.errors import ConfigError
 from llm_tiers.policies.named import BY_KNOB, single_tier
@@ -26,7 +26,6 @@ _QUALITIES = (0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
 _THETAS = (0.5, 0.65, 0.74, 0.85, 0.95)
 _KNOBS = {"default": _QUALITIES, "doubt": _QUALITIES, "agree": _THETAS, "estimate": _THETAS}
 _JUDGING = ("agree", "estimate")
-_RULES = ("agree-two", "agree-all")
 _BASELINE: Setting = ("llm-at", None)
 
 
@@ -54,7 +53,7 @@ class Calibration:
 
     @property
     def loadable(self) -> Point | None:
-        """The best point that reaches the target and that a settings file can hold: a policy of the models, or a tier."""
+        """The best point that reaches the target and that a settings file can hold: any but a fixed rule."""
         if self.recommended is None or self.recommended not in self.rules:
             return self.recommended
         return _best(self.target, [*self.points, *self.singles])
@@ -98,12 +97,12 @@ class Calibration:
 def candidates_of(sample: Sample, names: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the policies to try beside the single tiers.
 
-    These are the ones named, else `default` and the fixed rules, and where verdicts are recorded `agree` and `estimate`.
+    These are the ones named, else `default`, the fixed rules, and where verdicts are recorded `agree` and `estimate`.
 
     Raises:
         ConfigError: A policy cannot be calibrated, or needs verdicts that the sample lacks.
     """
-    known = (*BY_KNOB, *_RULES)
+    known = (*BY_KNOB, *FIXED_RULES)
     for name in names:
         if name not in known:
             raise ConfigError(f"policy {name!r} cannot be calibrated; take {', '.join(known)}")
@@ -113,7 +112,7 @@ def candidates_of(sample: Sample, names: Sequence[str] = ()) -> tuple[str, ...]:
         return tuple(dict.fromkeys(names))
     judging = _JUDGING if sample.has_verdicts else ()
     # In a ladder of two the rules are the top tier alone.
-    return ("default", *judging, *(_RULES if len(sample.tiers) > 2 else ()))  # noqa: PLR2004
+    return ("default", *judging, *(FIXED_RULES if len(sample.tiers) > 2 else ()))  # noqa: PLR2004
 
 
 def calibrate(sample: Sample, sweep: Sweep, *, candidates: Sequence[str], aim: Aim | None = None) -> Calibration:
@@ -157,7 +156,7 @@ def _chosen(points: Sequence[Point], sample: Sample, aim: Aim | None) -> Calibra
     """Sort the points into policies with a knob, rules and single tiers, and choose one of them all."""
     ours = tuple(_with_knob(points))
     singles = tuple(point for point in points if point.policy.startswith("single:"))
-    rules = tuple(point for point in points if point.policy in _RULES)
+    rules = tuple(point for point in points if point.policy in FIXED_RULES)
     if aim is None:
         return Calibration(sample, ours, singles, rules)
     target, everything = _target(aim, points), [*singles, *rules, *ours]

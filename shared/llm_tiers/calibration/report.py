@@ -19,15 +19,20 @@ if TYPE_CHECKING:
 __all__ = ["advice", "table_of"]
 
 _MARK = "→"
+_UNGRADED = (
+    "warning: nothing here is graded, so every accuracy is only a share of answers that are the {}, whether that is "
+    "right or wrong, and nothing can come out better than it; with grade= on the model, or keys in a profile, "
+    "the truth is known"
+)
 
 
 def table_of(found: Calibration) -> Table:
     """Return the frontier of every policy with the single tiers before it; the recommended row is marked."""
     sample, marked = found.sample, found.recommended
-    right = "accuracy: share of right answers" if sample.knows_truth else f"accuracy: {sample.right_means}"
+    right = "accuracy: share of right answers" if sample.right_means == "right" else f"accuracy: {sample.right_means}"
     seconds = any(point.seconds for point in found.points)
     table = Table(
-        title=f"{', '.join(sample.names)}: {len(sample)} {'questions' if sample.knows_truth else 'audited calls'}",
+        title=f"{', '.join(sample.names)}: {len(sample)} {'audited calls' if sample.is_history else 'questions'}",
         caption=f"{right}; in brackets 90% intervals; / top: cost as a share of the top's",
         title_justify="left",
         caption_justify="left",
@@ -78,7 +83,9 @@ def _money(cost: float) -> str:
 
 
 def advice(found: Calibration) -> Iterator[str]:
-    """Yield what to do, line by line; nothing where no target was given."""
+    """Yield what to do, line by line; without a target, only what the figures do not tell."""
+    if not found.sample.knows_truth:
+        yield _UNGRADED.format(found.sample.right_means)
     if found.target is None:
         return
     yield f"target: {found.target.text}"
@@ -99,9 +106,7 @@ def advice(found: Calibration) -> Iterator[str]:
 
 def _beside_the_rule(loadable: Point | None) -> str:
     if loadable is None:
-        return (
-            "note: it is a fixed rule, which a settings file cannot hold; nothing that it can hold reaches the target"
-        )
+        return "note: it is a fixed rule, which a settings file cannot hold; nothing else reaches the target"
     return (
         f"note: it is a fixed rule, which a settings file cannot hold; the best that it can hold is {_name(loadable)}: "
         f"{_summary(loadable)}"
