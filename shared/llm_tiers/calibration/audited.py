@@ -30,7 +30,7 @@ _FEWEST_OF_NODE = 50
 _NEWEST = 50
 _UNIT = 1e9
 _RIGHT = 0.5
-"""A grade from here on counts as right, as it does for labels."""
+"""A higher grade counts as right, as it does for labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _graded_by(record: Record, tiers: Sequence[str]) -> GradeSource | None:
 def _right(record: Record, tiers: Sequence[str], *, graded: bool) -> list[bool]:
     source = _graded_by(record, tiers) if graded else None
     grades = record.grades[source] if source is not None else equal_to_top(record, tiers[-1])
-    return [record.said[tier] >= 0 and grades.get(tier, 0.0) >= _RIGHT for tier in tiers]
+    return [record.said[tier] >= 0 and grades.get(tier, 0.0) > _RIGHT for tier in tiers]
 
 
 def _ladder(audited: Sequence[Record]) -> tuple[str, ...]:
