@@ -88,7 +88,7 @@ def replay(
             metavar="P", help="Chance that all tiers answer a call, in [0, 1].", show_default="as the policy does"
         ),
     ] = None,
-    grade: Annotated[
+    grade: Annotated[  # noqa: FBT002 -- typer makes an option of it
         bool,
         typer.Option("--grade", help="Tell policies the truth about all answers of calls that all tiers answered."),
     ] = False,
