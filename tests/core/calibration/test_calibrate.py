@@ -190,13 +190,13 @@ class TestRecommendation:
         out = tmp_path / "tiers.json"
         done = calibrate(file, "--accuracy", 0.999, "--out", out)
         assert done.exit_code == 1
-        assert "no setting reaches it; nearest is policy default" in done.output
+        assert "nothing reaches it; nearest is " in done.output
         assert not out.exists()
 
-    def test_a_single_tier_that_is_the_better_buy_is_named(self, file):
+    def test_a_single_tier_that_is_the_better_buy_is_recommended(self, file):
         done = calibrate(file, "--accuracy", 0.4)
         assert done.exit_code == 0
-        assert "note: small alone is the better buy" in done.output
+        assert "recommended: small alone: " in done.output
 
     def test_the_recommended_row_is_marked_in_80_columns(self, file, monkeypatch):
         monkeypatch.setenv("COLUMNS", "80")
