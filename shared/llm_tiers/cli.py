@@ -297,6 +297,7 @@ def _replay_all(
     from llm_tiers.replay import replay, replay_policy
     from llm_tiers.replay.summary import summary
 
+    told = telling or _Telling(audit=None, grade=False, feedback=0.0)
     plans = [(table, policies or _all_policies(table, published)) for table in tables]
     # All names are checked before the first replay, which may take minutes.
     for table, names in plans:
@@ -310,7 +311,7 @@ def _replay_all(
             for name in names:
                 say(f"{table.path.stem}: {name}")
                 of_table += [
-                    replay(table, name, knob=knob, order=order.value, seed=seed, on_question=advance, **(telling or {}))
+                    replay(table, name, knob=knob, order=order.value, seed=seed, on_question=advance, **told)
                     for seed in seeds
                 ]
             results.append((table, of_table))
