@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 from rich.console import Console
@@ -53,6 +53,14 @@ class _Order(StrEnum):
     SHUFFLE = "shuffle"
 
 
+class _Telling(TypedDict):
+    """What policies are told in a replay."""
+
+    audit: float | None
+    grade: bool
+    feedback: float
+
+
 @app.callback()
 def main() -> None:
     """Call by call, the cheapest LLM tier that gets it right."""
@@ -81,6 +89,20 @@ def replay(
         float | None,
         typer.Option(metavar="X", help="In [0, 1], higher is more accurate; for llm-at it is theta."),
     ] = None,
+    audit: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P", help="Chance that all tiers answer a call, in [0, 1].", show_default="as the policy does"
+        ),
+    ] = None,
+    grade: Annotated[  # noqa: FBT002 -- typer makes an option of it
+        bool,
+        typer.Option("--grade", help="Tell policies the truth about all answers of calls that all tiers answered."),
+    ] = False,
+    feedback: Annotated[
+        float,
+        typer.Option(metavar="P", help="Tell them the truth about the returned answer on this share of the calls."),
+    ] = 0.0,
     json_path: Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Write the results.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw accuracy against cost.")] = None,
 ) -> None:
@@ -92,7 +114,10 @@ def replay(
             # Before the replay, which may take minutes.
             raise ConfigError(f"--plot {_NEEDS_MATPLOTLIB}")
         tables = [_table(file, embedding) for file in files]
-        results = _replay_all(tables, policy, order, seed or [0], knob)
+        _check_share("--audit", audit or 0.0)
+        _check_share("--feedback", feedback)
+        telling: _Telling = {"audit": audit, "grade": grade, "feedback": feedback}
+        results = _replay_all(tables, policy, order, seed or [0], knob, telling=telling)
         if json_path is not None:
             json_path.write_text(json.dumps([result.to_dict() for result in results], indent=2) + "\n")
         _draw(results, plot)
@@ -112,7 +137,7 @@ def calibrate(
         typer.Option(
             metavar="A",
             help="Target: this share of right answers, in [0, 1], as cheaply as possible. "
-            "In a history right means what the top tier says.",
+            "In a history without grades, right means what the top tier says.",
         ),
     ] = None,
     cost: Annotated[
@@ -133,8 +158,8 @@ def calibrate(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Candidate: default, agree or estimate; repeatable.",
-            show_default="default; agree and estimate where verdicts are recorded",
+            help="Candidate beside the tiers: default, agree, estimate, agree-two or agree-all; repeatable.",
+            show_default="default, agree-two and agree-all; agree and estimate where verdicts are recorded",
         ),
     ] = None,
     node: Annotated[
@@ -386,6 +411,11 @@ def _check_writable(option: str, path: Path | None) -> None:
         raise ConfigError(f"{option} {path} cannot be written; name a file in a folder of yours")
 
 
+def _check_share(option: str, share: float) -> None:
+    if not 0 <= share <= 1:
+        raise ConfigError(f"{option} {share:g} must lie in [0, 1], such as 0.1 for every tenth call")
+
+
 def _table(path: Path, embedding: str | None) -> ReplayTable:
     from llm_tiers.replay import load_table
 
@@ -404,11 +434,13 @@ def _replay_all(
     seeds: list[int],
     knob: float | None,
     published: Sequence[str] = ("llm-at",),
+    telling: _Telling | None = None,
 ) -> list[ReplayResult]:
     """Replay every table with every policy and seed, check all before the first runs, and print a summary a table."""
     from llm_tiers.replay import replay, replay_policy
     from llm_tiers.replay.summary import summary
 
+    told = telling or _Telling(audit=None, grade=False, feedback=0.0)
     plans = [(table, policies or _all_policies(table, published)) for table in tables]
     # All names are checked before the first replay, which may take minutes.
     for table, names in plans:
@@ -422,7 +454,8 @@ def _replay_all(
             for name in names:
                 say(f"{table.path.stem}: {name}")
                 of_table += [
-                    replay(table, name, knob=knob, order=order.value, seed=seed, on_question=advance) for seed in seeds
+                    replay(table, name, knob=knob, order=order.value, seed=seed, on_question=advance, **told)
+                    for seed in seeds
                 ]
             results.append((table, of_table))
     for table, of_table in results:

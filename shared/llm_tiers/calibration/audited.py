@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llm_tiers.errors import ConfigError
+from llm_tiers.history.grades import SOURCES, equal_to_top
 from llm_tiers.replay import ReplayTable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from llm_tiers.history import Record
+    from llm_tiers.history.record import GradeSource
 
-__all__ = ["FEWEST", "audited_tables"]
+__all__ = ["FEWEST", "Audited", "audited_calls", "audited_tables"]
 
 FEWEST = 100
 """With fewer audited calls, an accuracy is known to no better than eight points either way."""
@@ -26,13 +29,59 @@ FEWEST = 100
 _FEWEST_OF_NODE = 50
 _NEWEST = 50
 _UNIT = 1e9
+_RIGHT = 0.5
+"""A higher grade counts as right, as it does for labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """The audited calls of one or more histories.
+
+    Attributes:
+        tables: One a node and history.
+        sources: How many calls were graded by whom.
+    """
+
+    tables: tuple[ReplayTable, ...]
+    sources: Mapping[GradeSource, int]
+
+    @property
+    def right_means(self) -> str:
+        """What counts as right: `"same as TIER"`, or who graded."""
+        if "equality" in self.sources:
+            return f"same as {self.tables[0].tiers[-1]}"
+        return f"graded by {', '.join(f'{source} ({count})' for source, count in self.sources.items())}"
+
+
+def audited_calls(found: Sequence[tuple[str, Sequence[Record]]], *, node: str | None = None) -> Audited:
+    """Return the audited calls of histories, by their grades if enough of them are graded.
+
+    Args:
+        found: Names of the histories and their records with vectors, oldest first.
+        node: Take only the calls of this node and of those under it.
+
+    Raises:
+        ConfigError: Too few calls were audited; the message says how to get more.
+    """
+    usable = [(where, *_usable(where, records, node)) for where, records in found]
+    # All or none of them: an accuracy that mixes grades with equality to the top would mean neither.
+    graded = all(
+        sum(_graded_by(record, tiers) is not None for record in records) >= FEWEST for _, records, tiers in usable
+    )
+    tables: list[ReplayTable] = []
+    counts: Counter[GradeSource] = Counter()
+    for where, records, tiers in usable:
+        taken = [record for record in records if not graded or _graded_by(record, tiers) is not None]
+        counts.update(_graded_by(record, tiers) or "equality" if graded else "equality" for record in taken)
+        tables += [_table(where, group, tiers, graded=graded) for group in _by_node(taken)]
+    return Audited(tuple(tables), {source: counts[source] for source in SOURCES if counts[source]})
 
 
 def audited_tables(where: str, records: Sequence[Record], *, node: str | None = None) -> list[ReplayTable]:
     """Return the audited calls of a history as tables, one a node, since nodes learn apart.
 
-    A history does not know the truth, so here right means what the top tier said. Audited calls are drawn at random,
-    so they represent all calls.
+    Right means what the best source of grades says, where enough calls are graded, else what the top tier said. Audited
+    calls are drawn at random, so they represent all calls.
 
     Args:
         where: Name of the history.
@@ -42,13 +91,31 @@ def audited_tables(where: str, records: Sequence[Record], *, node: str | None = 
     Raises:
         ConfigError: Too few calls were audited; the message says how to get more.
     """
+    return list(audited_calls([(where, records)], node=node).tables)
+
+
+def _usable(where: str, records: Sequence[Record], node: str | None) -> tuple[list[Record], tuple[str, ...]]:
+    """Return the audited calls of which everything is known, and the ladder."""
     here = [record for record in records if node is None or f"{record.node}/".startswith(f"{node.rstrip('/')}/")]
     audited = [record for record in here if record.audited]
     tiers = _ladder(audited)
     complete = [record for record in audited if _is_complete(record, tiers)]
     if len(complete) < FEWEST:
         raise ConfigError(_too_few(where, node, calls=len(here), audited=len(audited), complete=len(complete)))
-    return [_table(where, group, tiers) for group in _by_node(complete)]
+    return complete, tiers
+
+
+def _graded_by(record: Record, tiers: Sequence[str]) -> GradeSource | None:
+    """Return the most trusted source that graded every answer of the call; a missing answer needs no grade."""
+    # Feedback mostly grades the returned answer alone, which is not enough to compare tiers by.
+    needed = {tier for tier in tiers if record.said[tier] >= 0}
+    return next((source for source in SOURCES if needed and needed <= record.grades.get(source, {}).keys()), None)
+
+
+def _right(record: Record, tiers: Sequence[str], *, graded: bool) -> list[bool]:
+    source = _graded_by(record, tiers) if graded else None
+    grades = record.grades[source] if source is not None else equal_to_top(record, tiers[-1])
+    return [record.said[tier] >= 0 and grades.get(tier, 0.0) > _RIGHT for tier in tiers]
 
 
 def _ladder(audited: Sequence[Record]) -> tuple[str, ...]:
@@ -90,7 +157,7 @@ def _by_node(records: Sequence[Record]) -> list[list[Record]]:
     return list(groups.values())
 
 
-def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...]) -> ReplayTable:
+def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...], *, graded: bool) -> ReplayTable:
     shape = (len(records), len(tiers))
     said = np.array([[record.said[tier] for tier in tiers] for record in records], dtype=np.int64)
     costs = np.array([[record.costs[tier] for tier in tiers] for record in records])
@@ -107,7 +174,7 @@ def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...]) -> Rep
         prior=np.full(len(tiers), 0.5),
         embedding_name="history",
         embedding=np.stack([record.vector for record in records if record.vector is not None]),
-        correct=(said == said[:, -1:]) & (said >= 0),
+        correct=np.array([_right(record, tiers, graded=graded) for record in records]),
         abstained=none.astype(np.bool_),
         verdict=unjudged,
         judge_tier=unjudged,

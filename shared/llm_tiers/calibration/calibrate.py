@@ -1,4 +1,4 @@
-"""From a sample to the policy and knob that reach a target."""
+"""From a sample to the single tier, the fixed rule, or the policy and knob that reach a target."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from llm_tiers.calibration.points import frontier, interval_data, points_of
-from llm_tiers.calibration.sweep import Setting, Sweep
+from llm_tiers.calibration.sweep import FIXED_RULES, Setting, Sweep
 from llm_tiers.calibration.targets import AsGoodAs, AtLeast, Target, Within
 from llm_tiers.errors import ConfigError
-from llm_tiers.policies.named import BY_KNOB
+from llm_tiers.policies.named import BY_KNOB, single_tier
 from llm_tiers.policies.settings import Measured, Settings
 
 if TYPE_CHECKING:
@@ -37,37 +37,31 @@ class Calibration:
         sample: The questions.
         points: The candidates at all settings tried, by policy and knob.
         singles: Each tier alone, cheapest first.
+        rules: The fixed rules, which have no knob.
         target: The target; None where none was given.
-        recommended: The best point that reaches it; None where none does.
-        nearest: The point that comes nearest where none reaches it.
+        recommended: The best point of all that reaches it; None where none does.
+        nearest: The point of all that comes nearest where none reaches it.
     """
 
     sample: Sample
     points: tuple[Point, ...]
     singles: tuple[Point, ...]
+    rules: tuple[Point, ...] = ()
     target: Target | None = None
     recommended: Point | None = None
     nearest: Point | None = None
 
     @property
-    def better_alone(self) -> Point | None:
-        """The single tier that reaches the target better than the recommended point does, if there is one."""
-        if self.target is None:
-            return None
-        # By the same rule as the points, so that a lucky single tier is not preferred to a policy.
-        enough = [single for single in self.singles if self.target.reached(single)]
-        if not enough:
-            return None
-        single = self.target.best(enough)
-        # The target itself decides what "better" means: cheaper for an accuracy, more accurate for a budget.
-        rivals = [single] if self.recommended is None else [self.recommended, single]
-        return single if self.target.best(rivals) is single else None
+    def loadable(self) -> Point | None:
+        """The best point that reaches the target and that a settings file can hold: any but a fixed rule."""
+        if self.recommended is None or self.recommended not in self.rules:
+            return self.recommended
+        return _best(self.target, [*self.points, *self.singles])
 
     def settings(self, aim: Aim) -> Settings | None:
-        """Return the settings to load, or None where nothing is recommended."""
-        point = self.recommended
-        # A settings file holds a policy and its knob, so a single tier has none.
-        if point is None or point.knob is None:
+        """Return the settings to load, or None where nothing that they can hold reaches the target."""
+        point = self.loadable
+        if point is None:
             return None
         return Settings(
             policy=point.policy,
@@ -93,29 +87,36 @@ class Calibration:
             "right_means": self.sample.right_means,
             "points": [point.to_dict() | {"on_frontier": point in undominated} for point in self.points],
             "singles": [single.to_dict() for single in self.singles],
+            "rules": [rule.to_dict() for rule in self.rules],
             "target": None if self.target is None else self.target.text,
             "recommended": None if self.recommended is None else self.recommended.to_dict(),
+            "nearest": None if self.nearest is None else self.nearest.to_dict(),
         }
 
 
 def candidates_of(sample: Sample, names: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the policies to try: those named, else `default`, and where verdicts are recorded `agree` and `estimate`.
+    """Return the policies to try beside the single tiers.
+
+    These are the ones named, else `default`, the fixed rules, and where verdicts are recorded `agree` and `estimate`.
 
     Raises:
         ConfigError: A policy cannot be calibrated, or needs verdicts that the sample lacks.
     """
+    known = (*BY_KNOB, *FIXED_RULES)
     for name in names:
-        if name not in BY_KNOB:
-            raise ConfigError(f"policy {name!r} cannot be calibrated; take {', '.join(BY_KNOB)}")
+        if name not in known:
+            raise ConfigError(f"policy {name!r} cannot be calibrated; take {', '.join(known)}")
         if name in _JUDGING and not sample.has_verdicts:
             raise ConfigError(f"policy {name!r} asks a judge, and {sample.names[0]} records no verdicts")
     if names:
         return tuple(dict.fromkeys(names))
-    return ("default", "agree", "estimate") if sample.has_verdicts else ("default",)
+    judging = _JUDGING if sample.has_verdicts else ()
+    # In a ladder of two the rules are the top tier alone.
+    return ("default", *judging, *(FIXED_RULES if len(sample.tiers) > 2 else ()))  # noqa: PLR2004
 
 
 def calibrate(sample: Sample, sweep: Sweep, *, candidates: Sequence[str], aim: Aim | None = None) -> Calibration:
-    """Measure the candidates over their knobs, find the best that reaches the target, and look closer around it.
+    """Measure tiers, rules and policies over their knobs, find the best that reaches the target, look closer around it.
 
     Args:
         sample: The questions.
@@ -125,19 +126,21 @@ def calibrate(sample: Sample, sweep: Sweep, *, candidates: Sequence[str], aim: A
     """
     measured = sweep.measure(_settings_of(sample, candidates, aim))
     if aim is None:
-        return _chosen(sample, points_of(measured), None)
-    first = _chosen(sample, points_of(measured), aim)
+        return _chosen(points_of(measured), sample, None)
+    points = points_of(measured)
+    target, ours = _target(aim, points), _with_knob(points)
+    if not ours:
+        return _chosen(points, sample, aim)
     # A coarse grid first, then two settings beside the best: far fewer replays than a fine grid over all policies.
-    around = first.recommended or first.nearest
-    closer = sweep.measure(_between(first.points, around)) if around is not None else []
-    return _chosen(sample, points_of([*measured, *closer]), aim)
+    closer = sweep.measure(_between(ours, _best(target, ours) or target.nearest(ours)))
+    return _chosen(points_of([*measured, *closer]), sample, aim)
 
 
 def _settings_of(sample: Sample, candidates: Sequence[str], aim: Aim | None) -> list[Setting]:
     """Return what is replayed first: the single tiers, the candidates, and what they are compared with."""
     baseline = [_BASELINE] if aim is not None and aim.value == _BASELINE[0] else []
-    singles: list[Setting] = [(f"single:{tier}", None) for tier in sample.tiers]
-    return [*singles, *baseline, *((name, knob) for name in candidates for knob in _KNOBS[name])]
+    singles: list[Setting] = [(single_tier(tier).name, None) for tier in sample.tiers]
+    return [*singles, *baseline, *((name, knob) for name in candidates for knob in _KNOBS.get(name, (None,)))]
 
 
 def _between(points: Sequence[Point], around: Point) -> list[Setting]:
@@ -150,22 +153,27 @@ def _between(points: Sequence[Point], around: Point) -> list[Setting]:
     return [(around.policy, round((knob + other) / 2, 4)) for other in beside]
 
 
-def _chosen(sample: Sample, points: Sequence[Point], aim: Aim | None) -> Calibration:
-    """Sort the points into single tiers and candidates, and choose one of these."""
-    ours = sorted((point for point in points if point.policy in BY_KNOB), key=lambda p: (p.policy, p.knob or 0.0))
-    singles = [point for point in points if point.policy.startswith("single:")]
+def _chosen(points: Sequence[Point], sample: Sample, aim: Aim | None) -> Calibration:
+    """Sort the points into policies with a knob, rules and single tiers, and choose one of them all."""
+    ours = tuple(_with_knob(points))
+    singles = tuple(point for point in points if point.policy.startswith("single:"))
+    rules = tuple(point for point in points if point.policy in FIXED_RULES)
     if aim is None:
-        return Calibration(sample, tuple(ours), tuple(singles))
-    target = _target(aim, points)
-    enough = [point for point in ours if target.reached(point)]
-    return Calibration(
-        sample,
-        tuple(ours),
-        tuple(singles),
-        target,
-        recommended=target.best(enough) if enough else None,
-        nearest=None if enough else target.nearest(ours),
-    )
+        return Calibration(sample, ours, singles, rules)
+    target, everything = _target(aim, points), [*singles, *rules, *ours]
+    best = _best(target, everything)
+    nearest = target.nearest(everything) if best is None else None
+    return Calibration(sample, ours, singles, rules, target, recommended=best, nearest=nearest)
+
+
+def _with_knob(points: Sequence[Point]) -> list[Point]:
+    return sorted((point for point in points if point.policy in BY_KNOB), key=lambda p: (p.policy, p.knob or 0.0))
+
+
+def _best(target: Target | None, points: Sequence[Point]) -> Point | None:
+    """Return the best of the points that reach the target; of equals the first, so simpler ones should come first."""
+    enough = [point for point in points if target is not None and target.reached(point)]
+    return target.best(enough) if target is not None and enough else None
 
 
 def _target(aim: Aim, points: Sequence[Point]) -> Target:

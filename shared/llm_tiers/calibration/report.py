@@ -19,15 +19,20 @@ if TYPE_CHECKING:
 __all__ = ["advice", "table_of"]
 
 _MARK = "→"
+_UNGRADED = (
+    "warning: nothing here is graded, so every accuracy is only a share of answers that are the {}, whether that is "
+    "right or wrong, and nothing can come out better than it; with grade= on the model, or keys in a profile, "
+    "the truth is known"
+)
 
 
 def table_of(found: Calibration) -> Table:
     """Return the frontier of every policy with the single tiers before it; the recommended row is marked."""
     sample, marked = found.sample, found.recommended
-    right = "accuracy: share of right answers" if sample.knows_truth else f"accuracy: {sample.right_means}"
+    right = "accuracy: share of right answers" if sample.right_means == "right" else f"accuracy: {sample.right_means}"
     seconds = any(point.seconds for point in found.points)
     table = Table(
-        title=f"{', '.join(sample.names)}: {len(sample)} {'questions' if sample.knows_truth else 'audited calls'}",
+        title=f"{', '.join(sample.names)}: {len(sample)} {'audited calls' if sample.is_history else 'questions'}",
         caption=f"{right}; in brackets 90% intervals; / top: cost as a share of the top's",
         title_justify="left",
         caption_justify="left",
@@ -39,8 +44,10 @@ def table_of(found: Calibration) -> Table:
     for heading in ("knob", "accuracy", "US$ / 1,000 calls", "/ top", *(["s"] if seconds else [])):
         table.add_column(heading, justify="right")
     for single in found.singles:
-        table.add_row(*_cells(single, found, seconds=seconds))
+        table.add_row(*_cells(single, found, seconds=seconds), style="bold" if single is marked else None)
     table.add_section()
+    for rule in found.rules:
+        table.add_row(*_cells(rule, found, seconds=seconds), style="bold" if rule is marked else None)
     # Points that another one beats in both would hide those to choose from.
     undominated = frontier(found.points)
     rows = [point for point in found.points if point in undominated or point is marked]
@@ -77,28 +84,42 @@ def _money(cost: float) -> str:
 
 
 def advice(found: Calibration) -> Iterator[str]:
-    """Yield what to do, line by line; nothing where no target was given."""
+    """Yield what to do, line by line; without a target, only what the figures do not tell."""
+    if not found.sample.knows_truth:
+        yield _UNGRADED.format(found.sample.right_means)
     if found.target is None:
         return
     yield f"target: {found.target.text}"
     point = found.recommended
     if point is not None:
-        yield f"recommended: policy {point.policy}, knob {point.knob:g}: {_summary(point)}"
+        yield f"recommended: {_name(point)}: {_summary(point)}"
         if isinstance(found.target, AsGoodAs):
             # Question by question, which is more exact than two intervals side by side.
             apart = found.target.difference(point)
             yield f"right more often by {apart.mean:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}]"
     elif found.nearest is not None:
         near = found.nearest
-        yield f"no setting reaches it; nearest is policy {near.policy}, knob {near.knob:g}: {_summary(near)}"
+        yield f"nothing reaches it; nearest is {_name(near)}: {_summary(near)}"
         # 2 is more than any accuracy: other targets have none.
         if near.accuracy.mean >= getattr(found.target, "accuracy", 2.0):
             yield f"its mean does, but {len(found.sample)} questions are too few to be sure"
-    alone = found.better_alone
-    if alone is not None:
-        name = alone.policy.removeprefix("single:")
-        does = "reaches it" if point is None else "is the better buy"
-        yield f"note: {name} alone {does}: {_summary(alone)}"
+    if found.loadable is not point:
+        yield _beside_the_rule(found.loadable)
+
+
+def _beside_the_rule(loadable: Point | None) -> str:
+    if loadable is None:
+        return "note: it is a fixed rule, which a settings file cannot hold; nothing else reaches the target"
+    return (
+        f"note: it is a fixed rule, which a settings file cannot hold; the best that it can hold is {_name(loadable)}: "
+        f"{_summary(loadable)}"
+    )
+
+
+def _name(point: Point) -> str:
+    if point.policy.startswith("single:"):
+        return f"{point.policy.removeprefix('single:')} alone"
+    return f"policy {point.policy}" if point.knob is None else f"policy {point.policy}, knob {point.knob:g}"
 
 
 def _summary(point: Point) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm_tiers.calibration.audited import audited_tables
+from llm_tiers.calibration.audited import audited_calls
 from llm_tiers.errors import ConfigError
 from llm_tiers.history.reading import read_records
 from llm_tiers.history.store.registry import is_server
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Sample", "sample_of"]
 
+_SAME_AS = "same as "
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -27,12 +29,14 @@ class Sample:
     Attributes:
         names: Names of the sources.
         tables: The recorded outcomes, all of one ladder; each is replayed by itself.
-        right_means: What counts as right: `"right"` where the truth is known, else `"same as TIER"`.
+        right_means: What counts as right: `"right"`, `"same as TIER"`, or in a history who graded.
+        is_history: Whether these are calls of a history.
     """
 
     names: tuple[str, ...]
     tables: tuple[ReplayTable, ...]
     right_means: str
+    is_history: bool = False
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -41,8 +45,8 @@ class Sample:
 
     @property
     def knows_truth(self) -> bool:
-        """Whether the source says which answers are right."""
-        return self.right_means == "right"
+        """Whether somebody graded the answers, or equality with the top tier's stands in."""
+        return not self.right_means.startswith(_SAME_AS)
 
     @property
     def has_verdicts(self) -> bool:
@@ -78,20 +82,33 @@ def sample_of(
     if node is not None and not histories:
         raise ConfigError(f"--node {node}: only histories have nodes; a file of recorded outcomes is one node")
     if histories:
-        tables = [
-            table
-            for source in sources
-            for table in audited_tables(source, read_records(source, namespace=namespace), node=node)
-        ]
+        read = [(source, read_records(source, namespace=namespace)) for source in sources]
+        audited = audited_calls(read, node=node)
+        tables, means = list(audited.tables), audited.right_means
     else:
         tables = [load_table(source, embedding) for source in sources]
+        means = _meaning(tables)
     # Only now, since the ladder of a history is known when its records have been read.
     _check_ladders(tables)
     return Sample(
         names=tuple(source if is_server(source) else Path(source).resolve().name for source in sources),
         tables=tuple(tables),
-        right_means=f"same as {tables[0].tiers[-1]}" if histories else "right",
+        right_means=means,
+        is_history=bool(histories),
     )
+
+
+def _meaning(tables: Sequence[ReplayTable]) -> str:
+    """Return what right means in the files.
+
+    Raises:
+        ConfigError: It is not the same in all of them.
+    """
+    means = {table.right_means: table.path for table in tables}
+    if len(means) > 1:
+        told = ", ".join(f"{meaning!r} in {path}" for meaning, path in means.items())
+        raise ConfigError(f"right means {told}; calibrate each by itself")
+    return next(iter(means))
 
 
 def _check_ladders(tables: Sequence[ReplayTable]) -> None:

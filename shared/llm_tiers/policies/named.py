@@ -19,6 +19,7 @@ from llm_tiers.policies.judges.unjudged import Unjudged
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.settings import read_settings
 from llm_tiers.policies.starters.accuracy import AccuracyEstimator
+from llm_tiers.policies.starters.fixed import FixedStarter
 from llm_tiers.policies.starters.linucb import LinUCB
 
 if TYPE_CHECKING:
@@ -28,7 +29,20 @@ if TYPE_CHECKING:
     from llm_tiers.policies.judges.judge import Judge, JudgeFunction
     from llm_tiers.policies.starters.base import Starter
 
-__all__ = ["BY_KNOB", "agree", "as_policy", "default", "doubt", "estimate", "linucb", "llm_at", "metallm"]
+__all__ = [
+    "BY_KNOB",
+    "agree",
+    "as_policy",
+    "default",
+    "doubt",
+    "estimate",
+    "linucb",
+    "llm_at",
+    "metallm",
+    "single_tier",
+]
+
+_SINGLE = "single:"
 
 
 def llm_at(*, theta: float = 0.7, offer_abstention: bool = True) -> Policy:
@@ -116,6 +130,15 @@ def default(*, quality: float = 0.35, seed: int = 0) -> Policy:
     return replace(doubt(quality=quality, seed=seed), name="default")
 
 
+def single_tier(name: str) -> Policy:
+    """Return the policy by which one tier answers alone, unjudged; where it fails, the call still goes one tier up.
+
+    Args:
+        name: The tier's name.
+    """
+    return Policy(f"{_SINGLE}{name}", FixedStarter(name), Unjudged())
+
+
 _NAMED: dict[str, Callable[[], Policy]] = {
     "default": default,
     "doubt": doubt,
@@ -197,10 +220,21 @@ def _calibrated(path: str | os.PathLike[str], beside: Sequence[str]) -> Policy:
     if beside:
         raise ConfigError(f"settings= contains the policy and its knob; leave out {', '.join(beside)}, or settings")
     settings = read_settings(path)
-    if settings.policy not in BY_KNOB:
+    return replace(_settled(path, settings.policy, settings.knob, settings.tiers), calibrated_on=settings.tiers)
+
+
+def _settled(path: str | os.PathLike[str], name: str, knob: float | None, tiers: Sequence[str]) -> Policy:
+    if name.removeprefix(_SINGLE) in tiers and name.startswith(_SINGLE):
+        return single_tier(name.removeprefix(_SINGLE))
+    if name not in BY_KNOB:
         known = ", ".join(map(repr, BY_KNOB))
-        raise ConfigError(f"settings: {path}: policy {settings.policy!r} is unknown; there are {known}")
-    return replace(BY_KNOB[settings.policy](settings.knob), calibrated_on=settings.tiers)
+        raise ConfigError(
+            f"settings: {path}: policy {name!r} is unknown; there are {known}, and 'single:TIER' with a tier of the "
+            "ladder"
+        )
+    if knob is None:
+        raise ConfigError(f"settings: {path}: policy {name!r} has a knob, and the file does not set it; calibrate anew")
+    return BY_KNOB[name](knob)
 
 
 def _chosen(policy: Policy | Guarantee | SMART | str | None, quality: float | None) -> Policy:

@@ -49,8 +49,8 @@ class Settings(_Part):
 
     Attributes:
         llm_tiers_settings: Format of the file.
-        policy: Name of the policy.
-        knob: Its knob, in [0, 1]: `quality` or `theta`.
+        policy: Name of the policy, or `single:TIER`: this tier answers alone.
+        knob: The policy's knob, in [0, 1]: `quality` or `theta`; None for a tier alone.
         tiers: Names of the ladder's tiers, cheapest first.
         aim: What was asked for.
         right_means: What counted as right: `"right"` by a known truth, or `"same as TIER"`.
@@ -64,7 +64,7 @@ class Settings(_Part):
 
     llm_tiers_settings: Literal[1] = FORMAT
     policy: str
-    knob: Annotated[float, Field(ge=0, le=1)]
+    knob: Annotated[float, Field(ge=0, le=1)] | None
     tiers: Annotated[tuple[str, ...], Field(min_length=2)]
     aim: Aim
     right_means: str

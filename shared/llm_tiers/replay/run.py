@@ -6,11 +6,12 @@ import itertools
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from llm_tiers.arguments import require
 from llm_tiers.call.call import Call
 from llm_tiers.embedding import Embedding
 from llm_tiers.errors import UnknownTrace
@@ -25,7 +26,7 @@ from llm_tiers.replay.scores import calibration_error, cheapest_used_when_right
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llm_tiers.history import History
+    from llm_tiers.history import History, Record
     from llm_tiers.replay.policies import ReplayPolicy
     from llm_tiers.replay.table import ReplayTable
     from llm_tiers.trace import Trace
@@ -34,6 +35,7 @@ __all__ = ["Order", "ReplayResult", "neighbourhood_of", "replay"]
 
 Order = Literal["file", "shuffle"]
 _BY_QUESTION = ("right", "costs")
+_FEEDBACK = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,9 @@ def replay(
     knob: float | None = None,
     order: Order = "file",
     seed: int = 0,
+    audit: float | None = None,
+    grade: bool = False,
+    feedback: float = 0.0,
     on_question: Callable[[], object] | None = None,
     neighbourhood: Neighbourhood | None = None,
 ) -> ReplayResult:
@@ -105,16 +110,27 @@ def replay(
         knob: Higher is more accurate, in [0, 1]; None for the policy's default.
         order: The file's order, or `numpy.random.default_rng(seed).permutation(N)`.
         seed: Seed of the shuffle and of the policy.
+        audit: Chance that a call is profiled, in [0, 1]: all tiers answer it; None for what the policy does.
+        grade: Tell the recorded truth about every answer of a profiled call, as `grade=` of the models would.
+        feedback: Tell the truth about the returned answer on this share of the calls, in [0, 1], drawn with the seed.
         on_question: Called after each question.
         neighbourhood: What `neighbourhood_of` found for the same table, order and seed; without it, the policy looks
             up a Chroma history of its own.
 
     Raises:
-        ConfigError: The policy is unknown or the knob is outside [0, 1].
+        ConfigError: The policy is unknown, or the knob, `audit` or `feedback` is outside [0, 1].
     """
+    for argument, share in (("audit", audit or 0.0), ("feedback", feedback)):
+        require(0 <= share <= 1, f"{argument}={share!r} must lie in [0, 1]")
     chosen = replay_policy(policy, table, knob=knob, seed=seed)
+    if audit is not None:
+        chosen = replace(chosen, policy=replace(chosen.policy, audit=audit))
     rows = _rows(len(table), order, seed)
-    with closing(_engine(table, chosen, neighbourhood)) as engine:
+    # A stream of its own, drawn for every question, so that the same questions are told of whatever the policy does.
+    told = np.random.default_rng([seed, _FEEDBACK]).random(len(table)) < feedback
+    # What is told changes records, which neighbours that were found beforehand cannot show.
+    found = None if grade or feedback else neighbourhood
+    with closing(_engine(table, chosen, found)) as engine:
         traces = []
         for position, row in enumerate(rows):
             # Fixed ids and times make a replay repeatable: exploration draws from the id, and ages count positions.
@@ -125,7 +141,9 @@ def replay(
                 pin=None if chosen.pins is None else table.tiers[chosen.pins[row]],
             )
             traces.append(engine.run(call, RecordedPerformer(table, row)).trace)
-            if chosen.told:
+            if grade:
+                _grade(engine, table, row, traces[-1])
+            if chosen.told or told[row]:
                 _tell(engine, table, row, traces[-1])
             if on_question is not None:
                 on_question()
@@ -135,8 +153,25 @@ def replay(
 def _tell(engine: Engine, table: ReplayTable, row: int, trace: Trace) -> None:
     """Tell whether the answer that was returned is right."""
     # A call that taught nothing, such as one without an answer, has no record to tell of.
+    if engine.history is None:
+        return
     with suppress(UnknownTrace):
         engine.feedback(trace.trace_id, correct=bool(table.correct[row, table.tiers.index(trace.final or "")]))
+
+
+def _grade(engine: Engine, table: ReplayTable, row: int, trace: Trace) -> None:
+    """Tell how right every answer of a profiled call is, as a grader would."""
+    truth = {tier: table.grade(row, tier) for tier in table.tiers}
+
+    def graded(record: Record) -> Record:
+        if not record.audited:
+            return record
+        grades = {tier: truth[tier] for tier in record.answered}
+        return replace(record, grades={**record.grades, "grader": grades})
+
+    if engine.history is not None:
+        with suppress(UnknownTrace):
+            engine.history.revise(trace.trace_id, graded)
 
 
 def _rows(n: int, order: Order, seed: int) -> list[int]:
