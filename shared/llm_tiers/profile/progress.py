@@ -29,8 +29,10 @@ _FORMAT = "llm-tiers profile"
 _VERSION = 1
 
 _NOT_OF_ANSWERS = frozenset(
-    "timeout request_timeout max_retries callbacks callback_manager tags metadata cache verbose name rate_limiter "
-    "reuse_client stream_usage profile".split()
+    {
+        *("timeout", "request_timeout", "max_retries", "rate_limiter", "reuse_client", "stream_usage", "profile"),
+        *("callbacks", "callback_manager", "tags", "metadata", "cache", "verbose", "name"),
+    }
 )
 """Settings of models that change no answer, so that they may differ when a profile goes on."""
 
@@ -202,7 +204,9 @@ def _difference(held: Mapping[str, Any], header: Mapping[str, Any]) -> str | Non
         return f"the ladder was {', '.join(names[0])} and is {', '.join(names[1])}"
     for before, now in zip(held["tiers"], header["tiers"], strict=True):
         if before.get("model") != now["model"]:
-            return f"the ladder changed: the model of tier {now['name']!r} was {before.get('model')} and is {now['model']}"
+            return (
+                f"the ladder changed: the model of tier {now['name']!r} was {before.get('model')} and is {now['model']}"
+            )
         if before.get("settings") != now["settings"]:
             return f"the ladder changed: the model of tier {now['name']!r} has other settings"
     if held.get("data") != header["data"]:
