@@ -24,14 +24,18 @@ from langchain_openai import ChatOpenAI
 from langchain_tiers import TieredChatModel
 from llm_tiers import Tier
 
-def client(name):
-    return ChatOpenAI(model=name, base_url={url!r}, api_key={key!r}, max_retries=0)
+def client(name, **settings):
+    return ChatOpenAI(model=name, base_url={url!r}, api_key={key!r}, max_retries=0, **settings)
 
 tiers = [Tier(client(name), price=price) for name, price in (("small", (1, 2)), ("large", (10, 20)))]
 model = TieredChatModel(tiers, history=None)
+warmer = TieredChatModel([client("small"), client("large", temperature=0.9)], prices=dict(small=(1, 2), large=(3, 4)))
 other = TieredChatModel([client("small"), client("medium")], prices=dict(small=(1, 2), medium=(3, 4)), history=None)
 unpriced = TieredChatModel([client("small"), client("large")], prices={{}}, history=None)
 number = 7
+
+def broken(question, answer, key):
+    raise RuntimeError("no dice")
 
 def check(question, answer, key):
     return None if "3 and" in question else (0.8 if key in answer else False)
@@ -143,6 +147,14 @@ class TestTheFile:
         assert table.grades.tolist() == [[0.8 if i % 2 == 0 else 0, 0.8] for i in range(8) if i != 3]
         assert table.right_means == "right"
 
+    def test_words_that_are_not_the_keys_count_as_wrong_and_are_told(self, profile, place, server):
+        server.scripts |= {"small": "That would be the city on the Seine.", "large": "Paris"}
+        write(place, [{"question": "Capital of France?", "key": "Paris"}])
+        done = profile()
+        assert done.exit_code == 0, done.output
+        assert "1 x an answer in words that are not its key's counts as wrong" in flat(done)
+        assert load_table(place / "out.npz").correct.tolist() == [[False, True]]
+
     def test_words_are_checked_by_name(self, profile, place, server):
         server.scripts |= {"small": "Berlin, I think.", "large": "The capital is Paris."}
         write(place, [{"question": f"Capital of France, {i}?", "key": ["Paris", "Lutetia"]} for i in range(3)])
@@ -150,6 +162,14 @@ class TestTheFile:
         assert load_table(place / "out.npz").correct.tolist() == [[False, True]] * 3
         assert profile("--check", "exact").exit_code == 0
         assert not load_table(place / "out.npz").correct.any()
+
+    def test_a_check_that_fails_is_named_and_what_was_paid_for_is_kept(self, profile, place, server):
+        done = profile("--check", "app.py:broken")
+        assert done.exit_code == 1
+        assert "16 x the check raised RuntimeError: no dice" in flat(done)
+        assert not (place / "out.npz").exists()
+        assert profile("--check", "app.py:check").exit_code == 1
+        assert len(server.requests) == 16
 
     def test_words_without_keys_count_as_unlike_unless_they_are_the_same(self, profile, place, server):
         server.scripts |= {
@@ -230,6 +250,8 @@ class TestInterruptions:
         server.forget()
         changed = profile(ladder="app.py:other")
         assert "the ladder was small, large and is small, medium" in flat(changed)
+        warmer = profile(ladder="app.py:warmer")
+        assert "the model of tier 'large' has other settings" in flat(warmer)
         write(place, [*sums(7), {"question": "What is 1?", "key": "1"}])
         other = profile()
         assert "the data changed" in flat(other)
@@ -349,9 +371,8 @@ class TestBadInput:
             ('{"question": "x"}', "no key, while line 1 has one"),
             (
                 '{"question": "x", "key": "It rained for a very long time, and then it stopped."}',
-                "wrong answers cannot be told",
+                "the key is free text",
             ),
-            ('{"question": "x", "key": "Paris"}', "--check contains"),
         ],
     )
     def test_a_bad_line_is_told_by_its_number(self, profile, place, server, line, message):
@@ -379,7 +400,7 @@ class TestBadInput:
 
     def test_a_check_that_cannot_be_called_so_is_named(self, profile):
         assert "must be a function of question, answer and key, not a int" in flat(profile("--check", "app.py:number"))
-        assert "its signature is (name)" in flat(profile("--check", "app.py:client"))
+        assert "its signature is (name, **settings)" in flat(profile("--check", "app.py:client"))
 
 
 class TestWarmStart:
@@ -422,6 +443,15 @@ class TestWarmStart:
         assert asked_for[False] == 10
         # A call may explore, by lot.
         assert asked_for[True] <= 3
+
+    def test_without_truth_there_are_no_grades_and_equality_is_all_there_is(self, place, profile, chat):
+        write(place, [{"question": line["question"]} for line in sums(4)])
+        assert profile().exit_code == 0
+        with TieredChatModel([chat("small"), chat("large")], prices={"small": (1, 2), "large": (10, 20)}) as model:
+            assert warm_start(model, place / "out.npz").right_means == "same as large"
+            record = model.history.recall("What is 1 and 1?", node="", k=1).neighbours[0].record
+        assert record.grades == {}
+        assert record.labels == {"small": False, "large": True}
 
     def test_a_model_with_other_tiers_is_refused(self, file, chat):
         with (

@@ -22,11 +22,8 @@ __all__ = ["INCOMPARABLE", "Check", "Graded", "check_keys", "grade", "numbered",
 Check: TypeAlias = Callable[[str, str, Any], Any]
 """Takes question, answer and key (None where there is none); returns True, False, a number in [0, 1] or None."""
 
-_OTHERS = ("7", "8", "A", "B", "yes", "no", "true", "false", "[]")
-_SWAPS = tuple(str.maketrans(pair, pair[::-1]) for pair in ("12", "34", "56", "78", "90"))
-"""Two digits at a time, or most dates and times would be none any more."""
-
-_NOT_THE_KEYS = "an answer could not be compared with its key; --check exact, contains or a function of yours can"
+_UNLIKE = "an answer in words that are not its key's counts as wrong; --check contains, or your function, may differ"
+"""What is told of an answer such as "The capital is Paris" where the key is "Paris"."""
 
 INCOMPARABLE = -2
 """Stands for an answer of which it cannot be told whether it equals another one."""
@@ -41,7 +38,7 @@ class Graded:
             that cannot be compared.
         equal: The same, but an answer that cannot be compared is unlike every other one.
         grades: How right each answer is, in [0, 1]; None where that is not known.
-        problems: Why a grade is missing, in one line each.
+        problems: Why a grade is missing or doubtful, in one line each.
     """
 
     said: tuple[int, ...]
@@ -64,8 +61,7 @@ def check_keys(path: object, questions: Sequence[Question], equality: Equality, 
     """Check before anything is paid for that answers can be graded, and say whether the truth is known.
 
     Raises:
-        ConfigError: Some lines have keys and others do not, or a key is of a kind that no answer is ever found to
-            differ from: then only right answers would be graded.
+        ConfigError: Some lines have keys and others do not, or a key is free text that no answer can be compared with.
     """
     if check is not None:
         return True
@@ -79,10 +75,10 @@ def check_keys(path: object, questions: Sequence[Question], equality: Equality, 
                 f"{where}: no key, while line {with_key[0].line} has one; give all lines a key, or none, or --check"
             )
         for key in question.keys:
-            if not _can_be_missed(key, equality):
+            if _is_free_text(key, equality):
                 raise ConfigError(
-                    f"{where}: the key is neither a number, a letter, a date nor yes or no, so wrong answers cannot be "
-                    "told; give --check exact, --check contains, or a function of question, answer and key"
+                    f"{where}: the key is free text, which answers cannot be compared with; give --check contains, or "
+                    "a function of question, answer and key"
                 )
     return True
 
@@ -98,8 +94,8 @@ async def grade(
             said, equal, tuple(grade for grade, _ in found), tuple(why for _, why in found if why is not None)
         )
     if keys:
-        grades = tuple(_by_keys(answer, keys, equality) for answer in answers)
-        return Graded(said, equal, grades, (_NOT_THE_KEYS,) * grades.count(None))
+        same = [_equals_a_key(answer, keys, equality) for answer in answers]
+        return Graded(said, equal, tuple(float(one is True) for one in same), (_UNLIKE,) * same.count(None))
     return Graded(said, equal, tuple(None if equal[-1] < 0 else float(number == equal[-1]) for number in equal))
 
 
@@ -126,13 +122,12 @@ def numbered(answers: Sequence[Answer], equality: Equality) -> tuple[tuple[int, 
     return tuple(said), tuple(equal)
 
 
-def _by_keys(answer: Answer, keys: Sequence[Key], equality: Equality) -> float | None:
+def _equals_a_key(answer: Answer, keys: Sequence[Key], equality: Equality) -> bool | None:
+    """Say whether an answer equals one of the keys, or None where it cannot be told."""
     if answer.value is None:
-        return 0.0
+        return False
     same = [equality.same(answer, _as_answer(key)) for key in keys]
-    if True in same:
-        return 1.0
-    return None if None in same else 0.0
+    return True if True in same else None if None in same else False
 
 
 async def _checked(check: Check, question: str, answer: Answer, key: Any) -> tuple[float | None, str | None]:
@@ -156,14 +151,12 @@ async def _awaited(said: Awaitable[Any]) -> Any:
     return await said
 
 
-def _can_be_missed(key: Key, equality: Equality) -> bool:
-    """Say whether some answer would be found to differ from a key."""
+def _is_free_text(key: Key, equality: Equality) -> bool:
+    """Say whether a key is neither a number nor a few words, so that no answer could be compared with it."""
     # The user's own functions may compare what the ordinary reading takes for free text.
     if not isinstance(equality, FinalAnswers) or equality.extract is not None or equality.equal is not None:
-        return True
-    # The same key with other digits is of its kind, whatever its unit.
-    others = (*_OTHERS, *(str(key).translate(swap) for swap in _SWAPS))
-    return any(equality.same(_as_answer(key), _as_answer(other)) is False for other in others)
+        return False
+    return equality.same(_as_answer(key), _as_answer(f"The answer is {key}")) is None
 
 
 def _key(keys: Sequence[Key]) -> Any:
@@ -176,5 +169,5 @@ def _as_answer(key: Key) -> Answer:
 
 
 def problems_of(graded: Iterable[Graded]) -> Counter[str]:
-    """Count why grades are missing."""
+    """Count why grades are missing or doubtful."""
     return Counter(problem for one in graded for problem in one.problems)

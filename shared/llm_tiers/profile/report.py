@@ -46,7 +46,7 @@ def lines_of(found: Profile, out: Path, kept: Path) -> Iterator[str]:
             f"{found.ungraded} questions are not in the file, since it is not known of every answer whether it is "
             "right; the figures are those of the others alone"
         )
-        yield from _counted(found.problems)
+    yield from _counted(found.problems)
     if found.undecided:
         yield f"{found.undecided} answers are in words that cannot be compared, and count as unlike any other"
     if found.estimated:
