@@ -58,6 +58,16 @@ class Calibration:
             return self.recommended
         return _best(self.target, [*self.points, *self.singles])
 
+    @property
+    def cheaper_on_average(self) -> Point | None:
+        """The cheapest point whose mean reaches an accuracy, though its interval does not; None where none is cheaper."""
+        if self.recommended is None or not isinstance(self.target, AtLeast):
+            return None
+        accuracy, most = self.target.accuracy, self.recommended.cost.mean
+        everything = [*self.singles, *self.rules, *self.points]
+        cheaper = [point for point in everything if point.accuracy.mean >= accuracy and point.cost.mean < most]
+        return self.target.best(cheaper) if cheaper else None
+
     def settings(self, aim: Aim) -> Settings | None:
         """Return the settings to load, or None where nothing that they can hold reaches the target."""
         point = self.loadable

@@ -97,6 +97,10 @@ def advice(found: Calibration) -> Iterator[str]:
             # Question by question, which is more exact than two intervals side by side.
             apart = found.target.difference(point)
             yield f"right more often by {apart.mean:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}]"
+        cheaper = found.cheaper_on_average
+        if cheaper is not None:
+            yield f"cheaper, and it reaches the target on average: {_name(cheaper)}: {_summary(cheaper)}"
+            yield f"{len(found.sample)} questions are too few to be sure of it"
     elif found.nearest is not None:
         near = found.nearest
         yield f"nothing reaches it; nearest is {_name(near)}: {_summary(near)}"

@@ -66,6 +66,20 @@ def test_a_single_tier_that_reaches_the_target_at_the_least_cost_is_recommended_
     assert (policy.name, policy.starter.tier) == ("single:medium", "medium")
 
 
+def test_a_cheaper_tier_that_reaches_the_target_on_average_alone_is_named(tmp_path):
+    # Nine of ten are no proof of nine of ten, so the dearer tier is recommended.
+    table = write(
+        tmp_path / "table.npz", np.stack([np.arange(N) < 0, np.arange(N) % 10 > 0, np.arange(N) >= 0], axis=1)
+    )
+    told = calibrate(table, "--accuracy", 0.9, "--policy", "agree-two").output.replace("\n", " ")
+    assert "recommended: large alone: accuracy 1.000" in told
+    assert "cheaper, and it reaches the target on average: medium alone: accuracy .900" in told
+    assert "60 questions are too few to be sure of it" in told
+    sure = calibrate(table, "--accuracy", 0.8, "--policy", "agree-two").output
+    assert "recommended: medium alone" in sure
+    assert "on average" not in sure
+
+
 def test_a_single_tier_can_be_the_nearest_where_nothing_reaches_the_target(tmp_path):
     # The two cheaper tiers share every wrong answer, so a policy that goes by agreement never asks the top.
     top = np.arange(N) % 8 > 0
