@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 from rich.console import Console
@@ -43,6 +43,13 @@ _PUBLISHED = ("llm-at", "metallm", "smart-paper:0.1", "guarantee:0.1")
 _NEEDS_MATPLOTLIB = "needs matplotlib: pip install 'llm-tiers[plot]'"
 
 
+class _Truth(TypedDict, total=False):
+    """How much of the recorded truth a replay may learn from."""
+
+    grade: bool
+    feedback: float
+
+
 class _Order(StrEnum):
     FILE = "file"
     SHUFFLE = "shuffle"
@@ -60,8 +67,9 @@ def replay(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="single:TIER, start:TIER, llm-at, default, agree, doubt, linucb, metallm, oracle or random; "
-            "repeatable. Without it: every single tier, llm-at, default and oracle.",
+            help="single:TIER, start:TIER, llm-at, default, agree, doubt, linucb, metallm, guarantee:DELTA, "
+            "smart-paper:DELTA, oracle or random; repeatable. "
+            "Without it: every single tier, llm-at, default and oracle.",
         ),
     ] = None,
     order: Annotated[_Order, typer.Option(help="Order of the questions.")] = _Order.FILE,
@@ -76,6 +84,15 @@ def replay(
         float | None,
         typer.Option(metavar="X", help="In [0, 1], higher is more accurate; for llm-at it is theta."),
     ] = None,
+    grade: Annotated[  # noqa: FBT002 -- a flag of the command line
+        bool, typer.Option("--grade", help="Grade profiled calls by the recorded truth, as grade= would.")
+    ] = False,
+    feedback: Annotated[
+        float,
+        typer.Option(
+            metavar="P", help="Give feedback on the returned answer, from the truth, on this share of the calls."
+        ),
+    ] = 0.0,
     json_path: Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Write the results.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw accuracy against cost.")] = None,
 ) -> None:
@@ -87,7 +104,9 @@ def replay(
             # Before the replay, which may take minutes.
             raise ConfigError(f"--plot {_NEEDS_MATPLOTLIB}")
         tables = [_table(file, embedding) for file in files]
-        results = _replay_all(tables, policy, order, seed or [0], knob)
+        if not 0 <= feedback <= 1:
+            raise ConfigError(f"--feedback {feedback:g} must lie in [0, 1], such as 0.05 for every twentieth call")
+        results = _replay_all(tables, policy, order, seed or [0], knob, truth=_Truth(grade=grade, feedback=feedback))
         if json_path is not None:
             json_path.write_text(json.dumps([result.to_dict() for result in results], indent=2) + "\n")
         _draw(results, plot)
@@ -162,7 +181,7 @@ def calibrate(
         aim = aim_of(sample, accuracy=accuracy, cost=cost, as_good_as=as_good_as)
         candidates = candidates_of(sample, policy or ())
         with _sweep(sample) as sweep:
-            found = calibrate(sample, sweep, candidates=candidates, aim=aim)
+            found = calibrate(sample, sweep, candidates=candidates, aim=aim, only=bool(policy))
         _print_calibration(found, json_path)
         if aim is not None:
             _save_settings(found.settings(aim), out)
@@ -267,6 +286,7 @@ def _replay_all(
     seeds: list[int],
     knob: float | None,
     published: Sequence[str] = ("llm-at",),
+    truth: _Truth | None = None,
 ) -> list[ReplayResult]:
     """Replay every table with every policy and seed, check all before the first runs, and print a summary a table."""
     from llm_tiers.replay import replay, replay_policy
@@ -285,7 +305,10 @@ def _replay_all(
             for name in names:
                 say(f"{table.path.stem}: {name}")
                 of_table += [
-                    replay(table, name, knob=knob, order=order.value, seed=seed, on_question=advance) for seed in seeds
+                    replay(
+                        table, name, knob=knob, order=order.value, seed=seed, on_question=advance, **(truth or _Truth())
+                    )
+                    for seed in seeds
                 ]
             results.append((table, of_table))
     for table, of_table in results:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llm_tiers.errors import ConfigError
+from llm_tiers.history.grades import best_grades
 from llm_tiers.replay import ReplayTable
 
 if TYPE_CHECKING:
@@ -26,29 +27,68 @@ FEWEST = 100
 _FEWEST_OF_NODE = 50
 _NEWEST = 50
 _UNIT = 1e9
+_RIGHT = 0.5
+"""Least grade that counts as right; a pairwise grader that wavers gives one half, and so finds no difference."""
 
 
-def audited_tables(where: str, records: Sequence[Record], *, node: str | None = None) -> list[ReplayTable]:
+def audited_tables(
+    where: str, records: Sequence[Record], *, node: str | None = None, graded: bool = False
+) -> list[ReplayTable]:
     """Return the audited calls of a history as tables, one a node, since nodes learn apart.
 
-    A history does not know the truth, so here right means what the top tier said. Audited calls are drawn at random,
-    so they represent all calls.
+    Audited calls are drawn at random, so they represent all calls.
 
     Args:
         where: Name of the history.
         records: Its records with their vectors, oldest first.
         node: Take only the calls of this node and of those under it.
+        graded: Take only the calls whose answers were all graded, and a grade of at least one half as right; without
+            it, right means what the top tier said.
 
     Raises:
         ConfigError: Too few calls were audited; the message says how to get more.
     """
-    here = [record for record in records if node is None or f"{record.node}/".startswith(f"{node.rstrip('/')}/")]
-    audited = [record for record in here if record.audited]
-    tiers = _ladder(audited)
-    complete = [record for record in audited if _is_complete(record, tiers)]
+    here = _of_node(records, node)
+    tiers, complete = _complete(here)
     if len(complete) < FEWEST:
-        raise ConfigError(_too_few(where, node, calls=len(here), audited=len(audited), complete=len(complete)))
-    return [_table(where, group, tiers) for group in _by_node(complete)]
+        audited = sum(record.audited for record in here)
+        raise ConfigError(_too_few(where, node, calls=len(here), audited=audited, complete=len(complete)))
+    if graded:
+        complete = [record for record in complete if _grades(record, tiers) is not None]
+    return [_table(where, group, tiers, graded=graded) for group in _by_node(complete)]
+
+
+def graded_calls(records: Sequence[Record], *, node: str | None = None) -> int:
+    """Return how many of the audited calls have a grade of every tier's answer, all by one source."""
+    return sum(sources_of(records, node=node).values())
+
+
+def sources_of(records: Sequence[Record], *, node: str | None = None) -> Counter[str]:
+    """Return how many of the audited calls each source graded, whole calls only."""
+    tiers, complete = _complete(_of_node(records, node))
+    graded = [record for record in complete if _grades(record, tiers) is not None]
+    return Counter(str(best_grades(record, tiers[-1])[1]) for record in graded)
+
+
+def _of_node(records: Sequence[Record], node: str | None) -> list[Record]:
+    return [record for record in records if node is None or f"{record.node}/".startswith(f"{node.rstrip('/')}/")]
+
+
+def _complete(records: Sequence[Record]) -> tuple[tuple[str, ...], list[Record]]:
+    """Return the ladder, and the audited calls of which everything is known."""
+    audited = [record for record in records if record.audited]
+    tiers = _ladder(audited)
+    return tiers, [record for record in audited if _is_complete(record, tiers)]
+
+
+def _grades(record: Record, tiers: Sequence[str]) -> list[float] | None:
+    """Return the grades of all tiers, a missing answer's is 0; None where somebody did not grade them all."""
+    grades, source = best_grades(record, tiers[-1])
+    if source in (None, "equality"):
+        return None
+    found = [0.0 if record.said[tier] < 0 else grades.get(tier) for tier in tiers]
+    known = [grade for grade in found if grade is not None]
+    return known if len(known) == len(found) else None
 
 
 def _ladder(audited: Sequence[Record]) -> tuple[str, ...]:
@@ -90,7 +130,7 @@ def _by_node(records: Sequence[Record]) -> list[list[Record]]:
     return list(groups.values())
 
 
-def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...]) -> ReplayTable:
+def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...], *, graded: bool) -> ReplayTable:
     shape = (len(records), len(tiers))
     said = np.array([[record.said[tier] for tier in tiers] for record in records], dtype=np.int64)
     costs = np.array([[record.costs[tier] for tier in tiers] for record in records])
@@ -107,7 +147,7 @@ def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...]) -> Rep
         prior=np.full(len(tiers), 0.5),
         embedding_name="history",
         embedding=np.stack([record.vector for record in records if record.vector is not None]),
-        correct=(said == said[:, -1:]) & (said >= 0),
+        correct=_correct(records, tiers) if graded else (said == said[:, -1:]) & (said >= 0),
         abstained=none.astype(np.bool_),
         verdict=unjudged,
         judge_tier=unjudged,
@@ -120,6 +160,10 @@ def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...]) -> Rep
         answer_exact=said,
         answer_equal=said,
     )
+
+
+def _correct(records: Sequence[Record], tiers: Sequence[str]) -> NDArray[np.bool_]:
+    return np.array([_grades(record, tiers) or [0.0] * len(tiers) for record in records]) >= _RIGHT
 
 
 def _tokens(records: Sequence[Record], tiers: Sequence[str]) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from llm_tiers.calibration.fixed_rules import PREFIX, fixed_rules
 from llm_tiers.calibration.points import frontier, interval_data, points_of
 from llm_tiers.calibration.sweep import Setting, Sweep
 from llm_tiers.calibration.targets import AsGoodAs, AtLeast, Target, Within
@@ -37,40 +38,41 @@ class Calibration:
         sample: The questions.
         points: The candidates at all settings tried, by policy and knob.
         singles: Each tier alone, cheapest first.
+        rules: The fixed rules of the menu that ask several tiers.
         target: The target; None where none was given.
-        recommended: The best point that reaches it; None where none does.
+        recommended: The best point that reaches it, of all or of those that the user named; None: none does.
         nearest: The point that comes nearest where none reaches it.
     """
 
     sample: Sample
     points: tuple[Point, ...]
     singles: tuple[Point, ...]
+    rules: tuple[Point, ...] = ()
     target: Target | None = None
     recommended: Point | None = None
     nearest: Point | None = None
 
     @property
-    def better_alone(self) -> Point | None:
-        """The single tier that reaches the target better than the recommended point does, if there is one."""
+    def better_unnamed(self) -> Point | None:
+        """What reaches the target better than the policies that the user named do, if anything does."""
         if self.target is None:
             return None
-        # By the same rule as the points, so that a lucky single tier is not preferred to a policy.
-        enough = [single for single in self.singles if self.target.reached(single)]
+        enough = [point for point in (*self.singles, *self.rules) if self.target.reached(point)]
         if not enough:
             return None
-        single = self.target.best(enough)
+        rival = self.target.best(enough)
         # The target itself decides what "better" means: cheaper for an accuracy, more accurate for a budget.
-        rivals = [single] if self.recommended is None else [self.recommended, single]
-        return single if self.target.best(rivals) is single else None
+        rivals = [rival] if self.recommended is None else [self.recommended, rival]
+        return rival if self.target.best(rivals) is rival and rival is not self.recommended else None
 
     def settings(self, aim: Aim) -> Settings | None:
         """Return the settings to load, or None where nothing is recommended."""
         point = self.recommended
-        # A settings file holds a policy and its knob, so a single tier has none.
-        if point is None or point.knob is None:
+        if point is None:
             return None
         return Settings(
-            policy=point.policy,
+            # A tier alone is the simplest rule of the menu.
+            policy=point.policy.replace("single:", PREFIX),
             knob=point.knob,
             tiers=self.sample.tiers,
             aim=aim,
@@ -93,6 +95,7 @@ class Calibration:
             "right_means": self.sample.right_means,
             "points": [point.to_dict() | {"on_frontier": point in undominated} for point in self.points],
             "singles": [single.to_dict() for single in self.singles],
+            "rules": [rule.to_dict() for rule in self.rules],
             "target": None if self.target is None else self.target.text,
             "recommended": None if self.recommended is None else self.recommended.to_dict(),
         }
@@ -114,23 +117,26 @@ def candidates_of(sample: Sample, names: Sequence[str] = ()) -> tuple[str, ...]:
     return ("default", "agree", "estimate") if sample.has_verdicts else ("default",)
 
 
-def calibrate(sample: Sample, sweep: Sweep, *, candidates: Sequence[str], aim: Aim | None = None) -> Calibration:
-    """Measure the candidates over their knobs, find the best that reaches the target, and look closer around it.
+def calibrate(
+    sample: Sample, sweep: Sweep, *, candidates: Sequence[str], aim: Aim | None = None, only: bool = False
+) -> Calibration:
+    """Measure the candidates over their knobs, look closer around the best, and choose among all that reach the target.
 
     Args:
         sample: The questions.
         sweep: Replays them.
         candidates: Names of policies, as `candidates_of` returns them.
         aim: What is asked for.
+        only: Recommend one of the candidates; else single tiers and the menu's rules are weighed beside them.
     """
-    measured = sweep.measure(_settings_of(sample, candidates, aim))
+    measured = [*sweep.measure(_settings_of(sample, candidates, aim)), *fixed_rules(sample.tables)]
     if aim is None:
-        return _chosen(sample, points_of(measured), None)
-    first = _chosen(sample, points_of(measured), aim)
+        return _chosen(sample, points_of(measured), None, only=only)
     # A coarse grid first, then two settings beside the best: far fewer replays than a fine grid over all policies.
+    first = _chosen(sample, points_of(measured), aim, only=True)
     around = first.recommended or first.nearest
     closer = sweep.measure(_between(first.points, around)) if around is not None else []
-    return _chosen(sample, points_of([*measured, *closer]), aim)
+    return _chosen(sample, points_of([*measured, *closer]), aim, only=only)
 
 
 def _settings_of(sample: Sample, candidates: Sequence[str], aim: Aim | None) -> list[Setting]:
@@ -150,21 +156,25 @@ def _between(points: Sequence[Point], around: Point) -> list[Setting]:
     return [(around.policy, round((knob + other) / 2, 4)) for other in beside]
 
 
-def _chosen(sample: Sample, points: Sequence[Point], aim: Aim | None) -> Calibration:
-    """Sort the points into single tiers and candidates, and choose one of these."""
+def _chosen(sample: Sample, points: Sequence[Point], aim: Aim | None, *, only: bool) -> Calibration:
+    """Sort the points into candidates, single tiers and rules, and choose one."""
     ours = sorted((point for point in points if point.policy in BY_KNOB), key=lambda p: (p.policy, p.knob or 0.0))
     singles = [point for point in points if point.policy.startswith("single:")]
+    rules = [point for point in points if point.policy.startswith(PREFIX)]
     if aim is None:
-        return Calibration(sample, tuple(ours), tuple(singles))
+        return Calibration(sample, tuple(ours), tuple(singles), tuple(rules))
     target = _target(aim, points)
-    enough = [point for point in ours if target.reached(point)]
+    # Single tiers first: of equals the simplest is taken.
+    weighed = ours if only else [*singles, *rules, *ours]
+    enough = [point for point in weighed if target.reached(point)]
     return Calibration(
         sample,
         tuple(ours),
         tuple(singles),
+        tuple(rules),
         target,
         recommended=target.best(enough) if enough else None,
-        nearest=None if enough else target.nearest(ours),
+        nearest=None if enough else target.nearest(weighed),
     )
 
 

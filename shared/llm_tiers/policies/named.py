@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llm_tiers.agreement.equality import ExactEquality, FinalAnswers
@@ -16,6 +17,7 @@ from llm_tiers.policies.judges.judge import as_judge
 from llm_tiers.policies.judges.prompt import PromptJudge
 from llm_tiers.policies.judges.thrifty import Thrifty
 from llm_tiers.policies.judges.unjudged import Unjudged
+from llm_tiers.policies.menu import FixedRule, RuleJudge, rule_named
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.settings import read_settings
 from llm_tiers.policies.starters.accuracy import AccuracyEstimator
@@ -197,10 +199,17 @@ def _calibrated(path: str | os.PathLike[str], beside: Sequence[str]) -> Policy:
     if beside:
         raise ConfigError(f"settings= contains the policy and its knob; leave out {', '.join(beside)}, or settings")
     settings = read_settings(path)
-    if settings.policy not in BY_KNOB:
+    kind, _, rule = settings.policy.partition(":")
+    if kind == "rule":
+        made = Policy(settings.policy, FixedRule(partial(rule_named, name=rule)), RuleJudge())
+    elif settings.policy not in BY_KNOB:
         known = ", ".join(map(repr, BY_KNOB))
         raise ConfigError(f"settings: {path}: policy {settings.policy!r} is unknown; there are {known}")
-    return replace(BY_KNOB[settings.policy](settings.knob), calibrated_on=settings.tiers)
+    elif settings.knob is None:
+        raise ConfigError(f"settings: {path}: policy {settings.policy!r} needs a knob in [0, 1]; calibrate anew")
+    else:
+        made = BY_KNOB[settings.policy](settings.knob)
+    return replace(made, calibrated_on=settings.tiers)
 
 
 def _chosen(policy: Policy | Guarantee | SMART | str | None, quality: float | None) -> Policy:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from llm_tiers.arguments import require
 from llm_tiers.call.call import Call
 from llm_tiers.embedding import Embedding
 from llm_tiers.errors import UnknownTrace
@@ -25,7 +27,7 @@ from llm_tiers.replay.scores import calibration_error, cheapest_used_when_right
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llm_tiers.history import History
+    from llm_tiers.history import History, Record
     from llm_tiers.replay.policies import ReplayPolicy
     from llm_tiers.replay.table import ReplayTable
     from llm_tiers.trace import Trace
@@ -96,6 +98,8 @@ def replay(
     seed: int = 0,
     on_question: Callable[[], object] | None = None,
     neighbourhood: Neighbourhood | None = None,
+    grade: bool = False,
+    feedback: float = 0.0,
 ) -> ReplayResult:
     """Answer every question of a table, one after the other, and learn from each.
 
@@ -108,13 +112,18 @@ def replay(
         on_question: Called after each question.
         neighbourhood: What `neighbourhood_of` found for the same table, order and seed; without it, the policy looks
             up a Chroma history of its own.
+        grade: Grade every tier's answer of a profiled call by the recorded truth, as `grade=` would.
+        feedback: Share of the calls, drawn by lot, on which the truth of the returned answer is given as feedback.
 
     Raises:
-        ConfigError: The policy is unknown or the knob is outside [0, 1].
+        ConfigError: The policy is unknown, or the knob or the share lies outside [0, 1].
     """
+    require(0 <= feedback <= 1, f"feedback={feedback} must lie in [0, 1]")
     chosen = replay_policy(policy, table, knob=knob, seed=seed)
     rows = _rows(len(table), order, seed)
-    with closing(_engine(table, chosen, neighbourhood)) as engine:
+    # The neighbours that are known in advance come without records that change later.
+    near = None if grade or feedback else neighbourhood
+    with closing(_engine(table, chosen, near)) as engine:
         traces = []
         for position, row in enumerate(rows):
             # Fixed ids and times make a replay repeatable: exploration draws from the id, and ages count positions.
@@ -125,16 +134,35 @@ def replay(
                 pin=None if chosen.pins is None else table.tiers[chosen.pins[row]],
             )
             traces.append(engine.run(call, RecordedPerformer(table, row)).trace)
-            if chosen.told:
-                _tell(engine, table, row, traces[-1])
+            if grade:
+                _grade(engine, table, row, call.id)
+            # Drawn from the call's id, so that the same calls are told about under every policy.
+            if chosen.told or random.Random(f"feedback:{call.id}").random() < feedback:
+                _give_feedback(engine, table, row, traces[-1])
             if on_question is not None:
                 on_question()
     return _result(table, chosen, order, seed, rows, traces)
 
 
-def _tell(engine: Engine, table: ReplayTable, row: int, trace: Trace) -> None:
-    """Tell whether the answer that was returned is right."""
-    # A call that taught nothing, such as one without an answer, has no record to tell of.
+def _grade(engine: Engine, table: ReplayTable, row: int, trace_id: str) -> None:
+    """Grade all answers of a call, if it was profiled."""
+    truth = {tier: float(right) for tier, right in zip(table.tiers, table.correct[row], strict=True)}
+
+    def graded(record: Record) -> Record:
+        said = {tier: truth[tier] for tier in record.answered}
+        return replace(record, grades={**record.grades, "grader": said}) if record.audited else record
+
+    # A call that taught nothing has no record.
+    if engine.history is not None:
+        with suppress(UnknownTrace):
+            engine.history.revise(trace_id, graded)
+
+
+def _give_feedback(engine: Engine, table: ReplayTable, row: int, trace: Trace) -> None:
+    """Say whether the answer that was returned is right."""
+    if engine.history is None:
+        return
+    # A call that taught nothing, such as one without an answer, has no record.
     with suppress(UnknownTrace):
         engine.feedback(trace.trace_id, correct=bool(table.correct[row, table.tiers.index(trace.final or "")]))
 

@@ -38,6 +38,7 @@ BY_QUESTION_AND_TIER = (
 """Arrays with one entry for each question and tier."""
 
 _EMBEDDINGS = ("embedding_wordllama", "embedding")
+_MEANING = "right_means"
 _UNREAD = np.empty(0)
 
 
@@ -61,6 +62,8 @@ class ReplayTable:
         judge_in: N x K, input tokens of the judge call; judge_out its output tokens, judge_s its seconds.
         answer_exact: N x K; within a row equal numbers are equal answers, letter by letter; -1 is no answer.
         answer_equal: N x K, the same where numbers are compared as numbers; `answer_exact` in a file without it.
+        right_means: What `correct` says: `"right"`, as in a file without it, or `"same as TIER"` where nobody knew the
+            truth.
     """
 
     path: Path
@@ -82,6 +85,7 @@ class ReplayTable:
     judge_s: NDArray[np.float64]
     answer_exact: NDArray[np.int64]
     answer_equal: NDArray[np.int64]
+    right_means: str = "right"
 
     def __len__(self) -> int:
         return len(self.correct)
@@ -108,7 +112,7 @@ def load_table(path: str | Path, embedding: str | None = None) -> ReplayTable:
         ReplayFileError: The file cannot be read, or an array is missing, misshapen or out of range.
     """
     path = Path(path)
-    arrays = _read(path, frozenset((*_BY_TIER, *BY_QUESTION_AND_TIER, *_EMBEDDINGS, embedding or "")))
+    arrays = _read(path, frozenset((*_BY_TIER, *BY_QUESTION_AND_TIER, *_EMBEDDINGS, _MEANING, embedding or "")))
     # The array is optional: without it, numbers are equal only if they are written alike.
     if "answer_exact" in arrays:
         arrays.setdefault("answer_equal", arrays["answer_exact"])
@@ -125,6 +129,7 @@ def load_table(path: str | Path, embedding: str | None = None) -> ReplayTable:
         tiers=tuple(tier.decode() if isinstance(tier, bytes) else str(tier) for tier in arrays["tiers"]),
         embedding_name=name,
         embedding=arrays[name].astype(np.float32),
+        right_means=str(arrays[_MEANING]) if _MEANING in arrays else "right",
         **typed,
     )
     _check_values(table)
