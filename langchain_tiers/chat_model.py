@@ -8,7 +8,7 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.messages.utils import convert_to_messages, count_tokens_approximately
 from langchain_core.runnables.config import set_config_context
 
 from langchain_tiers.cache import cache_key
@@ -33,6 +33,7 @@ from langchain_tiers.settings import LANGCHAIN, ChatModelArguments, check_inner_
 from langchain_tiers.structured import StructuredOutput
 from langchain_tiers.tools import as_tools
 from langchain_tiers.usage import result_with_total_usage, with_cached_usage, with_total_usage
+from llm_tiers.errors import ConfigError
 from llm_tiers.flow.engine import Outcome
 from llm_tiers.integration.chunks import result_last
 from llm_tiers.integration.construction import Construction
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
     from langchain_tiers.runs import RunManager
     from llm_tiers.call.call import Call
+    from llm_tiers.integration.asker import Message
     from llm_tiers.ladder.tiers import Tier
 
 __all__ = ["TieredChatModel"]
@@ -465,6 +467,13 @@ class TieredChatModel(Tiered, BaseChatModel):
             messages=tuple(messages),
         )
         return call, ChatPerformer(request, run, streaming=streaming, judging=self._judging)
+
+    def _described(self, messages: Sequence[Message], tier: str, node: str | None) -> tuple[Call, ChatPerformer]:
+        try:
+            read = convert_to_messages([dict(message) for message in messages])
+        except (ValueError, NotImplementedError, KeyError, TypeError) as error:
+            raise ConfigError(f"messages: LangChain cannot read them: {str(error).partition(chr(10))[0]}") from None
+        return self._prepare(read, None, OuterRun(None, (self.node or "") if node is None else node), model=tier)
 
     def get_token_ids(self, text: str) -> list[int]:
         """Return the tokens of a text as the top tier's model counts them."""

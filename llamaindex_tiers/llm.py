@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, LLMMetadata
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
 from llama_index_instrumentation import get_dispatcher
-from pydantic import BaseModel, PrivateAttr
+from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from llamaindex_tiers.calls import PreparedCall
 from llamaindex_tiers.events import dispatch_decision
@@ -24,6 +25,8 @@ from llamaindex_tiers.settings import LLAMAINDEX, LLMArguments, common_settings
 from llamaindex_tiers.spans import current_place, keep_open_spans
 from llamaindex_tiers.structured import Shape
 from llamaindex_tiers.tools import tool_call_reader
+from llm_tiers.arguments import without_values
+from llm_tiers.errors import ConfigError
 from llm_tiers.integration.construction import Construction
 from llm_tiers.integration.tiered import Tiered, standard_setting
 
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from llama_index.core.prompts import PromptTemplate
     from llama_index.core.tools.types import BaseTool
 
+    from llm_tiers.call.call import Call
+    from llm_tiers.integration.asker import Message
     from llm_tiers.ladder.tiers import Tier
 
 __all__ = ["TieredLLM"]
@@ -446,3 +451,13 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         run = OuterRun(place, self.callback_manager, limiter, own_prompt)
         performer = LLMPerformer(request, run, streaming=streaming, judging=self._judging)
         return PreparedCall(self._engine, call, performer)
+
+    def _described(self, messages: Sequence[Message], tier: str, node: str | None) -> tuple[Call, LLMPerformer]:
+        try:
+            read = [ChatMessage(**message) for message in messages]
+        except (ValueError, TypeError) as error:
+            detail = str(without_values(error)) if isinstance(error, ValidationError) else str(error)
+            raise ConfigError(f"messages: LlamaIndex cannot read them: {detail}") from None
+        prepared = self._prepare(Request.chat(read, {"model": tier}))
+        call = prepared.call if node is None else replace(prepared.call, node=node)
+        return call, prepared.performer

@@ -1,10 +1,11 @@
-"""The command line: `llm-tiers replay`, `llm-tiers calibrate` and `llm-tiers demo`."""
+"""The command line: `llm-tiers profile`, `replay`, `calibrate`, `warm-start` and `demo`."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -22,6 +23,7 @@ from llm_tiers.policies.settings import write_settings
 if TYPE_CHECKING:
     from llm_tiers.calibration import Calibration, Sample, Sweep
     from llm_tiers.policies.settings import Settings
+    from llm_tiers.profile import Profile, Profiling
     from llm_tiers.replay import ReplayResult, ReplayTable
 
 __all__ = ["app"]
@@ -39,6 +41,9 @@ _STDOUT = Path("-")
 
 _PUBLISHED = ("llm-at", "metallm", "smart-paper:0.1", "guarantee:0.1")
 """What the demo shows of the three published systems, SMART's mended beside it."""
+
+_INTERRUPTED = 130
+"""The status of a command that Ctrl-C ended, as shells have it."""
 
 _NEEDS_MATPLOTLIB = "needs matplotlib: pip install 'llm-tiers[plot]'"
 
@@ -188,6 +193,87 @@ def calibrate(
 
 
 @app.command()
+def profile(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA.jsonl",
+            help='One question a line: {"question": ...} or {"messages": [...]}, and if you like "key" (the right answer, '
+            'or a list of them), "node" and "id".',
+        ),
+    ],
+    ladder: Annotated[
+        str,
+        typer.Option(
+            metavar="TARGET",
+            help="module:attribute or file.py:attribute: a TieredChatModel, a TieredLLM, or a list of tiers.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="OUT.npz", help="Where the replay file goes.")],
+    check: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TARGET",
+            help="A function of question, answer and key that returns True, False, a number in [0, 1] or None.",
+        ),
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="USD", help="Stop before this is exceeded, earlier runs of the file included."),
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Questions that are answered at once.")] = 8,
+    requests_per_minute: Annotated[
+        float | None, typer.Option(min=0.1, metavar="N", help="Most requests to one tier in a minute.")
+    ] = None,
+    retries: Annotated[
+        int,
+        typer.Option(min=0, help="How often a call is made again after 429, a server's error or a lost connection."),
+    ] = 5,
+    text: Annotated[bool, typer.Option("--text", help="Keep questions and answers in the file too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before money is spent.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only estimate what it would cost.")] = False,
+) -> None:
+    """Let every tier of a ladder answer a sample, and write a replay file. Status 1: not every question is in it.
+
+    The answers are kept in OUT.npz.progress.jsonl as they come: the same command goes on where an earlier one was
+    stopped, and pays for no answer twice.
+    """
+    from llm_tiers.profile import Limits, Profiling, load_check, load_ladder
+
+    with _errors_in_one_line():
+        if out.suffix != ".npz":
+            raise ConfigError(f"--out {out} must end in .npz")
+        _check_writable("--out", out)
+        function = None if check is None else load_check(check)
+        limits = Limits(concurrency, requests_per_minute, retries, max_cost)
+        with Profiling(data, out, load_ladder(ladder), check=function, limits=limits) as profiling:
+            if _agreed(profiling, max_cost=max_cost, yes=yes, dry_run=dry_run):
+                _print_profile(_profiled(profiling, with_text=text), profiling, out)
+
+
+@app.command("warm-start")
+def warm_start(
+    file: Annotated[Path, typer.Argument(metavar="FILE.npz", help="A replay file, such as `profile` writes.")],
+    history: Annotated[str, typer.Argument(metavar="HISTORY", help="The folder or the URL of a history.")],
+    node: Annotated[
+        str | None, typer.Option(metavar="NODE", help="Node of the calls.", show_default="what the file says")
+    ] = None,
+    namespace: Annotated[str, typer.Option(metavar="NAME", help="Namespace of the history.")] = "default",
+    embedding: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="wordllama, minilm or hashed.", show_default="as a model without embedding="),
+    ] = None,
+) -> None:
+    """Give a history the questions of a replay file as profiled calls; a second time adds nothing."""
+    from llm_tiers.history import ChromaHistory
+    from llm_tiers.profile import warm_start as start
+
+    with _errors_in_one_line(), ChromaHistory(history, namespace=namespace, embedding=embedding) as opened:
+        done = start(opened, file, node=node)
+        typer.echo(f"{done.added} calls added to {history}, {done.known} known already; graded: {done.right_means}")
+
+
+@app.command()
 def demo(
     plot: Annotated[Path, typer.Option(metavar="OUT.png", help="Where the picture goes.")] = Path("llm-tiers-demo.png"),
 ) -> None:
@@ -204,6 +290,55 @@ def demo(
             _draw(results, plot)
         else:
             typer.echo(f"no picture: it {_NEEDS_MATPLOTLIB}", err=True)
+
+
+def _agreed(profiling: Profiling, *, max_cost: float | None, yes: bool, dry_run: bool) -> bool:
+    """Show what the profile will cost and say whether it may begin."""
+    estimate, done = profiling.estimate(), len(profiling.progress.answers)
+    if done:
+        typer.echo(
+            f"{done} answers are in {profiling.progress.path} already, for US$ {profiling.progress.spent:.4g}", err=True
+        )
+    typer.echo(estimate.told(), err=True)
+    if dry_run:
+        return False
+    if max_cost is not None and profiling.progress.spent + estimate.usd > max_cost:
+        typer.echo(f"that is more than --max-cost {max_cost:g} allows: it will stop before it is exceeded", err=True)
+    # With a bound on the cost, or with nothing left to pay for, there is nothing to ask.
+    if yes or max_cost is not None or not estimate.calls:
+        return True
+    if not sys.stdin.isatty():
+        raise ConfigError("nobody can be asked whether to begin: give --yes, or --max-cost")
+    return typer.confirm("Begin?", err=True)
+
+
+def _profiled(profiling: Profiling, *, with_text: bool) -> Profile:
+    """Profile with a progress bar; after Ctrl-C say what is kept."""
+    try:
+        with _bar("profiling", len(profiling.left())) as (progress, task):
+
+            def advance() -> None:
+                cost = profiling.progress.spent
+                progress.update(task, advance=1, description=f"profiling, US$ {cost:.4g}")
+
+            return profiling.run(on_answer=advance, say=progress.console.print, with_text=with_text)
+    except KeyboardInterrupt:
+        kept = len(profiling.progress.answers)
+        typer.echo(
+            f"interrupted: {kept} answers are kept in {profiling.progress.path}; the same command goes on", err=True
+        )
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def _print_profile(found: Profile, profiling: Profiling, out: Path) -> None:
+    from llm_tiers.profile.report import lines_of, table_of
+
+    if found.tiers:
+        Console().print(table_of(found))
+    for line in lines_of(found, out, profiling.progress.path):
+        typer.echo(line, err=True)
+    if not found.is_whole:
+        raise typer.Exit(1)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ ROOMS = (
     "integration",
     "replay",
     "calibration",
+    "profile",
     "testing",
     "cli",
 )

@@ -115,6 +115,11 @@ class Engine:
             account = partial(_account, grader, self.ladder, policy, self._prices)
             self._gradings = Gradings(grader, grading_performer, history, account, self._log_once)
 
+    @property
+    def prices(self) -> PriceBook:
+        """What the tiers cost."""
+        return self._prices
+
     def call(self, query: str, **facts: Any) -> Call:
         """Describe a call: `query` and the other attributes of `Call` except its id and time.
 

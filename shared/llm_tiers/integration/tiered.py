@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, Field, PrivateAttr
@@ -12,10 +12,14 @@ from pydantic import BaseModel, Field, PrivateAttr
 from llm_tiers.errors import ConfigError
 from llm_tiers.flow.engine import Engine
 from llm_tiers.history import as_history
+from llm_tiers.integration.asker import Asker
 from llm_tiers.ladder.tiers import Ladder
 
 if TYPE_CHECKING:
+    from llm_tiers.call.call import Call
+    from llm_tiers.call.performer import AsyncPerformer
     from llm_tiers.flow.engine import TraceHook
+    from llm_tiers.integration.asker import Message
     from llm_tiers.integration.construction import Construction, Ladders
     from llm_tiers.policies.guarantee import Forecast
     from llm_tiers.trace import Certificate
@@ -96,6 +100,18 @@ class Tiered(BaseModel):
             self._engine.close()
         else:
             self._engine.finish_grading()
+
+    def asker(self) -> Asker:
+        """Return what asks single tiers past policy and history, for `llm-tiers profile`."""
+        return Asker(self._engine, self._described)
+
+    def _described(self, messages: Sequence[Message], tier: str, node: str | None) -> tuple[Call, AsyncPerformer]:
+        """Describe a call that one tier must answer, and say how its model is called; each framework has its own way.
+
+        Raises:
+            ConfigError: The messages cannot be read.
+        """
+        raise NotImplementedError
 
     def flush_grades(self, timeout: float = 60.0) -> bool:
         """Wait until the answers of earlier calls are graded and the grades are in the history.

@@ -1,0 +1,144 @@
+"""What a profile will cost: before it starts, and before each question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llm_tiers.errors import ConfigError
+from llm_tiers.ladder.price import Price
+from llm_tiers.usage import Usage
+
+if TYPE_CHECKING:
+    from llm_tiers.ladder.prices import PriceBook
+    from llm_tiers.ladder.tiers import Ladder, Tier
+    from llm_tiers.profile.progress import Paid
+
+__all__ = ["ASSUMED_OUTPUT", "Costs", "Estimate", "prices_of"]
+
+ASSUMED_OUTPUT = 300
+"""Output tokens of an answer, where none was measured: what `PriceBook.usual` takes too."""
+
+_FEWEST_MEASURED = 3
+"""Answers of a tier from which on their mean length counts instead of the assumed one."""
+
+_MARGIN = 2.0
+"""An answer is taken to be at most so many times as long as the longest one so far, where no setting bounds it."""
+
+_PROBE = 1_000
+"""Tokens that a price is looked up for: few enough that no provider has a higher price for them."""
+
+_BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+
+
+def prices_of(ladder: Ladder, book: PriceBook) -> dict[str, Price]:
+    """Return each tier's price.
+
+    Raises:
+        ConfigError: A tier has none.
+    """
+    return {tier.name: _price_of(tier, book) for tier in ladder}
+
+
+def _price_of(tier: Tier, book: PriceBook) -> Price:
+    costs = [book.cost(tier, usage) for usage in (Usage(_PROBE, 0), Usage(0, _PROBE))]
+    if costs[0] is None or costs[1] is None:
+        raise ConfigError(
+            f"no price is known for tier {tier.name!r} (model {tier.model_name!r}), so neither an estimate nor a "
+            "replay file can be made; give one: Tier(model, price=(input, output)) in US$ per million tokens"
+        )
+    return Price(costs[0] * 1e6 / _PROBE, costs[1] * 1e6 / _PROBE)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What the calls that are left will cost.
+
+    Attributes:
+        by_tier: Tier name to US$.
+        calls: How many calls are left.
+        lengths: Tier name to the output tokens taken for an answer, and whether they were measured.
+    """
+
+    by_tier: Mapping[str, float]
+    calls: int
+    lengths: Mapping[str, tuple[float, bool]]
+
+    @property
+    def usd(self) -> float:
+        """All tiers together, in US$."""
+        return sum(self.by_tier.values())
+
+    def told(self) -> str:
+        """Return the estimate in one sentence that says what it rests on."""
+        parts = ", ".join(f"{tier} {usd:.4g}" for tier, usd in self.by_tier.items())
+        lengths = ", ".join(
+            f"{tier} {length:.0f} {'measured' if measured else 'assumed'}"
+            for tier, (length, measured) in self.lengths.items()
+        )
+        return (
+            f"{self.calls} calls, about US$ {self.usd:.4g} ({parts}); from prices, input tokens counted here, and output "
+            f"tokens an answer: {lengths}"
+        )
+
+
+class Costs:
+    """What calls cost, as far as the answers so far tell.
+
+    Args:
+        ladder: The tiers.
+        prices: Tier name to price.
+        seen: Answers of an earlier run.
+        inputs: Question id to its input tokens as counted here.
+    """
+
+    def __init__(
+        self, ladder: Ladder, prices: Mapping[str, Price], inputs: Mapping[str, int], seen: Iterable[Paid] = ()
+    ) -> None:
+        self._prices = prices
+        self.inputs = inputs
+        self._bounds = {tier.name: _bound_of(tier) for tier in ladder}
+        self._outputs: dict[str, list[int]] = {tier.name: [] for tier in ladder}
+        self._stretch = dict.fromkeys(self._outputs, 1.0)
+        for paid in seen:
+            self.learn(paid)
+
+    def learn(self, paid: Paid) -> None:
+        """Take the length of one more answer into account."""
+        self._outputs[paid.tier].append(paid.output_tokens)
+        counted = max(self.inputs[paid.id], 1)
+        self._stretch[paid.tier] = max(self._stretch[paid.tier], paid.input_tokens / counted)
+
+    def estimate(self, left: Sequence[tuple[str, str]]) -> Estimate:
+        """Return what calls will cost; `left` holds a question's id and a tier's name for each of them."""
+        lengths = {tier: self._length(tier) for tier in self._outputs}
+        by_tier = dict.fromkeys(self._outputs, 0.0)
+        for question, tier in left:
+            by_tier[tier] += self._usd(tier, self.inputs[question], lengths[tier][0])
+        return Estimate(by_tier, len(left), lengths)
+
+    def at_most(self, question: str, tier: str) -> float:
+        """Return what a call should not exceed, in US$: a bound only where the model's settings bound the answer."""
+        longest = _MARGIN * max([ASSUMED_OUTPUT, *self._outputs[tier]])
+        bound = self._bounds[tier]
+        return self._usd(tier, self.inputs[question] * self._stretch[tier], longest if bound is None else bound)
+
+    def of(self, tier: str, usage: Usage) -> float:
+        """Return what a call cost whose tokens are estimated."""
+        return self._prices[tier].cost(usage)
+
+    def _usd(self, tier: str, inputs: float, outputs: float) -> float:
+        return (inputs * self._prices[tier].input + outputs * self._prices[tier].output) / 1e6
+
+    def _length(self, tier: str) -> tuple[float, bool]:
+        outputs = self._outputs[tier]
+        if len(outputs) >= _FEWEST_MEASURED:
+            return sum(outputs) / len(outputs), True
+        bound = self._bounds[tier]
+        return (ASSUMED_OUTPUT if bound is None else min(ASSUMED_OUTPUT, bound)), False
+
+
+def _bound_of(tier: Tier) -> int | None:
+    found = (getattr(tier.model, name, None) for name in _BOUNDS)
+    return next((bound for bound in found if isinstance(bound, int) and bound > 0), None)

@@ -1,0 +1,138 @@
+"""How fast tiers are asked, and what is done when a provider says that it was too fast."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from llm_tiers.errors import AllTiersFailed, TierError
+
+__all__ = ["Fault", "Pace"]
+
+_AGAIN = frozenset({408, 409, 429})
+"""Statuses after which the same request may succeed, beside those from 500 on."""
+
+_NEVER = frozenset({401, 403, 404})
+"""Statuses that every further request to the tier would get as well."""
+
+_LONGEST_BACKOFF = 60.0
+_LONGEST_WAIT = 600.0
+"""Seconds; a provider that asks for more has closed for the day."""
+
+
+class Pace:
+    """Spaces the requests to one tier.
+
+    Args:
+        per_minute: Most requests in a minute; None for no limit.
+        clock: Returns seconds.
+    """
+
+    def __init__(self, per_minute: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._gap = 0.0 if per_minute is None else 60.0 / per_minute
+        self._clock = clock
+        self._next = 0.0
+
+    def take(self) -> float:
+        """Take the next turn and return 0, or return the seconds until there is one."""
+        now = self._clock()
+        if now < self._next:
+            return self._next - now
+        self._next = now + self._gap
+        return 0.0
+
+    def pause(self, seconds: float) -> None:
+        """Give out no turn for so many seconds."""
+        self._next = max(self._next, self._clock() + seconds)
+
+    async def turn(self) -> None:
+        """Wait for a turn and take it."""
+        while (seconds := self.take()) > 0:
+            await asyncio.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a tier gave no answer.
+
+    Attributes:
+        told: The error in one line, without keys.
+        status: The HTTP status, or None where there was none.
+        retry_after: Seconds that the provider asks to wait, or None.
+        lost: Whether the connection failed or timed out.
+        cost_usd: What the call cost all the same, or None.
+    """
+
+    told: str
+    status: int | None = None
+    retry_after: float | None = None
+    lost: bool = False
+    cost_usd: float | None = None
+
+    @classmethod
+    def of(cls, error: AllTiersFailed) -> Fault:
+        """Read what the framework's client raised."""
+        failed = error.exceptions[0]
+        cost = None if error.trace is None else error.trace.cost_usd
+        chain = tuple(_causes(failed))
+        status = next((found for cause in chain if (found := _status(cause)) is not None), None)
+        after = next((found for cause in chain if (found := _retry_after(cause)) is not None), None)
+        lost = any(isinstance(cause, httpx.TransportError | OSError) for cause in chain)
+        return cls(str(failed), status, after, lost, cost)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether every further request to the tier would fail as well: a wrong key, an unknown model."""
+        return self.status in _NEVER
+
+    def wait(self, retry: int) -> float | None:
+        """Return the seconds to wait before the same request is made again, or None where that makes no sense.
+
+        Args:
+            retry: How many times it was made again already.
+        """
+        passing = self.status in _AGAIN or (self.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if not passing and not (self.lost and self.status is None):
+            return None
+        if self.retry_after is not None:
+            return self.retry_after if self.retry_after <= _LONGEST_WAIT else None
+        return min(2.0**retry, _LONGEST_BACKOFF)
+
+
+def _causes(failed: TierError) -> Iterator[BaseException]:
+    """Yield what led to a failure, nearest first."""
+    # An error whose text holds a key is told by its text alone; the error itself is still what was being handled.
+    error = failed.cause if isinstance(failed.cause, BaseException) else failed.__context__
+    for _ in range(10):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _status(error: BaseException) -> int | None:
+    status = getattr(error, "status_code", None) or getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def _retry_after(error: BaseException) -> float | None:
+    headers: Any = getattr(getattr(error, "response", None), "headers", None)
+    given = headers.get("retry-after") if hasattr(headers, "get") else None
+    if not isinstance(given, str):
+        return None
+    try:
+        return max(0.0, float(given))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None

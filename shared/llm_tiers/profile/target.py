@@ -1,0 +1,141 @@
+"""The ladder and the check function that a user names on the command line, as `module:attribute` or `file.py:attribute`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from operator import attrgetter
+from pathlib import Path
+from pkgutil import resolve_name
+from types import ModuleType
+from typing import Any
+
+from llm_tiers.arguments import kind_of
+from llm_tiers.errors import ConfigError, LlmTiersError
+from llm_tiers.integration.asker import Asker
+from llm_tiers.integration.tiered import Tiered
+from llm_tiers.ladder.tiers import Tier
+
+__all__ = ["load_check", "load_ladder", "load_object"]
+
+_MODELS = {"langchain_core": "langchain_tiers:TieredChatModel", "llama_index": "llamaindex_tiers:TieredLLM"}
+"""By the package of a framework the model that makes a ladder of its models; each is imported only when it is asked for."""
+
+
+def load_ladder(target: str) -> Asker:
+    """Return what asks the tiers of the ladder that `target` names.
+
+    Args:
+        target: Names a `TieredChatModel`, a `TieredLLM`, a list of tiers, or a function without arguments that returns
+            one of these.
+
+    Raises:
+        ConfigError: The target cannot be imported, or is something else.
+    """
+    argument = f"--ladder {target}"
+    found = load_object("--ladder", target)
+    if inspect.isfunction(found):
+        try:
+            found = found()
+        except Exception as error:  # a user's function may raise anything, and the command must say which did
+            raise ConfigError(f"{argument}: the function raised {_told(error)}") from error
+    if isinstance(found, list | tuple):
+        found = _model_over(argument, found)
+    if not isinstance(found, Tiered):
+        raise ConfigError(
+            f"{argument} is {kind_of(found)}; it must be a TieredChatModel, a TieredLLM or a list of tiers"
+        )
+    return found.asker()
+
+
+def load_check(target: str) -> Callable[[str, str, Any], Any]:
+    """Return the function that `target` names, as one of question, answer and key.
+
+    Raises:
+        ConfigError: The target cannot be imported, or is no such function.
+    """
+    found = load_object("--check", target)
+    fix = f"--check {target} must be a function of question, answer and key"
+    if not callable(found) or isinstance(found, type):
+        raise ConfigError(f"{fix}, not {kind_of(found)}")
+    try:
+        parameters = inspect.signature(found)
+    except (TypeError, ValueError):  # functions written in C may have no signature
+        return found
+    for count in (3, 2):
+        try:
+            parameters.bind(*["given"] * count)
+        except TypeError:
+            continue
+        # A function for `grade=` takes no key, and serves here as well.
+        return found if count == 3 else lambda question, answer, _: found(question, answer)  # noqa: PLR2004
+    raise ConfigError(f"{fix}; its signature is {parameters}")
+
+
+def load_object(option: str, target: str) -> Any:
+    """Import what `target` names.
+
+    Raises:
+        ConfigError: There is no such module, file or attribute, or the import fails.
+    """
+    argument = f"{option} {target}"
+    module, _, attribute = target.rpartition(":")
+    if not module or not attribute:
+        raise ConfigError(f"{argument} must be module:attribute or file.py:attribute, such as app.py:model")
+    try:
+        loaded = _from_file(argument, Path(module)) if module.endswith(".py") else _from_name(module)
+    except LlmTiersError as error:
+        raise ConfigError(f"{argument}: {error}") from error
+    except Exception as error:  # a user's module may raise anything, and the command must say what did
+        raise ConfigError(f"{argument}: importing {module} raised {_told(error)}") from error
+    try:
+        return attrgetter(attribute)(loaded)
+    except AttributeError:
+        raise ConfigError(f"{argument}: {module} has no attribute {attribute!r}") from None
+
+
+def _from_name(module: str) -> ModuleType:
+    # As with `python -m`: the script of a command does not look for modules where it is called.
+    _look_in(Path.cwd())
+    return importlib.import_module(module)
+
+
+def _from_file(argument: str, path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}")
+    _look_in(path.resolve().parent)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{argument}: {path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    # Known by its name while it runs, or dataclasses and pickles in it would not find their module.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _look_in(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _model_over(argument: str, tiers: list[Any] | tuple[Any, ...]) -> Any:
+    models = [tier.model if isinstance(tier, Tier) else tier for tier in tiers]
+    roots = {kind.__module__.partition(".")[0] for model in models for kind in type(model).__mro__}
+    known = [path for root, path in _MODELS.items() if root in roots]
+    # A name such as "openai:gpt-5-mini" alone tells no framework; it is LangChain's way to name a model.
+    if not known and models and all(isinstance(model, str) for model in models):
+        known = [_MODELS["langchain_core"]]
+    if len(known) != 1:
+        raise ConfigError(f"{argument}: the list must hold models of one framework, LangChain or LlamaIndex")
+    try:
+        return resolve_name(known[0])(list(tiers))
+    except LlmTiersError as error:
+        raise ConfigError(f"{argument}: {error}") from error
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
