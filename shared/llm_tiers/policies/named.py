@@ -15,6 +15,7 @@ from llm_tiers.policies.judges.judge import as_judge
 from llm_tiers.policies.judges.prompt import PromptJudge
 from llm_tiers.policies.judges.thrifty import Thrifty
 from llm_tiers.policies.judges.unjudged import Unjudged
+from llm_tiers.policies.menu.menu import MenuJudge, MenuStarter
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.settings import read_settings
 from llm_tiers.policies.starters.accuracy import AccuracyEstimator
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from llm_tiers.policies.judges.judge import Judge, JudgeFunction
     from llm_tiers.policies.starters.base import Starter
 
-__all__ = ["BY_KNOB", "agree", "as_policy", "default", "doubt", "estimate", "linucb", "llm_at", "metallm"]
+__all__ = ["BY_KNOB", "agree", "as_policy", "default", "doubt", "estimate", "linucb", "llm_at", "menu", "metallm"]
 
 
 def llm_at(*, theta: float = 0.7, offer_abstention: bool = True) -> Policy:
@@ -105,6 +106,21 @@ def doubt(*, quality: float = 0.35, seed: int = 0) -> Policy:
     return Policy("doubt", both, both)
 
 
+def menu(
+    *, quality: float | None = None, worth_usd: float | None = None, learning: float = 0.2, seed: int = 0
+) -> Policy:
+    """Return the policy that chooses, for each node, the rule that its profiled calls show to be worth most.
+
+    Args:
+        quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets; by default 0.6.
+        worth_usd: What a right answer is worth in US$, instead of `quality`.
+        learning: Largest share of the spend that calls which all tiers answer may add, in [0, 1].
+        seed: Seed of their draw.
+    """
+    starter = MenuStarter(quality=quality, worth_usd=worth_usd, learning=learning, seed=seed)
+    return Policy("menu", starter, MenuJudge())
+
+
 def default(*, quality: float = 0.35, seed: int = 0) -> Policy:
     """Return the policy that is used where none is given: the doubt cascade, which wins on the recorded sets.
 
@@ -123,13 +139,15 @@ _NAMED: dict[str, Callable[[], Policy]] = {
     "llm-at": llm_at,
     "linucb": linucb,
     "metallm": metallm,
+    "menu": menu,
 }
-_WITH_QUALITY: dict[str, Callable[..., Policy]] = {"default": default, "doubt": doubt}
+_WITH_QUALITY: dict[str, Callable[..., Policy]] = {"default": default, "doubt": doubt, "menu": menu}
 
 
 BY_KNOB: dict[str, Callable[[float], Policy]] = {
     "default": lambda knob: default(quality=knob),
     "doubt": lambda knob: doubt(quality=knob),
+    "menu": lambda knob: menu(quality=knob),
     "agree": lambda knob: agree(theta=knob),
     "estimate": lambda knob: estimate(theta=knob),
 }

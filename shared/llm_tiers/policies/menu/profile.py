@@ -25,6 +25,9 @@ _KEPT = 1_000
 _FEW = 8
 """From so many graded calls on, those without grades are left out."""
 
+_MANY, _STANDARD_ERRORS = 20, 1.0
+"""A tier is said to be better than the top from so many graded calls on, and by so many standard errors."""
+
 _TRUST_IN_TOP = 0.5
 """Half of what is taken for true is "the top tier is right", half is what the tiers' agreement shows."""
 
@@ -65,15 +68,15 @@ def profiled_call(record: Record, usual: Mapping[str, float]) -> ProfiledCall | 
     return ProfiledCall(record.id, _in_order(said), costs, grades, source)
 
 
-def _grades(
-    record: Record, names: tuple[str, ...], said: list[int]
-) -> tuple[tuple[float, ...], GradeSource | None]:
+def _grades(record: Record, names: tuple[str, ...], said: list[int]) -> tuple[tuple[float, ...], GradeSource | None]:
     told, source = best_grades(record, names[-1])
     if source is None or source == "equality":
         return (), None
     by_answer = {number: told[name] for name, number in zip(names, said, strict=True) if name in told}
     # A missing answer is wrong whatever was said of it, and the same answer is as right from another tier.
-    grades = [0.0 if number < 0 else told.get(name, by_answer.get(number)) for name, number in zip(names, said, strict=True)]
+    grades = [
+        0.0 if number < 0 else told.get(name, by_answer.get(number)) for name, number in zip(names, said, strict=True)
+    ]
     known = tuple(grade for grade in grades if grade is not None)
     return (known, source) if len(known) == len(names) else ((), None)
 
@@ -129,7 +132,7 @@ class Profile:
     def source(self) -> GradeSource | None:
         """By whose grades the tiers are known; None: by their agreement alone."""
         sources = Counter(call.source for call in self.counted if call.source is not None)
-        return max(sources, key=sources.__getitem__) if sources else None
+        return sources.most_common(1)[0][0] if sources else None
 
     @cached_property
     def ladder_weights(self) -> NDArray[np.float64] | None:
@@ -138,6 +141,20 @@ class Profile:
             return None
         ladders = imagined_ladders(len(self.calls[0].said))
         return ladders.weights(Counter(call.said for call in self.calls))
+
+    @cached_property
+    def better_than_top(self) -> int | None:
+        """The position of a tier that seems to be right more often than the top tier, or None.
+
+        By grades alone: without them a top tier that errs looks like hard queries.
+        """
+        if not self.counted or not self.counted[0].grades:
+            return None
+        right = np.array([call.grades for call in self.counted])
+        ahead = right[:, :-1] - right[:, -1:]
+        surely = ahead.mean(axis=0) - _STANDARD_ERRORS * ahead.std(axis=0) / np.sqrt(len(ahead))
+        best = int(surely.argmax())
+        return best if len(ahead) >= _MANY and surely[best] > 0 else None
 
     def right(self, tiers: int) -> NDArray[np.float64]:
         """Return how right each tier was on each call that counts, calls x tiers, in [0, 1]."""

@@ -12,17 +12,19 @@ from scipy.special import ndtr
 
 from llm_tiers.agreement.imagined import imagined_ladders
 from llm_tiers.policies.menu.backed import Backed
-from llm_tiers.policies.menu.profile import Profile
+from llm_tiers.policies.menu.profile import Profile, ProfiledCall
 from llm_tiers.policies.menu.replaying import Profiled, replayed
 from llm_tiers.policies.menu.rule import Rule
 from llm_tiers.policies.menu.rules import menu_of
 
-__all__ = ["IMAGINED_CALLS", "Choice", "choose", "rules_of"]
+__all__ = ["IMAGINED_CALLS", "Choice", "choose", "cost_of", "rules_of"]
 
 IMAGINED_CALLS = 6.0
 """A node starts as if so many calls, to imagined ladders, had been profiled."""
 
 _LEAST_VARIANCE = 1e-12
+_LEAST_COST = 1e-300
+"""Models that cost nothing are not divided by."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ class _Calls:
 
 def _replay(names: tuple[str, ...], said: Sequence[tuple[int, ...]], right: NDArray[np.float64]) -> _Calls:
     outcomes = [_outcomes(names, pattern) for pattern in said]
-    accepted = np.array([one for one, _ in outcomes]).reshape(len(said), len(rules_of(names)))
-    asked = np.array([one for _, one in outcomes]).reshape(*accepted.shape, len(names))
+    accepted = np.array([one for one, _ in outcomes], dtype=np.int64).reshape(len(said), len(rules_of(names)))
+    asked = np.array([one for _, one in outcomes], dtype=np.bool_).reshape(*accepted.shape, len(names))
     return _Calls(np.take_along_axis(right, accepted, axis=1), asked)
 
 
@@ -102,7 +104,7 @@ def _numbered(row: NDArray[np.int64]) -> tuple[int, ...]:
     return tuple(numbers.setdefault(number, len(numbers)) for number in row.tolist())
 
 
-def choose(profile: Profile, usual: Mapping[str, float], price: float) -> Choice:
+def choose(profile: Profile, usual: Mapping[str, float], price: float, *, worth_usd: float | None = None) -> Choice:
     """Choose from the menu by worth: the chance to be right, less what the answers cost.
 
     Source: the reward is MetaLLM's (arXiv 2407.10834), over SMART's profiled calls (arXiv 2403.13835). What is lost by
@@ -113,12 +115,13 @@ def choose(profile: Profile, usual: Mapping[str, float], price: float) -> Choice
         profile: What is known of the node.
         usual: By tier, cheapest first, what an answer usually costs.
         price: What a usual answer of the top tier may cost, in chances to be right.
+        worth_usd: What a right answer is worth in US$; None: `price` says it.
     """
     names = tuple(usual)
     counted = profile.counted
     costs = np.array([call.costs for call in counted] or [tuple(usual.values())])
     mean_costs = costs.mean(axis=0)
-    rate = price / max(float(mean_costs[-1]), 1e-300)
+    rate = 1 / worth_usd if worth_usd else price / max(float(mean_costs[-1]), _LEAST_COST)
     imagined = _imagined(names)
     seen = _replay(names, [call.said for call in counted], profile.right(len(names)))
     right = np.concatenate([imagined.right, seen.right])
@@ -141,6 +144,13 @@ def choose(profile: Profile, usual: Mapping[str, float], price: float) -> Choice
         estimates={rule.name: float(accuracy[place]) for place, rule in enumerate(rules) if rule.name in usual},
         confidence=_confidence(names, seen, best, float(accuracy[best])),
     )
+
+
+def cost_of(rule: Rule, call: ProfiledCall) -> float:
+    """Return what a rule would have cost on a profiled call, in US$."""
+    rules = rules_of(rule.ladder)
+    asked = _outcomes(rule.ladder, call.said)[1][rules.index(rule)]
+    return float(asked @ np.array(call.costs))
 
 
 def _regret(worth: NDArray[np.float64], each: NDArray[np.float64], best: int) -> float:
