@@ -13,7 +13,7 @@ from llm_tiers.call.requests import Recall, Request, Response, recall
 from llm_tiers.errors import ConfigError
 from llm_tiers.policies.judges.judge import Judge, Review
 from llm_tiers.policies.menu.learning import Learning
-from llm_tiers.policies.menu.profile import NO_PROFILE, Profile, profiled_call
+from llm_tiers.policies.menu.profile import NO_PROFILE, Profile, ProfiledCall, profiled_call
 from llm_tiers.policies.menu.rule import Rule, Single
 from llm_tiers.policies.menu.running import RuleJudge, plan_of
 from llm_tiers.policies.menu.worth import Choice, choose, cost_of
@@ -63,14 +63,18 @@ class ProfileOf:
         usual = dict(self.usual)
         call = profiled_call(record, usual)
         cost = sum(usual.get(name, 0.0) for name in record.answered) if record.cost_usd is None else record.cost_usd
-        instead = 0.0 if call is None else cost_of(result.choice.rule, call)
-        profile = result.profile.after(cost, call, instead)
-        return Known(profile, result.choice) if call is None else self._known(profile)
+        return self.after(result, cost, call)
 
     def revise(self, result: Known, before: Record, after: Record) -> Known:  # noqa: ARG002
         """Return what is known after a call was graded."""
         call = profiled_call(after, dict(self.usual))
         return result if call is None else self._known(result.profile.revised(call))
+
+    def after(self, result: Known, cost: float, call: ProfiledCall | None) -> Known:
+        """Return what is known after one more call, which cost so many US$."""
+        instead = 0.0 if call is None else cost_of(result.choice.rule, call)
+        profile = result.profile.after(cost, call, instead)
+        return Known(profile, result.choice) if call is None else self._known(profile)
 
     def _known(self, profile: Profile) -> Known:
         return Known(profile, choose(profile, dict(self.usual), self.price, worth_usd=self.worth_usd))
@@ -154,9 +158,8 @@ class MenuStarter:
         choice = known.choice
         serving = [tier.name for tier in ladder if not tier.shortfall(call.needs, call.tokens)]
         able = len(serving) == len(ladder)
-        profiles = able and self._is_drawn(call, known)
-        rule = choice.surest if profiles else choice.rule
-        if not able and not set(rule.tiers) <= set(serving):
+        rule, profiles = self.decide(known, call.id) if able else (choice.rule, False)
+        if not set(rule.tiers) <= set(serving):
             rule = Single(ladder.names, serving[-1] if serving else ladder.names[-1])
         reason = f"profiled, {rule.name}" if profiles else f"rule {rule.name}"
         stated = choice if rule is choice.rule else None
@@ -169,9 +172,11 @@ class MenuStarter:
             confidence=None if stated is None else stated.confidence.get(frozenset(rule.tiers)),
         )
 
-    def _is_drawn(self, call: Call, known: Known) -> bool:
+    def decide(self, known: Known, call_id: str) -> tuple[Rule, bool]:
+        """Return the rule that answers a call, and whether the call is profiled."""
         chance = self.learning.chance(known.profile, known.choice)
-        return random.Random(f"profile:{self.seed}:{call.id}").random() < chance
+        profiles = random.Random(f"profile:{self.seed}:{call_id}").random() < chance
+        return known.choice.surest if profiles else known.choice.rule, profiles
 
 
 def _look_up(call: Call, study: ProfileOf) -> Generator[Request, Response, tuple[Known, str, tuple[str, ...]]]:

@@ -17,11 +17,12 @@ from llm_tiers.policies.menu.replaying import Profiled, replayed
 from llm_tiers.policies.menu.rule import Rule
 from llm_tiers.policies.menu.rules import menu_of
 
-__all__ = ["IMAGINED_CALLS", "Choice", "choose", "cost_of", "rules_of"]
+__all__ = ["IMAGINED_CALLS", "Choice", "choose", "cost_of", "outcome_of", "rules_of"]
 
 IMAGINED_CALLS = 6.0
 """A node starts as if so many calls, to imagined ladders, had been profiled."""
 
+_DRAWN = 200
 _LEAST_VARIANCE = 1e-12
 _LEAST_COST = 1e-300
 """Models that cost nothing are not divided by."""
@@ -95,8 +96,7 @@ def _replay(names: tuple[str, ...], said: Sequence[tuple[int, ...]], right: NDAr
 @cache
 def _imagined(names: tuple[str, ...]) -> _Calls:
     said, right = imagined_ladders(len(names)).calls
-    patterns = [_numbered(row) for row in said]
-    return _replay(names, patterns, right)
+    return _replay(names, [_numbered(row) for row in said[:_DRAWN]], right[:_DRAWN])
 
 
 def _numbered(row: NDArray[np.int64]) -> tuple[int, ...]:
@@ -148,9 +148,7 @@ def choose(profile: Profile, usual: Mapping[str, float], price: float, *, worth_
 
 def cost_of(rule: Rule, call: ProfiledCall) -> float:
     """Return what a rule would have cost on a profiled call, in US$."""
-    rules = rules_of(rule.ladder)
-    asked = _outcomes(rule.ladder, call.said)[1][rules.index(rule)]
-    return float(asked @ np.array(call.costs))
+    return float(outcome_of(rule, call.said)[1] @ np.array(call.costs))
 
 
 def _regret(worth: NDArray[np.float64], each: NDArray[np.float64], best: int) -> float:
@@ -173,3 +171,15 @@ def _confidence(names: tuple[str, ...], seen: _Calls, best: int, usual: float) -
         share = (right[same].sum() + IMAGINED_CALLS * usual) / (same.sum() + IMAGINED_CALLS)
         found[frozenset(name for name, was in zip(names, row, strict=True) if was)] = float(share)
     return found
+
+
+def outcome_of(rule: Rule, said: tuple[int, ...]) -> tuple[int, NDArray[np.bool_]]:
+    """Return the position of the tier whose answer a rule accepts, and by tier whether it is asked.
+
+    Args:
+        rule: A rule of the menu.
+        said: What the tiers say, cheapest first: equal numbers are equal answers, -1 is none.
+    """
+    place = rules_of(rule.ladder).index(rule)
+    accepted, asked = _outcomes(rule.ladder, said)
+    return int(accepted[place]), asked[place]
