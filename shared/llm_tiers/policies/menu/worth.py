@@ -24,6 +24,7 @@ IMAGINED_CALLS = 6.0
 
 _DRAWN = 200
 _LEAST_VARIANCE = 1e-12
+_ALIKE = 1e-9
 _LEAST_COST = 1e-300
 """Models that cost nothing are not divided by."""
 
@@ -136,7 +137,7 @@ def choose(profile: Profile, usual: Mapping[str, float], price: float, *, worth_
     return Choice(
         rule=rules[best],
         # Of rules that are as often right the last one, in which the top tier is backed.
-        surest=rules[len(rules) - 1 - int(accuracy[::-1].argmax())],
+        surest=rules[int(np.flatnonzero(accuracy >= accuracy.max() - _ALIKE)[-1])],
         regret=_regret(worth, each, best),
         weight=weight,
         asking=rate * float(mean_costs.sum()),
