@@ -118,7 +118,8 @@ def menu(
         seed: Seed of their draw.
     """
     starter = MenuStarter(quality=quality, worth_usd=worth_usd, learning=learning, seed=seed)
-    return Policy("menu", starter, MenuJudge())
+    # Two models hardly ever write a sentence alike, so free text beside names and numbers is no sign of an error.
+    return Policy("menu", starter, MenuJudge(), FinalAnswers(skip_prose=True))
 
 
 def default(*, quality: float = 0.35, seed: int = 0) -> Policy:
@@ -199,7 +200,9 @@ def as_policy(
     if judge is not None:
         policy = replace(policy, judge=as_judge(judge))
     if extract is not None or equal is not None or compare is not None:
-        policy = replace(policy, equality=FinalAnswers(extract, equal=equal, compare=compare))
+        skips = isinstance(policy.equality, FinalAnswers) and policy.equality.skip_prose
+        equality = FinalAnswers(extract, equal=equal, compare=compare, skip_prose=skips)
+        policy = replace(policy, equality=equality)
     if starter is not None or judge is not None:
         # The trace must not give a policy's name to what is no longer that policy.
         policy = replace(policy, name="custom")
