@@ -43,8 +43,8 @@ EXTRACT: Mapping[str, Callable[[str], str | None]] = {"math": number_given}
 
 def served(server: LoopbackServer, scripts: Mapping[str, Any]) -> tuple[int, int]:
     replies = [scripts[request.model](request) for request in server.requests]
-    told = [reply for reply in replies if hasattr(reply, "input_tokens")]
-    return sum(reply.input_tokens for reply in told), sum(reply.output_tokens for reply in told)
+    counted = [reply for reply in replies if hasattr(reply, "input_tokens")]
+    return sum(reply.input_tokens for reply in counted), sum(reply.output_tokens for reply in counted)
 
 
 def rows_of(path: Path, questions: Sequence[RecordedQuestion]) -> list[int]:

@@ -36,7 +36,7 @@ PAIRS = (
     ("I can't help with that.", "I can't help with that."),
     ("Paris lies on the Seine.", "The Seine flows through Paris."),
 )
-SAYS = {True: "the same", False: "different", None: "cannot be told"}
+SAYS = {True: "the same", False: "different", None: "undecided"}
 
 
 def table() -> str:

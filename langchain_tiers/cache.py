@@ -1,4 +1,4 @@
-"""What LangChain's caches tell tiered models apart by."""
+"""The key under which LangChain's caches keep the answers of a tiered model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def cache_key(ladder: Ladder, policy: Policy, stop: list[str] | None, settings: 
         stop: The stop sequences of the call.
         settings: The other settings of the call.
     """
+    # The judge's own models decide which answer is returned, so they are part of the key.
     models = [*ladder, *policy.judge.own_tiers()]
     tiers = [(tier.name, tier.model._get_llm_string(stop=stop)) for tier in models]  # noqa: SLF001
+    # Sorted, so that the order in which a constructor sets its attributes does not change the key.
     starter = type(policy.starter).__name__, sorted(vars(policy.starter).items())
     return str([tiers, policy.name, starter, policy.judge.identity(), policy.equality, sorted(settings.items())])

@@ -99,7 +99,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         query_text: Takes the messages and returns the text to find similar calls by; by default the human ask.
         on_trace: Is called once with the `Trace` of each call, failed and cancelled ones included: when it ends or,
             where its answers are graded, after that, with the grades and their cost, from another thread.
-        inner_callbacks: Kinds of callback handlers that are called for the model calls inside too, beside tracers and
+        inner_callbacks: Kinds of callback handlers that are called for the model calls inside too, besides tracers and
             token counters; by default other handlers are called for the outer run only, as with any chat model.
         temperature, max_tokens, stop, max_retries, api_key: Go to every tier that knows them, and not to the judge
             but for the last two.
@@ -197,6 +197,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> LLMResult:
         """Answer calls; `model=` pins one tier by name, and other settings go to the tiers that know them."""
+        # Not in `_generate`, whose result goes to the run's handlers: they would count the sum once more.
         return result_with_total_usage(super().generate(messages, stop, callbacks, **kwargs))
 
     async def agenerate(
@@ -219,7 +220,9 @@ class TieredChatModel(Tiered, BaseChatModel):
     ) -> Generator[AIMessageChunk]:
         """Stream an answer; the last chunk carries the trace and the usage."""
         config, run = begin_run(self, config)
+        # Begun here, because LangChain calls `_stream` without a run manager, and the tiers' runs would have no parent.
         chunks = cast("Generator[AIMessageChunk]", super().stream(input, config, stop=stop, **kwargs))
+        # Closed with the user's loop: where that ends early, the requests end too, and the call is still traced.
         with closing(handing_down(run, chunks)) as stream:
             for chunk in stream:
                 yield with_total_usage(chunk)
@@ -268,12 +271,15 @@ class TieredChatModel(Tiered, BaseChatModel):
             ValueError: Something is no tool.
         """
         options = {
+            # False and "" ask for nothing, as in LangChain's own clients.
             "tool_choice": tool_choice or None,
             "strict": strict,
             "parallel_tool_calls": parallel_tool_calls,
             "response_format": response_format,
         }
+        # Only what was given: not every provider's `bind_tools` takes all of these.
         given = {name: value for name, value in options.items() if value is not None}
+        # Bound to the outer model alone: the tiers bind them at the call, so that a judge gets no tools.
         return self.bind(tools=as_tools(tools), **given, **kwargs)
 
     def with_structured_output(
@@ -308,6 +314,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         structured = StructuredOutput.over(self._engine.ladder, schema, tools=tools, options={**options, **kwargs})
         model = self.bind(
             structured_output=structured,
+            # For tracers; LangChain takes it out of the settings before it calls `_generate`.
             ls_structured_output_format={"schema": schema or structured.shape.function, "kwargs": options},
         )
         return structured.parsed(model, include_raw=include_raw)
@@ -323,8 +330,9 @@ class TieredChatModel(Tiered, BaseChatModel):
         if run_manager is None or not self._has_streaming_handler(run_manager, async_api=False, **kwargs):
             with set_config_context(run.quiet_config()) as context:
                 return as_chat_result(context.run(self._outcome, messages, stop, run, **kwargs))
-        with closing(in_context(run.quiet_config(), self._chunks_and_outcome(messages, stop, run, **kwargs))) as items:
+        with closing(self._items(messages, stop, run, **kwargs)) as items:
             for item in items:
+                # Handlers count what `on_llm_end` gets and not the chunks, so the last one may carry the usage.
                 piece = as_generation_chunk(item, run, uncounted=True)
                 run_manager.on_llm_new_token(piece.text, chunk=piece)
         return as_chat_result(cast("Outcome", item), run_manager.run_id)
@@ -339,11 +347,10 @@ class TieredChatModel(Tiered, BaseChatModel):
         run = self._outer_run(run_manager, messages)
         if run_manager is None or not self._has_streaming_handler(run_manager, async_api=True, **kwargs):
             with set_config_context(run.quiet_config()) as context:
+                # As a task, because only a task can be started in a context of its own.
                 asked = self._aoutcome(messages, stop, run, **kwargs)
                 return as_chat_result(await asyncio.create_task(asked, context=context))
-        async with aclosing(
-            ain_context(run.quiet_config(), self._achunks_and_outcome(messages, stop, run, **kwargs))
-        ) as items:
+        async with aclosing(self._aitems(messages, stop, run, **kwargs)) as items:
             async for item in items:
                 piece = as_generation_chunk(item, run, uncounted=True)
                 await run_manager.on_llm_new_token(piece.text, chunk=piece)
@@ -357,7 +364,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> Generator[ChatGenerationChunk]:
         run = self._outer_run(run_manager or handed_down_run(), messages)
-        with closing(in_context(run.quiet_config(), self._chunks_and_outcome(messages, stop, run, **kwargs))) as items:
+        with closing(self._items(messages, stop, run, **kwargs)) as items:
             for item in items:
                 piece = as_generation_chunk(item, run, uncounted=no_handler_counts(run_manager))
                 if run_manager is not None:
@@ -372,14 +379,23 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncGenerator[ChatGenerationChunk]:
         run = self._outer_run(run_manager or handed_down_run(), messages)
-        async with aclosing(
-            ain_context(run.quiet_config(), self._achunks_and_outcome(messages, stop, run, **kwargs))
-        ) as items:
+        async with aclosing(self._aitems(messages, stop, run, **kwargs)) as items:
             async for item in items:
                 piece = as_generation_chunk(item, run, uncounted=no_handler_counts(run_manager))
                 if run_manager is not None:
                     await run_manager.on_llm_new_token(piece.text, chunk=piece)
                 yield piece
+
+    def _items(
+        self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
+    ) -> Generator[AIMessageChunk | Outcome]:
+        """Return the chunks of an answer and, last, its outcome, each made inside the user's run."""
+        return in_context(run.quiet_config(), self._chunks_and_outcome(messages, stop, run, **kwargs))
+
+    def _aitems(
+        self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
+    ) -> AsyncGenerator[AIMessageChunk | Outcome]:
+        return ain_context(run.quiet_config(), self._achunks_and_outcome(messages, stop, run, **kwargs))
 
     # The four below prepare the call only when they run, in the context of the user's run: `query_text` is the user's
     # code, and the runs that it begins belong below this one.
@@ -430,6 +446,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> tuple[Call, ChatPerformer]:
         """Describe a call to the core, and say how its models are called."""
+        # An empty list is a choice too: it switches the model's own `stop` off for this call.
         request = Request.of(messages, stop if stop is not None else self.stop, kwargs)
         ask = read_ask(messages)
         call = self._engine.call(
@@ -440,6 +457,8 @@ class TieredChatModel(Tiered, BaseChatModel):
             node=run.node,
             pin=model,
             timeout=timeout,
+            # An exact count would take the tokenizer of each tier's provider, and decides only whether a tier is
+            # skipped.
             tokens=count_tokens_approximately(messages),
             needs=needs_of(messages, tools=request.offers_tools),
             form=request.form,
@@ -450,6 +469,7 @@ class TieredChatModel(Tiered, BaseChatModel):
     def get_token_ids(self, text: str) -> list[int]:
         """Return the tokens of a text as the top tier's model counts them."""
         model: BaseChatModel = self._engine.ladder.top.model
+        # LangChain's default would download GPT-2's tokenizer.
         return model.get_token_ids(text)
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
@@ -472,7 +492,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         return params
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """Return what an outer cache tells models apart by: the tiers with their settings, and how one is chosen."""
+        """Return the key of an outer cache: the tiers with their settings, and how one is chosen."""
         return cache_key(self._engine.ladder, self._engine.policy, stop or self.stop, kwargs)
 
     def _convert_cached_generations(self, cache_val: list[Generation]) -> list[ChatGeneration]:

@@ -27,14 +27,17 @@ def read_text(message: BaseMessage) -> str:
 
     The arguments of a tool call are JSON with sorted keys, so that equal calls read the same.
     """
+    # `text` is a subclass of str that can still be called, as in LangChain 0.x; `str` makes it a plain one.
     parts = [str(message.text).strip()]
     if isinstance(message, AIMessage):
         parts += [f"{call['name']}({_written(call['args'])})" for call in message.tool_calls]
+        # As the model wrote them, so that a judge sees what is broken.
         parts += [f"{call['name']}({call['args'] or ''})" for call in message.invalid_tool_calls]
     return "\n".join(filter(None, parts))
 
 
 def _written(arguments: dict[str, Any]) -> str:
+    # `json.dumps` calls itself for each level and raises RecursionError.
     return "" if is_too_deep(arguments) else json.dumps(arguments, sort_keys=True)
 
 
@@ -53,6 +56,7 @@ def with_postscript(messages: Sequence[BaseMessage], postscript: str) -> list[Ba
     """Return the messages with a sentence of ours added to the ask."""
     position = _position_of_ask(messages)
     ask = messages[position]
+    # In a block of its own, since the ask may be a list of texts and images already.
     content = [ask.content] if isinstance(ask.content, str) else ask.content
     blocks = [{"type": "text", "text": block} if isinstance(block, str) else block for block in content]
     added = ask.model_copy(update={"content": [*blocks, {"type": "text", "text": postscript}]})

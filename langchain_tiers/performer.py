@@ -65,9 +65,12 @@ class ChatPerformer:
     def generate(self, call: ModelCall) -> Answer:
         """Call a model and wait for its answer."""
         if self._in_chunks(call):
+            # The user streams, so the answer is kept in its chunks, to be shown in them if it is accepted.
             return withholding(list(result_last(self.stream(call))))
         config = self.run.child_config(call)
         with _tier_errors(call.tier), set_config_context(config) as context:
+            # In the child's context: a `RunnableBinding` merges the callbacks of the context that it runs in into its
+            # config, and would bring back the handlers that `quiet_config` leaves out.
             message = context.run(self._model(call).invoke, self._input(call), config, **self._settings(call))
         return self._answer(call, message)
 
@@ -122,6 +125,7 @@ class ChatPerformer:
     def _model(self, call: ModelCall) -> Runnable[Any, Any]:
         if call.prompt is None:
             return self.request.model_for(call.tier)
+        # A judge is asked without the user's `temperature` and `max_tokens`, which are meant for answers.
         judges = self.judging or ()
         tier = next((tier for tier in judges if tier.name == call.tier.name), call.tier)
         model: Runnable[Any, Any] = tier.model
@@ -135,6 +139,7 @@ class ChatPerformer:
 
     def _settings(self, call: ModelCall) -> dict[str, Any]:
         settings = self.request.settings_for(call.tier) if call.prompt is None else {}
+        # One name at most: both are the same setting, as different providers call it.
         known = [name for name in _EFFORTS if knows(call.tier.model, name)]
         return settings | dict.fromkeys(known[:1] if call.effort is not None else (), call.effort)
 
@@ -160,6 +165,7 @@ def _as_chunk(message: AIMessage) -> AIMessageChunk:
         tool_call_chunk(name=name, args=args, id=identity, index=index)
         for index, (name, args, identity) in enumerate([*whole, *broken])
     ]
+    # `type` names the class, which is another one here.
     rest = message.model_dump(exclude={"type", "tool_calls", "invalid_tool_calls"})
     return AIMessageChunk(**rest, tool_call_chunks=parts)
 
@@ -169,8 +175,9 @@ def _says(chunk: AIMessageChunk) -> bool:
     if isinstance(chunk.content, str) and chunk.content.strip():
         return True
     blocks = chunk.content if isinstance(chunk.content, list) else []
-    told = (block.strip() if isinstance(block, str) else block.get("text", "·").strip() for block in blocks)
-    return bool(any(told) or chunk.tool_call_chunks or any(chunk.additional_kwargs.values()))
+    # A block without text counts as something said: it is a thought, an image or part of a call.
+    texts = (block.strip() if isinstance(block, str) else block.get("text", "·").strip() for block in blocks)
+    return bool(any(texts) or chunk.tool_call_chunks or any(chunk.additional_kwargs.values()))
 
 
 def _joined(chunks: Sequence[AIMessageChunk]) -> AIMessage:
@@ -234,6 +241,7 @@ def _object_text(message: AIMessage, shape: Shape) -> str | None:
 def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:
     return (
         *(ToolCall(call["name"], _readable(call["args"])) for call in message.tool_calls),
+        # None stands for arguments that cannot be parsed, for which the form rejects the call.
         *(ToolCall(call["name"] or "", None) for call in message.invalid_tool_calls),
     )
 
@@ -246,6 +254,7 @@ def _readable(arguments: dict[str, Any]) -> dict[str, Any] | None:
 def _refuses(message: AIMessage) -> bool:
     blocks = message.content if isinstance(message.content, list) else []
     return (
+        # OpenAI's chat completions put a refusal here, its Responses API into a block.
         bool(message.additional_kwargs.get("refusal"))
         or any(isinstance(block, dict) and block.get("type") == "refusal" for block in blocks)
         or finish_in(message.response_metadata) == "filter"
@@ -260,6 +269,7 @@ def _usage(message: AIMessage) -> Usage | None:
     return Usage(
         input_tokens=usage["input_tokens"],
         output_tokens=usage["output_tokens"],
+        # A detail may be missing, and may be None.
         cached_tokens=read.get("cache_read") or 0,
         cache_write_tokens=read.get("cache_creation") or 0,
         reasoning_tokens=written.get("reasoning") or 0,
@@ -272,4 +282,5 @@ def _tier_errors(tier: Tier) -> AbstractContextManager[None]:
 
 def _interrupts(error: Exception) -> bool:
     """Say whether an error is LangGraph's way to interrupt a graph, and no failure."""
+    # By name, because LangGraph need not be installed.
     return any(kind.__name__ == "GraphBubbleUp" for kind in type(error).__mro__)

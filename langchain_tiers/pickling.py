@@ -20,6 +20,7 @@ def packed(arguments: Mapping[str, Any]) -> bytes:
     Raises:
         TypeError: Something else cannot be pickled.
     """
+    # A pickle inside the pickle, since `reducer_override` needs a pickler of our own and the user's is another.
     buffer = io.BytesIO()
     _Pickler(buffer).dump(dict(arguments))
     return buffer.getvalue()
@@ -33,13 +34,16 @@ def unpacked(kind: type[BaseChatModel], arguments: bytes) -> BaseChatModel:
 class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if not isinstance(value, BaseChatModel) or _pickles(value):
+            # Pickle then goes its usual way.
             return NotImplemented
         return _remake, (type(value), arguments_of(value))
 
 
 def _pickles(model: BaseChatModel) -> bool:
     try:
+        # There is no other way to know: a client may hold locks and connections anywhere inside.
         pickle.dumps(model)
+    # Which of these it is depends on the object that pickle stops at.
     except (TypeError, AttributeError, pickle.PicklingError):
         return False
     return True

@@ -54,6 +54,7 @@ def as_generation_chunk(item: AIMessageChunk | Outcome, run: OuterRun, *, uncoun
 
 
 def _final_chunk(outcome: Outcome, run_id: UUID | None) -> AIMessageChunk:
+    # LangChain joins chunks of one kind of content only: texts, or lists of blocks.
     in_blocks = not isinstance(outcome.answer.message.content, str)
     return AIMessageChunk(
         content=[] if in_blocks else "",

@@ -29,7 +29,9 @@ def with_profile(tier: Tier) -> Tier:
     if window is None:
         window = profile.get("max_input_tokens") or None
     if capabilities is None:
+        # Only a plain no counts: a profile that lacks the key says nothing.
         lacking = {need for need, key in _CAPABILITIES.items() if profile.get(key) is False}
+        # The base class's method raises NotImplementedError.
         if type(tier.model).bind_tools is BaseChatModel.bind_tools:
             lacking.add("tools")
         capabilities = frozenset(_CAPABILITIES) - lacking if lacking else None
@@ -43,6 +45,7 @@ def common_profile(tiers: Sequence[Tier]) -> ModelProfile | None:
     common: dict[str, Any] = {}
     for key in sorted(shared):
         values = [profile[key] for profile in profiles]
+        # Before the numbers, since a bool is an int too.
         if all(isinstance(value, bool) for value in values):
             common[key] = all(values)
         elif all(isinstance(value, int) for value in values):

@@ -42,7 +42,7 @@ class Request:
 
     @classmethod
     def of(cls, messages: Sequence[BaseMessage], stop: list[str] | None, settings: Mapping[str, Any]) -> Self:
-        """Sort out what a chat model's methods are given.
+        """Split the arguments of a chat model's method into messages, tools, object and settings.
 
         Raises:
             ConfigError: There is no message.
@@ -50,6 +50,7 @@ class Request:
         if not messages:
             raise ConfigError("input: the list of messages is empty; give at least one message")
         rest = dict(settings) if stop is None else {**settings, "stop": stop}
+        # Ours, bound by `with_structured_output`: no tier's client knows it.
         structured = rest.pop("structured_output", None)
         tools = take_tools(rest)
         return cls(tuple(messages), rest, tools, structured)
@@ -58,6 +59,7 @@ class Request:
     def form(self) -> Form | None:
         """The form that an answer must have, or None."""
         if self.structured is not None:
+            # First, since a shape knows the tools that may be called in place of the object.
             return self.structured.shape.form
         if self.tools is not None:
             return self.tools.form
@@ -85,5 +87,6 @@ class Request:
         return {
             name: value
             for name, value in self.settings.items()
+            # Every chat model's methods take `stop`, whether or not it is a field as well.
             if name == "stop" or name not in STANDARD_SETTINGS or knows(tier.model, name)
         }

@@ -54,7 +54,7 @@ class OuterRun:
     Attributes:
         manager: The run's manager, or None where there is no run.
         node: Where in the user's graph the run is.
-        inner_callbacks: Kinds of handlers that are called for the calls inside, beside tracers and token counters.
+        inner_callbacks: Kinds of handlers that are called for the calls inside, besides tracers and token counters.
     """
 
     manager: RunManager | None = None
@@ -69,6 +69,7 @@ class OuterRun:
     def child_config(self, call: ModelCall) -> RunnableConfig:
         """Return the config of a model call."""
         config = self.quiet_config()
+        # For tracers: which tier a child run is of, and whether it answers or judges.
         own = {"llm_tiers_tier": call.tier.name, "llm_tiers_role": call.role}
         return {**config, "metadata": {**config["metadata"], **own}}
 
@@ -80,6 +81,7 @@ class OuterRun:
         and none at the run around it.
         """
         manager = self.manager
+        # By hand, since the managers of LLM runs have no `get_child`: the tiers' runs would be siblings of the user's.
         children = CallbackManager(handlers=[], parent_run_id=None if manager is None else manager.run_id)
         tags, metadata = ["nostream"], dict[str, Any]()
         for handler in self.inner_handlers:
@@ -92,6 +94,7 @@ class OuterRun:
 
     def _is_inner(self, handler: BaseCallbackHandler) -> bool:
         kinds = (BaseTracer, UsageMetadataCallbackHandler, *self.inner_callbacks)
+        # The handler of `astream_log` is a tracer by its class, but shows every token to the user.
         return isinstance(handler, kinds) and not isinstance(handler, LogStreamCallbackHandler)
 
 
@@ -188,6 +191,7 @@ def handing_down(run: RunManager, chunks: Generator[Chunk]) -> Generator[Chunk]:
     """
     with closing(chunks):
         with _handing(run):
+            # LangChain calls `_stream` while it makes the first chunk, and not again.
             first = next(chunks, None)
         if first is not None:
             yield first
@@ -198,9 +202,11 @@ def in_context(config: RunnableConfig, items: Generator[Item, None, Any]) -> Gen
     """Take items in the context of a config: what is called while they are made belongs to its run."""
     with set_config_context(config) as context:
         try:
+            # None for the end, because a StopIteration that leaves a generator becomes a RuntimeError.
             while (item := context.run(next, items, None)) is not None:
                 yield item
         finally:
+            # Closing runs the generator's code too.
             context.run(items.close)
 
 

@@ -80,7 +80,9 @@ def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
     """
     known = {name: value for name, value in settings.items() if value is not None}
     made = [
-        replace(tier, model=_configured(tier, known), timeout=tier.timeout or known.get("timeout")) for tier in tiers
+        # A client's time-out ends each of its attempts; the tier's ends all of them together.
+        replace(tier, model=_configured(tier, known), timeout=tier.timeout or known.get("timeout"))
+        for tier in tiers
     ]
     return Ladder([*map(with_profile, made[:-1]), made[-1]])
 
@@ -152,6 +154,7 @@ def check_inner_callbacks(inner_callbacks: object) -> None:
     Raises:
         ConfigError: It is no list of handler classes.
     """
+    # None is no class, so whatever is no list fails the check below.
     kinds = inner_callbacks if isinstance(inner_callbacks, list | tuple) else [None]
     if not all(isinstance(kind, type) and issubclass(kind, BaseCallbackHandler) for kind in kinds):
         raise ConfigError("inner_callbacks must be a list of handler classes, such as [MyCallbackHandler]")

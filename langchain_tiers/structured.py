@@ -71,8 +71,10 @@ class Shape:
             OutputParserException: There is none.
         """
         for call in message.tool_calls:
+            # Where a provider is asked by function calling, the object is the arguments of a call of this name.
             if call["name"] == self.function["name"]:
                 return call["args"]
+        # The model chose one of the user's tools instead; the form checks that call.
         if message.tool_calls and self.tools:
             return None
         if message.additional_kwargs.get("refusal"):
@@ -95,6 +97,7 @@ class Shape:
         try:
             if issubclass(self.schema, BaseModel):
                 return self.schema.model_validate(value)
+            # pydantic's first version, which LangChain still takes.
             return self.schema.parse_obj(value)
         except (ValidationError, ValidationErrorV1) as error:
             raise OutputParserException(f"The object does not fit {self.schema.__name__}: {error}") from error
@@ -186,7 +189,7 @@ class StructuredOutput:
 
     Attributes:
         shape: What the user asks for.
-        options: What each tier's `with_structured_output` is given beside the schema.
+        options: What each tier's `with_structured_output` is given besides the schema.
     """
 
     shape: Shape
@@ -206,6 +209,7 @@ class StructuredOutput:
         shape = Shape(schema, tuple(as_tools(tools or ())))
         check_schema(shape.function["parameters"], "schema")
         structured = cls(shape, dict(options))
+        # A tier that cannot is skipped at each call; that none can, the user should learn before the first.
         failures = [error for error in map(structured._failure, ladder) if error is not None]
         if len(failures) == len(ladder):
             raise failures[-1]
@@ -221,6 +225,7 @@ class StructuredOutput:
         parser = ObjectParser(shape=self.shape)
         if not include_raw:
             return model | parser
+        # Built as LangChain builds it, so that `include_raw` returns the same keys in the same cases.
         parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
         failed = RunnablePassthrough.assign(parsed=lambda _: None)
         return RunnableMap(raw=model) | parsed.with_fallbacks([failed], exception_key="parsing_error")

@@ -28,7 +28,7 @@ class ToolBinding:
 
     Attributes:
         tools: The tools in OpenAI's format.
-        options: What `bind_tools` takes beside them.
+        options: What `bind_tools` takes besides them.
     """
 
     tools: tuple[dict[str, Any], ...]
@@ -67,7 +67,10 @@ def take_tools(settings: dict[str, Any]) -> ToolBinding | None:
     """Take the tools and what belongs to them out of a call's settings."""
     tools = settings.pop("tools", None)
     if not tools:
+        # An agent without tools binds an empty list. OpenAI refuses a request that then has a choice of tools, and
+        # OpenAI's client one with `strict`, which a provider's own `bind_tools` drops there.
         settings.pop("tool_choice", None)
+        settings.pop("strict", None)
         return None
     options = {name: settings.pop(name) for name in _OPTIONS if name in settings}
     return ToolBinding(

@@ -19,6 +19,7 @@ _OF_PROVIDERS = ("token_usage", "usage")
 
 def without_usage(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return response metadata without the tokens of the one model call that it comes from, and without its trace."""
+    # A tier may be a tiered model itself, whose trace is not the user's.
     return {key: value for key, value in metadata.items() if key not in (*_OF_PROVIDERS, "tiers")}
 
 
@@ -42,14 +43,14 @@ def with_total_usage(answer: Message) -> Message:
         },
         output_token_details={"reasoning": usage.get("reasoning_tokens", 0)},
     )
-    # A cache of LangChain's notes here that the answer cost nothing this time.
+    # The message's own usage stays below ours: LangChain's caches put `total_cost: 0` there.
     return answer.model_copy(update={"usage_metadata": {**(answer.usage_metadata or {}), **total}})
 
 
 def result_with_total_usage(result: LLMResult) -> LLMResult:
     """Return a result with `with_total_usage` applied to every answer.
 
-    For the caller alone, by which time the run is closed: its handlers would count the sum beside the inner runs.
+    For the caller alone, by which time the run is closed: its handlers would count the sum and the inner runs.
     """
     generations = [[_generation_with_usage(generation) for generation in row] for row in result.generations]
     return result.model_copy(update={"generations": generations})
@@ -62,7 +63,7 @@ def _generation_with_usage(generation: Any) -> Any:
 def with_cached_usage(generation: ChatGeneration) -> ChatGeneration:
     """Return an answer from a cache with a usage of no tokens.
 
-    LangChain notes a cost of 0 there and no tokens, and handlers that count tokens fail where the numbers are missing.
+    LangChain records a cost of 0 there and no tokens, and handlers that count tokens fail where numbers are missing.
     """
     message = cast("AIMessage", generation.message)
     none = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}

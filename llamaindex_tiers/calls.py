@@ -45,10 +45,12 @@ class PreparedCall:
         """Yield the response's chunks and, last, one with the trace."""
         run = self.performer.run
         live = result_last(self.engine.stream(self.call, self.performer))
+        # All of this begins with the first chunk: a stream that nobody reads opens no span and calls no model.
         with run.reported_errors(), run.open_inside() as inside, closing(inside.each_in_span(live)) as items:
             for item in items:
                 if not isinstance(item, Outcome):
                     yield item
+        # The method's own span was left when it returned this generator: observers learn of the end by this event.
         run.report_end(self.performer.request, item)
         yield from _ending(item)
 

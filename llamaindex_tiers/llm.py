@@ -17,7 +17,7 @@ from llamaindex_tiers.messages import needs_of, read_ask, tokens_of
 from llamaindex_tiers.metadata import common_metadata
 from llamaindex_tiers.performer import LLMPerformer
 from llamaindex_tiers.pickling import remake, without_unpicklable_callbacks
-from llamaindex_tiers.request import STANDARD_SETTINGS, Request, tool_options
+from llamaindex_tiers.request import STANDARD_SETTINGS, Request, conversation, tool_options
 from llamaindex_tiers.responses import record_responses
 from llamaindex_tiers.runs import OuterRun
 from llamaindex_tiers.settings import LLAMAINDEX, LLMArguments, common_settings
@@ -76,7 +76,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         settings: A file that `llm-tiers calibrate` wrote, with policy and knob; instead of `policy` and `quality`.
         embedding: What makes vectors of the queries; WordLlama, which needs no network, by default.
         prices: (input, output) in US$ per million tokens, by tier or model name, where the public list lacks them.
-        node: Where in your application the calls come from; by default what LlamaIndex's spans tell: agent, workflow
+        node: Where in your application the calls come from; by default what LlamaIndex's spans say: agent, workflow
             step, prompt type, class of the object. Calls of different nodes learn apart. Under
             `instrument_tags({"llm_tiers_node": ...})` calls come from that node.
         query_text: Takes the messages and returns the text to find similar calls by; by default the human ask, or what
@@ -159,6 +159,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         ladders = construction.ladders(ladder, standard)
         self._metadata = common_metadata(ladder, arguments.get("context_window"))
         self._open(construction, ladders, arguments.get("on_trace"), dispatch_decision)
+        # On LlamaIndex's root dispatcher, which the spans and events of all its parts reach.
         keep_open_spans()
         record_responses()
 
@@ -173,6 +174,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             ConfigError: An argument is wrong.
         """
         if update and not deep and update.keys() <= LLM.model_fields.keys():
+            # LlamaIndex's own fields, such as the callback manager, are read at each call: the engine stays.
             return BaseModel.model_copy(self, update=update)
         return super().model_copy(update=update, deep=deep)
 
@@ -232,6 +234,9 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         """Stream an answer to messages in asyncio; as `stream_chat`."""
         return self._prepare(Request.chat(messages, kwargs), streaming=True).astream()
 
+    # LlamaIndex opens spans by itself only for methods that are abstract or decorated in a base class, which these four
+    # are not.
+
     @dispatcher.span
     def chat_with_tools(
         self,
@@ -252,16 +257,14 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             verbose: As LlamaIndex's LLMs take it.
             allow_parallel_tool_calls: Several tools may be called at once.
             tool_required: A tool must be called.
-            **kwargs: What `chat_with_tools` of the tiers takes beside, such as `tool_choice`, and settings of the call.
+            **kwargs: What else `chat_with_tools` of the tiers takes, such as `tool_choice`, and settings of the call.
 
         Raises:
             ConfigError: There is no message, or something is no tool.
             AllTiersFailed: No tier gave an answer.
         """
-        options = tool_options(verbose, allow_parallel_tool_calls, tool_required)
-        response: ChatResponse = self._prepare(
-            Request.with_tools(tools, user_msg, chat_history, options | kwargs)
-        ).run()
+        options = tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
+        response: ChatResponse = self._prepare(Request.with_tools(tools, user_msg, chat_history, options)).run()
         return response
 
     @dispatcher.span
@@ -276,10 +279,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **kwargs: Any,
     ) -> ChatResponse:
         """Answer messages with tools in asyncio; as `chat_with_tools`."""
-        options = tool_options(verbose, allow_parallel_tool_calls, tool_required)
-        response: ChatResponse = await self._prepare(
-            Request.with_tools(tools, user_msg, chat_history, options | kwargs)
-        ).arun()
+        options = tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
+        response: ChatResponse = await self._prepare(Request.with_tools(tools, user_msg, chat_history, options)).arun()
         return response
 
     @dispatcher.span
@@ -294,10 +295,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **kwargs: Any,
     ) -> Generator[ChatResponse, None, None]:
         """Stream an answer with tools; as `chat_with_tools` and `stream_chat`."""
-        options = tool_options(verbose, allow_parallel_tool_calls, tool_required)
-        return self._prepare(
-            Request.with_tools(tools, user_msg, chat_history, options | kwargs), streaming=True
-        ).stream()
+        options = tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
+        return self._prepare(Request.with_tools(tools, user_msg, chat_history, options), streaming=True).stream()
 
     @dispatcher.span
     async def astream_chat_with_tools(
@@ -311,10 +310,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **kwargs: Any,
     ) -> AsyncGenerator[ChatResponse, None]:
         """Stream an answer with tools in asyncio; as `chat_with_tools` and `stream_chat`."""
-        options = tool_options(verbose, allow_parallel_tool_calls, tool_required)
-        return self._prepare(
-            Request.with_tools(tools, user_msg, chat_history, options | kwargs), streaming=True
-        ).astream()
+        options = tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
+        return self._prepare(Request.with_tools(tools, user_msg, chat_history, options), streaming=True).astream()
 
     @dispatcher.span
     def structured_predict(
@@ -337,8 +334,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             ValueError: No tier gave such an object; what LlamaIndex says of the top tier's answer. So is TypeError.
             AllTiersFailed: No tier gave an answer.
         """
-        request = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
-        value: Model = self._prepare(request).run()
+        value: Model = self._prepare(self._structured(output_cls, prompt, llm_kwargs, prompt_args)).run()
         return value
 
     @dispatcher.span
@@ -350,8 +346,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **prompt_args: Any,
     ) -> Model:
         """Return an object in asyncio; as `structured_predict`."""
-        request = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
-        value: Model = await self._prepare(request).arun()
+        value: Model = await self._prepare(self._structured(output_cls, prompt, llm_kwargs, prompt_args)).arun()
         return value
 
     @dispatcher.span
@@ -387,6 +382,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         Raises:
             ValueError: There is none, and that is an error.
         """
+        # Agents call this for every chunk of a stream, so it must not search or parse more than it has to.
         reader = tool_call_reader(self._engine.ladder, response)
         if reader is not None:
             return reader.get_tool_calls_from_response(response, error_on_no_tool_call=error_on_no_tool_call, **kwargs)
@@ -405,10 +401,9 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Return what `chat` takes for a chat with tools: the tools themselves, which each tier writes in its way."""
-        asked = ChatMessage(content=user_msg) if isinstance(user_msg, str) else user_msg
-        messages = [*(chat_history or ()), *([] if asked is None else [asked])]
-        options = tool_options(verbose, allow_parallel_tool_calls, tool_required)
-        return {"messages": messages, "tools": list(tools), **options, **kwargs}
+        options = tool_options(verbose, allow_parallel_tool_calls, tool_required, kwargs)
+        # The tools themselves: dicts in one provider's format could not be turned into another's.
+        return {"messages": conversation(user_msg, chat_history), "tools": list(tools), **options}
 
     def _structured(
         self,
@@ -424,13 +419,14 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         """Describe a call to the core, and say how its models are called.
 
         It must run in the public method and not in the generator that the method returns: by the time a consumer takes
-        the first chunk, the spans that tell where the call comes from may be closed.
+        the first chunk, the spans that show where the call comes from may be closed.
         """
         place = current_place()
         request = request.read_by(place.parser)
         ask = read_ask(request.messages)
         node = place.node if self.node is None else self.node
         call = self._engine.call(
+            # The prompt of a query engine holds the retrieved texts too, and is similar to those of other questions.
             (place.query or ask.query) if self.query_text is None else self._query_by_function(request.messages),
             ask=ask.text,
             context=ask.context,
@@ -443,6 +439,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             form=request.form,
             messages=tuple(request.messages),
         )
+        # In a chat LlamaIndex has put it among the messages; for an object each tier makes its messages itself.
         own_prompt = None if request.shape is None else self.system_prompt
         # The first versions of llama-index-core 0.14 have no rate limiter.
         limiter = getattr(self, "rate_limiter", None)

@@ -48,6 +48,7 @@ def read_text(message: ChatMessage) -> str:
 
 def tool_calls_of(message: ChatMessage) -> tuple[ToolCall, ...]:
     """Return the tools that a message calls; arguments that are no whole JSON object are None."""
+    # Integrations that write blocks may keep the older form beside them, so only one of the two is read.
     blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
     if blocks:
         return tuple(ToolCall(block.tool_name, _arguments(block.tool_kwargs)) for block in blocks)
@@ -67,6 +68,7 @@ def needs_of(messages: Iterable[ChatMessage], *, tools: bool) -> frozenset[str]:
 
 def tokens_of(messages: Iterable[ChatMessage]) -> int:
     """Return about how many tokens the messages have."""
+    # Each tier counts in its own way; this estimate only decides which windows are too small.
     return sum(len(read_text(message)) for message in messages) // _CHARACTERS_A_TOKEN
 
 
@@ -74,17 +76,19 @@ def with_postscript(messages: Sequence[ChatMessage], postscript: str) -> list[Ch
     """Return the messages with a sentence of ours added to the ask."""
     position = position_of_ask([*map(_asks, messages)])
     ask = messages[position]
+    # A copy: the message is the user's, and may stay in a chat history.
     added = ask.model_copy(update={"blocks": [*ask.blocks, TextBlock(text=postscript)]})
     return [*messages[:position], added, *messages[position + 1 :]]
 
 
 def copied(value: Any) -> Any:
-    """Return a copy of what a model's method is given: models keep to their arguments no more than they have to.
+    """Return a copy of an argument for a model's method, which may change what it is given.
 
-    Messages, lists and dicts are copied, and what is in them; anything else is handed on.
+    Messages, lists and dicts are copied, and what is in them; anything else is passed on as it is.
     """
     if isinstance(value, ChatMessage):
         blocks = [block.model_copy() for block in value.blocks]
+        # Deep here, because OpenAI's integration appends to the list of tool calls in it.
         return value.model_copy(update={"blocks": blocks, "additional_kwargs": deepcopy(value.additional_kwargs)})
     if isinstance(value, dict):
         return {key: copied(item) for key, item in value.items()}
@@ -102,6 +106,7 @@ def _turn(message: ChatMessage) -> Turn:
 
 
 def _asks(message: ChatMessage) -> bool:
+    # ReAct and code agents report what a tool gave back as a message of the user's.
     return message.role is MessageRole.USER and not _words(message).startswith(_OF_TOOLS)
 
 
@@ -127,7 +132,7 @@ def _arguments(given: Any) -> dict[str, Any] | None:
 
 
 def _legacy_call(call: Any) -> ToolCall:
-    """Read a tool call as older integrations note it: as LlamaIndex's own selection, or as OpenAI's client has it."""
+    """Read a tool call as older integrations store it: as LlamaIndex's own selection, or as OpenAI's client has it."""
     if hasattr(call, "tool_name"):
         return ToolCall(call.tool_name, _arguments(call.tool_kwargs))
     function = call.get("function") if isinstance(call, dict) else getattr(call, "function", None)

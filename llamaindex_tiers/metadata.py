@@ -29,6 +29,7 @@ def check_metadata(tier: Tier) -> None:
     try:
         tier.model.metadata  # noqa: B018 -- it raises
     except Exception as error:  # noqa: BLE001 -- each class refuses in its own way
+        # What follows lists all models that the class knows.
         reason = str(error).partition(". Please")[0]
         raise ConfigError(
             f"tiers: {tier.name!r} cannot say what it is ({reason}); a model behind another server is an "
@@ -66,6 +67,7 @@ def common_metadata(ladder: Ladder, context_window: int | None) -> LLMMetadata:
         context_window=context_window or min(_window(tier) for tier in ladder),
         num_output=max(metadata.num_output for metadata in each),
         is_chat_model=any(metadata.is_chat_model for metadata in each),
+        # One is enough, since tiers that cannot are skipped where tools are offered.
         is_function_calling_model=any(map(_calls_tools, ladder)),
         model_name=f"tiered({','.join(ladder.names)})",
         system_role=roles.pop() if len(roles) == 1 else MessageRole.SYSTEM,

@@ -58,6 +58,8 @@ class LLMPerformer:
             return withholding(list(result_last(self.stream(call))))
         attempt = _Attempt(call.tier, self._wants_object(call))
         with attempt.failing(), self._model(call) as model, attempt.reading(), recording(attempt.recorded):
+            # `structured_predict` returns an object and nothing else: text and tokens come from the events that are
+            # recorded.
             attempt.response = self._asked(call, model, "")()
         return attempt.answer()
 
@@ -74,6 +76,7 @@ class LLMPerformer:
         """Call a model, yield its chunks as they come, and return the whole answer."""
         attempt = _Attempt(call.tier, self._wants_object(call))
         with attempt.failing(), self._model(call) as model, attempt.reading():
+            # A generator, so that the request is sent with the first chunk and inside the recording.
             opened = partial(_opened, self._asked(call, model, "stream_"))
             chunks = recording_each(opened(), attempt.recorded)
             attempt.blank = [*(yield from from_first_word(attempt.taking(chunks), says))]
@@ -99,6 +102,7 @@ class LLMPerformer:
     def _model(self, call: ModelCall) -> AbstractContextManager[LLM]:
         tier = call.tier
         if call.prompt is not None:
+            # A judge is asked without the user's `temperature` and `max_tokens`, which are meant for answers.
             tier = next((judge for judge in self.judging or () if judge.name == tier.name), tier)
         effort = {_EFFORT: call.effort} if call.effort is not None and knows(tier.model, _EFFORT) else {}
         return self.run.connected(tier.model, effort)
@@ -107,6 +111,7 @@ class LLMPerformer:
         if call.prompt is None:
             return self.request.asked_of(model, way, call.postscript)
         if not model.metadata.is_chat_model:
+            # A completion model knows no roles, so the system's words come first.
             return partial(getattr(model, f"{way}complete"), f"{call.prompt.system}\n\n{call.prompt.user}")
         messages = [
             ChatMessage(role=MessageRole.SYSTEM, content=call.prompt.system),
@@ -135,6 +140,7 @@ class _Attempt:
         try:
             yield
         except _UNREADABLE as error:
+            # Without a response it was the client that failed, and not the reading.
             if not (self.wants_object and self.recorded.responses):
                 raise
             self.response = unreadable(self.recorded.responses, error)
@@ -142,6 +148,7 @@ class _Attempt:
     def taking(self, chunks: Generator[Any]) -> Generator[Any]:
         with closing(chunks):
             for chunk in chunks:
+                # Before it is shown: an agent asks for the tool calls of each chunk as it comes.
                 self.chunks.append(tagged_chunk(self.tier, chunk))
                 yield self.chunks[-1]
 

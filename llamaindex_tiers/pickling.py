@@ -21,6 +21,7 @@ def without_unpicklable_callbacks(arguments: Mapping[str, Any]) -> dict[str, Any
     rest = dict(arguments)
     manager = rest.pop("callback_manager", None)
     try:
+        # There is no other way to know: a handler may hold anything, such as a lock or a connection.
         pickle.dumps(manager)
     except (TypeError, AttributeError, pickle.PicklingError):
         logger.warning("the callback manager cannot be pickled and is left out")

@@ -47,7 +47,7 @@ def answer_of(tier: Tier, response: Any, inner: Sequence[Any] = ()) -> Answer:
     Args:
         tier: The tier.
         response: What its model's method returned: a chat or completion response, an object, or what is none.
-        inner: The responses of the models meanwhile: an object does not tell its tokens.
+        inner: The responses of the models while it was made: an object does not carry its tokens.
     """
     calls = tool_calls_of(response.message) if isinstance(response, ChatResponse) else ()
     text = _text(response)
@@ -137,6 +137,7 @@ def response_for_event(outcome: Outcome) -> ChatResponse | CompletionResponse:
     response = as_response(outcome)
     if isinstance(response, ChatResponse | CompletionResponse):
         kwargs = without_usage(response.additional_kwargs)
+        # Token counters read `raw` as well as the keywords.
         return response.model_copy(update={"raw": None, "delta": "", "additional_kwargs": kwargs})
     message = ChatMessage(role=MessageRole.ASSISTANT, content=outcome.answer.text)
     return ChatResponse(message=message, additional_kwargs={TRACE: outcome.trace.to_dict()})

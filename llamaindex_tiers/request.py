@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from llm_tiers.call.form import Form
 
-__all__ = ["STANDARD_SETTINGS", "Request", "tool_options"]
+__all__ = ["STANDARD_SETTINGS", "Request", "conversation", "tool_options"]
 
 STANDARD_SETTINGS = ("temperature", "max_tokens", "timeout", "max_retries")
 """Settings that most LLMs have; they go to the tiers that know them."""
@@ -34,10 +34,10 @@ class Request:
     """One call as the user makes it.
 
     Attributes:
-        method: The method, without what tells sync, async and streaming apart.
+        method: The method, without the prefix for async and streaming.
         messages: What is asked, as messages.
         settings: The user's settings of this call; `model` and `timeout` among them are for the ladder.
-        own: What the method takes beside messages and settings.
+        own: What the method takes besides messages and settings.
         shape: The object asked for, or None.
         form: The form that an answer must have, or None.
         offers_tools: Whether the answer may call tools.
@@ -72,6 +72,7 @@ class Request:
         """
         _check_messages(messages, "messages")
         tools = settings.get("tools")
+        # What `_prepare_chat_with_tools` returned comes back here; dicts are tools in a provider's own format.
         if tools and all(hasattr(tool, "metadata") for tool in tools):
             rest = {name: value for name, value in settings.items() if name != "tools"}
             return cls.with_tools(tools, None, messages, rest)
@@ -90,11 +91,11 @@ class Request:
         Raises:
             ConfigError: There is no message, or something is no tool.
         """
-        asked = ChatMessage(role=MessageRole.USER, content=user_msg) if isinstance(user_msg, str) else user_msg
-        messages = [*(chat_history or ()), *([] if asked is None else [asked])]
+        messages = conversation(user_msg, chat_history)
         _check_messages(messages, "user_msg, chat_history")
         settings = dict(settings)
         if not tools:
+            # A plain `chat` would pass these on to the provider, which knows none of them.
             for name in ("verbose", "allow_parallel_tool_calls", "tool_required", "tool_choice"):
                 settings.pop(name, None)
             return cls("chat", messages, settings)
@@ -110,6 +111,7 @@ class Request:
         """
         if not isinstance(settings, Mapping | None):
             raise ConfigError(f"llm_kwargs must be a dict of settings, not a {type(settings).__name__}")
+        # For the judge and the query; the tiers' LLMs put the system prompt before the messages themselves.
         system = [ChatMessage(role=MessageRole.SYSTEM, content=system_prompt)] if system_prompt else []
         messages = [*system, *shape.messages()]
         return cls("structured_predict", messages, dict(settings or {}), shape=shape, form=shape.form)
@@ -126,6 +128,7 @@ class Request:
 
     def read_by(self, parser: BaseOutputParser | None) -> Self:
         """Return the request with the form of a text, which a parser may be known to read."""
+        # Tools and objects have a form of their own.
         if self.method not in ("complete", "chat"):
             return self
         return replace(self, form=form_of_text(self.settings, parser))
@@ -138,12 +141,14 @@ class Request:
             way: What stands before the method's name: `""`, `"a"`, `"stream_"` or `"astream_"`.
             postscript: A sentence of ours to add to the ask, or None. An object has no room for what it invites to.
         """
+        # Copies for each attempt: LlamaIndex's methods add to the history and the settings that they are given.
         settings = {name: copied(value) for name, value in self.settings.items() if _is_known(model, name)}
         if self.shape is not None:
             return self.shape.asked_of(model, way, settings)
         method = getattr(model, way + self.method)
         messages = copied(with_postscript(self.messages, postscript) if postscript else self.messages)
         if self.method == "complete":
+            # A postscript is a block of its own, and a completion takes a single text.
             prompt = "\n\n".join(block.text for block in messages[0].blocks)
             return lambda: method(prompt, **self.own, **settings)
         if self.method == "chat":
@@ -162,11 +167,18 @@ def _check_messages(messages: object, argument: str) -> None:
 
 
 def _is_known(model: LLM, setting: str) -> bool:
+    # Both are for the ladder: one pins a tier, and the driver keeps the other.
     if setting in ("model", "timeout"):
         return False
     return setting not in STANDARD_SETTINGS or knows(model, setting)
 
 
-def tool_options(verbose: bool, parallel: bool, required: bool) -> dict[str, bool]:  # noqa: FBT001
-    """Return what LlamaIndex's methods with tools take by position, by its names."""
-    return {"verbose": verbose, "allow_parallel_tool_calls": parallel, "tool_required": required}
+def conversation(user_msg: str | ChatMessage | None, chat_history: Sequence[ChatMessage] | None) -> list[ChatMessage]:
+    """Return the messages of a chat with tools, the user's last."""
+    asked = ChatMessage(role=MessageRole.USER, content=user_msg) if isinstance(user_msg, str) else user_msg
+    return [*(chat_history or ()), *([] if asked is None else [asked])]
+
+
+def tool_options(verbose: bool, parallel: bool, required: bool, settings: Mapping[str, Any]) -> dict[str, Any]:  # noqa: FBT001
+    """Return the settings of a chat with tools, with what LlamaIndex's methods take by position under its names."""
+    return {"verbose": verbose, "allow_parallel_tool_calls": parallel, "tool_required": required, **settings}

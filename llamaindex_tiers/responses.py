@@ -56,6 +56,7 @@ class _ResponseRecorder(BaseEventHandler):
         return "LlmTiersListener"
 
     def handle(self, event: BaseEvent, **_: Any) -> None:
+        # The root dispatcher passes on every event of the process, most of which belong to no call of ours.
         recorded = _recorded.get()
         if recorded is None or not isinstance(event, _ENDS | _PIECES):
             return
@@ -78,7 +79,7 @@ def record_responses() -> None:
 
 @contextmanager
 def recording(recorded: Recorded) -> Iterator[None]:
-    """Record the responses of models meanwhile, in this thread or task and those begun in it."""
+    """Record the responses of models inside the block, in this thread or task and those begun in it."""
     token = _recorded.set(recorded)
     try:
         yield

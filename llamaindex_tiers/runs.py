@@ -102,6 +102,7 @@ class OuterRun:
                     return
                 yield item  # type: ignore[misc]
         finally:
+            # Closing runs the code of the models' generators, whose spans and events belong inside as well.
             with self.entered(), closing(items):
                 pass
 
@@ -142,6 +143,7 @@ class OuterRun:
         if self.system_prompt is not None and model.system_prompt != self.system_prompt:
             changes["system_prompt"] = self.system_prompt
         own = model.callback_manager.handlers
+        # Each handler once, or it would count the call twice.
         others = [handler for handler in self.callbacks.handlers if not any(handler is mine for mine in own)]
         if others:
             changes["callback_manager"] = CallbackManager()
@@ -151,7 +153,7 @@ class OuterRun:
 
     @contextmanager
     def reported_errors(self) -> Iterator[None]:
-        """Tell by an event where a stream ends early: its span has been left long ago."""
+        """Dispatch an event where a stream ends early: its span has been left long ago."""
         try:
             yield
         except BaseException as error:
@@ -159,9 +161,10 @@ class OuterRun:
             raise
 
     def report_end(self, request: Request, outcome: Outcome) -> None:
-        """Tell by an event that a stream has ended."""
+        """Dispatch the event that a stream has ended."""
         response = response_for_event(outcome)
         if isinstance(response, ChatResponse):
+            # Copies, because an observer may change what it is shown.
             messages = [*map(ChatMessage.model_copy, request.messages)]
             _dispatcher.event(LLMChatEndEvent(messages=messages, response=response, span_id=self.place.span_id))
         else:
@@ -170,7 +173,7 @@ class OuterRun:
 
 
 def _hand_back(model: LLM, twin: LLM) -> None:
-    """Leave with a model what its copy made at its first call, such as a client, so that the next copy has it."""
+    """Give a model what its copy made at its first call, such as a client, so that the next copy has it too."""
     own, made = model.__pydantic_private__, twin.__pydantic_private__
     if own is not None and made is not None:
         own.update({name: value for name, value in made.items() if own.get(name) is None and value is not None})

@@ -80,14 +80,16 @@ def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
         settings: Settings for each tier that knows them; None is none.
 
     Raises:
-        ConfigError: A model does not take a setting, or cannot tell what it is.
+        ConfigError: A model does not take a setting, or has no metadata.
     """
     known = {name: value for name, value in settings.items() if value is not None}
     made = [
-        replace(tier, model=_with_settings(tier, known), timeout=tier.timeout or known.get("timeout")) for tier in tiers
+        # A client's time-out ends each of its attempts; the tier's ends all of them together.
+        replace(tier, model=_with_settings(tier, known), timeout=tier.timeout or known.get("timeout"))
+        for tier in tiers
     ]
     if _RETRIES not in known:
-        made = [*(replace(tier, model=_impatient(tier.model)) for tier in made[:-1]), made[-1]]
+        made = [*(replace(tier, model=_retrying_once(tier.model)) for tier in made[:-1]), made[-1]]
     for tier in made:
         check_metadata(tier)
     return Ladder([*(with_abilities(tier) for tier in made[:-1]), with_abilities(made[-1], last=True)])
@@ -175,13 +177,14 @@ def _streams_like_openai(model: LLM) -> bool:
     return ("llama_index.llms.openai.base", "OpenAI") in kinds
 
 
-def _impatient(model: LLM) -> LLM:
-    """Return a model that retries once where its class would do it more often: there is a tier above to go to.
+def _retrying_once(model: LLM) -> LLM:
+    """Return a model that retries once where its class would retry more often: the next tier up is the better retry.
 
     LlamaIndex's OpenAI gives its number of retries to the client and retries around it as often.
     """
     field = type(model).model_fields.get(_RETRIES)
     often = getattr(model, _RETRIES, None)
+    # Another number than the class's own is the user's choice.
     if field is None or often != field.default or not isinstance(often, int) or often <= 1:
         return model
     fewer = {_RETRIES: 1}
@@ -196,6 +199,7 @@ def _renewed(old: LLM, new: LLM, settings: Mapping[str, Any]) -> LLM:
     for name, value in (old.__pydantic_private__ or {}).items():
         made = new.__pydantic_private__.get(name)
         if made is None or made is value:
+            # OpenAI's clients make another one with other settings over the same connections.
             renew = getattr(value, "with_options", None)
             new.__pydantic_private__[name] = renew(**known) if renew is not None and known else value
     return new

@@ -73,8 +73,9 @@ class _OpenSpans(BaseSpanHandler[_Open]):
     ) -> _Open:
         with self.lock:
             while len(self.open_spans) >= _MOST_OPEN:
+                # The oldest first: a dict keeps the order in which it was filled.
                 del self.open_spans[next(iter(self.open_spans))]
-        # Not validated, which takes longer than all the rest: every span of the application comes by here.
+        # Not validated, which takes longer than all the rest: every span of the application passes through here.
         return _Open.model_construct(
             id_=id_, parent_id=parent_span_id, instance=instance, arguments=bound_args.arguments, tags={}
         )
@@ -158,7 +159,7 @@ def _levels(span: _Open, around: _Open | None) -> list[str]:
     own, so that a new one begins with what is known of all those of its name.
     """
     if span.prompt is not None:
-        # What a structured LLM hands on are messages, which only look like a template.
+        # What a structured LLM passes on are messages, which only look like a template.
         rendered = around is not None and isinstance(around.instance, StructuredLLM)
         names = _names(span.prompt, span.arguments.get("output_cls"))
         return names if rendered else [*names, *_hash(_template(span.prompt))]
@@ -221,6 +222,7 @@ def _own_prompt(owner: Any) -> str:
 def _hash(template: str) -> list[str]:
     # Without digits, which a date may have brought in.
     plain = re.sub(r"\d+", "", template)
+    # Six digits keep a path readable, and a node has few templates.
     return [hashlib.sha256(plain.encode()).hexdigest()[:6]] if plain.strip() else []
 
 

@@ -59,6 +59,7 @@ class Shape:
     mode: PydanticProgramMode = PydanticProgramMode.DEFAULT
 
     def __post_init__(self) -> None:
+        # Checked before the call, so that no model is paid for a prompt that cannot be used.
         if not (isinstance(self.output_cls, type) and issubclass(self.output_cls, BaseModel)):
             raise ConfigError(f"output_cls must be a Pydantic class, not {self.output_cls!r:.80}")
         if not isinstance(self.prompt, BasePromptTemplate):
@@ -77,7 +78,7 @@ class Shape:
         return self._own_prompt().format_messages(**self.prompt_args)
 
     def checked(self, value: Any) -> Any:
-        """Return the object that is left in the end.
+        """Return the accepted object.
 
         Raises:
             Exception: What LlamaIndex raised of an answer that is none.

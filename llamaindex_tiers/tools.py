@@ -50,6 +50,7 @@ def form_of_tools(tools: Sequence[BaseTool], *, choice: Any, required: bool) -> 
                 f"tools[{position}] is no tool but a {type(tool).__name__}; "
                 "make one: FunctionTool.from_defaults(fn=...)"
             )
+        # The check is OpenAI's limit for descriptions, which other providers do not have.
         name, schema = function_of(tool.metadata.to_openai_tool(skip_length_check=True))
         check_schema(schema, f"tools: {name!r}")
         # As LlamaIndex's OpenAI says it to the model: a function takes no arguments but its own.

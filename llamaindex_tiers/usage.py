@@ -1,4 +1,4 @@
-"""How many tokens a response took, wherever a provider's integration notes it; and how many a call took in all."""
+"""How many tokens a response took, wherever a provider's integration records it, and how many a call took in all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TOTAL = "total_tokens"
 
 
 def usage_of(response: Any) -> Usage | None:
-    """Return the tokens of a chat or completion response, or None where it does not tell them."""
+    """Return the tokens of a chat or completion response, or None where it does not say."""
     raw = as_mapping(getattr(response, "raw", None))
     places = (raw.get("usage"), raw.get("usage_metadata"), getattr(response, "additional_kwargs", None))
     return next(filter(None, (_read(as_mapping(place)) for place in places)), None)
@@ -52,7 +52,7 @@ def _read(usage: Mapping[str, Any]) -> Usage | None:
     if given is None or written is None:
         return None
     before, after = as_mapping(usage.get("prompt_tokens_details")), as_mapping(usage.get("completion_tokens_details"))
-    # Anthropic counts what its cache gave beside the input tokens, the others among them.
+    # Anthropic's input tokens leave out those that its cache read or wrote; the other providers' include them.
     read, cached = usage.get("cache_read_input_tokens") or 0, usage.get("cache_creation_input_tokens") or 0
     return Usage(
         input_tokens=given + read + cached,

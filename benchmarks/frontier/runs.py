@@ -136,7 +136,7 @@ def run_all(files: Sequence[Path], orders: int) -> list[Run]:
 
 
 def _quiet() -> None:
-    # That the top tier said nothing is told once for each of a thousand replays otherwise.
+    # Otherwise each of a thousand replays would log that the top tier gave no answer.
     logging.getLogger("llm_tiers").setLevel(logging.ERROR)
 
 

@@ -37,7 +37,7 @@ def standard(candidate: str) -> str:
 
 
 def cell(results: list[bool], position: int, check: leaks.Check) -> str:
-    # Whoever never replaces an answer has none to hold back.
+    # A wrapper that never replaces an answer has none to hold back.
     if check in leaks.OF_REPLACED and not results[0]:
         return "-"
     return "yes" if results[position] else "no"

@@ -25,20 +25,22 @@ from llm_tiers.history import ChromaHistory
 from llm_tiers.ladder.price import Price
 from llm_tiers.ladder.tiers import Ladder, Tier
 from llm_tiers.policies.graders import Grader
-from llm_tiers.policies.judges import Agreement, FunctionJudge, Judge, PromptJudge, Schema, Verdict
+from llm_tiers.policies.guarantee import SMART, Forecast, Guarantee
+from llm_tiers.policies.judges import Agreement, FunctionJudge, Judge, PromptJudge, Schema, Unjudged, Verdict
 from llm_tiers.policies.named import llm_at
 from llm_tiers.policies.policy import Policy
-from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter
-from llm_tiers.trace import Attempt, Trace
+from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter, LinUCB
+from llm_tiers.trace import Attempt, Certificate, Grading, Trace
 from llm_tiers.usage import Usage
 
-__all__ = [
+__all__ = [  # noqa: RUF022 -- in the order that `sorted` gives, as the test of the public names has it
     "AccuracyEstimator",
     "Agreement",
     "AllTiersFailed",
     "Answer",
     "Attempt",
     "Call",
+    "Certificate",
     "ChromaHistory",
     "ConfigError",
     "Embedding",
@@ -47,24 +49,30 @@ __all__ = [
     "ExactEquality",
     "FinalAnswers",
     "FixedStarter",
+    "Forecast",
     "FunctionJudge",
     "Grader",
+    "Grading",
+    "Guarantee",
     "HistoryError",
     "HistoryLocked",
     "HistoryUnreachable",
     "Judge",
     "Ladder",
+    "LinUCB",
     "LlmTiersError",
     "Outcome",
     "Policy",
     "Price",
     "PromptJudge",
     "ReplayFileError",
+    "SMART",
     "Schema",
     "Tier",
     "TierError",
     "ToolCall",
     "Trace",
+    "Unjudged",
     "UnknownTrace",
     "Usage",
     "Verdict",

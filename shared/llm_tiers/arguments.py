@@ -78,6 +78,7 @@ def check_api_key(api_key: object) -> dict[str, object]:
     Raises:
         ConfigError: It has the wrong type.
     """
+    # OpenAI's clients take a function that returns a key as well.
     if api_key is not None and not isinstance(api_key, str | SecretStr) and not callable(api_key):
         raise ConfigError(f"api_key must be a key, not {kind_of(api_key)}")
     return {} if api_key is None else {"api_key": api_key}
@@ -101,5 +102,6 @@ def kind_of(given: object) -> str:
 
 def without_values(error: ValidationError) -> ConfigError:
     """Return what pydantic found, without the values that were given: they may hold keys."""
+    # `include_input=False`, since pydantic would quote the value.
     found = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False))
     return ConfigError("; ".join(found))

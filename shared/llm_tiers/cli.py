@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib.util import find_spec
@@ -33,7 +34,11 @@ app = typer.Typer(
 )
 
 
+# As in most tools, `-` is standard output.
 _STDOUT = Path("-")
+
+_PUBLISHED = ("llm-at", "metallm", "smart-paper:0.1", "guarantee:0.1")
+"""What the demo shows of the three published systems, SMART's mended beside it."""
 
 _NEEDS_MATPLOTLIB = "needs matplotlib: pip install 'llm-tiers[plot]'"
 
@@ -79,6 +84,7 @@ def replay(
         _check_writable("--json", json_path)
         _check_writable("--plot", plot)
         if plot is not None and not _can_draw():
+            # Before the replay, which may take minutes.
             raise ConfigError(f"--plot {_NEEDS_MATPLOTLIB}")
         tables = [_table(file, embedding) for file in files]
         results = _replay_all(tables, policy, order, seed or [0], knob)
@@ -166,12 +172,15 @@ def calibrate(
 def demo(
     plot: Annotated[Path, typer.Option(metavar="OUT.png", help="Where the picture goes.")] = Path("llm-tiers-demo.png"),
 ) -> None:
-    """Show the main job on 1,900 recorded questions: what each tier, LLM-AT and llm-tiers reach, and what it costs."""
+    """Show the main job on 1,900 recorded questions: what each tier, the published systems and llm-tiers reach."""
     from llm_tiers.replay import BUNDLED
 
     with _errors_in_one_line():
         _check_writable("--plot", plot)
-        results = _replay_all([_table(path, None) for path in BUNDLED], None, _Order.FILE, [0], None)
+        # The picture is optional here: the tables show the same.
+        results = _replay_all(
+            [_table(path, None) for path in BUNDLED], None, _Order.FILE, [0], None, published=_PUBLISHED
+        )
         if _can_draw():
             _draw(results, plot)
         else:
@@ -183,7 +192,7 @@ def _sweep(sample: Sample) -> Iterator[Sweep]:
     from llm_tiers.calibration import Sweep
 
     with _bar("calibrating") as (progress, task):
-
+        # The second, finer sweep is planned only when the first has ended, so the total grows.
         def plan(questions: int) -> None:
             progress.update(task, total=(progress.tasks[0].total or 0) + questions)
 
@@ -213,6 +222,7 @@ def _print_calibration(found: Calibration, json_path: Path | None) -> None:
 def _save_settings(settings: Settings | None, out: Path | None) -> None:
     """Write the settings, or exit with status 1 if there are none."""
     if settings is None:
+        # Wrong arguments exit with 2, so a script can distinguish them from a target that no setting reaches.
         raise typer.Exit(1)
     if out is not None:
         write_settings(out, settings)
@@ -232,6 +242,7 @@ def _errors_in_one_line() -> Iterator[None]:
 def _check_writable(option: str, path: Path | None) -> None:
     if path is None:
         return
+    # Checked before the work: a result that cannot be written is lost.
     if not path.parent.is_dir():
         raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
@@ -250,20 +261,25 @@ def _table(path: Path, embedding: str | None) -> ReplayTable:
 
 
 def _replay_all(
-    tables: list[ReplayTable], policies: list[str] | None, order: _Order, seeds: list[int], knob: float | None
+    tables: list[ReplayTable],
+    policies: list[str] | None,
+    order: _Order,
+    seeds: list[int],
+    knob: float | None,
+    published: Sequence[str] = ("llm-at",),
 ) -> list[ReplayResult]:
     """Replay every table with every policy and seed, check all before the first runs, and print a summary a table."""
     from llm_tiers.replay import replay, replay_policy
     from llm_tiers.replay.summary import summary
 
-    plans = [(table, policies or _all_policies(table)) for table in tables]
+    plans = [(table, policies or _all_policies(table, published)) for table in tables]
     # All names are checked before the first replay, which may take minutes.
     for table, names in plans:
         for name in names:
             replay_policy(name, table, knob=knob)
     results = []
     console = Console()
-    with _progress(sum(len(table) * len(names) * len(seeds) for table, names in plans)) as (advance, say):
+    with _quiet(), _progress(sum(len(table) * len(names) * len(seeds) for table, names in plans)) as (advance, say):
         for table, names in plans:
             of_table = []
             for name in names:
@@ -277,13 +293,26 @@ def _replay_all(
     return [result for _, of_table in results for result in of_table]
 
 
-def _all_policies(table: ReplayTable) -> list[str]:
-    return [*(f"single:{tier}" for tier in table.tiers), "llm-at", "default", "oracle"]
+def _all_policies(table: ReplayTable, published: Sequence[str]) -> list[str]:
+    return [*(f"single:{tier}" for tier in table.tiers), *published, "default", "oracle"]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Log no warnings of recorded calls: nothing is wrong now, and there is nobody to act on them."""
+    logger = logging.getLogger("llm_tiers")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager
 def _bar(text: str, total: int = 0) -> Iterator[tuple[Progress, TaskID]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    # Standard output is for results, which may go into a file.
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield progress, progress.add_task(text, total=total)
 
@@ -295,6 +324,7 @@ def _progress(total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], 
 
 
 def _can_draw() -> bool:
+    # Not by importing it, which is slow.
     return find_spec("matplotlib") is not None
 
 

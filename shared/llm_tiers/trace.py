@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from llm_tiers.usage import TotalUsage
 
-__all__ = ["Attempt", "Grading", "Role", "Trace"]
+__all__ = ["Attempt", "Certificate", "Grading", "Role", "Trace"]
 
 Role: TypeAlias = Literal["generate", "witness", "judge", "audit", "grade"]
 """What a model call is for."""
@@ -73,6 +73,30 @@ class Grading(BaseModel):
     why: str | None = None
 
 
+class Certificate(BaseModel):
+    """What a guarantee has proved at a node.
+
+    Attributes:
+        delta: Share of the calls on which the answers may be worse than the top tier's.
+        confidence: The chance that this is so.
+        rules: Name of a rule to the share of the calls that it answers; `a+b>c` is "a and b agree: b, else c".
+        calls: On how many profiled calls it rests.
+        of: What counts as worse: another answer (`"equality"`), or a lower grade (`"grade"`).
+        sources: Who graded these calls, and how many of them.
+        since: When it was proved, in seconds since 1970.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    delta: float
+    confidence: float
+    rules: dict[str, float]
+    calls: int
+    of: Literal["equality", "grade"]
+    sources: dict[str, int] = {}
+    since: float
+
+
 class Trace(BaseModel):
     """What happened on one call and why.
 
@@ -95,6 +119,7 @@ class Trace(BaseModel):
             was returned. A dearer tier often writes more, so this errs on the low side.
         seconds: How long the model calls took; side by side the longest counts.
         warnings: What went wrong without stopping the call, and what was left out.
+        certificate: What the policy has proved at the node; None where nothing, or by policies that prove nothing.
         grading: How the answers were graded, on a profiled call of a model with a grader; None on other calls.
     """
 
@@ -116,6 +141,7 @@ class Trace(BaseModel):
     saved_is_estimate: bool = False
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    certificate: Certificate | None = None
     grading: Grading | None = None
 
     def with_grading(
@@ -163,7 +189,7 @@ def _slimmer(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _bare(data: dict[str, Any]) -> dict[str, Any]:
     """Keep the sums and the last attempts only, for ladders far longer than usual."""
     grading = data["grading"] and data["grading"] | {"grades": {}, "outcomes": {}, "contradicted": {}}
-    data = _shortened(data | {"grading": grading}, _TEXT_LENGTHS[-1]) | {"estimates": {}}
+    data = _shortened(data | {"grading": grading, "certificate": None}, _TEXT_LENGTHS[-1]) | {"estimates": {}}
     while data["attempts"] and _size(data) > _LIMIT:
         data = data | {"attempts": data["attempts"][1:]}
     return data

@@ -104,8 +104,12 @@ def test_the_demo_prints_every_row_and_draws(run, tmp_path, monkeypatch):
     picture = tmp_path / "demo.png"
     done = run("demo", "--plot", picture)
     assert done.exit_code == 0, done.output
-    for row in ("always gpt-4o-mini", "always o1", "LLM-AT, published", "llm-tiers, default", "oracle"):
+    rows = ("always gpt-4o-mini", "always o1", "LLM-AT, published", "MetaLLM, published", "llm-tiers, default")
+    for row in (*rows, "SMART, published", "guarantee, 10%", "oracle"):
         assert done.output.count(row) >= 2
+    # Warnings of recorded calls are nobody's business.
+    assert "left out" not in done.output
+    assert "no tier above" not in done.output
     assert picture.stat().st_size > 10_000
 
 

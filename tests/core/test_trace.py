@@ -10,7 +10,7 @@ from llm_tiers import AllTiersFailed, Attempt, PromptJudge, Tier, Trace, Usage
 from llm_tiers.flow.cascade import cascade
 from llm_tiers.flow.drive import drive
 from llm_tiers.policies.policy import Policy
-from llm_tiers.trace import Grading
+from llm_tiers.trace import Certificate, Grading
 
 LIMIT = 2_000
 
@@ -120,8 +120,26 @@ gradings = st.builds(
 )
 
 
-@given(st.lists(attempts, max_size=30), st.lists(texts, max_size=8), texts, st.none() | gradings)
-def test_no_trace_is_longer_than_two_kilobytes(attempts, warnings, reason, grading):
+certificates = st.builds(
+    Certificate,
+    delta=st.floats(0.01, 0.5),
+    confidence=st.just(0.95),
+    rules=st.dictionaries(st.text(st.sampled_from("abc-4+>"), min_size=1, max_size=300), st.floats(0, 1), max_size=2),
+    calls=st.integers(0, 10**9),
+    of=st.just("equality"),
+    sources=st.dictionaries(st.sampled_from(["check", "equality"]), st.integers(0, 10**9)),
+    since=st.floats(0, 2e9),
+)
+
+
+@given(
+    st.lists(attempts, max_size=30),
+    st.lists(texts, max_size=8),
+    texts,
+    st.none() | gradings,
+    st.none() | certificates,
+)
+def test_no_trace_is_longer_than_two_kilobytes(attempts, warnings, reason, grading, certificate):
     trace = Trace(
         trace_id="f" * 32,
         policy="p",
@@ -129,6 +147,7 @@ def test_no_trace_is_longer_than_two_kilobytes(attempts, warnings, reason, gradi
         warnings=tuple(warnings),
         reason=reason,
         grading=grading,
+        certificate=certificate,
     )
     assert size(trace) <= LIMIT
     assert [attempt["tier"] for attempt in trace.to_dict()["attempts"]] == [

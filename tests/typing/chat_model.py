@@ -8,7 +8,7 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
 from langchain_tiers import TieredChatModel
-from llm_tiers import Tier
+from llm_tiers import Certificate, Forecast, Guarantee, Tier
 from llm_tiers.testing import HttpError, LoopbackRequest, LoopbackServer, Reply, ToolCall
 
 
@@ -25,6 +25,9 @@ with LoopbackServer({"small": script, "large": HttpError(429, retry_after=1)}) a
 
 model = TieredChatModel(["openai:small", Tier("openai:large", timeout=30)], timeout=60, temperature=0)
 answer: AIMessage = model.invoke("What is the capital of France?", model="large", stop=["END"])
+promising = TieredChatModel(["openai:small", "openai:large"], policy=Guarantee(0.05, expected_calls=10_000))
+held: Certificate | None = promising.certificate("research/plan")
+ahead: Forecast | None = promising.forecast(differing=0.02)
 chunks: Iterator[AIMessageChunk] = model.stream("What is the capital of France?")
 structured: Runnable[Any, Any] = model.with_structured_output(City, include_raw=True, method="json_schema")
 tooled: Runnable[Any, AIMessage] = model.bind_tools([City], tool_choice="any", parallel_tool_calls=False)

@@ -29,3 +29,31 @@ def test_each_node_of_the_graph_finds_its_own_tier(capsys):
     assert float(by_node["plan"][2]) < float(by_node["solve"][2]) < float(by_node["solve"][3])
     tiered, alone = float(by_node["all"][2]), float(by_node["all"][3])
     assert 0 < tiered < alone / 2
+
+
+def test_a_bandit_learns_from_feedback_and_keeps_it_over_a_restart(capsys):
+    runpy.run_path(str(EXAMPLES / "bandit_feedback.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5
+    assert "medium" in lines[0]
+    assert lines[-2].endswith("Prove medium 5, What small 5")
+    assert lines[-1] == "after a restart: Prove medium 5, What small 5"
+
+
+def test_the_feedback_example_tells_how_right_each_tier_is_and_who_says_so(capsys):
+    runpy.run_path(str(EXAMPLES / "feedback.py"), run_name="__main__")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    graded = {tier: float(share.strip("%")) for source, tier, _, _, share, *_ in lines if source == "grader"}
+    assert list(graded) == ["small", "medium", "large"]
+    assert graded["small"] < graded["medium"] < graded["large"] == 100
+    assert "feedback" in {source for source, *_ in lines}
+
+
+def test_the_guarantee_example_earns_its_certificate_by_a_check(capsys):
+    runpy.run_path(str(EXAMPLES / "guarantee.py"), run_name="__main__")
+    first, *calls, certificate = capsys.readouterr().out.splitlines()
+    assert "best profiled" in first
+    assert "large" in calls[0]
+    assert "small" in calls[-1]
+    assert "'small': 1.0" in certificate
+    assert "of='grade'" in certificate

@@ -212,6 +212,22 @@ def test_feedback_changes_the_next_estimate(tiered, ask, learner):
     assert after["start"] != "small"
 
 
+def test_a_bandit_goes_where_feedback_says_and_stays_there_after_a_restart(tiered, ask, tmp_path):
+    settings = {"history": tmp_path / "tiers", "policy": "metallm"}
+    with tiered(**settings) as model:
+        for _ in range(6):
+            trace = trace_of(ask(model, ASK))
+            model.feedback(trace["trace_id"], correct=trace["final"] == "medium")
+        starts = [trace_of(ask(model, ASK))["start"] for _ in range(2)]
+    with tiered(**settings) as model:
+        again = trace_of(ask(model, ASK))
+
+    assert starts == ["medium", "medium"]
+    assert again["start"] == "medium"
+    assert again["reason"].endswith("; 6 observations")
+    assert [attempt["role"] for attempt in again["attempts"]] == ["generate"]
+
+
 def test_feedback_on_an_unknown_call_is_an_error(tiered):
     with pytest.raises(UnknownTrace, match="nowhere"):
         tiered().feedback("nowhere", correct=True)

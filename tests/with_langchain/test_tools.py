@@ -2,12 +2,14 @@
 
 import json
 from functools import reduce
+from importlib.metadata import version
 from operator import add
 
 import pytest
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
+from packaging.version import Version
 from pydantic import BaseModel, Field
 
 from langchain_tiers import TieredChatModel
@@ -184,17 +186,36 @@ class Forecast(BaseModel):
     degrees: int = Field(ge=-80, le=60)
 
 
-def test_an_object_in_place_of_a_tool_call_has_to_fit_too(server, tiered, ask):
+_STRICT_BY_ITSELF = pytest.mark.skipif(
+    Version(version("langchain-openai")) < Version("1.4"),
+    reason="langchain-openai refuses tools beside a response_format that are not strict, before 1.4 by default",
+)
+
+
+@pytest.mark.parametrize(
+    "options", [{"strict": True}, pytest.param({}, marks=_STRICT_BY_ITSELF)], ids=["strict", "by itself"]
+)
+def test_an_object_in_place_of_a_tool_call_has_to_fit_too(server, tiered, ask, options):
     server.scripts |= {
         "small": json.dumps({"city": "Paris", "degrees": "warm"}),
         "medium": json.dumps({"city": "Paris", "degrees": 21}),
     }
     shape = {"type": "json_schema", "json_schema": {"name": "Forecast", "schema": Forecast.model_json_schema()}}
 
-    answer = ask(tiered().bind_tools([weather], response_format=shape))
+    answer = ask(tiered().bind_tools([weather], response_format=shape, **options))
 
     assert json.loads(answer.text) == {"city": "Paris", "degrees": 21}
     assert steps(answer) == [("small", "generate", "invalid"), ("medium", "generate", "valid")]
+
+
+def test_strict_with_an_empty_list_of_tools_is_dropped(server, tiered, ask):
+    # LangChain's agents bind both where an agent has an output class and no tools.
+    server.scripts["small"] = json.dumps({"city": "Paris", "degrees": 21})
+    shape = {"type": "json_schema", "json_schema": {"name": "Forecast", "schema": Forecast.model_json_schema()}}
+
+    answer = ask(tiered().bind_tools([], response_format=shape, strict=True))
+
+    assert steps(answer) == [("small", "generate", "valid")]
 
 
 def test_a_response_format_without_tools_is_kept_to(server, tiered):

@@ -239,6 +239,17 @@ def test_feedback_reaches_the_next_estimates(tiered, learner):
     assert llm.complete(ASK).additional_kwargs["tiers"]["start"] != "small"
 
 
+def test_a_bandit_goes_where_feedback_says(tiered):
+    llm = tiered(policy="metallm")
+    for _ in range(6):
+        trace = llm.complete(ASK).additional_kwargs["tiers"]
+        llm.feedback(trace["trace_id"], correct=trace["final"] == "medium")
+
+    trace = llm.complete(ASK).additional_kwargs["tiers"]
+    assert trace["start"] == "medium"
+    assert [attempt["role"] for attempt in trace["attempts"]] == ["generate"]
+
+
 async def test_feedback_in_asyncio(tiered):
     async with tiered() as llm:
         answer = await llm.acomplete(ASK)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llm_tiers import PromptJudge, Tier
+from llm_tiers import Guarantee, PromptJudge, Tier
 
 ASK = "What is 2 and 2?"
 
@@ -75,3 +75,19 @@ def test_judges_compose_with_functions(server, tiered, take, trace_of):
     judge = PromptJudge() & (lambda question, answer: "Paris" in answer)
 
     assert trace_of(take(tiered(judge=judge), "complete", ASK)[-1])["final"] == "medium"
+
+
+class TestGuarantee:
+    """All tiers answer until a promise is proved."""
+
+    def test_profiled_calls_return_the_top_tiers_answer(self, server, tiered, take, trace_of):
+        server.scripts = {"small": "4", "medium": "4", "large": "four: 4"}
+        model = tiered(policy=Guarantee(0.1), prices=dict.fromkeys(server.scripts, (1, 2)))
+        items = take(model, "complete", ASK)
+
+        trace = trace_of(items[-1])
+        assert trace["final"] == "large"
+        assert trace["reason"].startswith("profiling: 0 calls")
+        assert sorted(request.model for request in server.requests) == ["large", "medium", "small"]
+        assert model.certificate() is None
+        assert model.forecast().profiled >= 30

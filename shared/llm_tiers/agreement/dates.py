@@ -59,6 +59,7 @@ def day(text: str) -> Day | None:
     """Read a short text that is a date, or return None."""
     if slashes := _SLASHES.fullmatch(text):
         one, two, year = map(int, slashes.groups())
+        # Day first or month first: which of the two is a matter of the country, so both are kept.
         found = frozenset(filter(None, (_checked(year, one, two), _checked(year, two, one))))
         return Day(found) if found else None
     for form in (*_NAMED, _ISO, _POINTS):
@@ -72,6 +73,7 @@ def day(text: str) -> Day | None:
 
 def _checked(year: int | None, month: int, of_month: int) -> tuple[int | None, int, int] | None:
     try:
+        # 2000 is a leap year, so 29 February passes where no year is given.
         date(year or 2000, month, of_month)
     except ValueError:
         return None
@@ -85,6 +87,7 @@ def same_day(one: Day, other: Day) -> bool | None:
     if one.readings & other.readings:
         return None
     years = {reading[0] for reading in one.readings | other.readings}
+    # Without a year it may be the same day, or that of another year.
     if None in years and len(years) > 1 and {r[1:] for r in one.readings} & {r[1:] for r in other.readings}:
         return None
     return False
@@ -94,6 +97,7 @@ def time_of_day(text: str) -> Time | None:
     """Read a short text that is a time of day, or return None."""
     text = {"noon": "12 pm", "midnight": "12 am"}.get(text.lower(), text)
     said = _TIME.fullmatch(text)
+    # A bare number is no time, and `3.30` is one only with am or pm.
     if said is None or not (said["minute"] or said["half"]) or (not said["half"] and "." in text):
         return None
     hour, minute, second = int(said["hour"]), int(said["minute"] or 0), int(said["second"] or 0)
@@ -101,6 +105,7 @@ def time_of_day(text: str) -> Time | None:
         return None
     if said["half"]:
         hour = hour % 12 + (12 if said["half"][0] in "pP" else 0)
+    # `3:30` may mean the afternoon; from 13 on there is only one reading.
     sure = bool(said["half"]) or hour > 12  # noqa: PLR2004
     return Time(hour * 3600 + minute * 60 + second, sure, (said["zone"] or "").upper())
 

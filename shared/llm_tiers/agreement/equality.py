@@ -27,7 +27,7 @@ class Equality(Protocol):
     """Says whether two answers are the same."""
 
     def same(self, one: Answer, other: Answer) -> bool | None:
-        """Return True or False, or None where it cannot be told without asking a model."""
+        """Return True or False, or None where that takes a model to decide."""
 
 
 class ExactEquality:
@@ -56,7 +56,7 @@ class FinalAnswers:
 
     Tool calls are compared by name and arguments in any order, objects by their fields, texts up to what cannot matter,
     final answers as numbers with their units, dates, times, letters or words. A final answer counts where the text is
-    nothing else, or says so in a form that cannot be decoration. In doubt it cannot be told. A missing answer, a
+    nothing else, or says so in a form that cannot be decoration. In doubt the result is None. A missing answer, a
     refusal and an abstention equal nothing; that the material holds no answer is an answer.
 
     Args:
@@ -130,10 +130,12 @@ class FinalAnswers:
         if one.value is None or other.value is None:
             return False
         calls = bool(one.tool_calls or other.tool_calls)
+        # Before the user's functions, which need not know that two refusals agree on nothing.
         if not calls and (declines(one.text) or declines(other.text)):
             return False
         if self.equal is not None:
-            return _told("equal", self.equal, one, other)
+            # It decides alone: after it nothing is compared by our rules.
+            return _same_by("equal", self.equal, one, other)
         if calls:
             schemas = None if form is None else form.tools
             return same_calls(one.tool_calls, other.tool_calls, self._asking(), schemas, skip_prose=self.skip_prose)
@@ -148,6 +150,7 @@ class FinalAnswers:
 
     def _same_extracts(self, one: str, other: str, extract: Callable[[str], str | None]) -> bool | None:
         finals = [_asked("extract", extract, one, kind=str)]
+        # Once for the same text: a function may return something else the second time.
         finals.append(finals[0] if one == other else _asked("extract", extract, other, kind=str))
         if any(said is not None and said.casefold() == _ABSTENTION for said in finals):
             return False
@@ -159,7 +162,7 @@ class FinalAnswers:
         return None if None in finals else finals[0] == finals[1]
 
     def _asking(self) -> Compare:
-        return {field: partial(_told, f"compare[{field!r}]", function) for field, function in self.compare.items()}
+        return {field: partial(_same_by, f"compare[{field!r}]", function) for field, function in self.compare.items()}
 
 
 class InCall:
@@ -177,7 +180,7 @@ class InCall:
         self._warn = warn
 
     def same(self, one: Answer, other: Answer) -> bool | None:
-        """Compare two answers; what fails cannot be told."""
+        """Compare two answers; a comparison that fails is undecided."""
         if not isinstance(self._equality, FinalAnswers):
             return self._equality.same(one, other)
         same, warning = self._equality.explained(one, other, self._form)
@@ -203,12 +206,13 @@ def _asked(argument: str, function: Callable[..., Any], *values: Any, kind: type
     raise _OddFunctionError(f"{argument} returned {type(said).__name__}; it must return {wanted}")
 
 
-def _told(argument: str, function: Callable[..., Any], one: Any, other: Any) -> bool | None:
+def _same_by(argument: str, function: Callable[..., Any], one: Any, other: Any) -> bool | None:
     said: bool | None = _asked(argument, function, one, other)
     return said
 
 
 def _require_function(argument: str, function: object, what: str) -> None:
+    # A class is callable too, but what it makes says nothing about the answers.
     if not callable(function) or isinstance(function, type):
         raise ConfigError(f"{argument} must be a function {what}, not {kind_of(function)}")
     if inspect.iscoroutinefunction(function):
@@ -226,6 +230,7 @@ def _plain(text: str) -> str:
 
 
 def _same_text(one: str, other: str) -> bool | None:
+    # Before the texts: there are many ways to say that the material holds no answer.
     absent = finds_none(one), finds_none(other)
     if absent[0] is not None and absent[1] is not None:
         return True if absent[0] == absent[1] or "" in absent else None

@@ -12,7 +12,7 @@ from llm_tiers.agreement.votes import Hardness, Votes
 if TYPE_CHECKING:
     from llm_tiers.history.record import Record
 
-__all__ = ["Experience", "ExperienceOf", "Lengths", "differs", "stands"]
+__all__ = ["Experience", "ExperienceOf", "Lengths", "differs", "was_returned"]
 
 _Key = TypeVar("_Key")
 
@@ -30,7 +30,7 @@ _PRIOR_DIFFERING, _PRIOR_WEIGHT = 0.25, 2.0
 _DEARER_WITH = (0.3, 0.1, 0.2)
 """Logarithm by which a call costs more for each unit of hardness, somewhat more than on both recorded sets."""
 
-_PRIOR_STANDING, _STANDING_WEIGHT = 0.7, 2.0
+_PRIOR_RETURNED, _RETURNED_WEIGHT = 0.7, 2.0
 _PRIOR_CONFIDENCE, _CONFIDENCE_WEIGHT = 0.8, 2.0
 _DRAWN = 0.6
 """How far a stated chance is drawn to the usual one: those of the model lie too far apart, on ladders of three and four
@@ -63,7 +63,7 @@ class Lengths:
     def after(self, tokens: int) -> Lengths:
         """Return them with one more answer."""
         length, count = log1p(tokens), self.count + 1
-        # The first answer replaces the mean but keeps the assumed spread, which one value cannot tell.
+        # The first answer replaces the mean but keeps the assumed spread, which one value cannot show.
         if not self.count:
             return replace(self, count=1, mean=length)
         mean = self.mean + (length - self.mean) / count
@@ -89,7 +89,7 @@ class Experience:
         differing: On how many of them the two cheapest tiers that answered differed, and on how many two answered.
         lengths: By tier, how long it writes.
         costs: By tier, the sum of what its answers cost in US$, each freed of its hardness, and their number.
-        standing: By tier, on how many calls its answer was the one returned, and on how many it answered.
+        returned: By tier, on how many calls its answer was the one returned, and on how many it answered.
         silent: By tier and whether a cheaper one gave no answer, on how many calls it gave none, and on how many it was
             asked.
         confidence: Sum of the chances that were stated, each as the logarithm of its odds, and their number.
@@ -101,7 +101,7 @@ class Experience:
     differing: tuple[float, float] = (_PRIOR_DIFFERING * _PRIOR_WEIGHT, _PRIOR_WEIGHT)
     lengths: Mapping[str, Lengths] = field(default_factory=dict)
     costs: Mapping[str, tuple[float, int]] = field(default_factory=dict)
-    standing: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    returned: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     silent: Mapping[tuple[str, bool], tuple[float, int]] = field(default_factory=dict)
     confidence: tuple[float, float] = (_logit(_PRIOR_CONFIDENCE) * _CONFIDENCE_WEIGHT, _CONFIDENCE_WEIGHT)
 
@@ -115,10 +115,10 @@ class Experience:
         """Share of past calls on which the two cheapest tiers that answered differed."""
         return self.differing[0] / self.differing[1]
 
-    def stands(self, name: str) -> float:
+    def share_returned(self, name: str) -> float:
         """Return the share of past calls on which a tier's answer, where it gave one, was the one returned."""
-        stood, number = self.standing.get(name, (0, 0))
-        return (stood + _STANDING_WEIGHT * _PRIOR_STANDING) / (number + _STANDING_WEIGHT)
+        stood, number = self.returned.get(name, (0, 0))
+        return (stood + _RETURNED_WEIGHT * _PRIOR_RETURNED) / (number + _RETURNED_WEIGHT)
 
     def missing(self, missing: int) -> tuple[float, ...]:
         """Return by tier the chance that it gives no answer, where `missing` cheaper ones gave none."""
@@ -177,7 +177,7 @@ class Experience:
             differing=self.differing if differed is None else (self.differing[0] + differed, self.differing[1] + 1),
             lengths={**self.lengths, **self._lengths_after(record)},
             costs=_counted(self.costs, self._costs_in(record, known)),
-            standing=_counted(self.standing, self._standing_in(record)),
+            returned=_counted(self.returned, self._returned_in(record)),
             silent=_counted(self.silent, self._silent_in(said)),
             confidence=self._confidence_after(record),
         )
@@ -210,8 +210,8 @@ class Experience:
     def _costs_in(self, record: Record, known: Hardness) -> dict[str, float]:
         return {name: cost / _dearer(known) for name, cost in record.costs.items() if name in self.names}
 
-    def _standing_in(self, record: Record) -> dict[str, bool]:
-        stood = {name: stands(record, name) for name in self.names}
+    def _returned_in(self, record: Record) -> dict[str, bool]:
+        stood = {name: was_returned(record, name) for name in self.names}
         return {name: answer for name, answer in stood.items() if answer is not None}
 
     def _silent_in(self, said: list[int | None]) -> dict[tuple[str, bool], bool]:
@@ -252,7 +252,7 @@ def differs(record: Record, names: tuple[str, ...]) -> bool | None:
     return None if len(said) < 2 else said[0] != said[1] or -1 in said  # noqa: PLR2004
 
 
-def stands(record: Record, name: str) -> bool | None:
+def was_returned(record: Record, name: str) -> bool | None:
     """Say whether a tier's answer to a past call was the one returned; None where it was not asked.
 
     A missing answer does not stand, nor does one that the user called wrong.

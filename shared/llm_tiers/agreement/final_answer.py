@@ -154,6 +154,7 @@ def found_in(text: str) -> Found | None:
     text = text.strip()
     whole = len(text) <= _TAIL
     end = characters(text[-_TAIL:]).strip()
+    # First, since nobody boxes anything but a final answer.
     boxes = _boxes(end)
     if boxes:
         final = _final(boxes[-1])
@@ -161,6 +162,7 @@ def found_in(text: str) -> Found | None:
     for candidate, bare in _candidates(end, whole=whole):
         final = _final(candidate)
         if final is not None and (
+            # What is no number, date or letter must look like an answer; otherwise `here` and `clear` would be one.
             final.value is not None or (_is_name(candidate) if bare else _names_something(candidate))
         ):
             return Found(final)
@@ -172,6 +174,7 @@ def _boxes(text: str) -> list[str]:
     opening, found, stack = r"\boxed{", [], []
     if opening not in text:
         return []
+    # A regular expression cannot match nested braces in linear time.
     for brace in re.finditer(r"(\\boxed)?\{|\}", text):
         if brace[0] != "}":
             stack.append(brace.end() if brace[1] else None)
@@ -187,6 +190,7 @@ def _candidates(text: str, *, whole: bool) -> Iterator[tuple[str, bool]]:
     if said is not None:
         yield said, False
     lines = text.rsplit("\n", 8)
+    # A bold last line may be a heading or a source; the line before it decides.
     before = next((line.strip() for line in reversed(lines[:-1]) if line.strip()), "")
     bold = _BOLD_LINE.fullmatch(lines[-1].strip())
     if bold and _INTRODUCES.search(before[-200:]) and not _DECORATES.search(before[-200:]):
@@ -207,10 +211,12 @@ def _announced(text: str, *, whole: bool) -> str | None:
     if last is None:
         return None
     start = text[max(0, last.start() - 300) : last.start()]
+    # The sentence may begin in the part that was cut off, and deny what follows.
     if not whole and last.start() < 300:  # noqa: PLR2004
         return None
     ends = [found.end() for found in _SENTENCE_END.finditer(start)]
     lead = start[ends[-1] :] if ends else start
+    # Only words that lead to a conclusion may stand before it: `some say the answer is X` is no answer.
     lead = lead.lstrip("*_#>-\"' (")
     if lead.strip() and (not _LEADS.search(lead[-40:]) or _DOUBTS.search(lead)):
         return None
@@ -306,11 +312,13 @@ def same_final(one: Found, other: Found) -> bool | None:  # noqa: PLR0911 -- one
         if left.value == right.value:
             return True
         return False if len(left.value.numbers) == len(right.value.numbers) else None
+    # Two words may mean the same unless they are choices of one closed list.
     apart = any(left.text in group and right.text in group for group in _CLOSED)
     return False if apart and left.value is None and right.value is None else None
 
 
 def _same_letter(one: Letter, other: Letter) -> bool | None:
     if one.letter != other.letter:
+        # The same words under two letters: the models saw the choices in another order, or one mistook the letter.
         return None if one.words and one.words == other.words else False
     return None if one.words and other.words and one.words != other.words else True

@@ -51,6 +51,7 @@ class _DoubledFieldError(ValueError):
 
 def object_in(text: str) -> Any:
     """Return the JSON object or list that a text is, in a block of code or not; None where it is none, or too deep."""
+    # Bounded before anything is parsed: the text is a model's.
     if len(text) > _LONGEST_JSON:
         return None
     text = text.strip()
@@ -67,6 +68,7 @@ def object_in(text: str) -> Any:
 
 
 def _number(text: str) -> Fraction | _Unread:
+    # `Fraction('1e999999999')` would fill the memory.
     exponent = _EXPONENT.search(text[:_LONGEST_NUMBER])
     if len(text) > _LONGEST_NUMBER or (exponent and len(exponent[1]) > 3):  # noqa: PLR2004
         return _Unread(text)
@@ -75,6 +77,7 @@ def _number(text: str) -> Fraction | _Unread:
 
 def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
+    # Python keeps the last of two fields with one name, and another reader may keep the first.
     if len(fields) < len(pairs):
         raise _DoubledFieldError
     return fields
@@ -101,6 +104,7 @@ def same_calls(
         return False
     if any(call.arguments is None for call in (*ones, *others)):
         return False
+    # Each call is compared with each of the other answer.
     if len(ones) > _MOST_CALLS:
         return None
     left, doubt = list(others), False
@@ -119,6 +123,7 @@ def same_calls(
         if match is None and not doubt:
             return False
         if match is not None:
+            # Each call matches one of the other's at most: two equal calls may do more than one.
             left = [other for other in left if other is not match]
     return None if doubt else True
 
@@ -234,12 +239,14 @@ def _same_leaf(one: Any, other: Any, name: str) -> bool | None:
         if isinstance(one, _Unread) or isinstance(other, _Unread):
             return True if type(one) is type(other) and one == other else None
         return _same_string(one, other, name)
+    # Python takes True for 1.
     if isinstance(one, bool) or isinstance(other, bool) or one is None or other is None:
         return one is other
     numbers = isinstance(one, int | float | Fraction) and isinstance(other, int | float | Fraction)
     if numbers:
         if one == other:
             return True
+        # Floats come from a client's parser, which may have rounded.
         both = isinstance(one, float) and isinstance(other, float)
         return None if both and (isclose(one, other) or isnan(one) or isnan(other)) else False
     return False if type(one) is not type(other) else None
@@ -251,6 +258,7 @@ def _same_string(one: str, other: str, name: str) -> bool | None:
     if max(len(one), len(other)) > LONGEST_TEXT:
         return None
     left, right = characters(one).strip(), characters(other).strip()
+    # A key, a path or a code is another one with another case; a search for a name is not.
     if _EXACT_NAME.search(name) and not (name.lower() in _SEARCHES and _NAME.fullmatch(left[:80])):
         return True if left == right and name.lower() in _SEARCHES else _apart(left, right)
     if left == right:

@@ -124,6 +124,7 @@ def quantity(text: str) -> Quantity | None:
     currency = "" if prefix is None else _SIGNS.get(prefix[1] or "", prefix[2] or "")
     if prefix is not None:
         inner, rest = _sign(rest[prefix.end() :])
+        # `-$-5` is no amount.
         if sign and inner:
             return None
         sign = sign or inner
@@ -135,6 +136,7 @@ def quantity(text: str) -> Quantity | None:
     unit = _LONG_UNITS.get(unit, unit)
     if not currency and unit in _COINS:
         unit, currency = "", _COINS[unit]
+    # Nothing is priced in dollars and metres at once.
     if currency and unit:
         return None
     if unit and not (_UNIT.fullmatch(unit) or unit in _LONG_UNITS.values()):
@@ -160,7 +162,7 @@ _DIGITS = re.compile(
 
 
 def _parted(text: str) -> tuple[str, str]:
-    """Part a number from what follows it."""
+    """Split a number from what follows it."""
     if latex := _LATEX.match(text):
         return latex[0], text[latex.end() :]
     mark = next((place for place, char in enumerate(text) if _vulgar(char) is not None), None)
@@ -202,6 +204,7 @@ def _read(text: str, *, has_unit: bool) -> tuple[Fraction | None, frozenset[Frac
     if found is None:
         return None
     exponent = int(found["e"] or found["ten"] or 0)
+    # A fraction keeps every digit, so a large exponent fills the memory.
     if abs(exponent) > _LARGEST_EXPONENT:
         return None
     decimals = _decimals(found["number"], has_unit=has_unit)
@@ -258,8 +261,10 @@ def _decimals(text: str, *, has_unit: bool) -> tuple[Fraction | None, frozenset[
             digits = re.sub(r"\D", "", whole)
             value = Fraction(f"{digits}.{rest}" if rest else digits)
             place = Fraction(1, 10 ** len(rest)) if rest else Fraction(0)
+            # `1,234` is a thousand and more in English, and little more than one in German.
             if kind == "comma" and commas == 1 and not points:
                 return value, frozenset({value, value / 1000}), place
+            # `1.234` the other way round; English is the usual reading of both.
             if kind == "point" and points == 1 and not commas:
                 decimal = value / 1000
                 return decimal, frozenset({decimal, value}), Fraction(1, 1000)
@@ -276,6 +281,7 @@ def _decimals(text: str, *, has_unit: bool) -> tuple[Fraction | None, frozenset[
 def _named(unit: str) -> str:
     if unit in _UNITS or unit in _CURRENCIES:
         return unit
+    # Short units keep their case: `MW` and `mW` differ by nine zeros.
     if unit.lower() in _UNITS and len(unit) > 3:  # noqa: PLR2004
         return unit.lower()
     letters = unit.replace(" ", "")
@@ -287,6 +293,7 @@ def same_quantity(one: Quantity, other: Quantity) -> bool | None:
     if one.unit == other.unit:
         return _same_number(one, other)
     if one.unit in _CURRENCIES and other.unit in _CURRENCIES:
+        # The yen sign is that of the yuan too, and a bare dollar may be any country's.
         return None if "\u00a5" in (one.unit, other.unit) or {one.unit, other.unit} <= _DOLLARS else False
     measures = _UNITS.get(one.unit), _UNITS.get(other.unit)
     if measures[0] is None or measures[1] is None or measures[0][0] != measures[1][0]:
@@ -296,6 +303,7 @@ def same_quantity(one: Quantity, other: Quantity) -> bool | None:
     left, right = one.value * measures[0][1], other.value * measures[1][1]
     if left == right:
         return True
+    # Within a twentieth one may be the other, converted and rounded.
     return False if abs(left - right) > max(abs(left), abs(right)) / 20 else None
 
 
@@ -305,6 +313,7 @@ _DOLLARS = frozenset({"USD", "CAD", "AUD", "NZD"})
 def _same_number(one: Quantity, other: Quantity) -> bool | None:
     if one.value is not None and one.value == other.value:
         bare = not one.unit and one.written != other.written
+        # `3.10` and `3.1` are one number and two versions.
         version = bare and (_VERSION_LIKE.fullmatch(one.written) or _VERSION_LIKE.fullmatch(other.written))
         unequal_length = len(one.written) != len(other.written) and "." in one.written and "." in other.written
         return None if one.signed != other.signed or (version and unequal_length) else True
@@ -328,9 +337,9 @@ def _close(one: Quantity, other: Quantity) -> bool:
 
 
 def _place(number: Quantity) -> Fraction:
-    """Return the worth of the last digit that counts; noughts at the end of a great number may be rounded."""
+    """Return the worth of the last digit that counts; zeros at the end of a large number may come from rounding."""
     if number.place or number.value is None:
         return number.place
     digits = number.written.replace(",", "").replace(" ", "")
-    noughts = len(digits) - len(digits.rstrip("0"))
-    return Fraction(10) ** noughts if noughts > 1 and digits.isdigit() and len(digits) > 3 else Fraction(0)  # noqa: PLR2004
+    zeros = len(digits) - len(digits.rstrip("0"))
+    return Fraction(10) ** zeros if zeros > 1 and digits.isdigit() and len(digits) > 3 else Fraction(0)  # noqa: PLR2004

@@ -87,14 +87,17 @@ def declines(text: str) -> bool:
     head = _head(text)
     if _WHOLE.fullmatch(head) or _abstains(text):
         return True
+    # `I cannot answer this from the context` is a statement about the context, and equals others like it.
     if finds_none(text) is not None:
         return False
     said = _DECLINES.match(head) or _AN_AI.match(head)
+    # `I'm not sure, but it is Paris` is an answer.
     return bool(said) and not _ANSWERS_ALL_THE_SAME.search(head)
 
 
 def finds_none(text: str) -> str | None:
     """Return what a text says is not in the material, empty for the answer; None where it says nothing of the kind."""
+    # A longer text says more than that there is no answer.
     if len(text) > _HEAD:
         return None
     head = _head(text)

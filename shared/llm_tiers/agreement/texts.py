@@ -78,6 +78,7 @@ def _character(char: str) -> str:
         return str(unicodedata.decimal(char))
     if category == "Zs":
         return " "
+    # Ligatures and forms of Arabic letters; NFKC on all characters would make `x\u00b2` into `x2`.
     if "\ufb00" <= char <= "\ufb17" or unicodedata.decomposition(char).startswith(_FORMS):
         return unicodedata.normalize("NFKC", char)
     return char
@@ -92,6 +93,7 @@ def characters(text: str) -> str:
     if text.isascii():
         return text
     text = unicodedata.normalize("NFC", text)
+    # Once more, since the replaced characters may compose with their neighbours.
     return unicodedata.normalize("NFC", "".join([char if char < "\x80" else _character(char) for char in text]))
 
 
@@ -154,6 +156,7 @@ def _unquoted(text: str) -> str:
 
 
 def _without_stop(text: str) -> str:
+    # An ellipsis says that more follows, and `n)!` is a factorial.
     if text.endswith(("..", ")!")):
         return text
     if text[-1:] in (".", "\u3002", "\u0964", "\u06d4"):
@@ -173,6 +176,7 @@ def plain(text: str) -> str:
             text = fenced[2]
     elif "\n" not in text:
         text = unwrapped(text) if len(text) <= 200 else text.strip()  # noqa: PLR2004
+    # Before code in general: case and blanks do not matter in SQL's own words.
     if _SQL.match(text.lstrip()):
         return _query(text)
     if "```" not in text and len(text) <= 200:  # noqa: PLR2004
@@ -205,9 +209,11 @@ def _folded(word: str, before: str, after: str) -> str:
         return word
     if letters.islower():
         return lower
+    # After a number it is a unit, whose case matters.
     if before[-1:].isdigit() and len(letters) < 5:  # noqa: PLR2004
         return word
     if len(letters) == 1:
+        # A single capital is a symbol, a choice or a variable, unless it is the article.
         return lower if core == "A" and after[:1].islower() and len(after) > 1 else word
     if core in _SHORT_IN_CAPITALS or (core.isupper() and len(letters) > 3):  # noqa: PLR2004
         return lower

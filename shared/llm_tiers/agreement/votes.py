@@ -50,7 +50,7 @@ _HARDEST = 1.5
 """Hardness beyond this, either way, says no more."""
 
 _LEAST_TAUGHT = 1e-3
-"""Share of what a tier teaches of votes even where it is taken for a copy, so that a mistake can mend."""
+"""Share of what a tier teaches of votes even where it is taken for a copy, so that a mistake is corrected in time."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,7 @@ class Votes:
     def _vote(self, of: int, by: int) -> float:
         """Return the weight of a vote: copies between the two tiers do not set them apart."""
         between = range(by + 1, of)
+        # A copy between two tiers is no tier of its own, so they are nearer to each other than they stand.
         nearer = _assumed_vote(sum(self.copies.own[tier] for tier in between)) - _assumed_vote(len(between))
         return float(self.mean[self.places["vote", of, by]]) + nearer
 
@@ -125,6 +126,7 @@ class Votes:
         """Return the chances of a tier that is no copy."""
         scale, votes = scale_of(hardness), self.votes[of]
         weights = [exp(scale * self.copies.sum_of_votes(block, votes)) if block else 0.0 for block in blocks]
+        # The last chance is that of an answer that no cheaper tier gave.
         weights.append(exp(self.new[of] + hardness))
         total = sum(weights)
         return [weight / total for weight in weights]

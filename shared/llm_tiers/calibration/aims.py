@@ -48,6 +48,7 @@ def _budget(cost: str, sample: Sample) -> float:
         number = float(text.removesuffix("%"))
     except ValueError:
         number = math.nan
+    # NaN, which stands for what is no number, fails this as well.
     if not 0 < number < math.inf:
         raise ConfigError(f"--cost {cost}: give US$ for 1,000 calls, such as 2.5, or 30% of what the top tier costs")
     return number / 100 * _cost_of_top(sample) if text.endswith("%") else number
@@ -65,6 +66,7 @@ def _cost_of_top(sample: Sample) -> float:
 def _check_model(name: str, sample: Sample) -> None:
     top = sample.tiers[-1]
     if name == "llm-at":
+        # LLM-AT asks a judge, and its verdicts cannot be replayed where none were recorded.
         if not sample.has_verdicts:
             raise ConfigError(f"--as-good-as llm-at asks a judge, and {sample.names[0]} records no verdicts")
     elif name not in sample.tiers:

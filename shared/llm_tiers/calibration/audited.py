@@ -101,7 +101,7 @@ def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...]) -> Rep
         path=Path(where) if len(nodes) > 1 else Path(where, *nodes),
         tiers=tiers,
         # The costs are known, but not of which tokens they are: so a price at which the usual cost is the usual one,
-        # and input tokens that bring each answer to what it cost. Output tokens stay true: they tell how hard it was.
+        # and input tokens that bring each answer to what it cost. Output tokens stay true: they show how hard it was.
         price_in=usual * 1e6 / _UNIT,
         price_out=np.zeros(len(tiers)),
         prior=np.full(len(tiers), 0.5),

@@ -66,6 +66,7 @@ class Calibration:
     def settings(self, aim: Aim) -> Settings | None:
         """Return the settings to load, or None where nothing is recommended."""
         point = self.recommended
+        # A settings file holds a policy and its knob, so a single tier has none.
         if point is None or point.knob is None:
             return None
         return Settings(
@@ -144,6 +145,7 @@ def _between(points: Sequence[Point], around: Point) -> list[Setting]:
     knob = around.knob or 0.0
     tried = sorted(point.knob or 0.0 for point in points if point.policy == around.policy)
     at = tried.index(knob)
+    # At the end of a knob's range there is a neighbour on one side only.
     beside = [*tried[max(at - 1, 0) : at], *tried[at + 1 : at + 2]]
     return [(around.policy, round((knob + other) / 2, 4)) for other in beside]
 

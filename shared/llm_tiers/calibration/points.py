@@ -29,7 +29,7 @@ class Measurement:
         knob: Its setting, or None where it has none.
         right: Share of the orders in which each question was answered right.
         costs: What each question cost, in US$.
-        seconds: How long an answer took, on average; 0 where the sample does not tell.
+        seconds: How long an answer took, on average; 0 where the sample does not say.
     """
 
     policy: str
@@ -61,7 +61,7 @@ class Point:
         knob: Its setting, or None where it has none.
         accuracy: Share of right answers.
         cost: US$ for 1,000 calls.
-        seconds: How long an answer takes; None where the sample does not tell.
+        seconds: How long an answer takes; None where the sample does not say.
         measured: What it was made of.
     """
 

@@ -41,6 +41,7 @@ def table_of(found: Calibration) -> Table:
     for single in found.singles:
         table.add_row(*_cells(single, found, seconds=seconds))
     table.add_section()
+    # Points that another one beats in both would hide those to choose from.
     undominated = frontier(found.points)
     rows = [point for point in found.points if point in undominated or point is marked]
     for point in sorted(rows, key=lambda point: (point.policy, point.cost.mean)):
@@ -84,11 +85,13 @@ def advice(found: Calibration) -> Iterator[str]:
     if point is not None:
         yield f"recommended: policy {point.policy}, knob {point.knob:g}: {_summary(point)}"
         if isinstance(found.target, AsGoodAs):
+            # Question by question, which is more exact than two intervals side by side.
             apart = found.target.difference(point)
             yield f"right more often by {apart.mean:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}]"
     elif found.nearest is not None:
         near = found.nearest
         yield f"no setting reaches it; nearest is policy {near.policy}, knob {near.knob:g}: {_summary(near)}"
+        # 2 is more than any accuracy: other targets have none.
         if near.accuracy.mean >= getattr(found.target, "accuracy", 2.0):
             yield f"its mean does, but {len(found.sample)} questions are too few to be sure"
     alone = found.better_alone

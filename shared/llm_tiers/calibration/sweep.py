@@ -77,6 +77,7 @@ class Sweep:
         ]
         results: dict[_Job, ReplayResult] = {}
         for job, result in self._replays(jobs):
+            # In the order in which they end; the measurements put them back in that of the settings.
             results[job] = result
             self._on_step(result.n)
         return [self._measurement(at, setting, results) for at, setting in enumerate(settings)]

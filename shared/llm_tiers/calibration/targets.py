@@ -124,8 +124,10 @@ class AsGoodAs:
 
     def difference(self, point: Point) -> Interval:
         """Return how much more often the point is right, question by question."""
+        # Pairs on one question share its difficulty, which so cancels out.
         return intervals([point.measured.right - self.other.measured.right])[0]
 
 
 def _cheapest(points: Sequence[Point]) -> Point:
+    # The accuracy breaks ties, such as those between tiers without a price.
     return min(points, key=lambda point: (point.cost.mean, -point.accuracy.mean))

@@ -56,6 +56,7 @@ class Form:
 
     def flaw(self, answer: Answer) -> str | None:
         """Say why the answer does not have the form, without its contents, or None where it has."""
+        # A call is checked even where an object is asked for: agents offer both.
         if answer.tool_calls:
             return next(filter(None, map(self._call_flaw, answer.tool_calls)), None) or self._missing(answer)
         if self.must_call is not None:
@@ -98,6 +99,7 @@ def forced_tool(choice: Any) -> str | None:
         function = choice.get("function")
         named = function if isinstance(function, Mapping) else choice
         return named.get("name") or (ANY_TOOL if choice.get("type") in ("any", "required") else None)
+    # `any` and True are LangChain's ways, `required` is OpenAI's.
     if choice in ("any", "required", True):
         return ANY_TOOL
     return choice if isinstance(choice, str) and choice not in ("auto", "none") else None
@@ -133,12 +135,13 @@ def schema_in(response_format: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def check_schema(schema: Mapping[str, Any], argument: str) -> None:
-    """Check that a schema names types that there are; what else a provider makes of it is not ours to say.
+    """Check that the types that a schema names exist; its other keywords are left to the provider.
 
     Raises:
         ConfigError: It does not; the message begins with `argument`.
     """
     error = _error_in(_as_text(schema))
+    # Only a wrong type is surely a mistake: providers have keywords of their own, and change the meaning of others.
     if error is not None and error[0].endswith(".type"):
         raise ConfigError(f"{argument} has no valid JSON schema: {error[0]}: {error[1]}")
 
@@ -164,6 +167,7 @@ def schema_flaw(value: object, schema: Mapping[str, Any]) -> str | None:
     registry: Registry[Any] = Registry()
     validator = validator_for(schema, default=Draft202012Validator)(schema, registry=registry)
     try:
+        # `iter_errors` and not `is_valid`: the reason goes into the trace.
         error = best_match(validator.iter_errors(_without_nulls(value, schema)))
     except (Unresolvable, re.error):
         return None
@@ -173,6 +177,7 @@ def schema_flaw(value: object, schema: Mapping[str, Any]) -> str | None:
 
 
 def _as_text(schema: Mapping[str, Any]) -> str:
+    # As text, because a dict cannot be the key of a cache.
     return json.dumps(schema, sort_keys=True, default=str)
 
 
@@ -201,6 +206,7 @@ def _without_nulls(value: Any, schema: Any) -> Any:
     return {
         key: _without_nulls(item, properties.get(key))
         for key, item in value.items()
+        # Models write null for what they leave out; a required field has to say whether it takes one.
         if not (item is None and key in properties and key not in required)
     }
 

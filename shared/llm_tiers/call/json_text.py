@@ -1,4 +1,4 @@
-"""Reading JSON that a stranger wrote: what is bounded is looked at before anything is parsed."""
+"""Reading JSON that a model wrote: its depth and size are checked before anything is parsed."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def is_shallow(text: str, depth: int = DEPTH) -> bool:
     outside = np.cumsum(codes == ord('"')) % 2 == 0
     opened = (codes == ord("[")) | (codes == ord("{"))
     closed = (codes == ord("]")) | (codes == ord("}"))
+    # In numpy, since a loop in Python over the characters of a long answer is slow.
     levels = np.cumsum((opened.astype(np.int32) - closed) * outside)
     return bool(levels.max(initial=0) <= depth)
 
@@ -72,6 +73,7 @@ def is_too_deep(value: object) -> bool:
 
 def _inside(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
+        # Names are texts, and hold nothing.
         return value.values()
     return value if isinstance(value, list) else ()
 

@@ -82,7 +82,7 @@ def _say_once_that_hashes_stand_in() -> None:
 
 
 def _foreign(source: object) -> Embedding:
-    """Wrap another library's object, told apart by its methods: those libraries are never imported here."""
+    """Wrap another library's object, recognised by its methods: those libraries are never imported here."""
     if _has(source, "embed_query", "embed_documents"):  # LangChain
         return Embedding(source.embed_query, name=name_of_object(source))  # type: ignore[attr-defined]
     if _has(source, "get_text_embedding"):  # LlamaIndex; it is callable too, on nodes

@@ -80,6 +80,7 @@ class Embedding:
     def _checked(self, result: Any) -> NDArray[np.float64]:
         try:
             given = np.asarray(result)
+            # Numpy would also turn texts of digits, dates and complex numbers into floats.
             numbers = given.dtype.kind not in "OSUmMc"
             vector = given.astype(np.float64) if numbers else np.empty((0, 0))
         except (TypeError, ValueError):
@@ -93,6 +94,7 @@ class Embedding:
                 f"{vector.shape}; wrap a function of a list as `lambda text: f([text])[0]`"
             )
             raise ConfigError(msg)
+        # The first vector decides: a function does not say how long its vectors are.
         if self._dimension is None:
             self._dimension = vector.size
         if vector.size != self._dimension:

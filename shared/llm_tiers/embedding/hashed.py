@@ -60,7 +60,7 @@ def _features(text: str) -> Iterator[str]:
     for token in _TOKEN.findall(text):
         yield f"w{token}"
         if token[0].isalnum() or token[0] == "_":
-            # The blanks tell the pieces at a word's ends from those inside.
+            # The blanks distinguish the pieces at a word's ends from those inside.
             word = f" {token[:_LONGEST_WORD]} "
             for size in _PIECES:
                 for start in range(len(word) - size + 1):

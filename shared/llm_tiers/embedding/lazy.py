@@ -33,6 +33,7 @@ class Lazy:
         model = self._loaded.get(key)
         if model is None:
             with Lazy._loading:
+                # Looked up once more: another thread may have loaded it while this one waited for the lock.
                 model = self._loaded.get(key) or self._loaded.setdefault(key, self._load(*self._arguments))
         return model(text)
 
@@ -42,5 +43,6 @@ class Lazy:
         cls._loading = threading.Lock()
 
 
+# Windows has no forks.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=Lazy.renew_lock)

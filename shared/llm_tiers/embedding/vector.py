@@ -1,4 +1,4 @@
-"""What an embedding makes of a text."""
+"""The type of the vectors that an embedding returns."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _WEIGHTS = "weights/l2_supercat_256.safetensors"
 _TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
 
 _LONGEST_TEXT = 65_536
-"""Characters of a text that are looked at: a mean over more tokens than that tells nothing new."""
+"""Characters of a text that are read: a mean over more tokens changes little."""
 
 
 def find_wordllama() -> Path | None:

@@ -60,8 +60,7 @@ class Background:
 
     def submit(self, work: Work) -> bool:
         """Queue some work; False where too much waits already."""
-        if self._process != os.getpid():
-            # A forked child has neither the threads nor a use for what the parent does anyway.
+        if self._is_of_parent():
             self._begin()
         with self._changed:
             if len(self._queue) >= self._capacity:
@@ -77,20 +76,28 @@ class Background:
 
     def wait(self, seconds: float) -> bool:
         """Wait until all work is done, but no longer than `seconds`, and say whether it is."""
+        if self._is_of_parent():
+            return True
         with self._changed:
             # Work that waits for work would wait for itself.
-            if threading.current_thread() in self._threads or self._process != os.getpid():
+            if threading.current_thread() in self._threads:
                 return self._is_done()
             return self._changed.wait_for(self._is_done, seconds)
 
     def drop(self) -> None:
         """Give up the work that waits."""
+        if self._is_of_parent():
+            return
         with self._changed:
             left = list(self._queue)
             self._queue.clear()
             self._changed.notify_all()
         for work in left:
             work.drop()
+
+    def _is_of_parent(self) -> bool:
+        """Say whether this is a forked child: it has none of the threads, and the parent does the work that waits."""
+        return self._process != os.getpid()
 
     def _is_done(self) -> bool:
         return not self._queue and not self._running

@@ -125,14 +125,14 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
                 raise _all_failed(ledger)
             continue
         if top:
-            return _accept(ledger, _final(policy, ledger, reply), early)
+            return _accept(policy, ledger, _final(policy, ledger, reply), early)
         if reply.unfinished is not None:
             ledger.add_judgement(reply, Judgement(Verdict.INVALID, "finish", why=reply.unfinished))
             continue
         judgement = yield from _judge(policy, ledger, reply, tier)
         ledger.add_judgement(reply, judgement)
         if judgement.verdict is Verdict.VALID:
-            return _accept(ledger, _accepted_answer(ledger, reply, judgement), early)
+            return _accept(policy, ledger, _accepted_answer(ledger, reply, judgement), early)
         lowest = 0 if judgement.skip_to is None else ledger.ladder.index(judgement.skip_to)
     earlier = _best_unrejected(ledger)
     if earlier is None:
@@ -140,10 +140,15 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
     return ledger.accept(earlier)
 
 
-def _accept(ledger: Ledger, answer: Answer, early: dict[str, Reply]) -> Answer:
+def _accept(policy: Policy, ledger: Ledger, answer: Answer, early: dict[str, Reply]) -> Answer:
     """Accept an answer; early answers that were not needed go into the ledger too, since they teach as much."""
     for reply in early.values():
         ledger.add_reply(reply)
+    if ledger.plan is not None and ledger.plan.audit:
+        # A profiled call compares the tiers, so a function that checked some of the answers checks them all.
+        for other in ledger.answers:
+            if other.value is not None and other.tier not in ledger.findings.checks:
+                policy.judge.note_checks(_case(ledger, other))
     return ledger.accept(answer)
 
 
@@ -220,13 +225,13 @@ def _ask(
         for other in beside
     )
     replies = yield from generate(Generate((own, *others)))
-    noted = [_without_abstention(reply, call) for reply, call in zip(replies, (own, *others), strict=True)]
-    for call, reply in zip((own, *others), noted, strict=True):
+    kept = [_without_abstention(reply, call) for reply, call in zip(replies, (own, *others), strict=True)]
+    for call, reply in zip((own, *others), kept, strict=True):
         if call is own or call.role == "witness":
             ledger.add_reply(reply)
         else:
             early[call.tier.name] = reply
-    return noted[0], early
+    return kept[0], early
 
 
 def _role(ledger: Ledger, beside: Tier, cheaper: Sequence[str]) -> Role:
@@ -263,9 +268,18 @@ def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Genera
         return Judgement(Verdict.INVALID, "abstained")
     if answer.value is None and not (policy.missing_counts or policy.judge.judges_missing):
         return Judgement(Verdict.INVALID, "missing")
+    case = _case(ledger, answer)
+    # Before the policy's judge: a tool call that does not fit is unusable, and checking it costs nothing.
+    flawed = case.by_form is not None and case.by_form.verdict is Verdict.INVALID
+    if flawed and case.by_form is not None and not policy.judge.judges_flawed:
+        return case.by_form
+    return (yield from policy.judge.review(case))
+
+
+def _case(ledger: Ledger, answer: Answer) -> Case:
     others = tuple(other for other in ledger.answers if other.tier != answer.tier)
     insight = ledger.plan.insight if ledger.plan is not None else None
-    case = Case(
+    return Case(
         ledger.call,
         ledger.ladder,
         answer,
@@ -276,11 +290,6 @@ def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Genera
         ledger.cost,
         ledger.findings,
     )
-    # Before the policy's judge: a tool call that does not fit is unusable, and checking it costs nothing.
-    flawed = case.by_form is not None and case.by_form.verdict is Verdict.INVALID
-    if flawed and case.by_form is not None and not policy.judge.judges_flawed:
-        return case.by_form
-    return (yield from policy.judge.review(case))
 
 
 def _best_unrejected(ledger: Ledger) -> Answer | None:

@@ -1,7 +1,7 @@
 """Perform what the flow of a call asks for: `drive` in the caller's thread, `adrive` in asyncio.
 
-Nothing is decided here. `drive_live` and `adrive_live` also hand on chunks: those of a `Handoff` as they come, those
-of an answer that was judged when it is accepted. `drive` and `adrive` hand on none, so there a handoff is a model call
+Nothing is decided here. `drive_live` and `adrive_live` also pass on chunks: those of a `Handoff` as they come, those
+of an answer that was judged when it is accepted. `drive` and `adrive` pass on none, so there a handoff is a model call
 like any other (`_without_handoff`).
 """
 
@@ -184,11 +184,12 @@ def _without_handoff(flow: Flow) -> Flow:
 
 
 def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recollection:
-    """Look up the history; a failure is only noted, since the user's answer does not depend on the history."""
+    """Look up the history; a failure becomes a warning, since the user's answer does not depend on the history."""
     if history is None:
         return Recollection()
     try:
         wanted = {} if request.study is None else {"study": request.study}
+        # Embedded once for each call, however often the flow asks.
         found = history.recall(request.text, node=request.node, k=request.k, vector=ledger.vector, **wanted)
     except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning in the trace
         return Recollection(error=f"{type(error).__name__}: {error}")
@@ -227,7 +228,7 @@ class _Attempt:
         return self.reply
 
     def is_chunk(self, item: Any) -> bool:
-        """Note what a stream gave: True for a chunk, which goes to the user, False for the answer at the end."""
+        """Keep what a stream gave: True for a chunk, which goes to the user, False for the answer at the end."""
         if isinstance(item, Answer):
             self.reply = replace(item, live=self.live)
             return False
@@ -303,6 +304,7 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
             attempt.reply = within(attempt.seconds, partial(performer.generate, call))
         return attempt.outcome
 
+    # The first runs in the caller's own thread: most calls have only one, and need no pool.
     first, *beside = calls
     if not beside:
         return (one(first),)

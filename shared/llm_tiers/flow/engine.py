@@ -25,7 +25,9 @@ from llm_tiers.flow.labels import after_feedback
 from llm_tiers.flow.ledger import Ledger
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.ladder.tiers import Ladder
-from llm_tiers.trace import Grading, Trace
+from llm_tiers.policies.guarantee import Guarantee
+from llm_tiers.trace import Certificate, Grading, Trace
+from llm_tiers.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from llm_tiers.call.performer import AsyncPerformer, Performer
     from llm_tiers.history.record import History, Record
     from llm_tiers.policies.graders.grader import Grader
+    from llm_tiers.policies.guarantee import Forecast
     from llm_tiers.policies.policy import Policy
 
 __all__ = ["Engine", "Outcome", "TraceHook"]
@@ -100,9 +103,15 @@ class Engine:
         self._new_id = new_id
         self._logged_kinds: set[str] = set()
         self._logged_lock = threading.Lock()
+        priced = self._prices.cost(ladder.top, Usage(1, 1)) is not None if policy.needs_prices else True
+        policy.check_means(ladder.top.name, priced=priced, graded=grader is not None)
         self._gradings: Gradings | None = None
         if grader is not None:
             grader.check(self.ladder, self._prices)
+            require(grader.function is not None or grading_performer is not None, "grade: a model needs a performer")
+            # A starter may profile calls by itself, and says so with this attribute.
+            if policy.audit == 0 and not getattr(policy.starter, "profiles", False):
+                logger.warning("grade= is given, but no call is profiled, so nothing is graded; give audit= too")
             account = partial(_account, grader, self.ladder, policy, self._prices)
             self._gradings = Gradings(grader, grading_performer, history, account, self._log_once)
 
@@ -112,6 +121,7 @@ class Engine:
         Raises:
             ConfigError: The pinned tier is not in the ladder.
         """
+        # Exploration and audits are drawn from this id, so they do not depend on the order of concurrent calls.
         call = Call(id=self._new_id(), query=query, created=self._clock(), **facts)
         if call.pin is not None and call.pin not in self.ladder:
             names = ", ".join(map(repr, self.ladder.names))
@@ -161,7 +171,7 @@ class Engine:
         yield Outcome(item, ledger.trace())
 
     def feedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> Record:
-        """Tell how right an answer of a past call was; the next estimates change accordingly.
+        """Record how right an answer of a past call was; the next estimates change accordingly.
 
         Args:
             trace_id: The `trace_id` of the call's trace.
@@ -181,6 +191,31 @@ class Engine:
             raise UnknownTrace(f"trace_id={trace_id!r} is unknown: no history is kept")
         names = self.ladder.names
         return self.history.revise(trace_id, lambda record: after_feedback(record, names, grade=grade, tier=tier))
+
+    def certificate(self, node: str = "") -> Certificate | None:
+        """Return what the policy has proved at a node; None where nothing, or by a policy that proves nothing.
+
+        Args:
+            node: The node; `""` is the root.
+
+        Raises:
+            ConfigError: `node` is no text.
+        """
+        require(isinstance(node, str), f"node must be a name, such as 'research/plan', not {kind_of(node)}")
+        starter = self.policy.starter
+        return starter.certificate(self.history, self.ladder, node) if isinstance(starter, Guarantee) else None
+
+    def forecast(self, *, differing: float = 0.0) -> Forecast | None:
+        """Return what the policy's promise will cost to earn at a node; None for a policy that promises nothing.
+
+        Args:
+            differing: Assumed share of the calls on which the cheapest tier is worse than the top, in [0, 1].
+
+        Raises:
+            ConfigError: `differing` lies outside [0, 1].
+        """
+        starter = self.policy.starter
+        return starter.forecast(self.ladder, differing=differing) if isinstance(starter, Guarantee) else None
 
     def flush_grades(self, seconds: float) -> bool:
         """Wait until the answers of earlier calls are graded, and say whether they are.
@@ -234,11 +269,11 @@ class Engine:
         logger.debug("call %s ended at tier %s", trace.trace_id, trace.final)
         for warning in trace.warnings:
             self._log_once(warning)
-        _tell(self._on_end, trace)
+        _call_hook(self._on_end, trace)
         if to_grade is None or self._gradings is None:
-            _tell(self._on_trace, trace)
+            _call_hook(self._on_trace, trace)
         else:
-            self._gradings.begin(to_grade, trace, partial(_tell, self._on_trace))
+            self._gradings.begin(to_grade, trace, partial(_call_hook, self._on_trace))
 
     def _log_once(self, warning: str) -> None:
         # Once for each kind of warning, or a history that is down would fill the log at the rate of the traffic. The
@@ -251,7 +286,7 @@ class Engine:
         logger.warning("%s (logged once; every trace has it)", warning)
 
 
-def _tell(hook: TraceHook | None, trace: Trace) -> None:
+def _call_hook(hook: TraceHook | None, trace: Trace) -> None:
     if hook is None:
         return
     try:

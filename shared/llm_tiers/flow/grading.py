@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -67,9 +67,11 @@ def graded(grader: Grader, given: ToGrade) -> GradingFlow:
             found[answer.tier] = _Graded(outcome="own answer: a tier does not grade what it answered itself")
             continue
         # Tiers often answer in the same words, which need one grade.
-        if answer.text not in by_text:
-            by_text[answer.text] = yield from _grade(grader, given, answer)
-        found[answer.tier] = by_text[answer.text]
+        if answer.text in by_text:
+            # The pair was shown once, so it counts once in the grader's error.
+            found[answer.tier] = replace(by_text[answer.text], contradicted=None)
+        else:
+            found[answer.tier] = by_text[answer.text] = yield from _grade(grader, given, answer)
     return Grading(
         state="done",
         grades={tier: one.grade for tier, one in found.items() if one.grade is not None},
@@ -116,7 +118,7 @@ def _by_comparing(grader: Grader, given: ToGrade, answer: Answer) -> _Grade:
     """Grade an answer 1 if it is at least as good as the top tier's, 0 if not, and one half if the grader wavers."""
     top = given.ladder.top.name
     if answer.tier == top:
-        return _Graded(1.0, "reference: the other answers are compared with it")
+        return _Graded(1.0)
     reference = next((other for other in given.answers if other.tier == top and other.text.strip()), None)
     if reference is None:
         return _Graded(outcome=f"no reference: {top} gave no answer to compare with")

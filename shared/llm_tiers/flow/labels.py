@@ -28,7 +28,7 @@ def labels_of_call(
     """Label the tiers of one call: True for valid, False for invalid.
 
     A tier that answered is labelled by what it said, above the accepted one as well as below: it is valid if its answer
-    equals the accepted one, and invalid if it does not, a missing answer included; where that cannot be told, it is
+    equals the accepted one, and invalid if it does not, a missing answer included; where that is undecided, it is
     invalid if the judge rejected it. A tier that failed, or whose answer was cut or filtered, has no label. A tier that
     was not asked has none either, unless it lies above the accepted one and the policy assumes that a dearer tier is
     right where a cheaper one is.
@@ -39,7 +39,7 @@ def labels_of_call(
         tiers: Names of the tiers that could serve the call, cheapest first.
         answers: What the tiers answered.
         accepted: The answer that was returned.
-        same: Says whether two answers are the same, or None where it cannot be told.
+        same: Says whether two answers are the same, or None where that is undecided.
         rejected: Names of the tiers whose answer the judge found invalid.
         failed: Names of the tiers that failed, or whose answer was cut or filtered.
         assume_above: Tiers above the accepted one that were not asked are valid.
@@ -49,6 +49,7 @@ def labels_of_call(
     tried = {tier: label for tier, label in equal.items() if label is not None}
     above = tiers[tiers.index(accepted.tier) + 1 :] if assume_above else ()
     assumed = {tier: True for tier in above if tier not in equal and tier not in failed}
+    # The accepted answer stands by definition, even one that is missing and so equals nothing, not even itself.
     return tried | undecided | {accepted.tier: True} | assumed
 
 

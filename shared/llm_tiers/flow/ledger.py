@@ -198,6 +198,7 @@ class Ledger:
             saved_is_estimate=is_estimate,
             seconds=sum(self._steps),
             warnings=tuple(self._warnings),
+            certificate=plan.certificate if plan else None,
             grading=self.grading,
         )
 

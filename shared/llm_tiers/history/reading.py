@@ -50,6 +50,7 @@ def _place(where: str) -> Place:
     if is_server(where):
         return Server(where.rstrip("/"), {})
     folder = Path(where).expanduser().resolve()
+    # Chroma would make a new database in a folder that has none.
     if not (folder / client.DATABASE).exists():
         raise HistoryError(f"{where} holds no history: it has no {client.DATABASE}")
     return Folder(folder)

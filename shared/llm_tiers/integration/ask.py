@@ -54,6 +54,7 @@ def position_of_ask(asks: Sequence[bool]) -> int:
         asks: Of each turn, whether a human speaks.
     """
     human = [position for position, by_human in enumerate(asks) if by_human]
+    # A prompt of system messages alone asks something too.
     return human[-1] if human else len(asks) - 1
 
 
@@ -67,6 +68,7 @@ def read_turns(turns: Sequence[Turn]) -> Ask:
 def _query(ask: str, before: Sequence[Turn]) -> str:
     if len(ask) > _SHORT:
         return ask
+    # What a tool gave back is skipped: "yes" answers the model's question before it.
     words = (turn.words for turn in reversed(before) if turn.talks)
     return "\n".join(filter(None, (next(filter(None, words), ""), ask)))
 

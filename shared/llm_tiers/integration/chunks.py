@@ -18,6 +18,7 @@ Chunk = TypeVar("Chunk")
 def result_last(live: Generator[Any, None, Any]) -> Generator[Any]:
     """Yield what a generator yields and then what it returns, as its twin in asyncio does."""
     with closing(live):
+        # An asynchronous generator cannot return a value, so both kinds give the result as their last item.
         yield (yield from live)
 
 
@@ -27,6 +28,7 @@ def withholding(items: Sequence[Any]) -> Answer:
     Args:
         items: The chunks and, last, the answer.
     """
+    # The blank chunks that the stream held back are in the answer already.
     *chunks, answer = items
     return replace(cast("Answer", answer), chunks=(*chunks, *cast("Answer", answer).chunks))
 
@@ -53,6 +55,7 @@ def from_first_word(
             if says(chunk):
                 yield from held
                 held.clear()
+                # From here on every chunk goes out as it comes, blank or not: nothing can be taken back any more.
                 yield from chunks
     return tuple(held)
 

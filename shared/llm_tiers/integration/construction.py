@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llm_tiers.ladder.price import Price
     from llm_tiers.ladder.tiers import Ladder, Tier
     from llm_tiers.policies.graders import Grader
+    from llm_tiers.policies.guarantee import SMART, Guarantee
     from llm_tiers.policies.judges import Judge
     from llm_tiers.policies.judges.judge import JudgeFunction
     from llm_tiers.policies.policy import Policy
@@ -41,7 +42,7 @@ class TieredArguments(TypedDict, total=False):
     """The arguments of every model over a ladder; the docstrings of the models describe them."""
 
     history: str | os.PathLike[str] | History | None
-    policy: Policy | str | None
+    policy: Policy | Guarantee | SMART | str | None
     starter: Starter | None
     judge: Judge | JudgeFunction | None
     extract: Callable[[str], str | None] | None
@@ -130,6 +131,7 @@ class Construction:
         api_key = given.pop("api_key", None)
         check_known(given, model_class.model_fields)
         check_call_settings(**{name: given.get(name) for name in ("node", "query_text", "on_trace")})
+        # In this order, so that both frameworks report the same one of two mistakes.
         made = framework.as_tiers(tiers, api_key)
         policy = as_policy(**{name: given.get(name) for name in _OF_POLICIES})
         grader = as_grader(given.get("grade"))

@@ -40,7 +40,7 @@ def tier_errors(
 
     Args:
         tier: The tier.
-        about_the_answer: The framework's own errors that quote the answer, beside those of pydantic and json.
+        about_the_answer: The framework's own errors that quote the answer, besides those of pydantic and json.
         passes: Says of an error that it is no failure, such as a framework's way to interrupt a graph.
 
     Nothing else is raised, whatever the error holds.
@@ -58,6 +58,7 @@ def tier_errors(
             raise
         safe, usage = _safe_text(tier, error, quoting), _usage_in(error)
         if safe is None:
+            # Nothing to hide: the client's own error is the cause, for those who match its class.
             raise TierError(tier.name, error, usage=usage) from error
         raise TierError(tier.name, ": ".join(filter(None, (type(error).__name__, safe))), usage=usage) from None
 
@@ -67,7 +68,7 @@ def what_is_wrong(error: Exception) -> str:
     if isinstance(error, ValidationError):
         try:
             return ", ".join(sorted({repr(one["type"]) for one in error.errors(include_input=False)}))
-        except Exception:  # noqa: BLE001 -- a validator's own error is part of what pydantic tells
+        except Exception:  # noqa: BLE001 -- a validator's own error is part of what pydantic reports
             return _UNREADABLE
     return _UNREADABLE
 
@@ -75,8 +76,8 @@ def what_is_wrong(error: Exception) -> str:
 def _safe_text(tier: Tier, error: Exception, quoting: tuple[type[Exception], ...]) -> str | None:
     """Return what may be shown of an error in its place; None where all of it may be.
 
-    Keys are left out, and of an answer that was rejected only what is wrong with it is told. An error that cannot be
-    turned into text, or whose keys cannot be looked up, is told by its class alone.
+    Keys are left out, and of an answer that was rejected only what is wrong with it is shown. An error that cannot be
+    turned into text, or whose keys cannot be looked up, is shown by its class alone.
     """
     if isinstance(error, quoting):
         return what_is_wrong(error)
@@ -99,6 +100,7 @@ def _usage_in(error: Exception) -> Usage | None:
         tokens = usage["prompt_tokens"], usage["completion_tokens"]
     except Exception:  # noqa: BLE001 -- a client's error holds whatever it likes, and this is only its account
         return None
+    # `type`, because True is an int as well.
     return Usage(*tokens) if all(type(count) is int and count >= 0 for count in tokens) else None
 
 
@@ -107,6 +109,7 @@ def _secrets(model: Any) -> Iterator[str]:
         value = getattr(model, name, None)
         if isinstance(value, SecretStr):
             value = value.get_secret_value()
+        # Keys may be given as headers as well, such as `default_headers`.
         elif isinstance(value, Mapping) and name.endswith("headers"):
             yield from filter(_is_secret, map(str, value.values()))
             continue

@@ -39,6 +39,7 @@ def finish_in(place: Mapping[str, Any] | None) -> Finish | None:
     """
     if not place:
         return None
+    # A dict or the client's own object, depending on the framework.
     details = place.get("incomplete_details")
     if details or place.get("status") == "incomplete":
         reason = details.get("reason") if isinstance(details, Mapping) else getattr(details, "reason", None)
@@ -60,4 +61,5 @@ def _as_finish(reason: object) -> Finish | None:
     name = given.lower()
     if name in _LENGTH:
         return "length"
+    # Any other reason, such as `tool_calls`, ends a whole answer.
     return "filter" if name in _FILTER else "stop"

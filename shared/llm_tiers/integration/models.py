@@ -1,4 +1,4 @@
-"""A framework's models: as tiers, and made anew with other settings, as if they had been given them to begin with."""
+"""A framework's models: as tiers, and rebuilt with other settings as if they had been constructed with them."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ def rebuilt(model: Model, settings: Mapping[str, Any]) -> Model:
     The model's class makes it anew: only so do a client's time-out and retries change, and only so does the class apply
     its own rules, such as that a reasoning model takes no temperature.
     """
+    # Not by `model_copy`: clients are made by validators, which a copy does not run.
     known = known_settings(model, settings)
     return type(model)(**_without(arguments_of(model), known, model), **known) if known else model
 
@@ -58,6 +59,7 @@ def arguments_of(model: BaseModel) -> dict[str, Any]:
     fields = type(model).model_fields
     return {
         fields[name].alias or name: getattr(model, name)
+        # Only what was given: a default that a validator has changed must be worked out anew.
         for name in model.model_fields_set
         if name in fields and not (name in _CLIENTS and fields[name].exclude)
     }
@@ -94,6 +96,7 @@ def as_tiers(
             return Tier(as_model(given, argument))
         return replace(given, model=as_model(given.model, argument))
 
+    # Made to be checked (two tiers at least, names that differ), and taken apart again.
     return tuple(Ladder(as_tier(tier, f"tiers[{position}]") for position, tier in enumerate(tiers)))
 
 

@@ -1,4 +1,4 @@
-"""What a framework's model over a ladder does beside answering: feedback, closing, copies."""
+"""What a framework's model over a ladder does besides answering: feedback, closing, copies."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from llm_tiers.ladder.tiers import Ladder
 if TYPE_CHECKING:
     from llm_tiers.flow.engine import TraceHook
     from llm_tiers.integration.construction import Construction, Ladders
+    from llm_tiers.policies.guarantee import Forecast
+    from llm_tiers.trace import Certificate
 
 __all__ = ["Tiered", "hidden_setting", "standard_setting"]
 
@@ -76,6 +78,7 @@ class Tiered(BaseModel):
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        # Closing writes what is pending, which would block the event loop.
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
@@ -85,9 +88,10 @@ class Tiered(BaseModel):
         told so.
 
         Raises:
-            HistoryError: Something could not be written. The history is let go of all the same.
+            HistoryError: Something could not be written. The history is closed all the same.
         """
         given, _ = self._given_history
+        # A `History` object is the user's, and other models may share it.
         if given is None or isinstance(given, str | os.PathLike):
             self._engine.close()
         else:
@@ -109,7 +113,7 @@ class Tiered(BaseModel):
         return await asyncio.to_thread(self.flush_grades, timeout)
 
     def feedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> None:
-        """Tell how right an answer was; the next estimates change accordingly.
+        """Record how right an answer was; the next estimates change accordingly.
 
         It is kept in the history's record as a grade of its own, apart from what a grader or a judge says.
 
@@ -129,6 +133,28 @@ class Tiered(BaseModel):
         """Tell in asyncio how right an answer was; as `feedback`."""
         await asyncio.to_thread(self.feedback, trace_id, correct=correct, tier=tier)
 
+    def certificate(self, node: str = "") -> Certificate | None:
+        """Return what the policy's `Guarantee` has proved at a node; None where nothing holds.
+
+        Args:
+            node: Where in the graph; `""` is the root.
+
+        Raises:
+            ConfigError: `node` is no text.
+        """
+        return self._engine.certificate(node)
+
+    def forecast(self, *, differing: float = 0.0) -> Forecast | None:
+        """Return what the policy's `Guarantee` will cost to earn at a node; None for another policy.
+
+        Args:
+            differing: Assumed share of the calls on which the cheapest tier is worse than the top, in [0, 1].
+
+        Raises:
+            ConfigError: `differing` lies outside [0, 1].
+        """
+        return self._engine.forecast(differing=differing)
+
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Return another model over the same tiers and the same history."""
         return self.model_copy(deep=True)
@@ -141,6 +167,7 @@ class Tiered(BaseModel):
         """
         if not update and not deep:
             return super().model_copy()
+        # The opened history: made anew from the argument, one in memory would be empty.
         shared = {"history": self.history, "embedding": None}
         return type(self)(**{**self._arguments(), **shared, **(update or {})})
 
@@ -191,5 +218,6 @@ class Tiered(BaseModel):
 
     def _arguments(self) -> dict[str, Any]:
         history, embedding = self._given_history
+        # Without defaults: given to the constructor, they would count as the user's choice.
         arguments = {name: getattr(self, name) for name in self.model_fields_set}
         return arguments | {"history": history, "embedding": embedding}

@@ -11,10 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llm_tiers.agreement import Experience, ExperienceOf, Move, Outlook
-from llm_tiers.agreement.experience import differs, stands
+from llm_tiers.agreement.experience import differs, was_returned
 from llm_tiers.arguments import require, require_number
 from llm_tiers.call.requests import Request, Response
-from llm_tiers.policies.judges.agreement import same_by_asking, told
+from llm_tiers.policies.judges.agreement import same_by_asking, same_without_asking
 from llm_tiers.policies.judges.case import Case, Judgement, Verdict
 from llm_tiers.policies.judges.judge import Judge, Review
 from llm_tiers.policies.judges.prompt import PromptJudge
@@ -113,6 +113,10 @@ class Doubt(Judge):
         """What a usual answer of the top tier may cost in chance to be right."""
         return 0.5 * float(1 - self.quality) ** 3
 
+    def note_checks(self, case: Case) -> None:
+        """Ask the functions of the judge behind."""
+        self.judge.note_checks(case)
+
     def own_tiers(self) -> Iterator[Tier]:
         """Yield the models outside the ladder that the judge behind calls."""
         yield from self.judge.own_tiers()
@@ -162,8 +166,8 @@ class Doubt(Judge):
         """Return the cheapest tier that pays its way: it saves the next one's price where its answer stands."""
         for position, following in itertools.pairwise(usable):
             name = experience.names[position]
-            standing = self._rate(past, now, experience.stands(name), partial(stands, name=name))
-            if standing * costs[following] >= costs[position]:
+            returned = self._rate(past, now, experience.share_returned(name), partial(was_returned, name=name))
+            if returned * costs[following] >= costs[position]:
                 return position
         return usable[-1]
 
@@ -208,7 +212,7 @@ class Doubt(Judge):
                 numbers[answer.tier] = -1
                 continue
             # Only what cannot be compared for free is asked of a model, and not once an equal answer has been found.
-            same = [told(case, answer, leader) for leader in leaders]
+            same = [same_without_asking(case, answer, leader) for leader in leaders]
             for place in range(len(leaders)):
                 if True not in same and same[place] is None:
                     same[place] = yield from same_by_asking(case, answer, leaders[place])

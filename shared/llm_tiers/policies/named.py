@@ -10,6 +10,7 @@ from llm_tiers.agreement.equality import ExactEquality, FinalAnswers
 from llm_tiers.arguments import require, require_number
 from llm_tiers.errors import ConfigError
 from llm_tiers.policies.doubt import Doubt
+from llm_tiers.policies.guarantee import SMART, Guarantee
 from llm_tiers.policies.judges.agreement import Agreement
 from llm_tiers.policies.judges.judge import as_judge
 from llm_tiers.policies.judges.prompt import PromptJudge
@@ -48,7 +49,7 @@ def llm_at(*, theta: float = 0.7, offer_abstention: bool = True) -> Policy:
 
 
 def estimate(*, theta: float = 0.74, seed: int = 0) -> Policy:
-    """Return LLM-AT with its faults mended: the estimator starts, a model judges.
+    """Return LLM-AT with its faults corrected: the estimator starts, a model judges.
 
     Args:
         theta: The threshold, in [0, 1]; higher is more accurate and dearer.
@@ -156,7 +157,7 @@ BY_KNOB: dict[str, Callable[[float], Policy]] = {
 
 
 def as_policy(
-    policy: Policy | str | None = None,
+    policy: Policy | Guarantee | SMART | str | None = None,
     *,
     starter: Starter | None = None,
     judge: Judge | JudgeFunction | None = None,
@@ -170,7 +171,7 @@ def as_policy(
     """Make one policy out of a user's arguments.
 
     Args:
-        policy: A policy or the name of one; None for the default.
+        policy: A policy, a `Guarantee`, or the name of a policy; None for the default.
         starter: Replaces the policy's starter. The halves of the default belong together, so without a policy the
             other half is that of `estimate`, as it is beside a judge.
         judge: Replaces the policy's judge.
@@ -223,7 +224,7 @@ def _calibrated(path: str | os.PathLike[str], beside: Sequence[str]) -> Policy:
     return replace(BY_KNOB[settings.policy](settings.knob), calibrated_on=settings.tiers)
 
 
-def _chosen(policy: Policy | str | None, quality: float | None) -> Policy:
+def _chosen(policy: Policy | Guarantee | SMART | str | None, quality: float | None) -> Policy:
     if quality is not None:
         name = "default" if policy is None else policy
         if not isinstance(name, str) or name not in _WITH_QUALITY:
@@ -235,6 +236,8 @@ def _chosen(policy: Policy | str | None, quality: float | None) -> Policy:
         if name not in _NAMED:
             raise ConfigError(f"policy={name!r} is unknown; take one of {', '.join(map(repr, _NAMED))}, or a Policy")
         return _NAMED[name]()
+    if isinstance(policy, Guarantee | SMART):
+        return Policy("guarantee" if isinstance(policy, Guarantee) else "smart-paper", policy, policy)
     if not isinstance(policy, Policy):
         raise ConfigError(f"policy must be a Policy, such as llm_at(), or the name of one, not {type(policy).__name__}")
     return policy

@@ -46,6 +46,33 @@ class Policy:
         """
         return isinstance(self.equality, ExactEquality) and self.equality.missing_counts
 
+    @property
+    def needs_prices(self) -> bool:
+        """Whether the policy must know what the top tier costs."""
+        return bool(getattr(self.starter, "needs_prices", False))
+
+    def check_means(self, top: str, *, priced: bool, graded: bool) -> None:
+        """Check that there is what a policy that proves something needs.
+
+        Args:
+            top: Name of the top tier.
+            priced: Whether its price is known.
+            graded: Whether answers are graded.
+
+        Raises:
+            ConfigError: The price, or the grades, are missing.
+        """
+        if self.needs_prices and not priced:
+            raise ConfigError(
+                f"policy={self.starter!r} must know what the top tier costs, and no price of {top!r} is known; give "
+                f"Tier(model, price=(input, output)) in US$ per million tokens"
+            )
+        if getattr(self.starter, "needs_grades", False) and not graded:
+            raise ConfigError(
+                f"policy={self.starter!r} needs grades and nobody gives any; give grade= (a function of question and "
+                "answer, or a model), or of='equality'"
+            )
+
     def check(self, ladder: Ladder) -> None:
         """Check that the ladder has what the policy names, and is the one that it was calibrated on.
 

@@ -20,6 +20,7 @@ _MARK = "llm_tiers_settings"
 
 
 class _Part(BaseModel):
+    # A name that is misspelt in a file edited by hand is an error, and not ignored.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 

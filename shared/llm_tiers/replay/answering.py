@@ -36,4 +36,5 @@ def or_earlier(case: Case, judgement: Judgement) -> Judgement:
     earlier = [other.tier for other in case.others if other.value is not None]
     if not earlier:
         return replace(judgement, verdict=Verdict.UNCERTAIN)
+    # The dearest, which is right most often.
     return replace(judgement, instead=max(earlier, key=case.ladder.index))

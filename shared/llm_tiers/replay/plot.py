@@ -25,6 +25,10 @@ _STYLES = {
     "doubt": ("P", "tab:pink"),
     "llm-at-answers": ("d", "goldenrod"),
     "estimate": ("h", "tab:olive"),
+    "linucb": ("H", "teal"),
+    "metallm": ("8", "navy"),
+    "smart-paper": ("v", "darkmagenta"),
+    "guarantee": ("^", "crimson"),
     "cascade-routing": ("p", "tab:cyan"),
     "agree-two": ("<", "black"),
     "agree-all": (">", "black"),
@@ -49,6 +53,7 @@ def draw(results: Sequence[ReplayResult], path: str | Path) -> None:
 
     by_file: dict[tuple[str, str], list[ReplayResult]] = defaultdict(list)
     for result in results:
+        # One file with two embeddings makes two panels: neighbours differ, and so do the results.
         by_file[result.file, result.embedding].append(result)
     width, height = _PANEL_INCHES
     figure = Figure(figsize=(width * len(by_file), height), layout="constrained")
@@ -71,6 +76,7 @@ def _draw_panel(axes: Axes, title: str, results: Sequence[ReplayResult]) -> None
         single = kind == "single"
         size = 170 if marker == "*" else 70
         axes.scatter(cost, accuracy, marker=marker, s=size, color=color, zorder=3, label=None if single else name)
+        # Single tiers are named in the picture, and all others in the legend.
         if single:
             axes.annotate(tier, (cost, accuracy), xytext=(0, -9), textcoords="offset points", ha="center", va="top")
     # A logarithmic axis of nothing but zeros cannot be drawn.

@@ -12,6 +12,7 @@ import numpy as np
 from llm_tiers.agreement.equality import ExactEquality
 from llm_tiers.errors import ConfigError
 from llm_tiers.policies.doubt import Doubt
+from llm_tiers.policies.guarantee import SMART, Guarantee
 from llm_tiers.policies.judges import PromptJudge
 from llm_tiers.policies.menu.menu import MenuStarter
 from llm_tiers.policies.named import agree, default, doubt, estimate, linucb, llm_at, menu, metallm
@@ -30,8 +31,8 @@ __all__ = ["ReplayPolicy", "replay_policy"]
 
 _EXACT = ExactEquality(missing_counts=True)
 _NAMES = (
-    "single:TIER, start:TIER, llm-at, llm-at-answers, default, doubt, menu, agree, estimate, linucb, "
-    "metallm, cascade-routing, agree-two, agree-all, oracle, random"
+    "single:TIER, start:TIER, llm-at, llm-at-answers, default, doubt, menu, agree, estimate, linucb, metallm, "
+    "cascade-routing, agree-two, agree-all, guarantee:DELTA, smart-paper:DELTA, oracle, random"
 )
 
 
@@ -67,10 +68,12 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         name: `single:TIER` (that tier alone), `start:TIER` (always start there, judge as LLM-AT does), `llm-at`
             (as published), `llm-at-answers` (the same, but an earlier answer is returned in place of a missing one),
             `default` (what the models do), `doubt` (the same), `menu` (the rule that profiled calls show to be worth
-            most, ungraded), `estimate` (LLM-AT mended), `agree` (that with a witness, whose agreement needs no judge),
-            `linucb` (a bandit that learns from agreement and verdicts), `metallm` (the bandit as published, which is
-            told the truth of each answer), `cascade-routing` (of Dekoninck et al., ICML 2025), `agree-two` (the two
-            cheapest tiers, where they differ the third), `agree-all` (tier by tier until two agree), `oracle` (the
+            most, ungraded), `estimate` (LLM-AT corrected), `agree` (that with a witness, whose agreement needs no
+            judge), `linucb` (a bandit that learns from agreement and verdicts), `metallm` (the bandit as published,
+            which is told the truth of each answer), `cascade-routing` (of Dekoninck et al., ICML 2025), `agree-two`
+            (the two cheapest tiers, where they differ the third), `agree-all` (tier by tier until two agree),
+            `guarantee:DELTA` (as the top tier on all but a share DELTA of the questions, proved), `smart-paper:DELTA`
+            (SMART, which promises the same, as published), `oracle` (the
             cheapest tier that is right, or the cheapest of all where none is), or `random` (any tier, unjudged).
         table: The table to replay.
         knob: Higher is more accurate, in [0, 1]; None for the policy's default. Policies without one ignore it.
@@ -97,10 +100,13 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         "cascade-routing": partial(_cascade_routing, knob),
         "agree-two": partial(_fixed, agree_two),
         "agree-all": partial(_fixed, agree_all),
+        "guarantee": partial(_promising, table, "guarantee", tier),
+        "smart-paper": partial(_promising, table, "smart-paper", tier),
         "oracle": partial(_oracle, table),
         "random": partial(_random, table, seed),
     }
-    if kind not in makers or bool(tier) != (kind in ("single", "start")):
+    # These need a tier's name, or a share, after the colon; the others take nothing.
+    if kind not in makers or bool(tier) != (kind in ("single", "start", "guarantee", "smart-paper")):
         raise ConfigError(f"policy {name!r} is unknown; take one of {_NAMES}")
     return makers[kind]()
 
@@ -166,7 +172,21 @@ def _choosing(knob: float | None, seed: int) -> ReplayPolicy:
     return ReplayPolicy(policy.name, quality, policy, learns=True)
 
 
+def _promising(table: ReplayTable, kind: str, delta: str) -> ReplayPolicy:
+    """Return a policy that promises to differ from the top tier on a share of `delta` at most."""
+    try:
+        share = float(delta)
+    except ValueError:
+        raise ConfigError(f"policy '{kind}:{delta}': DELTA must be a number between 0 and 1") from None
+    if kind == "guarantee":
+        promise: Guarantee | SMART = Guarantee(share, expected_calls=len(table))
+    else:
+        promise = SMART.paper(share, items=len(table))
+    return ReplayPolicy(f"{kind}:{delta}", None, Policy(kind, promise, promise), learns=True)
+
+
 def _oracle(table: ReplayTable) -> ReplayPolicy:
+    # `argmax` gives the first of several right tiers, and the first of all where none is right.
     return _pinned("oracle", table.correct.argmax(axis=1).tolist())
 
 

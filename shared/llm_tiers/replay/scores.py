@@ -1,4 +1,4 @@
-"""Measures from the traces of a replay, beside accuracy and cost. The first half of the stream is for learning."""
+"""Measures from the traces of a replay, besides accuracy and cost. The first half of the stream is for learning."""
 
 from __future__ import annotations
 

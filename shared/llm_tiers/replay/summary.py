@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["summary"]
 
-_NAMES = {"llm-at": "LLM-AT, published", "default": "llm-tiers, default", "oracle": "oracle"}
+_NAMES = {
+    "llm-at": "LLM-AT, published",
+    "metallm": "MetaLLM, published",
+    "smart-paper:0.1": "SMART, published",
+    "guarantee:0.1": "guarantee, 10%",
+    "default": "llm-tiers, default",
+    "oracle": "oracle",
+}
 _CAPTION = "/ top, / LLM-AT: cost as a ratio to the top tier alone and to LLM-AT; judged: judge calls"
 
 

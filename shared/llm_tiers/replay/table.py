@@ -121,6 +121,7 @@ def load_table(path: str | Path, embedding: str | None = None) -> ReplayTable:
     typed = {key: _typed(path, key, arrays[key]) for key in (*_BY_TIER[1:], *BY_QUESTION_AND_TIER)}
     table = ReplayTable(
         path=path,
+        # Numpy keeps names as text or as bytes, depending on how the file was written.
         tiers=tuple(tier.decode() if isinstance(tier, bytes) else str(tier) for tier in arrays["tiers"]),
         embedding_name=name,
         embedding=arrays[name].astype(np.float32),
@@ -150,6 +151,7 @@ def _typed(path: Path, key: str, array: NDArray[Any]) -> NDArray[Any]:
         raise ReplayFileError(f"{path}: the array {key!r} holds {array.dtype}, not numbers")
     if key in _FLAGS and not np.isin(array, (0, 1)).all():
         raise ReplayFileError(f"{path}: the array {key!r} must hold 1 or 0")
+    # Counts that were averaged over several runs would be cut to whole numbers without a word.
     if key not in _TYPES and key not in _BY_TIER and not (np.isfinite(array) & (array == np.round(array))).all():
         raise ReplayFileError(f"{path}: the array {key!r} must hold whole numbers")
     return array.astype(_TYPES.get(key, np.float64 if key in _BY_TIER else np.int64))
@@ -162,6 +164,7 @@ def _check_shapes(path: Path, arrays: Mapping[str, NDArray[Any]], embedding: str
     correct = arrays["correct"]
     if correct.ndim != 2 or not len(correct):  # noqa: PLR2004
         raise ReplayFileError(f"{path}: the array 'correct' has shape {correct.shape}; it must be questions x tiers")
+    # Both sizes come from these two arrays; all others are measured against them.
     n, k = len(correct), len(tiers)
     expected = dict.fromkeys(_BY_TIER, (k,)) | dict.fromkeys(BY_QUESTION_AND_TIER, (n, k))
     for key, shape in expected.items():

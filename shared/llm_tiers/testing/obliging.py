@@ -33,6 +33,7 @@ def obliging(request: LoopbackRequest) -> Reply:
     if shape.get("type") == "json_schema":
         return Reply(json.dumps(_filled(shape["json_schema"]["schema"], request.ask)))
     if shape.get("type") == "json_object":
+        # In JSON mode there is no schema; the prompt quotes the names of the fields.
         return Reply(json.dumps(dict.fromkeys(re.findall(r"'(\w+)'", request.ask), request.ask)))
     return Reply(f"You said: {request.ask}")
 
@@ -48,6 +49,7 @@ def _filled(schema: Mapping[str, Any], ask: str, root: Mapping[str, Any] | None 
     """Return a value that fits a JSON schema, made of the ask: its text, and the first number in it."""
     root = schema if root is None else root
     branch = next((schema[key][0] for key in ("anyOf", "oneOf", "allOf") if schema.get(key)), None)
+    # After the choice above, since a reference stands for the whole schema.
     if "$ref" in schema:
         branch = _looked_up(schema["$ref"], root)
     if branch is not None:

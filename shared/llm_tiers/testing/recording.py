@@ -70,6 +70,7 @@ class Recording:
     def __init__(self, questions: Iterable[RecordedQuestion]) -> None:
         self._by_prompt: dict[str, RecordedQuestion] = {}
         for question in questions:
+            # A request names its question by the prompt alone, so of two with the same prompt one must go.
             self._by_prompt.setdefault(question.prompt.strip(), question)
 
     @classmethod
@@ -99,6 +100,7 @@ class Recording:
         return {model: partial(self._reply, model) for model in self.models}
 
     def _reply(self, model: str, request: LoopbackRequest) -> Reply | HttpError:
+        # The judge may be one of the recorded models: what is asked decides, not who is asked.
         if request.judges:
             return self._verdict(request)
         question = self._by_prompt.get(request.ask.strip())

@@ -37,6 +37,7 @@ class LoopbackRequest:
     @property
     def ask(self) -> str:
         """The text of the last user message, or `""`."""
+        # After tool calls the last message is a tool's.
         users = [message for message in self.messages if message.get("role") == "user"]
         return _text(users[-1]) if users else ""
 
@@ -143,7 +144,7 @@ class Hang:
         self._released.set()
 
     def wait(self) -> None:
-        """Note that a request has come, and wait for the release."""
+        """Record that a request has come, and wait for the release."""
         self.reached.set()
         self._released.wait()
 

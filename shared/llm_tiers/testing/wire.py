@@ -23,6 +23,7 @@ def completion(request: LoopbackRequest, reply: Reply) -> dict[str, Any]:
             "usage": _usage(request, reply),
         }
     message: dict[str, Any] = {"role": "assistant", "content": reply.text or None, "refusal": reply.refusal}
+    # OpenAI sends null beside tool calls and refusals, and an empty text where the model says nothing.
     if reply.text == "" and not reply.calls and reply.refusal is None:
         message["content"] = ""
     if reply.calls:
@@ -41,6 +42,7 @@ def events(request: LoopbackRequest, reply: Reply) -> Iterator[dict[str, Any]]:
             return envelope | {"choices": [_text_choice(delta.get("content", ""), finish)]}
         return envelope | {"choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]}
 
+    # OpenAI's first event says who speaks, and nothing else.
     yield event({"role": "assistant", "content": ""})
     for word in re.findall(r"\S+\s*|\s+", reply.text):
         yield event({"content": word})
@@ -50,6 +52,7 @@ def events(request: LoopbackRequest, reply: Reply) -> Iterator[dict[str, Any]]:
         yield from (event({"tool_calls": [part]}) for part in _parts(call, position))
     yield event({}, _finish(reply))
     if wants_usage:
+        # In an event without choices, on which careless clients fail.
         yield envelope | {"choices": [], "usage": _usage(request, reply)}
 
 

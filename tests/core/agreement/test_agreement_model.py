@@ -236,15 +236,15 @@ class TestExperience:
             made = Record("t", "", 0.0, {}, "a", "c", tuple(said), ("a", "c"), None, said=said)
             experience = experience.after(made)
 
-        assert experience.stands("a") > 0.95
-        assert experience.stands("b") < 0.05
+        assert experience.share_returned("a") > 0.95
+        assert experience.share_returned("b") < 0.05
         assert experience.missing(0)[1] > 0.9
         assert experience.missing(1)[2] < 0.1
 
     def test_an_answer_that_the_user_called_wrong_does_not_stand(self):
         wrong = Record("t", "", 0.0, {"a": False}, "a", "a", ("a",), ("a",), None, said={"a": 0})
         experience = Experience.none(NAMES)
-        assert experience.after(wrong).stands("a") < experience.stands("a")
+        assert experience.after(wrong).share_returned("a") < experience.share_returned("a")
 
     @given(chance=st.floats(0, 1), past=st.lists(st.floats(0.01, 0.99), max_size=30))
     def test_a_stated_chance_lies_between_what_is_expected_now_and_what_was_usual(self, chance, past):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 import threading
 
 import pytest
@@ -81,3 +85,29 @@ def test_work_that_fails_is_logged_and_the_next_is_done(caplog):
 
 def test_nothing_to_do_is_done_at_once():
     assert Background().wait(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_leaves_the_parents_work_alone_and_does_its_own():
+    program = """
+        import os, threading, warnings
+        from llm_tiers.flow.background import Background, Work
+
+        warnings.simplefilter("ignore")  # of forking with threads, which is what this is about
+        gate, background = threading.Event(), Background(threads=1)
+        for _ in range(2):
+            background.submit(Work(lambda: gate.wait(30), lambda: print("given up", flush=True)))
+        child = os.fork()
+        if child == 0:
+            background.drop()
+            assert background.wait(0)
+            background.submit(Work(lambda: print("child", flush=True), lambda: None))
+            os._exit(0 if background.wait(30) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        gate.set()
+        assert background.wait(30)
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (0, "child\n"), ran.stderr

@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-from llm_tiers import FunctionJudge, Grader, Tier
+from llm_tiers import ConfigError, FunctionJudge, Grader, Tier
 from llm_tiers.history.grades import grader_error
 
 ANSWERS = {"small": "3", "medium": "4", "large": "4"}
@@ -470,3 +470,22 @@ def test_the_hook_may_close_the_model(scripted):
     bench.ask(scripted.ScriptedPerformer(ANSWERS))
     assert bench.engine.flush_grades(SECONDS)
     assert closed == [None]
+
+
+@pytest.mark.parametrize(("audit", "warned"), [(0.0, True), (0.1, False)])
+def test_a_grader_that_has_nothing_to_grade_is_warned_of(scripted, caplog, audit, warned):
+    scripted.Bench(scripted.Planned("small"), FunctionJudge(right), audit=audit, grade=right)
+    assert ("no call is profiled" in caplog.text) is warned
+
+
+def test_a_pair_that_two_tiers_share_counts_once_in_the_graders_error(graded, grader):
+    answers = {"small": "a", "medium": "a", "large": "c"}
+    says = {name: ["yes", "no"] for name in answers}
+    bench = graded(Grader(grader, pairwise=True, both_orders=1), answers, grades=says)
+    assert bench.traces[0].grading.grades == {"small": 0.5, "medium": 0.5, "large": 1.0}
+    assert grader_error(bench.history.records).pairs == 1
+
+
+def test_a_model_without_a_performer_is_refused(scripted, grader):
+    with pytest.raises(ConfigError, match="grade: a model needs a performer"):
+        scripted.Bench(scripted.Planned("small"), FunctionJudge(right), grade=grader)

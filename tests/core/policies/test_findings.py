@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llm_tiers import Agreement, PromptJudge, Verdict
+from llm_tiers.policies import Doubt
 from llm_tiers.policies.judges import Thrifty
 from llm_tiers.policies.judges.judge import as_judge
 
@@ -55,3 +56,28 @@ def test_agreement_is_no_verdict(scripted):
     answers = {"small": "4", "medium": "4"}
     _, record = record_of(scripted, Agreement() | PromptJudge(), answers, start="medium", witnesses=("small",))
     assert (record.verdicts, record.grades) == ({}, {})
+
+
+def exact(question, answer):
+    return answer == "4"
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [exact, Agreement() | Thrifty(exact), Doubt(judge=as_judge(exact))],
+    ids=["function", "composition", "doubt"],
+)
+@pytest.mark.parametrize(
+    "answers", [{"small": "4"}, {"small": "3", "medium": "5"}], ids=["small-stands", "top-answers"]
+)
+def test_on_a_profiled_call_a_function_checks_every_answer(scripted, judge, answers):
+    bench = scripted.Bench(scripted.Planned("small"), as_judge(judge), history=scripted.ListHistory(), audit=1.0)
+    said = {"medium": "5", "large": "4", **answers}
+    bench.ask(scripted.ScriptedPerformer(said))
+    assert bench.history.records[0].grades == {"check": {name: float(text == "4") for name, text in said.items()}}
+
+
+def test_a_missing_answer_is_not_checked(scripted):
+    bench = scripted.Bench(scripted.Planned("small"), as_judge(exact), history=scripted.ListHistory(), audit=1.0)
+    bench.ask(scripted.ScriptedPerformer({"small": None, "medium": "4", "large": None}))
+    assert bench.history.records[0].grades == {"check": {"medium": 1.0}}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from llm_tiers.replay import load_table, replay
 from llm_tiers.replay.belief import best_after, chances_right
 
-LEARNING = ("default", "doubt", "estimate", "agree", "llm-at", "llm-at-answers", "cascade-routing")
+LEARNING = ("default", "doubt", "estimate", "agree", "linucb", "metallm", "llm-at", "llm-at-answers", "cascade-routing")
 FIXED = ("agree-two", "agree-all", "random", "oracle", "single:tier-0", "start:tier-1")
 
 

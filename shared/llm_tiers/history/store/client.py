@@ -64,7 +64,7 @@ class Client(Protocol):
         """Drop a collection."""
 
     def close(self) -> None:
-        """Let go of the files or connections."""
+        """Close the files or connections."""
 
 
 @contextmanager

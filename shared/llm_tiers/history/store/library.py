@@ -62,8 +62,8 @@ class ShelfProvider(Protocol):
     def may_hold(self, namespace: str) -> bool:
         """Say whether a namespace may have records, so that it has to be opened."""
 
-    def note_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
-        """Note how many removed records each collection carries."""
+    def store_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
+        """Store how many removed records each collection carries."""
 
 
 class Library:
@@ -293,7 +293,7 @@ class Library:
         """Queue a record to be written."""
         with chroma_errors("adding a record"):
             self._open_if_present()
-            # Whoever adds too fast does the writing, so that memory stays bounded when Chroma is slow or fails.
+            # The thread that adds too fast does the writing, so that memory stays bounded when Chroma is slow or fails.
             if len(self._pending) >= MOST_PENDING:
                 self.write_batch()
         self.expect(vector.size)
@@ -425,7 +425,7 @@ class Library:
                 self._recent.pop(trace_id, None)
         shelf.tidy()
         tombstones = {held.title.name: held.tombstones for held in self._all_shelves()}
-        self._shelf_provider.note_tombstones(self.namespace, tombstones)
+        self._shelf_provider.store_tombstones(self.namespace, tombstones)
 
     # Upkeep
 

@@ -56,8 +56,8 @@ class Manifest:
             self._namespaces[namespace] = {"embedding": embedding, "dimension": dimension}
             self._write()
 
-    def note_tombstones(self, namespace: str, deleted: Mapping[str, int]) -> None:
-        """Note how many deleted records each collection carries."""
+    def store_tombstones(self, namespace: str, deleted: Mapping[str, int]) -> None:
+        """Store how many deleted records each collection carries."""
         held = self._namespaces.get(namespace)
         # Only changes are written: this is called after every batch.
         known = {name: count for name, count in deleted.items() if count}

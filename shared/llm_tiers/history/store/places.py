@@ -91,8 +91,8 @@ class Place(ABC):
     def check(self, namespace: str, embedding: str, dimension: int | None) -> None:
         """Raise `EmbeddingMismatch` where a namespace is known to be made by another embedding."""
 
-    def note_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
-        """Note how many removed records each collection carries."""
+    def store_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
+        """Store how many removed records each collection carries."""
 
     def library(self, namespace: str, embedding: str, *, capacity: int, max_nodes: int) -> Library:
         """Return the library of a namespace, which the histories of this process share.
@@ -264,7 +264,7 @@ class Folder(Place):
             )
 
     def make(self, title: Title) -> Shelf:
-        """Make a node's shelf; the first one of a namespace is noted in the manifest before."""
+        """Make a node's shelf; the first one of a namespace is entered in the manifest before."""
         # Before the collection exists: a crash in between leaves a name too many, not records of unknown embedding.
         self._manifest.enrol(title.namespace, title.embedding, title.dimension)
         return super().make(title)
@@ -272,9 +272,9 @@ class Folder(Place):
     def _tombstones(self, namespace: str) -> Mapping[str, int]:
         return self._manifest.tombstones(namespace)
 
-    def note_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
-        """Note how many removed records each collection carries."""
-        self._manifest.note_tombstones(namespace, shelves)
+    def store_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
+        """Store how many removed records each collection carries."""
+        self._manifest.store_tombstones(namespace, shelves)
 
     def close(self) -> None:
         """Stop writing, close Chroma and release the lock."""

@@ -146,7 +146,7 @@ def _write_the_rest() -> None:
     _release_abandoned()
     for place in _lasting():
         for library in list(place.libraries.values()):
-            # Whoever else uses it, the process ends now.
+            # Even if others still use it: the process ends now.
             library.users = 1
             _release_quietly(place, library)
 

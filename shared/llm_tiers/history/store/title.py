@@ -76,6 +76,7 @@ class Title(NamedTuple):
     @classmethod
     def of(cls, metadata: Mapping[str, Any] | None) -> Title | None:
         """Read a collection's metadata; None where the collection is not a history's."""
+        # A Chroma server may hold other people's collections.
         if not metadata or metadata.get("llm_tiers") != 1:
             return None
         return cls(*(metadata[part] for part in cls._fields))

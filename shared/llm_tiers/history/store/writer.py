@@ -26,7 +26,7 @@ _LONGEST_RETRY = 30.0
 
 
 class Writer:
-    """Writes the libraries of one place: each half second, or as soon as a fair batch waits.
+    """Writes the libraries of one place: each half second, or as soon as a large enough batch waits.
 
     The thread starts with the first record and ends when nothing came for some seconds, so a history that is not used
     costs none. It is a daemon: the exit of the program does not wait for it, but for what it left to write.

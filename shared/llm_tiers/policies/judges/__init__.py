@@ -6,5 +6,17 @@ from llm_tiers.policies.judges.judge import FunctionJudge, Judge
 from llm_tiers.policies.judges.prompt import PromptJudge
 from llm_tiers.policies.judges.schema import Schema
 from llm_tiers.policies.judges.thrifty import Thrifty
+from llm_tiers.policies.judges.unjudged import Unjudged
 
-__all__ = ["Agreement", "Case", "FunctionJudge", "Judge", "Judgement", "PromptJudge", "Schema", "Thrifty", "Verdict"]
+__all__ = [
+    "Agreement",
+    "Case",
+    "FunctionJudge",
+    "Judge",
+    "Judgement",
+    "PromptJudge",
+    "Schema",
+    "Thrifty",
+    "Unjudged",
+    "Verdict",
+]

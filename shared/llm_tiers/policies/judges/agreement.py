@@ -15,7 +15,7 @@ from llm_tiers.policies.judges.verdict import verdict_of
 if TYPE_CHECKING:
     from llm_tiers.call.answer import Answer
 
-__all__ = ["ANSWER_LIMIT", "QUESTION_LIMIT", "Agreement", "same_by_asking", "told"]
+__all__ = ["ANSWER_LIMIT", "QUESTION_LIMIT", "Agreement", "same_by_asking", "same_without_asking"]
 
 QUESTION_LIMIT = 1_000
 """Most characters of the question that is shown beside two answers: what was retrieved for it need not be read."""
@@ -40,7 +40,7 @@ class Agreement(Judge):
     this judge rejects nothing: `Agreement() | PromptJudge()` asks a model for a verdict only where nobody agrees.
 
     Source: Agreement-Based Cascading (TMLR 2025); on LLM-AT's recorded runs the agreement of the two cheapest tiers
-    tells a right answer as well as or better than the self-judge (AUC .78 and .81, against .81 and .71).
+    predicts a right answer as well as or better than the self-judge (AUC .78 and .81, against .81 and .71).
 
     Args:
         ask: Ask the cheapest tier about texts without a final answer; without it, these are left open.
@@ -54,7 +54,7 @@ class Agreement(Judge):
 
     def review(self, case: Case) -> Review:
         """Look for a tier that gave the same answer, first without asking a model."""
-        same = [(other, told(case, case.answer, other)) for other in case.others]
+        same = [(other, same_without_asking(case, case.answer, other)) for other in case.others]
         agreeing = next((other for other, equal in same if equal), None)
         open_ones = [other for other, equal in same if equal is None] if self.ask else []
         # The dearest, whose word weighs most, first.
@@ -67,8 +67,8 @@ class Agreement(Judge):
         return Judgement(Verdict.UNCERTAIN, "agreement")
 
 
-def told(case: Case, one: Answer, other: Answer) -> bool | None:
-    """Say whether two answers are the same, without asking a model; None where it cannot be told."""
+def same_without_asking(case: Case, one: Answer, other: Answer) -> bool | None:
+    """Say whether two answers are the same, without asking a model; None where that takes one."""
     known = case.sameness.get(frozenset((one.tier, other.tier)))
     return case.equality.same(one, other) if known is None else known
 
@@ -80,6 +80,7 @@ def same_by_asking(case: Case, one: Answer, other: Answer) -> Generator[Request,
     """
     pair = frozenset((one.tier, other.tier))
     if pair not in case.sameness:
+        # Comparing is easier than answering, so the cheapest tier does it.
         cheapest = next(iter(case.ladder))
         call = ModelCall(cheapest, role="judge", prompt=_question(case, one, other), subject=case.answer.tier)
         (reply,) = yield from generate(Generate((call,)))
@@ -95,6 +96,7 @@ def _question(case: Case, one: Answer, other: Answer) -> Prompt:
         ("one answer", _shortened(one.text, ANSWER_LIMIT)),
         ("other answer", _shortened(other.text, ANSWER_LIMIT)),
     )
+    # The markers are made from ids that no model knows, so that an answer cannot close its own.
     material = marked(f"{call.id}:{one.tier}:{other.tier}", parts)
     return Prompt(_SYSTEM, "\n\n".join([*material, "Do the two answers say the same? Reply yes or no."]))
 
@@ -104,4 +106,5 @@ def _shortened(text: str, limit: int) -> str:
     if len(text) > limit:
         half = limit // 2
         text = f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+    # Half a surrogate pair, which a model's cut text may end in, cannot be sent.
     return text.encode("utf-8", "replace").decode("utf-8")

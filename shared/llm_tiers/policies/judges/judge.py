@@ -62,6 +62,12 @@ class Judge(ABC):
         """Return the tier that the judge will ask about `case`, or None where it asks none."""
         return None
 
+    def note_checks(self, case: Case) -> None:
+        """Note what the judge's plain functions say of an answer that they were not asked about, if it has any.
+
+        On a profiled call this is asked of every answer, so that all of them are graded by the same source.
+        """
+
     def check(self, ladder: Ladder) -> None:
         """Check the judge against the ladder.
 
@@ -111,6 +117,13 @@ class FunctionJudge(Judge):
     def review(self, case: Case) -> Review:
         """Ask the function."""
         yield from ()  # a review is a generator, also where it asks for nothing
+        return self._asked(case)
+
+    def note_checks(self, case: Case) -> None:
+        """Ask the function."""
+        self._asked(case)
+
+    def _asked(self, case: Case) -> Judgement:
         try:
             accepted = self.function(case.call.question, case.answer.text)
         except Exception as error:  # noqa: BLE001 -- a user's judge must not cost the user the answer
@@ -175,6 +188,10 @@ class WrappingJudge(Judge):
         """Return the invitation of the judge inside."""
         return self.judge.invitation(tier, ladder)
 
+    def note_checks(self, case: Case) -> None:
+        """Ask the functions of the judge inside."""
+        self.judge.note_checks(case)
+
     def own_tiers(self) -> Iterator[Tier]:
         """Yield the models outside the ladder that the judge inside calls."""
         yield from self.judge.own_tiers()
@@ -196,6 +213,10 @@ class _TwoJudges(Judge):
 
     def identity(self) -> str:
         return f"{type(self).__name__}({self.first.identity()}, {self.second.identity()})"
+
+    def note_checks(self, case: Case) -> None:
+        self.first.note_checks(case)
+        self.second.note_checks(case)
 
     def own_tiers(self) -> Iterator[Tier]:
         yield from self.first.own_tiers()

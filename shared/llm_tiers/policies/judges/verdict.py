@@ -21,6 +21,7 @@ def verdict_of(reply: str) -> Verdict:
 
     The word counts only where it is the whole reply or is set apart from the rest: in "Yes or no? No." it is none.
     """
+    # At the beginning only: a judge that argues first may say yes and no on the way.
     match = _FIRST_WORD.match(reply)
     if match is None:
         return Verdict.UNCERTAIN

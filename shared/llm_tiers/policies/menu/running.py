@@ -83,6 +83,9 @@ class RuleJudge(Judge):
     def review(self, case: Case) -> Review:
         """Accept an answer, or go on to the tier that the rule asks next."""
         rule = case.insight
+        # Where all tiers but the planned one failed, such as in a profiled call, there is no rule: up to the top.
+        if rule is None:
+            return Judgement(Verdict.UNCERTAIN, "rule", why="no rule")
         if not isinstance(rule, Rule):
             raise TypeError("RuleJudge goes with a starter that passes on a rule, such as FixedRule")
         heard = _heard(case)

@@ -69,6 +69,7 @@ class AccuracyEstimator:
         half_life: float | None = None,
         witness: Literal["below"] | None = None,
     ) -> None:
+        # Checked before any call: a wrong setting would otherwise show only once there are enough records.
         require(isinstance(k, int) and k >= 1, f"k={k!r} must be a whole number of at least 1")
         for argument, value in (("strength", strength), ("theta", theta), ("explore", explore)):
             require_number(value, argument)
@@ -105,6 +106,7 @@ class AccuracyEstimator:
         estimator = cls(
             k=5, strength=5.0, theta=theta, priors=priors, when_none="cheapest", explore=0.0, min_similarity=-1.0
         )
+        # As published: the sum is over signed similarities.
         estimator._least_weight = -1.0
         return estimator
 
@@ -140,6 +142,7 @@ class AccuracyEstimator:
         priors = priors_of(ladder, self.priors)
         return {
             name: _Estimate(
+                # A tier without a label counts for neither side: nothing is known of it.
                 valid=sum(weight for weight, labels in weighted if labels.get(name) is True),
                 invalid=sum(weight for weight, labels in weighted if labels.get(name) is False),
                 prior=prior,
@@ -149,6 +152,7 @@ class AccuracyEstimator:
         }
 
     def _choose(self, estimates: Mapping[str, float]) -> tuple[str, str]:
+        # In the order of the ladder, so the first is the cheapest.
         for name, accuracy in estimates.items():
             if accuracy >= self.theta:
                 return name, f"cheapest with estimate >= {self.theta}"

@@ -212,9 +212,9 @@ class ArmsOf:
     """The study that learns the arms of a ladder from all of a node's records.
 
     It is a `CompleteStudy`: the same records in the same order leave the same arms, bit for bit, so nothing else has to
-    be kept for a restart. Feedback that comes after further calls is added in another order, which changes rounding;
-    and where `forgetting` is below 1, an answer that is graded for the first time after further answers of its tier
-    does not make those before it one observation older, as it does after a restart.
+    be kept for a restart. Feedback that changes what was learned, or comes after further calls, is added out of order,
+    which changes rounding; and where `forgetting` is below 1, an answer that is graded for the first time after further
+    answers of its tier does not make those before it one observation older, as it does after a restart.
 
     Attributes:
         names: The ladder's tiers, cheapest first. They are the arms.

@@ -11,6 +11,7 @@ from llm_tiers.call.requests import Request, Response
 if TYPE_CHECKING:
     from llm_tiers.call.call import Call
     from llm_tiers.ladder.tiers import Ladder
+    from llm_tiers.trace import Certificate
 
 __all__ = ["Plan", "Planning", "Starter"]
 
@@ -31,6 +32,7 @@ class Plan:
         audit: All tiers answer side by side with the start, so that the record has every tier's answer.
         insight: What the starter passes on to a judge of the same policy.
         confidence: The chance that is stated for the top tier's answer, which no judge sees; None where none is.
+        certificate: What the policy has proved at the call's node, for the trace; None where nothing.
     """
 
     start: str
@@ -44,6 +46,7 @@ class Plan:
     audit: bool = False
     insight: Any = None
     confidence: float | None = None
+    certificate: Certificate | None = None
 
 
 Planning: TypeAlias = Generator[Request, Response, Plan]

@@ -73,7 +73,7 @@ class LinUCB:
         self,
         *,
         price: float = 0.1,
-        alpha: float = 0.5,
+        alpha: float = 1.0,
         ridge: float = 10.0,
         forgetting: float = 1.0,
         priors: Priors | None = None,

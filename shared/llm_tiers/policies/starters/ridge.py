@@ -7,7 +7,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import dsymv, dsyr
 
 __all__ = ["Features", "Ridge"]
 
@@ -69,7 +68,7 @@ class Ridge:
             change: The new target less the old one.
             weight: What forgetting has left of the observation, in (0, 1].
         """
-        weights = self.weights + weight * change * dsymv(1.0, self.inverse, x)
+        weights = self.weights + weight * change * _times(self.inverse, x)
         return Ridge(self.inverse, weights, self.penalty, self.count)
 
     def amended(self, x: Features, target: float, *, weight: float) -> Ridge:
@@ -79,18 +78,29 @@ class Ridge:
 
     def spread(self, x: Features) -> float:
         """Return x^T A^-1 x: how uncertain the prediction at x is, in units of the noise's variance."""
-        return float(x @ dsymv(1.0, self.inverse, x))
+        return float(x @ _times(self.inverse, x))
 
     def predict(self, x: Features) -> float:
         """Return what is expected at x."""
         return float(self.weights @ x)
 
 
+def _times(inverse: NDArray[np.float64], x: Features) -> Features:
+    """Return the symmetric matrix, of which the upper triangle counts, times x."""
+    # Imported here: scipy's linear algebra takes some tenths of a second to load, and few users have a bandit.
+    from scipy.linalg.blas import dsymv
+
+    product: Features = dsymv(1.0, inverse, x)
+    return product
+
+
 def _add(
     inverse: NDArray[np.float64], weights: Features, x: Features, target: float, weight: float = 1.0
 ) -> tuple[NDArray[np.float64], Features]:
     """Return inverse and weights with one more observation; `inverse` is overwritten."""
-    column = dsymv(1.0, inverse, x)
+    from scipy.linalg.blas import dsyr
+
+    column = _times(inverse, x)
     gain = weight / (1.0 + weight * float(x @ column))
     inverse = dsyr(-gain, column, a=inverse, overwrite_a=1)
     return inverse, weights + gain * (target - float(weights @ x)) * column

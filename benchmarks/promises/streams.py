@@ -1,0 +1,149 @@
+"""Many streams of one guarantee at once: the decisions of `Standing`, on arrays whose first axis is the stream."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_tiers.policies.guarantee.bets import Floats
+from llm_tiers.policies.guarantee.drift import CALM, RARELY, after_audit, share_of_audits, suspicion
+from llm_tiers.policies.guarantee.standing import EVERY, FIRST, GROWTH
+from llm_tiers.policies.guarantee.worth import look
+from promises.outcomes import Outcomes
+
+RIGHT_OR_NOT = np.array([0.0, 1.0])
+
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+class Streams:
+    """S streams of T calls under a guarantee.
+
+    Args:
+        outcomes: What the rules do.
+        rows: S x T, the questions.
+        delta: The promise.
+        alpha: One less the confidence.
+
+    Attributes:
+        total: S, what all calls cost, in mean answers of the top tier.
+        broke: S, whether a mixture ever answered that truly differs on more than delta.
+        asked: S, profiled calls and audits.
+        withdrawn: By stream, the calls at which a certificate was withdrawn.
+        earned: By stream, the calls from which one held.
+        broken_by_drift: S, whether what answered when the change came then truly differed on more than delta.
+    """
+
+    def __init__(self, outcomes: Outcomes, rows: Ints, delta: float, *, alpha: float = 0.05) -> None:
+        streams, self.top = len(rows), len(outcomes.rules) - 1
+        self.outcomes, self.rows, self.delta, self.alpha = outcomes, rows, delta, alpha
+        self.counts = np.zeros((streams, self.top + 1, 2))
+        self.costs = np.zeros((streams, self.top + 1))
+        self.asking, self.profiled, self.looked, self.share = np.zeros((4, streams))
+        self.profiles = np.ones(streams, bool)
+        self.wealth = np.tile(CALM, (streams, 1))
+        self.one, self.other = np.full((2, streams), self.top)
+        self.total, self.asked = np.zeros((2, streams))
+        self.broke = np.zeros(streams, bool)
+        self.broken_by_drift = np.zeros(streams, bool)
+        self.withdrawn: list[list[int]] = [[] for _ in range(streams)]
+        self.earned: list[list[int]] = [[] for _ in range(streams)]
+
+    def run(self, *, lots: Floats | None = None, after: Outcomes | None = None, seed: int = 0) -> Streams:
+        """Answer all calls.
+
+        Args:
+            lots: 2 x S x T, the draws for audits and for the mixture; by default random ones.
+            after: What the rules do in the second half of each stream; by default the same.
+            seed: Seed of the draws.
+        """
+        calls = self.rows.shape[1]
+        random = np.random.default_rng(seed)
+        for begin in range(0, calls, EVERY):
+            if after is not None and begin == calls // 2:
+                self.outcomes = after
+                self.broken_by_drift = self.differs() > self.delta
+            questions = self.rows[:, begin : begin + EVERY]
+            drawn = random.random((2, *questions.shape)) if lots is None else lots[:, :, begin : begin + EVERY]
+            audited = self._audited(questions, drawn[0])
+            rule = np.where(drawn[1] < self.share[:, None], self.other[:, None], self.one[:, None])
+            alone = self.outcomes.costs[questions, rule]
+            self.total += np.where(audited, self.outcomes.asking[questions].sum(axis=-1), alone).sum(axis=1)
+            self._learn(questions, audited)
+            self._withdraw(begin + EVERY)
+            self._look(begin + EVERY, calls)
+        return self
+
+    @property
+    def proved(self) -> Flags:
+        """Whether something cheaper than the top tier is proved."""
+        return (self.one != self.top) | ((self.other != self.top) & (self.share > 0))
+
+    def differs(self, streams: Ints | slice = slice(None)) -> Floats:
+        """Return on what share of the questions the mixtures truly differ from the top tier."""
+        truth = self.outcomes.losses.mean(axis=0)
+        found: Floats = (
+            truth[self.one[streams]] * (1 - self.share[streams]) + truth[self.other[streams]] * self.share[streams]
+        )
+        return found
+
+    def _audited(self, questions: Ints, drawn: Floats) -> Flags:
+        """Return which calls of a block are profiled; each audit changes the chance of the next."""
+        watching = self.proved & ~self.profiles
+        astray = np.where(self.one != self.top, 1 - self.share, 0) + np.where(self.other != self.top, self.share, 0)
+        risky = astray > self.delta * (1 + 1e-4)
+        audited = np.zeros(questions.shape, bool)
+        for place in range(questions.shape[1]):
+            chance = np.where(self.profiles, 1.0, np.where(risky, share_of_audits(self.wealth), 0.0))
+            audited[:, place] = drawn[:, place] < chance
+            told = np.flatnonzero(audited[:, place] & watching)
+            if len(told):
+                losses = self.outcomes.losses
+                one = losses[questions[told, place], self.one[told]]
+                other = losses[questions[told, place], self.other[told]]
+                mean = one * (1 - self.share[told]) + other * self.share[told]
+                self.wealth[told] = after_audit(self.wealth[told], mean, self.delta)
+        return audited
+
+    def _learn(self, questions: Ints, audited: Flags) -> None:
+        who, when = np.nonzero(audited)
+        rows = questions[who, when]
+        losses = self.outcomes.losses[rows]
+        np.add.at(self.counts, who, np.stack([1 - losses, losses], axis=-1))
+        np.add.at(self.costs, who, self.outcomes.costs[rows])
+        np.add.at(self.asking, who, self.outcomes.asking[rows].sum(axis=1))
+        self.profiled += audited.sum(axis=1)
+        self.asked += audited.sum(axis=1)
+
+    def _withdraw(self, end: int) -> None:
+        broken = suspicion(self.wealth) > RARELY
+        for values in (self.counts, self.costs, self.asking, self.profiled, self.looked, self.share):
+            values[broken] = 0
+        self.wealth[broken], self.profiles[broken] = CALM, True
+        self.one[broken] = self.other[broken] = self.top
+        for stream in np.flatnonzero(broken):
+            self.withdrawn[stream].append(end)
+
+    def _look(self, end: int, calls: int) -> None:
+        enough = np.maximum(self.looked + EVERY, GROWTH * self.looked)
+        due = np.flatnonzero((self.profiled >= FIRST) & (self.profiled >= enough))
+        if not len(due):
+            return
+        number = self.profiled[due]
+        found = look(
+            self.counts[due],
+            self.costs[due] / number[:, None],
+            self.asking[due] / number,
+            np.full(len(due), float(max(calls - end, 0))),
+            delta=self.delta,
+            alpha=self.alpha,
+            losses=RIGHT_OR_NOT,
+        )
+        self.looked[due] = number
+        self.one[due], self.other[due], self.share[due] = found.mixtures[:3]
+        self.profiles[due] = found.more > 0
+        self.broke[due] |= self.differs(due) > self.delta + 1e-9
+        for stream in due[self.proved[due]]:
+            if len(self.earned[stream]) <= len(self.withdrawn[stream]):
+                self.earned[stream].append(end)

@@ -1,0 +1,71 @@
+"""What counts of losses prove, at any time: an upper bound on their mean, by betting.
+
+A loss is a number in [-1, 1]. Against the hypothesis "the mean loss is m or more" one bets on every loss x, and one's
+wealth is `1 + bet * (m - x)` times as much afterwards. If the hypothesis holds, the wealth is a supermartingale, so the
+chance that it ever exceeds 1/alpha is alpha at most (Ville), however often one looks and whenever one stops. The bets
+are a fixed mixture, so the wealth depends on how often each loss occurred and not on their order, and a restart finds
+it again. It grows with m, so one wealth proves all means from some m upward at once.
+
+Source: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (JRSS-B 2024); used for
+LLM cascades by BARGAIN (arXiv 2509.02896). Everything takes arrays, so that many streams can be simulated at once.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["LOSSES", "Floats", "log_wealth", "tally", "upper_bound"]
+
+Floats: TypeAlias = NDArray[np.float64]
+
+LOSSES: Final[Floats] = np.round(np.linspace(-1.0, 1.0, 21), 1)
+"""The losses that are counted. One between two of them counts as the greater, so that no bound becomes too low."""
+
+_BETS: Final[Floats] = np.geomspace(0.1, 0.9, 6)
+"""The mixture. The best bet is about `1 - mean / m`; below 1, so that no loss takes all of the wealth."""
+
+_HALVINGS = 13
+"""A bound is known to 1/8192, which is never too low: the upper end counts."""
+
+
+def tally(losses: Floats) -> Floats:
+    """Return how often each of `LOSSES` occurs along the first axis; a new last axis has the counts."""
+    places = np.ceil(np.round((np.clip(losses, -1, 1) + 1) * 10, 6)).astype(int)
+    counts: Floats = np.eye(len(LOSSES))[places].sum(axis=0)
+    return counts
+
+
+def log_wealth(counts: Floats, mean: Floats, losses: Floats = LOSSES) -> Floats:
+    """Return the logarithm of the wealth that betting against "the mean loss is `mean` or more" has made.
+
+    Args:
+        counts: `... x len(losses)`: how often each loss occurred.
+        mean: `...`: the mean in question.
+        losses: The losses that are counted.
+    """
+    growth = np.zeros((*np.broadcast_shapes(counts.shape[:-1], mean.shape), len(_BETS)))
+    for place in np.flatnonzero(counts.reshape(-1, len(losses)).any(axis=0)):
+        growth += counts[..., place, None] * np.log1p(_BETS * (mean[..., None] - losses[place]))
+    most = growth.max(axis=-1)
+    wealth: Floats = most + np.log(np.exp(growth - most[..., None]).mean(axis=-1))
+    return wealth
+
+
+def upper_bound(counts: Floats, alpha: float, losses: Floats = LOSSES) -> Floats:
+    """Return the least mean of which it is proved that the true mean is below it; 1 where nothing is proved.
+
+    Args:
+        counts: `... x len(losses)`: how often each loss occurred.
+        alpha: The chance, over all looks together, that a bound is too low.
+        losses: The losses that are counted.
+    """
+    enough = -np.log(alpha)
+    low, high = np.zeros(counts.shape[:-1]), np.ones(counts.shape[:-1])
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        proved = log_wealth(counts, middle, losses) >= enough
+        low, high = np.where(proved, low, middle), np.where(proved, middle, high)
+    return high

@@ -1,0 +1,199 @@
+"""A guarantee: answers as the top tier's on all but a stated share of the calls, as cheaply as that can be proved."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+from llm_tiers.arguments import require, require_number
+from llm_tiers.call.requests import Recall, Request, Response, recall
+from llm_tiers.ladder.tiers import Ladder
+from llm_tiers.policies.guarantee.forecast import Forecast, forecast
+from llm_tiers.policies.guarantee.standing import Promise, Standing
+from llm_tiers.policies.guarantee.study import Measure, StandingOf
+from llm_tiers.policies.menu import RuleJudge, plan_of
+from llm_tiers.policies.starters.base import Plan, Planning
+from llm_tiers.trace import Certificate
+
+if TYPE_CHECKING:
+    from llm_tiers.call.call import Call
+    from llm_tiers.history.record import History, Recollection
+
+__all__ = ["Guarantee"]
+
+_TOLD_FOR = 10
+"""Calls whose traces warn of a withdrawal."""
+
+
+class Guarantee(RuleJudge):
+    """Answer as the top tier would on at least `1 - delta` of the calls of each node, as cheaply as can be proved.
+
+    On the first calls of a node all tiers answer. Every rule of the menu (single tiers, cascades that stop where two
+    tiers agree) is replayed on these profiled calls. As soon as a mixture of rules is proved to keep the promise, and
+    more profiling would cost more than it saves, the cheapest such mixture answers. A small share of the calls is then
+    still profiled, as audits; where these say that the promise is broken, the certificate is withdrawn, the top tier
+    answers, and a new one is earned. Until one is earned, the top tier's answer is returned.
+
+    The proof holds at any time, however often one looks: the confidence is that no mixture that ever answers, between
+    two withdrawals, breaks the promise, as long as the calls of a node are alike over time. It speaks of the calls that
+    the top tier answers at all.
+
+    It is a starter and a judge in one: `policy=Guarantee(0.05)`. All that it knows follows from the history's records,
+    so a restart changes nothing as long as the records are kept.
+
+    Source: SMART (Jo and Trummer, arXiv 2403.13835), whose promise this is. Ours are the test by betting in place of a
+    fixed-sample interval, the rules in place of single tiers, the audits, and the number of profiled calls.
+
+    Args:
+        delta: Share of the calls on which the answer may be worse than the top tier's, in (0, 1).
+        confidence: The chance that a certificate is right, in (0, 1).
+        of: What counts as worse. `"equality"`: another answer than the top tier's; one that cannot be compared is
+            another one. `"grade"`: how right the answers are by `grade=`, on average less than the top tier's by
+            more than `delta`; answers that are right where the top tier's is wrong make up for others.
+        expected_calls: How many calls each node is expected to have; None: as many more as it has had.
+
+    Raises:
+        ConfigError: An argument is out of its range.
+    """
+
+    assumes_above = False
+    """It learns from what tiers said, so nothing is assumed of those that were not asked."""
+
+    profiles = True
+    """It draws the calls that all tiers answer by itself."""
+
+    def __init__(
+        self,
+        delta: float,
+        *,
+        confidence: float = 0.95,
+        of: Measure = "equality",
+        expected_calls: int | None = None,
+    ) -> None:
+        super().__init__()
+        for argument, value in (("delta", delta), ("confidence", confidence)):
+            require_number(value, argument)
+            require(0 < value < 1, f"{argument}={value!r} must lie between 0 and 1, without them")
+        require(of in ("equality", "grade"), f"of={of!r} must be 'equality' or 'grade'")
+        whole = isinstance(expected_calls, int) and not isinstance(expected_calls, bool)
+        require(
+            expected_calls is None or (whole and expected_calls >= 1),
+            f"expected_calls={expected_calls!r} must be a whole number of at least 1, or None",
+        )
+        self.of: Measure = of
+        self.confidence = float(confidence)
+        self.promise = Promise(float(delta), 1 - float(confidence), expected_calls)
+
+    def __repr__(self) -> str:
+        settings = f"confidence={self.confidence}, of={self.of!r}, expected_calls={self.promise.expected_calls}"
+        return f"Guarantee({self.promise.delta}, {settings})"
+
+    def identity(self) -> str:
+        """Return all settings."""
+        return repr(self)
+
+    @property
+    def needs_grades(self) -> bool:
+        """Whether the model needs `grade=`."""
+        return self.of == "grade"
+
+    needs_prices = True
+    """Without the tiers' prices it is not known which rule is cheaper."""
+
+    def study(self, ladder: Ladder, node: str) -> StandingOf:
+        """Return what a history is asked to make of a node's records."""
+        listed = tuple(ladder.costs[name] for name in ladder.names)
+        return StandingOf(ladder.names, listed, self.promise, self.of, node)
+
+    def forecast(self, ladder: Ladder, *, differing: float = 0.0) -> Forecast:
+        """Return what the promise will cost to earn at a node, or that it cannot be earned, before anything is asked.
+
+        Args:
+            ladder: The tiers, with `costs`; see `model.forecast()`.
+            differing: Assumed share of the calls on which the cheapest tier is worse than the top, in [0, 1].
+
+        Raises:
+            ConfigError: `differing` lies outside [0, 1].
+        """
+        require_number(differing, "differing")
+        require(0 <= differing <= 1, f"differing={differing!r} must lie in [0, 1]")
+        study = self.study(ladder, "")
+        return forecast(study.listed, len(study.menu), self.promise, differing=differing)
+
+    def certificate(self, history: History | None, ladder: Ladder, node: str = "") -> Certificate | None:
+        """Return what holds at a node now; None where only the top tier's answers are returned.
+
+        Args:
+            history: Where the past calls are kept.
+            ladder: The tiers.
+            node: The node.
+        """
+        if history is None:
+            return None
+        study = self.study(ladder, node)
+        learned = history.recall("", node=node, k=0, study=study).learned
+        return self._certificate(learned, study) if isinstance(learned, Standing) else None
+
+    def _certificate(self, standing: Standing, study: StandingOf) -> Certificate | None:
+        if standing.since is None:
+            return None
+        return Certificate(
+            delta=self.promise.delta,
+            confidence=self.confidence,
+            rules={study.menu[place].name: share for place, share in standing.mixture.shares().items()},
+            calls=standing.profiled,
+            of=self.of,
+            sources={source: number for source, number in standing.sources.items() if number},
+            since=standing.since,
+        )
+
+    def plan(self, call: Call, ladder: Ladder) -> Planning:
+        """Profile the call, or begin the rule that the node's certificate draws for it."""
+        study = self.study(ladder, call.node)
+        near = yield from _learned(call, study)
+        if not isinstance(near.learned, Standing):
+            warnings = () if near.error is None else (f"history: {near.error}",)
+            return Plan(ladder.top.name, f"top tier: {near.error or 'no history is kept'}", warnings=warnings)
+        standing: Standing = near.learned
+        if any(tier.shortfall(call.needs, call.tokens) for tier in ladder):
+            return Plan(ladder.top.name, "top tier: not all tiers can serve the call, so what is proved does not hold")
+        certificate = self._certificate(standing, study)
+        lots = random.Random(f"guarantee:{call.id}")
+        audit, draw = lots.random(), lots.random()
+        events = _events(standing)
+        if audit < standing.audit_share:
+            reason = self._reason(standing, study)
+            return Plan(ladder.top.name, reason, audit=True, warnings=events, certificate=certificate)
+        mixture = standing.mixture
+        rule = study.menu[mixture.other if draw < mixture.share else mixture.one]
+        plan = plan_of(rule, self._reason(standing, study))
+        return Plan(
+            plan.start, plan.reason, plan.witnesses, warnings=events, insight=plan.insight, certificate=certificate
+        )
+
+    def _reason(self, standing: Standing, study: StandingOf) -> str:
+        if standing.since is not None:
+            shares = standing.mixture.shares().items()
+            named = " and ".join(f"{study.menu[place].name} on {share:.0%}" for place, share in shares)
+            more = f"; {standing.more} more calls are profiled" if standing.profiles else ""
+            return f"certified on {standing.profiled} calls: {named}{more}"
+        if standing.profiles:
+            return f"profiling: {standing.profiled} calls so far, about {max(standing.more, 1)} more"
+        if standing.profiled:
+            return f"top tier: {standing.profiled} profiled calls prove nothing, and more would not pay"
+        return f"top tier: {self._why_not(study)}"
+
+    def _why_not(self, study: StandingOf) -> str:
+        return forecast(study.listed, len(study.menu), self.promise).why
+
+
+def _events(standing: Standing) -> tuple[str, ...]:
+    at = standing.withdrawn_at
+    if at is None or standing.seen >= at + _TOLD_FOR:
+        return ()
+    return (f"certificate withdrawn: audits differ from the top tier too often, at call {at} of this node",)
+
+
+def _learned(call: Call, study: StandingOf) -> Generator[Request, Response, Recollection]:
+    return (yield from recall(Recall(call.query, call.node, 0, study)))

@@ -1,0 +1,239 @@
+"""What is proved at a node, and what is done about it: profile, or answer by the proved mixture and audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llm_tiers.policies.guarantee.bets import LOSSES, Floats, tally
+from llm_tiers.policies.guarantee.drift import CALM, RARELY, after_audit, share_of_audits, suspicion
+from llm_tiers.policies.guarantee.worth import look
+
+if TYPE_CHECKING:
+    from llm_tiers.history.record import GradeSource
+
+__all__ = ["EVERY", "FIRST", "GROWTH", "Evidence", "Mixture", "Promise", "Standing", "needs_audits"]
+
+EVERY = 10
+"""Calls between two looks."""
+
+FIRST = 30
+"""Profiled calls before the first look."""
+
+GROWTH = 1.1
+"""How much the evidence grows between two looks, as a factor."""
+
+_STARVED, _STARVED_AFTER = 0.01, 100
+"""Share of the calls that are profiled where so many profiled ones in a row brought no grades."""
+
+_UNKNOWN_FUTURE = 500
+"""Calls that are expected at least, where the user does not say how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What is to be kept, and for how many calls.
+
+    Attributes:
+        delta: Share of calls on which the answers may be worse than the top tier's.
+        alpha: The chance that a certificate is wrong.
+        expected_calls: How many calls the node is expected to have; None: as many more as it has had.
+    """
+
+    delta: float
+    alpha: float
+    expected_calls: int | None = None
+
+    def left(self, seen: int) -> float:
+        """Return how many calls are still expected."""
+        if self.expected_calls is None:
+            return float(max(seen, _UNKNOWN_FUTURE))
+        return float(max(self.expected_calls - seen, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Which rule answers: by positions in the menu.
+
+    Attributes:
+        one: A rule.
+        other: Another rule.
+        share: Share of the calls that the other one answers.
+    """
+
+    one: int
+    other: int
+    share: float
+
+    def of(self, values: Floats) -> float:
+        """Return the mean over the mixture of a value that each rule has."""
+        return float(values[self.one] * (1 - self.share) + values[self.other] * self.share)
+
+    def shares(self) -> Mapping[int, float]:
+        """Return each rule's share of the calls; rules without one are left out."""
+        if self.one == self.other:
+            return {self.one: 1.0}
+        shares = {self.one: 1 - self.share, self.other: self.share}
+        return {rule: share for rule, share in shares.items() if share > 0}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What a profiled call shows of every rule of the menu.
+
+    Attributes:
+        losses: By rule, how much worse than the top tier it would have been, in [-1, 1].
+        costs: By rule, what it would have cost.
+        asking: What asking all tiers cost.
+        source: Who says so.
+    """
+
+    losses: Floats
+    costs: Floats
+    asking: float
+    source: GradeSource
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """What is known and decided at a node. It follows from the node's records alone, so a restart finds it again.
+
+    Attributes:
+        promise: What is to be kept.
+        counts: By rule, how often it had each loss, since the evidence began.
+        costs: By rule, what it would have cost on all profiled calls together.
+        asking: What asking all tiers cost on them.
+        sources: How many of the profiled calls each source graded.
+        seen: Calls of the node so far.
+        profiled: Profiled calls since the evidence began.
+        ungraded: Calls that were profiled but show nothing, such as those whose grades have not come.
+        looked: How many profiled calls there were at the last look.
+        looked_at_call: `seen` at the last look.
+        profiles: Whether every call is profiled.
+        more: How many more are thought to pay.
+        mixture: Which rules answer.
+        suspects: The wealth of the bets that what was proved no longer holds.
+        began: When the evidence began, in seconds since 1970.
+        since: When what now holds was proved; None: nothing cheaper than the top tier is proved.
+        withdrawals: How often what was proved was withdrawn.
+        withdrawn_at: `seen` at the last withdrawal.
+    """
+
+    promise: Promise
+    counts: Floats
+    costs: Floats
+    mixture: Mixture
+    asking: float = 0.0
+    sources: Mapping[GradeSource, int] = field(default_factory=dict)
+    seen: int = 0
+    profiled: int = 0
+    ungraded: int = 0
+    looked: int = 0
+    looked_at_call: int = 0
+    profiles: bool = True
+    more: int = FIRST
+    suspects: Floats = field(default_factory=CALM.copy)
+    began: float = float("-inf")
+    since: float | None = None
+    withdrawals: int = 0
+    withdrawn_at: int | None = None
+
+    @classmethod
+    def at_start(cls, promise: Promise, rules: int) -> Standing:
+        """Return the standing of a node without calls.
+
+        Args:
+            promise: What is to be kept.
+            rules: Number of rules in the menu; the last is the top tier alone.
+        """
+        top = rules - 1
+        return cls(promise, np.zeros((rules, len(LOSSES))), np.zeros(rules), Mixture(top, top, 0.0))
+
+    @property
+    def top(self) -> int:
+        """Position of the top tier's rule."""
+        return len(self.costs) - 1
+
+    @property
+    def proved(self) -> bool:
+        """Whether something cheaper than the top tier is proved."""
+        return set(self.mixture.shares()) != {self.top}
+
+    @property
+    def audit_share(self) -> float:
+        """The chance that the next call is profiled."""
+        if self.profiles:
+            # Nobody may be grading: then asking all tiers on every call would never end.
+            return _STARVED if self.ungraded > _STARVED_AFTER + self.profiled else 1.0
+        return (
+            float(share_of_audits(self.suspects)) if needs_audits(self.mixture, self.top, self.promise.delta) else 0.0
+        )
+
+    def after_call(self, evidence: Evidence | None, ended: float, *, profiled: bool = True) -> Standing:
+        """Return the standing after one more call, with what it shows where it was profiled and graded."""
+        after = replace(self, seen=self.seen + 1)
+        if evidence is not None:
+            after = after.with_evidence(evidence)
+        elif profiled:
+            after = replace(after, ungraded=after.ungraded + 1)
+        return after if after.seen % EVERY else after.looked_at(ended)
+
+    def with_evidence(self, evidence: Evidence, *, times: int = 1) -> Standing:
+        """Return the standing with the evidence of one more call; `times=-1` takes it out again."""
+        suspects = self.suspects
+        # While everything is profiled nothing else answers yet, so there is nothing to audit.
+        if times == 1 and self.proved and not self.profiles:
+            loss = np.asarray(self.mixture.of(evidence.losses))
+            suspects = after_audit(suspects, loss, self.promise.delta)
+        return replace(
+            self,
+            counts=self.counts + times * tally(evidence.losses[None]),
+            costs=self.costs + times * evidence.costs,
+            asking=self.asking + times * evidence.asking,
+            sources={**self.sources, evidence.source: self.sources.get(evidence.source, 0) + times},
+            profiled=self.profiled + times,
+            suspects=suspects,
+        )
+
+    def looked_at(self, now: float) -> Standing:
+        """Return the standing after a look: withdrawn if the audits say so, else with what is proved by now."""
+        if float(suspicion(self.suspects)) > RARELY:
+            fresh = Standing.at_start(self.promise, len(self.costs))
+            return replace(fresh, seen=self.seen, began=now, withdrawals=self.withdrawals + 1, withdrawn_at=self.seen)
+        if not self._is_due():
+            return self
+        number = float(self.profiled)
+        found = look(
+            self.counts[None],
+            self.costs[None] / number,
+            np.array([self.asking / number]),
+            np.array([self.promise.left(self.seen)]),
+            delta=self.promise.delta,
+            alpha=self.promise.alpha,
+        )
+        one, other, share, _ = found.mixtures.at(0)
+        after = replace(
+            self,
+            looked=self.profiled,
+            looked_at_call=self.seen,
+            mixture=Mixture(int(one), int(other), float(share)),
+            profiles=bool(found.more[0] > 0),
+            more=int(found.more[0]),
+        )
+        return replace(after, since=(self.since or now) if after.proved else None)
+
+    def _is_due(self) -> bool:
+        if self.profiled < FIRST:
+            return False
+        # Where the number of calls is not given, more of them are expected the more there were.
+        longer = self.promise.expected_calls is None and self.seen >= 2 * self.looked_at_call
+        return longer or self.profiled >= max(self.looked + EVERY, GROWTH * self.looked)
+
+
+def needs_audits(mixture: Mixture, top: int, delta: float) -> bool:
+    """Say whether the promise could be broken at all: not where so few calls leave the top that all may be wrong."""
+    astray = sum(share for rule, share in mixture.shares().items() if rule != top)
+    return astray > delta * (1 + 1e-4)

@@ -1,0 +1,108 @@
+"""What a history is asked to make of a node's records: its standing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from llm_tiers.history.grades import best_grades, equal_to_top
+from llm_tiers.policies.guarantee.forecast import forecast
+from llm_tiers.policies.guarantee.standing import Evidence, Promise, Standing
+from llm_tiers.policies.menu import menu_of, profiled, replayed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llm_tiers.history.record import GradeSource, Record
+    from llm_tiers.policies.menu import Replayed, Rule
+
+__all__ = ["Measure", "StandingOf"]
+
+Measure: TypeAlias = Literal["equality", "grade"]
+
+
+@dataclass(frozen=True)
+class StandingOf:
+    """Makes the standing of one node of all its records, and learns anew where grades come later.
+
+    Attributes:
+        ladder: Names of the tiers, cheapest first.
+        listed: By tier, what a usual answer costs by the price list: for answers whose cost is unknown.
+        promise: What is to be kept.
+        of: What counts as worse: another answer than the top tier's, or a lower grade than its.
+        node: The node; records of the nodes below it are not its own.
+    """
+
+    ladder: tuple[str, ...]
+    listed: tuple[float, ...]
+    promise: Promise
+    of: Measure
+    node: str
+
+    @cached_property
+    def menu(self) -> tuple[Rule, ...]:
+        """The rules to choose from, the top tier alone last."""
+        return menu_of(self.ladder)
+
+    def start(self) -> Standing:
+        """Return the standing of a node without calls."""
+        ahead = forecast(self.listed, len(self.menu), self.promise)
+        return replace(Standing.at_start(self.promise, len(self.menu)), profiles=ahead.pays)
+
+    def learn(self, result: Standing, record: Record) -> Standing:
+        """Return the standing after one more call."""
+        if record.node != self.node:
+            return result
+        return result.after_call(self.evidence(record), record.created, profiled=record.audited)
+
+    def revise(self, result: Standing, before: Record, after: Record) -> Standing:
+        """Return the standing after the grades of a call changed, which may have come long after it."""
+        if after.node != self.node or after.created < result.began:
+            return result
+        old, new = self.evidence(before), self.evidence(after)
+        if old is not None and new is not None and np.array_equal(old.losses, new.losses) and old.source == new.source:
+            return result
+        if old is not None:
+            result = result.with_evidence(old, times=-1)
+        elif new is not None:
+            result = replace(result, ungraded=result.ungraded - 1)
+        return result if new is None else result.with_evidence(new)
+
+    def evidence(self, record: Record) -> Evidence | None:
+        """Return what a record shows of every rule; None where not all tiers answered or the grades are not known."""
+        top = self.ladder[-1]
+        if not record.audited or record.said.get(top, -1) < 0:
+            return None
+        call = profiled(record)
+        found = [replayed(rule, call) for rule in self.menu]
+        grades, source = self._grades(record)
+        if source is None or any(one is None or one.accepted not in grades for one in found):
+            return None
+        known = [one for one in found if one is not None]
+        losses = np.array([grades[top] - grades[one.accepted] for one in known])
+        costs = np.array([self._cost(one, record) for one in known])
+        asking = sum(self._cost_of(name, record) for name in self.ladder)
+        return Evidence(losses, costs, asking, source)
+
+    def _grades(self, record: Record) -> tuple[Mapping[str, float], GradeSource | None]:
+        top = self.ladder[-1]
+        if self.of == "equality":
+            # A tier whose answer cannot be compared counts as another answer.
+            return {**dict.fromkeys(record.answered, 0.0), **equal_to_top(record, top), top: 1.0}, "equality"
+        grades, source = best_grades(record, top)
+        return (grades, source) if source != "equality" and top in grades else ({}, None)
+
+    def _cost(self, one: Replayed, record: Record) -> float:
+        return sum(self._cost_of(name, record) for name in one.asked)
+
+    def _cost_of(self, name: str, record: Record) -> float:
+        place = self.ladder.index(name)
+        known = {tier: cost for tier, cost in record.costs.items() if tier in self.ladder}
+        if name in known or not known:
+            return known.get(name, self.listed[place])
+        # Known costs tell what the listed ones, which are in any unit, are worth on this call.
+        scale = sum(known.values()) / sum(self.listed[self.ladder.index(tier)] for tier in known)
+        return self.listed[place] * scale

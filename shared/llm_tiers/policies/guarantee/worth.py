@@ -1,0 +1,75 @@
+"""Whether more profiled calls are worth what they cost."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from llm_tiers.policies.guarantee.bets import LOSSES, Floats, upper_bound
+from llm_tiers.policies.guarantee.mix import Mixtures, cheapest_mixture
+
+__all__ = ["HORIZONS", "Look", "look"]
+
+HORIZONS = np.array([0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0])
+"""How many more profiled calls are considered, in units of those there are; the first is to stop now."""
+
+_UNSEEN = 0.5
+"""Losses that are expected to be there beside those seen: rare ones have often not shown yet."""
+
+
+class Look(NamedTuple):
+    """What is decided after a look at the profiled calls.
+
+    Attributes:
+        mixtures: The mixtures that are proved to keep the promise now.
+        more: How many more profiled calls pay best; 0: stop.
+        spent: What all remaining calls are then expected to cost.
+    """
+
+    mixtures: Mixtures
+    more: Floats
+    spent: Floats
+
+
+def look(
+    counts: Floats,
+    costs: Floats,
+    asking: Floats,
+    left: Floats,
+    *,
+    delta: float,
+    alpha: float,
+    losses: Floats = LOSSES,
+) -> Look:
+    """Choose the cheapest proved mixture, and how many more calls to profile.
+
+    After h more profiled calls the losses are expected to occur as often as so far. That gives the bounds which would
+    then be proved, the mixture that they would allow, and so the cost of all remaining calls. The h with the least is
+    best.
+
+    Args:
+        counts: `S x R x len(losses)`: how often each rule had each loss; the last rule is the top tier alone.
+        costs: `S x R`: what a call costs by each rule.
+        asking: `S`: what a profiled call costs.
+        left: `S`: how many calls are still expected.
+        delta: The promise.
+        alpha: The chance that it is broken.
+        losses: The losses that are counted.
+    """
+    seen = counts[:, -1].sum(axis=-1)
+    more = np.maximum(10.0, np.round(seen[:, None] * HORIZONS / 10) * 10)
+    more[:, 0] = 0.0
+    rates = counts + _UNSEEN * (losses == 1)
+    rates = rates / rates.sum(axis=-1, keepdims=True)
+    then = counts[:, None] + rates[:, None] * more[:, :, None, None]
+    # The top tier never differs from itself. The chance is split evenly over the other rules.
+    bounds = np.zeros(then.shape[:-1])
+    bounds[..., :-1] = upper_bound(then[..., :-1, :], alpha / (costs.shape[-1] - 1), losses)
+    mixtures = cheapest_mixture(np.broadcast_to(costs[:, None], bounds.shape), bounds, delta)
+    spent = more * asking[:, None] + np.maximum(left[:, None] - more, 0.0) * mixtures.cost
+    spent = np.where((more < left[:, None]) | (more == 0), spent, np.inf)
+    best = spent.argmin(axis=-1)
+    streams = np.arange(len(seen))
+    now = mixtures.at((slice(None), 0))
+    return Look(now, more[streams, best], spent[streams, best])

@@ -1,0 +1,277 @@
+"""Guarantees through the real flow and a real history: earned, used, audited, withdrawn, earned again, found again."""
+
+import itertools
+import random
+from contextlib import closing
+
+import pytest
+
+from llm_tiers import (
+    SMART,
+    Answer,
+    ChromaHistory,
+    ConfigError,
+    Embedding,
+    Engine,
+    Guarantee,
+    Ladder,
+    Policy,
+    Tier,
+    TierError,
+    Usage,
+)
+from llm_tiers.policies.graders import as_grader
+from llm_tiers.policies.named import as_policy
+
+NAMES = ("small", "medium", "large")
+
+
+class World:
+    """Tiers that differ from the top tier on a share of the questions, by lot; the shares may change."""
+
+    def __init__(self, small=0.02, medium=0.01, top_wrong=0.0):
+        self.shares = {"small": small, "medium": medium, "large": 0.0}
+        self.top_wrong = top_wrong
+        self.down = ()
+
+    def generate(self, call):
+        name = call.tier.name
+        if name in self.down:
+            raise TierError(name, "down")
+        lot = random.Random(f"{name}:{self.now}").random()
+        text = f"answer {name}" if lot < self.shares[name] else "answer"
+        return Answer(name, text, text, Usage(1_000_000, 0), seconds=0.0)
+
+    def stream(self, call):
+        yield from ()
+        return self.generate(call)
+
+
+def engine_of(policy, history=None, *, grade=None, priced=True):
+    tiers = [
+        Tier(None, name=name, price=(4.0**place, 4.0**place) if priced or name != "large" else None)
+        for place, name in enumerate(NAMES)
+    ]
+    flat = Embedding(lambda _text: [1.0, 0.0], name="flat")
+    clock = map(float, itertools.count()).__next__
+    return Engine(
+        Ladder(tiers),
+        as_policy(policy),
+        history or ChromaHistory(embedding=flat),
+        clock=clock,
+        grader=as_grader(grade),
+        on_trace=lambda _trace: None,
+    )
+
+
+def ask(engine, world, calls, *, start=0, node=""):
+    traces = []
+    for number in range(start, start + calls):
+        world.now = number
+        call = engine.call(f"question {number}", node=node)
+        call = type(call)(id=f"call-{number}", query=call.query, node=node, created=float(number))
+        traces.append(engine.run(call, world).trace)
+    return traces
+
+
+def asked(trace):
+    return sorted({attempt.tier for attempt in trace.attempts}, key=NAMES.index)
+
+
+def test_a_certificate_is_earned_and_the_cheap_tier_answers():
+    world = World()
+    with closing(engine_of(Guarantee(0.2, expected_calls=3_000))) as engine:
+        traces = ask(engine, world, 400)
+        held = engine.certificate()
+    assert asked(traces[0]) == list(NAMES)
+    assert traces[0].final == "large"
+    assert traces[0].certificate is None
+    assert traces[0].reason.startswith("profiling: 0 calls so far")
+    # Certified: the small tier answers alone, but for audits.
+    assert sum(trace.final == "small" for trace in traces[-100:]) > 85
+    assert traces[-1].certificate == held
+    assert held.rules.keys() >= {"small"}
+    assert held.sources == {"equality": held.calls}
+    assert (held.delta, held.confidence, held.of) == (0.2, 0.95, "equality")
+    assert 0 < held.since < 400
+
+
+def test_nodes_earn_their_own_certificates():
+    world = World()
+    with closing(engine_of(Guarantee(0.2, expected_calls=3_000))) as engine:
+        ask(engine, world, 200, node="a/b")
+        assert engine.certificate("a/b") is not None
+        assert engine.certificate("a") is None
+        assert engine.certificate("c") is None
+
+
+def test_where_cheaper_tiers_differ_too_often_few_calls_leave_the_top():
+    world = World(small=0.6, medium=0.5)
+    with closing(engine_of(Guarantee(0.05, expected_calls=3_000))) as engine:
+        traces = ask(engine, world, 400)
+    assert sum(trace.final == "large" for trace in traces[100:]) / 300 > 0.85
+
+
+def test_drift_withdraws_the_certificate_and_it_is_earned_again():
+    world = World()
+    with closing(engine_of(Guarantee(0.2))) as engine:
+        ask(engine, world, 400)
+        assert engine.certificate() is not None
+        world.shares |= {"small": 0.9}
+        traces = ask(engine, world, 1_500, start=400)
+        again = engine.certificate()
+    warned = [place for place, trace in enumerate(traces) if any("withdrawn" in text for text in trace.warnings)]
+    assert warned[0] < 800
+    event = traces[warned[0]]
+    assert event.certificate is None
+    assert event.final == "large"
+    # The medium tier still does, so it is earned again, from what came after.
+    assert again is not None
+    assert again.since > 400 + warned[0]
+    assert "medium" in "".join(again.rules)
+
+
+def test_a_restart_changes_nothing(tmp_path):
+    flat = Embedding(lambda _text: [1.0, 0.0], name="flat")
+    promise = Guarantee(0.2, expected_calls=3_000)
+    with closing(engine_of(promise, ChromaHistory(tmp_path / "one", embedding=flat))) as engine:
+        through = ask(engine, World(), 300)
+    for first, count in ((0, 55), (55, 145), (200, 100)):
+        with closing(engine_of(promise, ChromaHistory(tmp_path / "two", embedding=flat))) as engine:
+            for trace in ask(engine, World(), count, start=first):
+                whole = through[int(trace.trace_id.removeprefix("call-"))]
+                assert (trace.reason, trace.final, trace.cost_usd) == (whole.reason, whole.final, whole.cost_usd)
+
+
+def test_grades_are_what_counts_where_they_are_asked_for():
+    world = World(small=0.0)
+    # The small tier says what the large one says, but a check finds only the medium tier's answers right.
+    world.shares["medium"] = 1.0
+
+    def right(_question, answer):
+        return answer == "answer medium"
+
+    with closing(engine_of(Guarantee(0.2, of="grade", expected_calls=3_000), grade=right)) as engine:
+        for start in range(0, 400, 20):
+            ask(engine, world, 20, start=start)
+            engine.flush_grades(30)
+        held = engine.certificate()
+    assert held.of == "grade"
+    assert held.sources.keys() == {"grader"}
+    assert held.calls > 0
+
+
+def test_without_grades_not_every_call_is_profiled_for_ever():
+    def silent(_question, _answer):
+        return None
+
+    with closing(engine_of(Guarantee(0.2, of="grade", expected_calls=3_000), grade=silent)) as engine:
+        traces = ask(engine, World(), 300)
+        engine.flush_grades(30)
+    assert sum(len(asked(trace)) == 3 for trace in traces[150:]) < 20
+    assert all(trace.final == "large" for trace in traces)
+
+
+def test_too_few_calls_to_pay_are_not_profiled():
+    with closing(engine_of(Guarantee(0.05, expected_calls=20))) as engine:
+        traces = ask(engine, World(), 5)
+        ahead = engine.forecast()
+    assert all(asked(trace) == ["large"] for trace in traces)
+    assert "too few" in traces[0].reason
+    assert not ahead.pays
+
+
+def test_a_tier_that_fails_while_profiling_costs_nothing_but_the_evidence():
+    world = World()
+    world.down = ("small",)
+    with closing(engine_of(Guarantee(0.2, expected_calls=3_000))) as engine:
+        traces = ask(engine, world, 40)
+        assert engine.certificate() is None
+    assert all(trace.final == "large" for trace in traces)
+
+
+def test_a_history_that_fails_leaves_the_top_tier():
+    class Broken:
+        def recall(self, *_args, **_kwargs):
+            raise OSError("disk on fire")
+
+        def remember(self, record):
+            raise OSError("disk on fire")
+
+        def close(self):
+            """Nothing is open."""
+
+    with closing(engine_of(Guarantee(0.2), Broken())) as engine:
+        (trace,) = ask(engine, World(), 1)
+    assert trace.final == "large"
+    assert any("disk on fire" in text for text in trace.warnings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"delta": 0}, "delta"),
+        ({"delta": 1}, "delta"),
+        ({"delta": True}, "delta"),
+        ({"delta": "much"}, "delta"),
+        ({"delta": 0.1, "confidence": 1.0}, "confidence"),
+        ({"delta": 0.1, "confidence": 95}, "confidence"),
+        ({"delta": 0.1, "expected_calls": 0}, "expected_calls"),
+        ({"delta": 0.1, "expected_calls": 1.5}, "expected_calls"),
+        ({"delta": 0.1, "of": "taste"}, "of="),
+    ],
+)
+def test_bad_arguments_are_named(arguments, named):
+    with pytest.raises(ConfigError, match=named):
+        Guarantee(**arguments)
+
+
+def test_a_guarantee_needs_the_price_of_the_top_tier():
+    with pytest.raises(ConfigError, match="no price of 'large'"):
+        engine_of(Guarantee(0.1), priced=False)
+    with pytest.raises(ConfigError, match="no price of 'large'"):
+        engine_of(SMART.paper(0.1, items=10), priced=False)
+
+
+def test_grades_need_somebody_who_gives_them():
+    with pytest.raises(ConfigError, match="grade="):
+        engine_of(Guarantee(0.1, of="grade"))
+
+
+def test_a_forecast_refuses_what_is_no_share():
+    with closing(engine_of(Guarantee(0.1))) as engine, pytest.raises(ConfigError, match="differing"):
+        engine.forecast(differing=2)
+
+
+def test_other_policies_promise_nothing():
+    with closing(engine_of("agree")) as engine:
+        assert engine.certificate() is None
+        assert engine.forecast() is None
+        with pytest.raises(ConfigError, match="node"):
+            engine.certificate(3)
+
+
+def test_smart_profiles_then_mixes():
+    world = World(small=0.0, medium=0.0)
+    with closing(engine_of(SMART.paper(0.1, items=300))) as engine:
+        traces = ask(engine, world, 200)
+    profiled = [trace for trace in traces if trace.reason.startswith("profiling")]
+    assert len(profiled) % 10 == 0
+    assert 30 <= len(profiled) < 100
+    assert {trace.final for trace in traces[len(profiled) :]} == {"small"}
+    assert "mix after" in traces[-1].reason
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"), [({"delta": 2, "items": 10}, "delta"), ({"delta": 0.1, "items": 0}, "items")]
+)
+def test_bad_arguments_of_smart_are_named(arguments, named):
+    with pytest.raises(ConfigError, match=named):
+        SMART.paper(**arguments)
+
+
+def test_a_policy_may_be_given_as_a_guarantee():
+    policy = as_policy(Guarantee(0.1))
+    assert isinstance(policy, Policy)
+    assert policy.name == "guarantee"
+    assert as_policy(SMART.paper(0.1, items=10)).name == "smart-paper"
