@@ -158,7 +158,8 @@ def _regret(worth: NDArray[np.float64], each: NDArray[np.float64], best: int) ->
     differences = worth[:, [best]] - worth
     mean = each @ differences / weight
     variance = each @ differences**2 / weight - mean**2
-    error = np.sqrt(np.maximum(variance, _LEAST_VARIANCE) / weight)
+    # The variance of a few right and wrong answers is itself uncertain; without this, a lucky start is never doubted.
+    error = np.sqrt(np.maximum(variance, _LEAST_VARIANCE) / weight) * (1 + 1 / np.sqrt(weight))
     z = mean / error
     return float((error * (np.exp(-z * z / 2) / np.sqrt(2 * np.pi) - z * ndtr(-z))).max())
 
