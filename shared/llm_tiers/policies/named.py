@@ -18,6 +18,7 @@ from llm_tiers.policies.judges.prompt import PromptJudge
 from llm_tiers.policies.judges.thrifty import Thrifty
 from llm_tiers.policies.judges.unjudged import Unjudged
 from llm_tiers.policies.menu import FixedRule, RuleJudge, rule_named
+from llm_tiers.policies.menu.menu import MenuJudge, MenuStarter
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.settings import read_settings
 from llm_tiers.policies.starters.accuracy import AccuracyEstimator
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from llm_tiers.policies.judges.judge import Judge, JudgeFunction
     from llm_tiers.policies.starters.base import Starter
 
-__all__ = ["BY_KNOB", "agree", "as_policy", "default", "doubt", "estimate", "linucb", "llm_at", "metallm"]
+__all__ = ["BY_KNOB", "agree", "as_policy", "default", "doubt", "estimate", "linucb", "llm_at", "menu", "metallm"]
 
 
 def llm_at(*, theta: float = 0.7, offer_abstention: bool = True) -> Policy:
@@ -108,6 +109,22 @@ def doubt(*, quality: float = 0.35, seed: int = 0) -> Policy:
     return Policy("doubt", both, both)
 
 
+def menu(
+    *, quality: float | None = None, worth_usd: float | None = None, learning: float = 0.2, seed: int = 0
+) -> Policy:
+    """Return the policy that chooses, for each node, the rule that its profiled calls show to be worth most.
+
+    Args:
+        quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets; by default 0.6.
+        worth_usd: What a right answer is worth in US$, instead of `quality`.
+        learning: Largest share of the spend that calls which all tiers answer may add, in [0, 1].
+        seed: Seed of their draw.
+    """
+    starter = MenuStarter(quality=quality, worth_usd=worth_usd, learning=learning, seed=seed)
+    # Two models hardly ever write a sentence alike, so free text beside names and numbers is no sign of an error.
+    return Policy("menu", starter, MenuJudge(), FinalAnswers(skip_prose=True))
+
+
 def default(*, quality: float = 0.35, seed: int = 0) -> Policy:
     """Return the policy that is used where none is given: the doubt cascade, which wins on the recorded sets.
 
@@ -126,13 +143,15 @@ _NAMED: dict[str, Callable[[], Policy]] = {
     "llm-at": llm_at,
     "linucb": linucb,
     "metallm": metallm,
+    "menu": menu,
 }
-_WITH_QUALITY: dict[str, Callable[..., Policy]] = {"default": default, "doubt": doubt}
+_WITH_QUALITY: dict[str, Callable[..., Policy]] = {"default": default, "doubt": doubt, "menu": menu}
 
 
 BY_KNOB: dict[str, Callable[[float], Policy]] = {
     "default": lambda knob: default(quality=knob),
     "doubt": lambda knob: doubt(quality=knob),
+    "menu": lambda knob: menu(quality=knob),
     "agree": lambda knob: agree(theta=knob),
     "estimate": lambda knob: estimate(theta=knob),
 }
@@ -184,7 +203,9 @@ def as_policy(
     if judge is not None:
         policy = replace(policy, judge=as_judge(judge))
     if extract is not None or equal is not None or compare is not None:
-        policy = replace(policy, equality=FinalAnswers(extract, equal=equal, compare=compare))
+        skips = isinstance(policy.equality, FinalAnswers) and policy.equality.skip_prose
+        equality = FinalAnswers(extract, equal=equal, compare=compare, skip_prose=skips)
+        policy = replace(policy, equality=equality)
     if starter is not None or judge is not None:
         # The trace must not give a policy's name to what is no longer that policy.
         policy = replace(policy, name="custom")
