@@ -198,8 +198,8 @@ def profile(
         Path,
         typer.Argument(
             metavar="DATA.jsonl",
-            help='One question a line: {"question": ...} or {"messages": [...]}, and if you like "key" (the right answer, '
-            'or a list of them), "node" and "id".',
+            help='One question a line: {"question": ...} or {"messages": [...]}, and if you like "key" (the right '
+            'answer, or a list of them), "node" and "id".',
         ),
     ],
     ladder: Annotated[
@@ -227,8 +227,9 @@ def profile(
     ] = None,
     retries: Annotated[
         int,
-        typer.Option(min=0, help="How often a call is made again after 429, a server's error or a lost connection."),
+        typer.Option(min=0, help="Tries more of a call after 429, a server's error or a lost connection."),
     ] = 5,
+    *,
     text: Annotated[bool, typer.Option("--text", help="Keep questions and answers in the file too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before money is spent.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only estimate what it would cost.")] = False,

@@ -78,8 +78,8 @@ class Estimate:
             for tier, (length, measured) in self.lengths.items()
         )
         return (
-            f"{self.calls} calls, about US$ {self.usd:.4g} ({parts}); from prices, input tokens counted here, and output "
-            f"tokens an answer: {lengths}"
+            f"{self.calls} calls, about US$ {self.usd:.4g} ({parts}); from prices, input tokens counted here, and "
+            f"output tokens an answer: {lengths}"
         )
 
 

@@ -55,7 +55,7 @@ class Pace:
 
     async def turn(self) -> None:
         """Wait for a turn and take it."""
-        while (seconds := self.take()) > 0:
+        while (seconds := self.take()) > 0:  # noqa: ASYNC110 -- for a time, and no event
             await asyncio.sleep(seconds)
 
 
@@ -83,8 +83,10 @@ class Fault:
         failed = error.exceptions[0]
         cost = None if error.trace is None else error.trace.cost_usd
         chain = tuple(_causes(failed))
-        status = next((found for cause in chain if (found := _status(cause)) is not None), None)
-        after = next((found for cause in chain if (found := _retry_after(cause)) is not None), None)
+        statuses = (_status(cause) for cause in chain)
+        status = next((status for status in statuses if status is not None), None)
+        waits = (_retry_after(cause) for cause in chain)
+        after = next((wait for wait in waits if wait is not None), None)
         lost = any(isinstance(cause, httpx.TransportError | OSError) for cause in chain)
         return cls(str(failed), status, after, lost, cost)
 
@@ -107,10 +109,11 @@ class Fault:
         return min(2.0**retry, _LONGEST_BACKOFF)
 
 
-def _causes(failed: TierError) -> Iterator[BaseException]:
+def _causes(failed: BaseException) -> Iterator[BaseException]:
     """Yield what led to a failure, nearest first."""
     # An error whose text holds a key is told by its text alone; the error itself is still what was being handled.
-    error = failed.cause if isinstance(failed.cause, BaseException) else failed.__context__
+    cause = failed.cause if isinstance(failed, TierError) else None
+    error = cause if isinstance(cause, BaseException) else failed.__context__
     for _ in range(10):
         if error is None:
             return

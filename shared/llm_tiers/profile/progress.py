@@ -29,8 +29,10 @@ _FORMAT = "llm-tiers profile"
 _VERSION = 1
 
 _NOT_OF_ANSWERS = frozenset(
-    "timeout request_timeout max_retries callbacks callback_manager tags metadata cache verbose name rate_limiter "
-    "reuse_client stream_usage profile".split()
+    {
+        *("timeout", "request_timeout", "max_retries", "rate_limiter", "reuse_client", "stream_usage", "profile"),
+        *("callbacks", "callback_manager", "tags", "metadata", "cache", "verbose", "name"),
+    }
 )
 """Settings of models that change no answer, so that they may differ when a profile goes on."""
 

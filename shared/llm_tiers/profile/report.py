@@ -52,7 +52,7 @@ def lines_of(found: Profile, out: Path, kept: Path) -> Iterator[str]:
         yield f"{found.estimated} answers came without token counts, so their tokens and costs are estimates"
     if found.tiers and found.right_means != "right":
         yield (
-            f"there are no keys and no --check: right means {found.right_means}, and so do all figures made of this file"
+            f"no keys and no --check were given: right means {found.right_means}, in all figures made of this file too"
         )
     yield f"spent: US$ {found.spent:.4g}, all runs together"
     yield f"answers: {kept} (it holds their text; remove it when you need no further run)"

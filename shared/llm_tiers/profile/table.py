@@ -65,9 +65,9 @@ def save_table(
 
     Beside the arrays of `ReplayTable` it has `right_means` (`"right"`, or `"same as TIER"` where neither keys nor a
     check said what is right), `grades` (N x K, in [0, 1]), `said` (N x K, `answer_equal` with -2 for an answer that
-    cannot be compared), `cost_usd` (N x K), `tokens_estimated` (N x K), `id`, `node`, `created` and `record_id` (N), and
-    the name of the embedding's model, `embedding_model`. Texts are in it only where they are asked for: `query` (N) and
-    `answer_text` (N x K).
+    cannot be compared), `cost_usd` (N x K), `tokens_estimated` (N x K), `id`, `node`, `created` and `record_id` (N),
+    and the name of the embedding's model, `embedding_model`. Texts are in it only where they are asked for: `query` (N)
+    and `answer_text` (N x K).
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""The ladder and the check function that a user names on the command line, as `module:attribute` or `file.py:attribute`."""
+"""The ladder and the check function that a user names on the command line, as `module:name` or `file.py:name`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from llm_tiers.ladder.tiers import Tier
 __all__ = ["load_check", "load_ladder", "load_object"]
 
 _MODELS = {"langchain_core": "langchain_tiers:TieredChatModel", "llama_index": "llamaindex_tiers:TieredLLM"}
-"""By the package of a framework the model that makes a ladder of its models; each is imported only when it is asked for."""
+"""By a framework's package, what makes a ladder of its models; imported only where a user's list holds such models."""
 
 
 def load_ladder(target: str) -> Asker:
@@ -64,15 +64,19 @@ def load_check(target: str) -> Callable[[str, str, Any], Any]:
     try:
         parameters = inspect.signature(found)
     except (TypeError, ValueError):  # functions written in C may have no signature
-        return found
+        return _as_check(found)
     for count in (3, 2):
         try:
             parameters.bind(*["given"] * count)
         except TypeError:
             continue
         # A function for `grade=` takes no key, and serves here as well.
-        return found if count == 3 else lambda question, answer, _: found(question, answer)  # noqa: PLR2004
+        return _as_check(found if count == 3 else lambda question, answer, _: found(question, answer))  # noqa: PLR2004
     raise ConfigError(f"{fix}; its signature is {parameters}")
+
+
+def _as_check(function: Callable[..., Any]) -> Callable[[str, str, Any], Any]:
+    return function
 
 
 def load_object(option: str, target: str) -> Any:

@@ -64,7 +64,7 @@ def warm_start(
         EmbeddingMismatch: The file's vectors are of another embedding than the history's, and it holds no text to
             make others of.
     """
-    table = source if isinstance(source, ReplayTable) else load_table(source)
+    table = source if isinstance(source, ReplayTable) else load_table(os.fspath(source))
     extras = _extras(table)
     opened = _history_of(history, table)
     records = _Records(table, extras, node)
@@ -84,8 +84,8 @@ def _history_of(given: Tiered | History, table: ReplayTable) -> History:
     names = given.asker().ladder.names
     if names != table.tiers:
         raise ConfigError(
-            f"{table.path}: its tiers are {', '.join(table.tiers)}, the model's are {', '.join(names)}; a history knows "
-            "tiers by their names, so give the same: Tier(model, name=...)"
+            f"{table.path}: its tiers are {', '.join(table.tiers)}, the model's are {', '.join(names)}; a history "
+            "knows tiers by their names, so give the same: Tier(model, name=...)"
         )
     history: History = given.history
     return history
@@ -168,8 +168,8 @@ def _vectors(table: ReplayTable, extras: Mapping[str, NDArray[Any]], embedding: 
     if "query" in extras:
         return [embedding.embed(str(query)) for query in extras["query"]]
     raise EmbeddingMismatch(
-        f"{table.path}: its vectors were made by {made_by}, the history's by {embedding.name}; open the history with the "
-        "file's embedding, or profile with --text, so that the file holds the questions"
+        f"{table.path}: its vectors were made by {made_by}, the history's by {embedding.name}; open the history with "
+        "the file's embedding, or profile with --text, so that the file holds the questions"
     )
 
 
