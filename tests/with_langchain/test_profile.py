@@ -37,7 +37,7 @@ priceless = TieredChatModel([tier("small", None), tier("large", None)])
 number = 3
 
 def check(question, answer, key):
-    return {{"Paris": 1.0, "Lyon": 0.25}}[answer]
+    return {{"42": 1.0, "41": 0.25}}[answer]
 
 def broken(question, answer, key):
     raise RuntimeError("no dice")
@@ -47,7 +47,7 @@ START = [sys.executable, "-c", "from llm_tiers.cli import app; app()"]
 
 @pytest.fixture
 def folder(server, key, tmp_path):
-    server.scripts = {"small": "Lyon", "large": "Paris"}
+    server.scripts = {"small": "41", "large": "42"}
     (tmp_path / "app.py").write_text(APP.format(url=server.base_url, key=key))
     return tmp_path
 
@@ -57,7 +57,7 @@ def write(folder):
     def write(*lines):
         (folder / "data.jsonl").write_text("\n".join(one if isinstance(one, str) else json.dumps(one) for one in lines))
 
-    write(*({"question": f"Question {number}?", "key": "Paris"} for number in range(6)))
+    write(*({"question": f"Question {number}?", "key": 42} for number in range(6)))
     return write
 
 
@@ -99,8 +99,8 @@ def test_a_profile_is_a_replay_file_with_truth_tokens_costs_and_no_text(profile,
 def test_a_list_of_tiers_messages_and_nodes_do_as_well(profile, write, server, folder):
     system = {"role": "system", "content": "Be short."}
     write(
-        {"messages": [system, {"role": "user", "content": "Capital?"}], "node": "facts", "key": ["Paris", "paris"]},
-        {"question": "And this?", "key": "Lyon", "id": "second"},
+        {"messages": [system, {"role": "user", "content": "Capital?"}], "node": "facts", "key": [42, "forty-two"]},
+        {"question": "And this?", "key": "41", "id": "second"},
     )
     assert profile("--yes", "--text", ladder="app.py:tiers").returncode == 0
     held = np.load(folder / "out.npz")
@@ -118,6 +118,25 @@ def test_without_keys_right_is_what_the_top_tier_says_and_all_of_it_says_so(prof
     assert "same as large" in done.stdout
     assert "same as large" in done.stderr
     assert str(np.load(folder / "out.npz")["right_means"]) == "same as large"
+
+
+def test_an_answer_that_cannot_be_compared_with_its_key_counts_as_wrong_and_is_told(profile, write, server, folder):
+    write({"question": "Capital?", "key": "Paris"})
+    server.scripts |= {"small": "That would be the city on the Seine.", "large": "Paris"}
+    done = profile("--yes")
+    assert done.returncode == 0
+    assert "1 x an answer that could not be compared with its key" in done.stderr
+    assert load_table(folder / "out.npz").correct.tolist() == [[False, True]]
+
+
+def test_without_keys_what_cannot_be_compared_is_left_out_and_told(profile, write, server, folder):
+    write({"question": "Essay?"}, {"question": "Number?"})
+    server.scripts["small"] = lambda request: "It was a dark night." if request.ask == "Essay?" else "42"
+    server.scripts["large"] = lambda request: "The night was stormy." if request.ask == "Essay?" else "42"
+    done = profile("--yes")
+    assert done.returncode == 1
+    assert "1 questions are not in the file" in done.stderr
+    assert np.load(folder / "out.npz")["id"].tolist() == ["2"]
 
 
 def test_a_check_gives_numbers_and_one_that_fails_is_named_and_pays_for_nothing_twice(profile, server, folder):
@@ -139,7 +158,7 @@ def test_a_profile_that_is_killed_goes_on_and_pays_for_no_answer_twice(profile, 
     def small(request):
         with lock:
             seen.append(request.ask)
-            return hang if len(seen) == 4 else "Lyon"
+            return hang if len(seen) == 4 else "41"
 
     server.scripts["small"] = small
     command = [*START, "profile", "data.jsonl", "--ladder", "app.py:model", "--out", "out.npz", "--yes"]
@@ -173,10 +192,10 @@ def test_another_ladder_or_other_questions_are_refused_and_another_key_is_not(pr
     changed = profile("--yes", ladder="app.py:warmer")
     assert changed.returncode == 2
     assert "the model of tier 'small' has other settings" in changed.stderr.replace("\n", " ")
-    write(*({"question": f"Question {number}?", "key": "Lyon"} for number in range(6)))
+    write(*({"question": f"Question {number}?", "key": "41"} for number in range(6)))
     assert profile("--yes").returncode == 0
     assert load_table(folder / "out.npz").correct.tolist() == [[True, False]] * 6
-    write({"question": "Another?", "key": "Lyon"})
+    write({"question": "Another?", "key": "41"})
     other = profile("--yes")
     assert other.returncode == 2
     assert "the data changed" in other.stderr
@@ -191,7 +210,7 @@ def test_429_is_waited_for_as_the_provider_asks(profile, server, folder):
             if request.ask not in refused:
                 refused.add(request.ask)
                 return HttpError(429, retry_after=0.01)
-        return "Lyon"
+        return "41"
 
     server.scripts["small"] = small
     done = profile("--yes", "--retries", 1)
@@ -205,7 +224,7 @@ def test_retries_are_bounded_and_what_failed_is_asked_again_by_the_next_run(prof
     assert done.returncode == 1
     assert "6 questions lack the answer of a tier" in done.stderr
     assert {count for (name, _), count in asked(server).items() if name == "small"} == {2}
-    server.scripts["small"] = "Lyon"
+    server.scripts["small"] = "41"
     assert profile("--yes").returncode == 0
     assert {count for (name, _), count in asked(server).items() if name == "large"} == {1}
 
@@ -221,7 +240,7 @@ def test_a_wrong_key_stops_at_once_without_showing_it(profile, server, key):
 
 def test_max_cost_stops_before_it_is_exceeded_and_counts_earlier_runs(profile, server, folder):
     for name in ("small", "large"):
-        server.scripts[name] = Reply("Paris", input_tokens=10, output_tokens=10)
+        server.scripts[name] = Reply("42", input_tokens=10, output_tokens=10)
     # A question costs 0.00003 for the small tier and 0.0003 for the large one: three fit into 0.001.
     for _ in range(2):
         done = profile("--max-cost", "0.001", ladder="app.py:bounded")
@@ -252,7 +271,7 @@ def test_nothing_is_asked_without_consent_or_for_an_estimate(profile, server):
         ('{"question": " "}', "'question' must be a text"),
         ('{"question": "a", "messages": []}', "either 'question' or 'messages'"),
         ('{"messages": [{"content": "a"}]}', "must have 'role' and 'content'"),
-        ('{"messages": [{"role": "nobody", "content": "a"}], "key": "Paris"}', "cannot read them"),
+        ('{"messages": [{"role": "nobody", "content": "a"}], "key": 42}', "cannot read them"),
         ('{"question": "a", "key": {"b": 1}}', "'key' must be"),
         ('{"question": "a", "node": 3}', "'node' must be"),
         ('{"question": "a", "id": "1"}', "id '1' is that of line 1"),
@@ -261,7 +280,7 @@ def test_nothing_is_asked_without_consent_or_for_an_estimate(profile, server):
     ],
 )
 def test_a_bad_line_is_named_by_its_number_before_anything_is_asked(profile, write, server, line, told):
-    write({"question": "Fine?", "key": "Paris"}, "", line)
+    write({"question": "Fine?", "key": 42}, "", line)
     done = profile("--yes")
     assert done.returncode == 2
     assert "data.jsonl, line 3: " in done.stderr

@@ -22,6 +22,9 @@ __all__ = ["INCOMPARABLE", "Check", "Graded", "check_keys", "grade", "numbered",
 Check: TypeAlias = Callable[[str, str, Any], Any]
 """Takes question, answer and key (None where there is none); returns True, False, a number in [0, 1] or None."""
 
+UNLIKE_KEY = "an answer that could not be compared with its key for certain counts as wrong; --check decides otherwise"
+"""What is told of an answer such as "the capital, Paris" where the key is "Paris"."""
+
 INCOMPARABLE = -2
 """Stands for an answer of which it cannot be told whether it equals another one."""
 
@@ -34,7 +37,7 @@ class Graded:
         said: A number for each answer, in the order of the tiers: equal numbers are equal answers, -1 is none, -2 one
             that cannot be compared.
         grades: How right each answer is, in [0, 1]; None where that is not known.
-        problems: Why a grade is missing, in one line each.
+        problems: Why a grade is missing or doubtful, one line for each such answer.
     """
 
     said: tuple[int, ...]
@@ -82,7 +85,9 @@ async def grade(
         found = [await _checked(check, question, answer, _key(keys)) for answer in answers]
         return Graded(said, tuple(grade for grade, _ in found), tuple(why for _, why in found if why is not None))
     if keys:
-        return Graded(said, tuple(_by_keys(answer, keys, equality) for answer in answers))
+        same = [_equals_key(answer, keys, equality) for answer in answers]
+        unlike = tuple(UNLIKE_KEY for one in same if one is None)
+        return Graded(said, tuple(float(one is True) for one in same), unlike)
     return Graded(said, tuple(_by_top(number, said[-1]) for number in said))
 
 
@@ -112,13 +117,12 @@ def _by_top(number: int, top: int) -> float | None:
     return float(number == top)
 
 
-def _by_keys(answer: Answer, keys: Sequence[Key], equality: Equality) -> float | None:
+def _equals_key(answer: Answer, keys: Sequence[Key], equality: Equality) -> bool | None:
+    """Say whether an answer equals one of the keys, or None where it cannot be told."""
     if answer.value is None:
-        return 0.0
+        return False
     same = [equality.same(answer, _as_answer(key)) for key in keys]
-    if True in same:
-        return 1.0
-    return None if None in same else 0.0
+    return True if True in same else None if None in same else False
 
 
 async def _checked(check: Check, question: str, answer: Answer, key: Any) -> tuple[float | None, str | None]:
@@ -161,5 +165,5 @@ def _as_answer(key: Key, before: str = "") -> Answer:
 
 
 def problems_of(graded: Iterable[Graded]) -> Counter[str]:
-    """Count why grades are missing."""
+    """Count why grades are missing or doubtful."""
     return Counter(problem for one in graded for problem in one.problems)

@@ -58,7 +58,7 @@ class Profile:
         rows: How many of them are in the file: every tier answered, and every answer is graded.
         unanswered: How many lack the answer of a tier.
         ungraded: How many lack the grade of an answer.
-        problems: Why grades are missing, with counts.
+        problems: Why grades are missing or doubtful, with counts.
         failures: Why answers are missing, with counts.
         right_means: What counts as right: `"right"`, or `"same as TIER"`.
         spent: What all runs cost together, in US$.

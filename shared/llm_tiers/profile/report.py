@@ -45,9 +45,9 @@ def lines_of(found: Profile, out: Path, kept: Path) -> Iterator[str]:
         yield (
             f"{found.ungraded} questions are not in the file, since it is not known of every answer whether it is right"
         )
-        yield from _counted(found.problems)
         if found.right_means != "right":
             yield "answers could not be compared with the top tier's; give keys, or --check with a function"
+    yield from _counted(found.problems)
     if found.estimated:
         yield f"{found.estimated} answers came without token counts, so their tokens and costs are estimates"
     if found.tiers and found.right_means != "right":
