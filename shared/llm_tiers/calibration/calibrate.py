@@ -25,7 +25,7 @@ __all__ = ["Calibration", "calibrate", "candidates_of"]
 
 _QUALITIES = (0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
 _THETAS = (0.5, 0.65, 0.74, 0.85, 0.95)
-_KNOBS = {"default": _QUALITIES, "doubt": _QUALITIES, "agree": _THETAS, "estimate": _THETAS}
+_KNOBS = {"default": _QUALITIES, "doubt": _QUALITIES, "menu": _QUALITIES, "agree": _THETAS, "estimate": _THETAS}
 _JUDGING = ("agree", "estimate")
 _BASELINE: Setting = ("llm-at", None)
 
