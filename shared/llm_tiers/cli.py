@@ -48,17 +48,16 @@ _INTERRUPTED = 130
 _NEEDS_MATPLOTLIB = "needs matplotlib: pip install 'llm-tiers[plot]'"
 
 
+class _Truth(TypedDict, total=False):
+    """How much of the recorded truth a replay may learn from."""
+
+    grade: bool
+    feedback: float
+
+
 class _Order(StrEnum):
     FILE = "file"
     SHUFFLE = "shuffle"
-
-
-class _Telling(TypedDict):
-    """What policies are told in a replay."""
-
-    audit: float | None
-    grade: bool
-    feedback: float
 
 
 @app.callback()
@@ -73,8 +72,9 @@ def replay(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="single:TIER, start:TIER, llm-at, default, agree, doubt, linucb, metallm, oracle or random; "
-            "repeatable. Without it: every single tier, llm-at, default and oracle.",
+            help="single:TIER, start:TIER, llm-at, default, agree, doubt, linucb, metallm, guarantee:DELTA, "
+            "smart-paper:DELTA, oracle or random; repeatable. "
+            "Without it: every single tier, llm-at, default and oracle.",
         ),
     ] = None,
     order: Annotated[_Order, typer.Option(help="Order of the questions.")] = _Order.FILE,
@@ -89,19 +89,14 @@ def replay(
         float | None,
         typer.Option(metavar="X", help="In [0, 1], higher is more accurate; for llm-at it is theta."),
     ] = None,
-    audit: Annotated[
-        float | None,
-        typer.Option(
-            metavar="P", help="Chance that all tiers answer a call, in [0, 1].", show_default="as the policy does"
-        ),
-    ] = None,
-    grade: Annotated[  # noqa: FBT002 -- typer makes an option of it
-        bool,
-        typer.Option("--grade", help="Tell policies the truth about all answers of calls that all tiers answered."),
+    grade: Annotated[  # noqa: FBT002 -- a flag of the command line
+        bool, typer.Option("--grade", help="Grade profiled calls by the recorded truth, as grade= would.")
     ] = False,
     feedback: Annotated[
         float,
-        typer.Option(metavar="P", help="Tell them the truth about the returned answer on this share of the calls."),
+        typer.Option(
+            metavar="P", help="Give feedback on the returned answer, from the truth, on this share of the calls."
+        ),
     ] = 0.0,
     json_path: Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Write the results.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw accuracy against cost.")] = None,
@@ -114,10 +109,9 @@ def replay(
             # Before the replay, which may take minutes.
             raise ConfigError(f"--plot {_NEEDS_MATPLOTLIB}")
         tables = [_table(file, embedding) for file in files]
-        _check_share("--audit", audit or 0.0)
-        _check_share("--feedback", feedback)
-        telling: _Telling = {"audit": audit, "grade": grade, "feedback": feedback}
-        results = _replay_all(tables, policy, order, seed or [0], knob, telling=telling)
+        if not 0 <= feedback <= 1:
+            raise ConfigError(f"--feedback {feedback:g} must lie in [0, 1], such as 0.05 for every twentieth call")
+        results = _replay_all(tables, policy, order, seed or [0], knob, truth=_Truth(grade=grade, feedback=feedback))
         if json_path is not None:
             json_path.write_text(json.dumps([result.to_dict() for result in results], indent=2) + "\n")
         _draw(results, plot)
@@ -137,7 +131,7 @@ def calibrate(
         typer.Option(
             metavar="A",
             help="Target: this share of right answers, in [0, 1], as cheaply as possible. "
-            "In a history without grades, right means what the top tier says.",
+            "In a history right means what the top tier says.",
         ),
     ] = None,
     cost: Annotated[
@@ -158,8 +152,8 @@ def calibrate(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Candidate beside the tiers: default, agree, estimate, agree-two or agree-all; repeatable.",
-            show_default="default, agree-two and agree-all; agree and estimate where verdicts are recorded",
+            help="Candidate: default, agree or estimate; repeatable.",
+            show_default="default; agree and estimate where verdicts are recorded",
         ),
     ] = None,
     node: Annotated[
@@ -192,7 +186,7 @@ def calibrate(
         aim = aim_of(sample, accuracy=accuracy, cost=cost, as_good_as=as_good_as)
         candidates = candidates_of(sample, policy or ())
         with _sweep(sample) as sweep:
-            found = calibrate(sample, sweep, candidates=candidates, aim=aim)
+            found = calibrate(sample, sweep, candidates=candidates, aim=aim, only=bool(policy))
         _print_calibration(found, json_path)
         if aim is not None:
             _save_settings(found.settings(aim), out)
@@ -234,7 +228,7 @@ def profile(
     ] = None,
     retries: Annotated[
         int,
-        typer.Option(min=0, help="How often a call is made again after 429, a server's error or a lost connection."),
+        typer.Option(min=0, help="Tries more of a call after 429, a server's error or a lost connection."),
     ] = 5,
     *,
     text: Annotated[bool, typer.Option("--text", help="Keep questions and answers in the file too.")] = False,
@@ -411,11 +405,6 @@ def _check_writable(option: str, path: Path | None) -> None:
         raise ConfigError(f"{option} {path} cannot be written; name a file in a folder of yours")
 
 
-def _check_share(option: str, share: float) -> None:
-    if not 0 <= share <= 1:
-        raise ConfigError(f"{option} {share:g} must lie in [0, 1], such as 0.1 for every tenth call")
-
-
 def _table(path: Path, embedding: str | None) -> ReplayTable:
     from llm_tiers.replay import load_table
 
@@ -434,13 +423,12 @@ def _replay_all(
     seeds: list[int],
     knob: float | None,
     published: Sequence[str] = ("llm-at",),
-    telling: _Telling | None = None,
+    truth: _Truth | None = None,
 ) -> list[ReplayResult]:
     """Replay every table with every policy and seed, check all before the first runs, and print a summary a table."""
     from llm_tiers.replay import replay, replay_policy
     from llm_tiers.replay.summary import summary
 
-    told = telling or _Telling(audit=None, grade=False, feedback=0.0)
     plans = [(table, policies or _all_policies(table, published)) for table in tables]
     # All names are checked before the first replay, which may take minutes.
     for table, names in plans:
@@ -454,7 +442,9 @@ def _replay_all(
             for name in names:
                 say(f"{table.path.stem}: {name}")
                 of_table += [
-                    replay(table, name, knob=knob, order=order.value, seed=seed, on_question=advance, **told)
+                    replay(
+                        table, name, knob=knob, order=order.value, seed=seed, on_question=advance, **(truth or _Truth())
+                    )
                     for seed in seeds
                 ]
             results.append((table, of_table))

@@ -49,6 +49,8 @@ OF_NO_MODEL = {
     "testing/recording.py::Recording.load": "for tests",
     "testing/recording.py::_MARKED": "for tests",
     "testing/wire.py::events": "for tests",
+    "profile/progress.py::Progress._parsed": "the profile's own file",
+    "profile/questions.py::_question": "the user's file",
 }
 TESTED_ELSEWHERE = {
     "call/bounded_schema.py::first_error": "test_bounded_schema.py",

@@ -67,6 +67,8 @@ class FinalAnswers:
         compare: Functions by the field of an object or of a tool's arguments that they compare: `"city"`,
             `"address.city"`, or `"get_weather.city"` for one tool. Each takes the two values (None for a field that
             is left out) and returns True, False, or None where it cannot tell.
+        skip_prose: Free text in the fields of objects and in the arguments of tools, of five words or more, is not
+            compared; the tools' names and all other values are.
 
     Raises:
         ConfigError: An argument is of another kind, or does not go with `equal`.
@@ -78,6 +80,7 @@ class FinalAnswers:
         *,
         equal: Callable[[Answer, Answer], bool | None] | None = None,
         compare: Mapping[str, Callable[[Any, Any], bool | None]] | None = None,
+        skip_prose: bool = False,
     ) -> None:
         for argument, function, what in (
             ("extract", extract, "from a text to its final answer"),
@@ -95,12 +98,15 @@ class FinalAnswers:
         self.extract = extract
         self.equal = equal
         self.compare: Compare = dict(compare or {})
+        self.skip_prose = skip_prose
 
     def __repr__(self) -> str:
         given = {"extract": self.extract, "equal": self.equal}
         names = [f"{argument}={_name(function)}" for argument, function in given.items() if function is not None]
         if self.compare:
             names.append(f"compare={sorted(self.compare)}")
+        if self.skip_prose:
+            names.append("skip_prose=True")
         return f"FinalAnswers({', '.join(names)})"
 
     def same(self, one: Answer, other: Answer) -> bool | None:
@@ -131,14 +137,15 @@ class FinalAnswers:
             # It decides alone: after it nothing is compared by our rules.
             return _same_by("equal", self.equal, one, other)
         if calls:
-            return same_calls(one.tool_calls, other.tool_calls, self._asking(), None if form is None else form.tools)
+            schemas = None if form is None else form.tools
+            return same_calls(one.tool_calls, other.tool_calls, self._asking(), schemas, skip_prose=self.skip_prose)
         if self.extract is not None:
             return self._same_extracts(one.text, other.text, self.extract)
         if one.text == other.text:
             return True
         objects = object_in(one.text), object_in(other.text)
         if objects[0] is not None and objects[1] is not None:
-            return same_values(*objects, self._asking())
+            return same_values(*objects, self._asking(), skip_prose=self.skip_prose)
         return _same_text(one.text, other.text)
 
     def _same_extracts(self, one: str, other: str, extract: Callable[[str], str | None]) -> bool | None:
@@ -149,7 +156,7 @@ class FinalAnswers:
             return False
         objects = object_in(one), object_in(other)
         if objects[0] is not None and objects[1] is not None:
-            return same_values(*objects, self._asking())
+            return same_values(*objects, self._asking(), skip_prose=self.skip_prose)
         if one == other or _plain(one) == _plain(other):
             return True
         return None if None in finals else finals[0] == finals[1]

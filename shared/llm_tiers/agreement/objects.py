@@ -35,6 +35,8 @@ _EXACT_NAME = re.compile(
 )
 _NAME = re.compile(r"[^\W\d_]+(?:[ .,'-]{1,3}[^\W\d_]+){0,4}\.?")
 _SEARCHES = frozenset({"query", "sql"})
+_PROSE_WORDS = 5
+"""A text of so many words is no name, place, date or id."""
 
 
 class _Unread(str):
@@ -88,6 +90,8 @@ def same_calls(
     others: Sequence[ToolCall],
     compare: Compare | None = None,
     schemas: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    skip_prose: bool = False,
 ) -> bool | None:
     """Say whether two answers call the same tools with the same arguments, in any order.
 
@@ -96,6 +100,7 @@ def same_calls(
         others: The calls of the other.
         compare: The user's functions by field.
         schemas: The JSON schema of each tool's arguments by its name, as far as known.
+        skip_prose: Free text in the arguments is not compared.
     """
     if sorted(call.name for call in ones) != sorted(call.name for call in others):
         return False
@@ -108,7 +113,10 @@ def same_calls(
     for call in ones:
         schema = (schemas or {}).get(call.name)
         said = [
-            (other, _Comparison(compare or {}, call.name).arguments(call.arguments, other.arguments, schema))
+            (
+                other,
+                _Comparison(compare or {}, call.name, skip_prose).arguments(call.arguments, other.arguments, schema),
+            )
             for other in left
             if other.name == call.name
         ]
@@ -122,17 +130,26 @@ def same_calls(
     return None if doubt else True
 
 
-def same_values(one: Any, other: Any, compare: Compare | None = None) -> bool | None:
-    """Say whether two objects or lists are the same; None where a text in them, or a missing field, leaves it open."""
-    return _Comparison(compare or {}, "").values(one, other, ())
+def same_values(one: Any, other: Any, compare: Compare | None = None, *, skip_prose: bool = False) -> bool | None:
+    """Say whether two objects or lists are the same; None where a text in them, or a missing field, leaves it open.
+
+    With `skip_prose` free text is not compared; where there is nothing else, it is.
+    """
+    comparison = _Comparison(compare or {}, "", skip_prose)
+    same = comparison.values(one, other, ())
+    if same is True and comparison.skipped and not comparison.compared:
+        return _Comparison(compare or {}, "").values(one, other, ())
+    return same
 
 
 class _Comparison:
     """One comparison of two values; it stops at a bound of depth and number."""
 
-    def __init__(self, compare: Compare, tool: str) -> None:
+    def __init__(self, compare: Compare, tool: str, skip_prose: bool = False) -> None:  # noqa: FBT001, FBT002
         self._compare = compare
         self._tool = tool
+        self._skip_prose = skip_prose
+        self.skipped = self.compared = 0
         self._left = _MOST_VALUES
 
     def arguments(self, one: Any, other: Any, schema: Mapping[str, Any] | None) -> bool | None:
@@ -153,6 +170,10 @@ class _Comparison:
             return self._objects(one, other, path)
         if _is_list(one) and _is_list(other):
             return self._lists(one, other, path)
+        if self._skip_prose and _is_prose(one) and _is_prose(other):
+            self.skipped += 1
+            return True
+        self.compared += 1
         return _same_leaf(one, other, path[-1] if path else "")
 
     def _function(self, path: tuple[str, ...]) -> Callable[[Any, Any], bool | None] | None:
@@ -209,6 +230,11 @@ def _native(value: Any) -> Any:
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _is_prose(value: Any) -> bool:
+    """Say whether a value is free text, which two models hardly ever write alike."""
+    return isinstance(value, str) and len(value.split(None, _PROSE_WORDS)) >= _PROSE_WORDS
 
 
 def _same_leaf(one: Any, other: Any, name: str) -> bool | None:

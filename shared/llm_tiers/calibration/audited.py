@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llm_tiers.errors import ConfigError
-from llm_tiers.history.grades import SOURCES, equal_to_top
+from llm_tiers.history.grades import best_grades
 from llm_tiers.replay import ReplayTable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from llm_tiers.history import Record
-    from llm_tiers.history.record import GradeSource
 
-__all__ = ["FEWEST", "Audited", "audited_calls", "audited_tables"]
+__all__ = ["FEWEST", "audited_tables"]
 
 FEWEST = 100
 """With fewer audited calls, an accuracy is known to no better than eight points either way."""
@@ -30,92 +28,67 @@ _FEWEST_OF_NODE = 50
 _NEWEST = 50
 _UNIT = 1e9
 _RIGHT = 0.5
-"""A higher grade counts as right, as it does for labels."""
+"""Least grade that counts as right; a pairwise grader that wavers gives one half, and so finds no difference."""
 
 
-@dataclass(frozen=True, slots=True)
-class Audited:
-    """The audited calls of one or more histories.
-
-    Attributes:
-        tables: One a node and history.
-        sources: How many calls were graded by whom.
-    """
-
-    tables: tuple[ReplayTable, ...]
-    sources: Mapping[GradeSource, int]
-
-    @property
-    def right_means(self) -> str:
-        """What counts as right: `"same as TIER"`, or who graded."""
-        if "equality" in self.sources:
-            return f"same as {self.tables[0].tiers[-1]}"
-        return f"graded by {', '.join(f'{source} ({count})' for source, count in self.sources.items())}"
-
-
-def audited_calls(found: Sequence[tuple[str, Sequence[Record]]], *, node: str | None = None) -> Audited:
-    """Return the audited calls of histories, by their grades if enough of them are graded.
-
-    Args:
-        found: Names of the histories and their records with vectors, oldest first.
-        node: Take only the calls of this node and of those under it.
-
-    Raises:
-        ConfigError: Too few calls were audited; the message says how to get more.
-    """
-    usable = [(where, *_usable(where, records, node)) for where, records in found]
-    # All or none of them: an accuracy that mixes grades with equality to the top would mean neither.
-    graded = all(
-        sum(_graded_by(record, tiers) is not None for record in records) >= FEWEST for _, records, tiers in usable
-    )
-    tables: list[ReplayTable] = []
-    counts: Counter[GradeSource] = Counter()
-    for where, records, tiers in usable:
-        taken = [record for record in records if not graded or _graded_by(record, tiers) is not None]
-        counts.update(_graded_by(record, tiers) or "equality" if graded else "equality" for record in taken)
-        tables += [_table(where, group, tiers, graded=graded) for group in _by_node(taken)]
-    return Audited(tuple(tables), {source: counts[source] for source in SOURCES if counts[source]})
-
-
-def audited_tables(where: str, records: Sequence[Record], *, node: str | None = None) -> list[ReplayTable]:
+def audited_tables(
+    where: str, records: Sequence[Record], *, node: str | None = None, graded: bool = False
+) -> list[ReplayTable]:
     """Return the audited calls of a history as tables, one a node, since nodes learn apart.
 
-    Right means what the best source of grades says, where enough calls are graded, else what the top tier said. Audited
-    calls are drawn at random, so they represent all calls.
+    Audited calls are drawn at random, so they represent all calls.
 
     Args:
         where: Name of the history.
         records: Its records with their vectors, oldest first.
         node: Take only the calls of this node and of those under it.
+        graded: Take only the calls whose answers were all graded, and a grade of at least one half as right; without
+            it, right means what the top tier said.
 
     Raises:
         ConfigError: Too few calls were audited; the message says how to get more.
     """
-    return list(audited_calls([(where, records)], node=node).tables)
-
-
-def _usable(where: str, records: Sequence[Record], node: str | None) -> tuple[list[Record], tuple[str, ...]]:
-    """Return the audited calls of which everything is known, and the ladder."""
-    here = [record for record in records if node is None or f"{record.node}/".startswith(f"{node.rstrip('/')}/")]
-    audited = [record for record in here if record.audited]
-    tiers = _ladder(audited)
-    complete = [record for record in audited if _is_complete(record, tiers)]
+    here = _of_node(records, node)
+    tiers, complete = _complete(here)
     if len(complete) < FEWEST:
-        raise ConfigError(_too_few(where, node, calls=len(here), audited=len(audited), complete=len(complete)))
-    return complete, tiers
+        audited = sum(record.audited for record in here)
+        raise ConfigError(_too_few(where, node, calls=len(here), audited=audited, complete=len(complete)))
+    if graded:
+        complete = [record for record in complete if _grades(record, tiers) is not None]
+    return [_table(where, group, tiers, graded=graded) for group in _by_node(complete)]
 
 
-def _graded_by(record: Record, tiers: Sequence[str]) -> GradeSource | None:
-    """Return the most trusted source that graded every answer of the call; a missing answer needs no grade."""
-    # Feedback mostly grades the returned answer alone, which is not enough to compare tiers by.
-    needed = {tier for tier in tiers if record.said[tier] >= 0}
-    return next((source for source in SOURCES if needed and needed <= record.grades.get(source, {}).keys()), None)
+def graded_calls(records: Sequence[Record], *, node: str | None = None) -> int:
+    """Return how many of the audited calls have a grade of every tier's answer, all by one source."""
+    return sum(sources_of(records, node=node).values())
 
 
-def _right(record: Record, tiers: Sequence[str], *, graded: bool) -> list[bool]:
-    source = _graded_by(record, tiers) if graded else None
-    grades = record.grades[source] if source is not None else equal_to_top(record, tiers[-1])
-    return [record.said[tier] >= 0 and grades.get(tier, 0.0) > _RIGHT for tier in tiers]
+def sources_of(records: Sequence[Record], *, node: str | None = None) -> Counter[str]:
+    """Return how many of the audited calls each source graded, whole calls only."""
+    tiers, complete = _complete(_of_node(records, node))
+    graded = [record for record in complete if _grades(record, tiers) is not None]
+    return Counter(str(best_grades(record, tiers[-1])[1]) for record in graded)
+
+
+def _of_node(records: Sequence[Record], node: str | None) -> list[Record]:
+    return [record for record in records if node is None or f"{record.node}/".startswith(f"{node.rstrip('/')}/")]
+
+
+def _complete(records: Sequence[Record]) -> tuple[tuple[str, ...], list[Record]]:
+    """Return the ladder, and the audited calls of which everything is known."""
+    audited = [record for record in records if record.audited]
+    tiers = _ladder(audited)
+    return tiers, [record for record in audited if _is_complete(record, tiers)]
+
+
+def _grades(record: Record, tiers: Sequence[str]) -> list[float] | None:
+    """Return the grades of all tiers, a missing answer's is 0; None where somebody did not grade them all."""
+    grades, source = best_grades(record, tiers[-1])
+    if source in (None, "equality"):
+        return None
+    found = [0.0 if record.said[tier] < 0 else grades.get(tier) for tier in tiers]
+    known = [grade for grade in found if grade is not None]
+    return known if len(known) == len(found) else None
 
 
 def _ladder(audited: Sequence[Record]) -> tuple[str, ...]:
@@ -174,7 +147,7 @@ def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...], *, gra
         prior=np.full(len(tiers), 0.5),
         embedding_name="history",
         embedding=np.stack([record.vector for record in records if record.vector is not None]),
-        correct=np.array([_right(record, tiers, graded=graded) for record in records]),
+        correct=_correct(records, tiers) if graded else (said == said[:, -1:]) & (said >= 0),
         abstained=none.astype(np.bool_),
         verdict=unjudged,
         judge_tier=unjudged,
@@ -187,6 +160,10 @@ def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...], *, gra
         answer_exact=said,
         answer_equal=said,
     )
+
+
+def _correct(records: Sequence[Record], tiers: Sequence[str]) -> NDArray[np.bool_]:
+    return np.array([_grades(record, tiers) or [0.0] * len(tiers) for record in records]) >= _RIGHT
 
 
 def _tokens(records: Sequence[Record], tiers: Sequence[str]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""From a sample to the single tier, the fixed rule, or the policy and knob that reach a target."""
+"""From a sample to the policy and knob that reach a target."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from llm_tiers.calibration.fixed_rules import PREFIX, fixed_rules
 from llm_tiers.calibration.points import frontier, interval_data, points_of
-from llm_tiers.calibration.sweep import FIXED_RULES, Setting, Sweep
+from llm_tiers.calibration.sweep import Setting, Sweep
 from llm_tiers.calibration.targets import AsGoodAs, AtLeast, Target, Within
 from llm_tiers.errors import ConfigError
-from llm_tiers.policies.named import BY_KNOB, single_tier
+from llm_tiers.policies.named import BY_KNOB
 from llm_tiers.policies.settings import Measured, Settings
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ __all__ = ["Calibration", "calibrate", "candidates_of"]
 
 _QUALITIES = (0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
 _THETAS = (0.5, 0.65, 0.74, 0.85, 0.95)
-_KNOBS = {"default": _QUALITIES, "doubt": _QUALITIES, "agree": _THETAS, "estimate": _THETAS}
+_KNOBS = {"default": _QUALITIES, "doubt": _QUALITIES, "menu": _QUALITIES, "agree": _THETAS, "estimate": _THETAS}
 _JUDGING = ("agree", "estimate")
 _BASELINE: Setting = ("llm-at", None)
 
@@ -37,10 +38,10 @@ class Calibration:
         sample: The questions.
         points: The candidates at all settings tried, by policy and knob.
         singles: Each tier alone, cheapest first.
-        rules: The fixed rules, which have no knob.
+        rules: The fixed rules of the menu that ask several tiers.
         target: The target; None where none was given.
-        recommended: The best point of all that reaches it; None where none does.
-        nearest: The point of all that comes nearest where none reaches it.
+        recommended: The best point that reaches it, of all or of those that the user named; None: none does.
+        nearest: The point that comes nearest where none reaches it.
     """
 
     sample: Sample
@@ -52,29 +53,26 @@ class Calibration:
     nearest: Point | None = None
 
     @property
-    def loadable(self) -> Point | None:
-        """The best point that reaches the target and that a settings file can hold: any but a fixed rule."""
-        if self.recommended is None or self.recommended not in self.rules:
-            return self.recommended
-        return _best(self.target, [*self.points, *self.singles])
-
-    @property
-    def cheaper_on_average(self) -> Point | None:
-        """The cheapest point whose mean reaches an accuracy, though its interval does not; None where none is cheaper."""
-        if self.recommended is None or not isinstance(self.target, AtLeast):
+    def better_unnamed(self) -> Point | None:
+        """What reaches the target better than the policies that the user named do, if anything does."""
+        if self.target is None:
             return None
-        accuracy, most = self.target.accuracy, self.recommended.cost.mean
-        everything = [*self.singles, *self.rules, *self.points]
-        cheaper = [point for point in everything if point.accuracy.mean >= accuracy and point.cost.mean < most]
-        return self.target.best(cheaper) if cheaper else None
+        enough = [point for point in (*self.singles, *self.rules) if self.target.reached(point)]
+        if not enough:
+            return None
+        rival = self.target.best(enough)
+        # The target itself decides what "better" means: cheaper for an accuracy, more accurate for a budget.
+        rivals = [rival] if self.recommended is None else [self.recommended, rival]
+        return rival if self.target.best(rivals) is rival and rival is not self.recommended else None
 
     def settings(self, aim: Aim) -> Settings | None:
-        """Return the settings to load, or None where nothing that they can hold reaches the target."""
-        point = self.loadable
+        """Return the settings to load, or None where nothing is recommended."""
+        point = self.recommended
         if point is None:
             return None
         return Settings(
-            policy=point.policy,
+            # A tier alone is the simplest rule of the menu.
+            policy=point.policy.replace("single:", PREFIX),
             knob=point.knob,
             tiers=self.sample.tiers,
             aim=aim,
@@ -100,57 +98,52 @@ class Calibration:
             "rules": [rule.to_dict() for rule in self.rules],
             "target": None if self.target is None else self.target.text,
             "recommended": None if self.recommended is None else self.recommended.to_dict(),
-            "nearest": None if self.nearest is None else self.nearest.to_dict(),
         }
 
 
 def candidates_of(sample: Sample, names: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the policies to try beside the single tiers.
-
-    These are the ones named, else `default`, the fixed rules, and where verdicts are recorded `agree` and `estimate`.
+    """Return the policies to try: those named, else `default`, and where verdicts are recorded `agree` and `estimate`.
 
     Raises:
         ConfigError: A policy cannot be calibrated, or needs verdicts that the sample lacks.
     """
-    known = (*BY_KNOB, *FIXED_RULES)
     for name in names:
-        if name not in known:
-            raise ConfigError(f"policy {name!r} cannot be calibrated; take {', '.join(known)}")
+        if name not in BY_KNOB:
+            raise ConfigError(f"policy {name!r} cannot be calibrated; take {', '.join(BY_KNOB)}")
         if name in _JUDGING and not sample.has_verdicts:
             raise ConfigError(f"policy {name!r} asks a judge, and {sample.names[0]} records no verdicts")
     if names:
         return tuple(dict.fromkeys(names))
-    judging = _JUDGING if sample.has_verdicts else ()
-    # In a ladder of two the rules are the top tier alone.
-    return ("default", *judging, *(FIXED_RULES if len(sample.tiers) > 2 else ()))  # noqa: PLR2004
+    return ("default", "agree", "estimate") if sample.has_verdicts else ("default",)
 
 
-def calibrate(sample: Sample, sweep: Sweep, *, candidates: Sequence[str], aim: Aim | None = None) -> Calibration:
-    """Measure tiers, rules and policies over their knobs, find the best that reaches the target, look closer around it.
+def calibrate(
+    sample: Sample, sweep: Sweep, *, candidates: Sequence[str], aim: Aim | None = None, only: bool = False
+) -> Calibration:
+    """Measure the candidates over their knobs, look closer around the best, and choose among all that reach the target.
 
     Args:
         sample: The questions.
         sweep: Replays them.
         candidates: Names of policies, as `candidates_of` returns them.
         aim: What is asked for.
+        only: Recommend one of the candidates; else single tiers and the menu's rules are weighed beside them.
     """
-    measured = sweep.measure(_settings_of(sample, candidates, aim))
+    measured = [*sweep.measure(_settings_of(sample, candidates, aim)), *fixed_rules(sample.tables)]
     if aim is None:
-        return _chosen(points_of(measured), sample, None)
-    points = points_of(measured)
-    target, ours = _target(aim, points), _with_knob(points)
-    if not ours:
-        return _chosen(points, sample, aim)
+        return _chosen(sample, points_of(measured), None, only=only)
     # A coarse grid first, then two settings beside the best: far fewer replays than a fine grid over all policies.
-    closer = sweep.measure(_between(ours, _best(target, ours) or target.nearest(ours)))
-    return _chosen(points_of([*measured, *closer]), sample, aim)
+    first = _chosen(sample, points_of(measured), aim, only=True)
+    around = first.recommended or first.nearest
+    closer = sweep.measure(_between(first.points, around)) if around is not None else []
+    return _chosen(sample, points_of([*measured, *closer]), aim, only=only)
 
 
 def _settings_of(sample: Sample, candidates: Sequence[str], aim: Aim | None) -> list[Setting]:
     """Return what is replayed first: the single tiers, the candidates, and what they are compared with."""
     baseline = [_BASELINE] if aim is not None and aim.value == _BASELINE[0] else []
-    singles: list[Setting] = [(single_tier(tier).name, None) for tier in sample.tiers]
-    return [*singles, *baseline, *((name, knob) for name in candidates for knob in _KNOBS.get(name, (None,)))]
+    singles: list[Setting] = [(f"single:{tier}", None) for tier in sample.tiers]
+    return [*singles, *baseline, *((name, knob) for name in candidates for knob in _KNOBS[name])]
 
 
 def _between(points: Sequence[Point], around: Point) -> list[Setting]:
@@ -163,27 +156,26 @@ def _between(points: Sequence[Point], around: Point) -> list[Setting]:
     return [(around.policy, round((knob + other) / 2, 4)) for other in beside]
 
 
-def _chosen(points: Sequence[Point], sample: Sample, aim: Aim | None) -> Calibration:
-    """Sort the points into policies with a knob, rules and single tiers, and choose one of them all."""
-    ours = tuple(_with_knob(points))
-    singles = tuple(point for point in points if point.policy.startswith("single:"))
-    rules = tuple(point for point in points if point.policy in FIXED_RULES)
+def _chosen(sample: Sample, points: Sequence[Point], aim: Aim | None, *, only: bool) -> Calibration:
+    """Sort the points into candidates, single tiers and rules, and choose one."""
+    ours = sorted((point for point in points if point.policy in BY_KNOB), key=lambda p: (p.policy, p.knob or 0.0))
+    singles = [point for point in points if point.policy.startswith("single:")]
+    rules = [point for point in points if point.policy.startswith(PREFIX)]
     if aim is None:
-        return Calibration(sample, ours, singles, rules)
-    target, everything = _target(aim, points), [*singles, *rules, *ours]
-    best = _best(target, everything)
-    nearest = target.nearest(everything) if best is None else None
-    return Calibration(sample, ours, singles, rules, target, recommended=best, nearest=nearest)
-
-
-def _with_knob(points: Sequence[Point]) -> list[Point]:
-    return sorted((point for point in points if point.policy in BY_KNOB), key=lambda p: (p.policy, p.knob or 0.0))
-
-
-def _best(target: Target | None, points: Sequence[Point]) -> Point | None:
-    """Return the best of the points that reach the target; of equals the first, so simpler ones should come first."""
-    enough = [point for point in points if target is not None and target.reached(point)]
-    return target.best(enough) if target is not None and enough else None
+        return Calibration(sample, tuple(ours), tuple(singles), tuple(rules))
+    target = _target(aim, points)
+    # Single tiers first: of equals the simplest is taken.
+    weighed = ours if only else [*singles, *rules, *ours]
+    enough = [point for point in weighed if target.reached(point)]
+    return Calibration(
+        sample,
+        tuple(ours),
+        tuple(singles),
+        tuple(rules),
+        target,
+        recommended=target.best(enough) if enough else None,
+        nearest=None if enough else target.nearest(weighed),
+    )
 
 
 def _target(aim: Aim, points: Sequence[Point]) -> Target:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from llm_tiers.calibration.fixed_rules import PREFIX
 from llm_tiers.calibration.points import frontier
 from llm_tiers.calibration.targets import AsGoodAs
 
@@ -19,20 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["advice", "table_of"]
 
 _MARK = "→"
-_UNGRADED = (
-    "warning: nothing here is graded, so every accuracy is only a share of answers that are the {}, whether that is "
-    "right or wrong, and nothing can come out better than it; with grade= on the model, or keys in a profile, "
-    "the truth is known"
-)
 
 
 def table_of(found: Calibration) -> Table:
-    """Return the frontier of every policy with the single tiers before it; the recommended row is marked."""
+    """Return the single tiers, the frontier of the rules and that of every policy; the recommended row is marked."""
     sample, marked = found.sample, found.recommended
     right = "accuracy: share of right answers" if sample.right_means == "right" else f"accuracy: {sample.right_means}"
     seconds = any(point.seconds for point in found.points)
     table = Table(
-        title=f"{', '.join(sample.names)}: {len(sample)} {'audited calls' if sample.is_history else 'questions'}",
+        title=f"{', '.join(sample.names)}: {len(sample)} {'audited calls' if sample.from_history else 'questions'}",
         caption=f"{right}; in brackets 90% intervals; / top: cost as a share of the top's",
         title_justify="left",
         caption_justify="left",
@@ -46,8 +42,9 @@ def table_of(found: Calibration) -> Table:
     for single in found.singles:
         table.add_row(*_cells(single, found, seconds=seconds), style="bold" if single is marked else None)
     table.add_section()
-    for rule in found.rules:
+    for rule in _frontier_of_rules(found):
         table.add_row(*_cells(rule, found, seconds=seconds), style="bold" if rule is marked else None)
+    table.add_section()
     # Points that another one beats in both would hide those to choose from.
     undominated = frontier(found.points)
     rows = [point for point in found.points if point in undominated or point is marked]
@@ -56,16 +53,35 @@ def table_of(found: Calibration) -> Table:
     return table
 
 
+def _frontier_of_rules(found: Calibration) -> list[Point]:
+    """Return the rules that no cheaper rule equals in accuracy, cheapest first; the recommended one is among them."""
+    kept: list[Point] = []
+    for rule in sorted(found.rules, key=lambda rule: (rule.cost.mean, -rule.accuracy.mean)):
+        if not kept or rule.accuracy.mean > max(one.accuracy.mean for one in kept) or rule is found.recommended:
+            kept.append(rule)
+    return kept
+
+
 def _cells(point: Point, found: Calibration, *, seconds: bool) -> list[str]:
     top = found.singles[-1].cost.mean
     cells = [
-        f"{_MARK if point is found.recommended else ' '} {point.policy.replace('single:', 'always ')}",
+        f"{_MARK if point is found.recommended else ' '} {_name(point)}",
         "" if point.knob is None else f"{point.knob:g}",
         _share(point.accuracy),
         _cost(point.cost),
         f"{point.cost.mean / top:.2f}" if top else "",
     ]
     return [*cells, "" if point.seconds is None else f"{point.seconds:.1f}"] if seconds else cells
+
+
+def _name(point: Point) -> str:
+    return point.policy.replace("single:", "always ").removeprefix(PREFIX)
+
+
+def _setting(point: Point) -> str:
+    if point.policy.startswith(PREFIX):
+        return f"rule {_name(point)}"
+    return f"{_name(point)}" if point.knob is None else f"policy {point.policy}, knob {point.knob:g}"
 
 
 def _share(interval: Interval) -> str:
@@ -84,46 +100,51 @@ def _money(cost: float) -> str:
 
 
 def advice(found: Calibration) -> Iterator[str]:
-    """Yield what to do, line by line; without a target, only what the figures do not tell."""
-    if not found.sample.knows_truth:
-        yield _UNGRADED.format(found.sample.right_means)
+    """Yield what to do, line by line; nothing where no target was given."""
+    yield from _warnings(found)
     if found.target is None:
         return
     yield f"target: {found.target.text}"
     point = found.recommended
     if point is not None:
-        yield f"recommended: {_name(point)}: {_summary(point)}"
+        yield f"recommended: {_setting(point)}: {_summary(point)}"
         if isinstance(found.target, AsGoodAs):
             # Question by question, which is more exact than two intervals side by side.
             apart = found.target.difference(point)
             yield f"right more often by {apart.mean:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}]"
-        cheaper = found.cheaper_on_average
-        if cheaper is not None:
-            yield f"cheaper, and it reaches the target on average: {_name(cheaper)}: {_summary(cheaper)}"
-            yield f"{len(found.sample)} questions are too few to be sure of it"
     elif found.nearest is not None:
         near = found.nearest
-        yield f"nothing reaches it; nearest is {_name(near)}: {_summary(near)}"
+        yield f"no setting reaches it; nearest is {_setting(near)}: {_summary(near)}"
         # 2 is more than any accuracy: other targets have none.
         if near.accuracy.mean >= getattr(found.target, "accuracy", 2.0):
             yield f"its mean does, but {len(found.sample)} questions are too few to be sure"
-    if found.loadable is not point:
-        yield _beside_the_rule(found.loadable)
+    better = found.better_unnamed
+    if better is not None:
+        does = "reaches it" if point is None else "is the better buy"
+        yield f"note: {_setting(better)} {does}: {_summary(better)}"
+    yield from _guarantee(found)
 
 
-def _beside_the_rule(loadable: Point | None) -> str:
-    if loadable is None:
-        return "note: it is a fixed rule, which a settings file cannot hold; nothing else reaches the target"
-    return (
-        f"note: it is a fixed rule, which a settings file cannot hold; the best that it can hold is {_name(loadable)}: "
-        f"{_summary(loadable)}"
-    )
+def _warnings(found: Calibration) -> Iterator[str]:
+    """Yield what the figures must not be taken for."""
+    sample = found.sample
+    if not sample.knows_truth:
+        yield (
+            f"warning: nobody graded these answers. Accuracy here is equality with {sample.tiers[-1]}: a tier that is "
+            f"better than it counts as wrong wherever they differ. grade= or feedback() brings grades{sample.graded}"
+        )
 
 
-def _name(point: Point) -> str:
-    if point.policy.startswith("single:"):
-        return f"{point.policy.removeprefix('single:')} alone"
-    return f"policy {point.policy}" if point.knob is None else f"policy {point.policy}, knob {point.knob:g}"
+def _guarantee(found: Calibration) -> Iterator[str]:
+    """Yield how a target of accuracy could be proved on the user's own calls."""
+    aimed = getattr(found.target, "accuracy", None)
+    if aimed is None:
+        return
+    # Of grades a guarantee speaks beside the top tier; where equality stands in for them, the top is always right.
+    delta = found.singles[-1].accuracy.mean - aimed
+    if 0 < delta < 1:
+        of = ', of="grade"' if found.sample.knows_truth else ""
+        yield f"to have it proved on your own calls, and watched: policy=Guarantee({delta:.3g}{of})"
 
 
 def _summary(point: Point) -> str:

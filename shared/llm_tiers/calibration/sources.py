@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm_tiers.calibration.audited import audited_calls
+from llm_tiers.calibration.audited import FEWEST, audited_tables, graded_calls, sources_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.history.reading import read_records
 from llm_tiers.history.store.registry import is_server
 from llm_tiers.replay import load_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from llm_tiers.history import Record
     from llm_tiers.replay import ReplayTable
 
-__all__ = ["Sample", "sample_of"]
+__all__ = ["SAME_AS", "Sample", "sample_of"]
 
-_SAME_AS = "same as "
+SAME_AS = "same as "
+"""Begins the meaning of right where equality with the top tier stands in for grades."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +32,17 @@ class Sample:
     Attributes:
         names: Names of the sources.
         tables: The recorded outcomes, all of one ladder; each is replayed by itself.
-        right_means: What counts as right: `"right"`, `"same as TIER"`, or in a history who graded.
-        is_history: Whether these are calls of a history.
+        right_means: What counts as right: `"right"` where the truth is known, `"graded right by ..."` in a history with
+            grades, else `"same as TIER"`.
+        from_history: Whether these are calls of a history, not questions of files.
+        graded: In words, how many calls were graded where that was too few; else empty.
     """
 
     names: tuple[str, ...]
     tables: tuple[ReplayTable, ...]
     right_means: str
-    is_history: bool = False
+    from_history: bool = False
+    graded: str = ""
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -45,8 +51,8 @@ class Sample:
 
     @property
     def knows_truth(self) -> bool:
-        """Whether somebody graded the answers, or equality with the top tier's stands in."""
-        return not self.right_means.startswith(_SAME_AS)
+        """Whether the source says which answers are right."""
+        return not self.right_means.startswith(SAME_AS)
 
     @property
     def has_verdicts(self) -> bool:
@@ -69,7 +75,8 @@ def sample_of(
         embedding: For files: name of the array with the questions' embeddings.
 
     Raises:
-        ConfigError: There are sources of both kinds, their ladders differ, or a history has too few audited calls.
+        ConfigError: There are sources of both kinds or files of which only some know the truth, their ladders differ,
+            or a history has too few audited calls.
         ReplayFileError: A file cannot be read.
         HistoryError: A history cannot be read.
     """
@@ -81,34 +88,44 @@ def sample_of(
         )
     if node is not None and not histories:
         raise ConfigError(f"--node {node}: only histories have nodes; a file of recorded outcomes is one node")
-    if histories:
-        read = [(source, read_records(source, namespace=namespace)) for source in sources]
-        audited = audited_calls(read, node=node)
-        tables, means = list(audited.tables), audited.right_means
-    else:
+    names = tuple(source if is_server(source) else Path(source).resolve().name for source in sources)
+    if not histories:
         tables = [load_table(source, embedding) for source in sources]
-        means = _meaning(tables)
+        _check_ladders(tables)
+        return Sample(names, tuple(tables), _meaning(tables))
+    read = {source: read_records(source, namespace=namespace) for source in sources}
+    # All sources or none: two meanings of right cannot be averaged.
+    graded = all(graded_calls(records, node=node) >= FEWEST for records in read.values())
+    tables = [
+        table for source, records in read.items() for table in audited_tables(source, records, node=node, graded=graded)
+    ]
     # Only now, since the ladder of a history is known when its records have been read.
     _check_ladders(tables)
+    number = sum(graded_calls(records, node=node) for records in read.values())
     return Sample(
-        names=tuple(source if is_server(source) else Path(source).resolve().name for source in sources),
-        tables=tuple(tables),
-        right_means=means,
-        is_history=bool(histories),
+        names,
+        tuple(tables),
+        f"graded right by {_graders(read.values(), node)}" if graded else f"{SAME_AS}{tables[0].tiers[-1]}",
+        from_history=True,
+        graded=f" ({number} calls have them, and it takes {FEWEST})" if number and not graded else "",
     )
 
 
 def _meaning(tables: Sequence[ReplayTable]) -> str:
-    """Return what right means in the files.
+    meanings = {table.right_means for table in tables}
+    if len(meanings) > 1:
+        raise ConfigError(
+            f"right means {' in one file and '.join(sorted(meanings))} in another; calibrate them by themselves"
+        )
+    return meanings.pop()
 
-    Raises:
-        ConfigError: It is not the same in all of them.
-    """
-    means = {table.right_means: table.path for table in tables}
-    if len(means) > 1:
-        told = ", ".join(f"{meaning!r} in {path}" for meaning, path in means.items())
-        raise ConfigError(f"right means {told}; calibrate each by itself")
-    return next(iter(means))
+
+def _graders(histories: Iterable[Sequence[Record]], node: str | None) -> str:
+    """Return who graded, and how many calls each, such as `check (80), grader (40)`."""
+    counts: Counter[str] = Counter()
+    for records in histories:
+        counts.update(sources_of(records, node=node))
+    return ", ".join(f"{source} ({number})" for source, number in counts.most_common())
 
 
 def _check_ladders(tables: Sequence[ReplayTable]) -> None:

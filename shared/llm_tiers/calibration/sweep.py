@@ -21,10 +21,7 @@ if TYPE_CHECKING:
     from llm_tiers.replay import ReplayResult, ReplayTable
     from llm_tiers.replay.neighbours import Neighbourhood
 
-__all__ = ["FIXED_RULES", "Setting", "Sweep"]
-
-FIXED_RULES = ("agree-two", "agree-all")
-"""Policies without a knob that learn nothing."""
+__all__ = ["Setting", "Sweep"]
 
 Setting = tuple[str, float | None]
 """A policy's name and its knob."""
@@ -63,9 +60,8 @@ class Sweep:
         self._near: dict[tuple[int, int], Neighbourhood] = {}
 
     def _orders_of(self, setting: Setting) -> int:
-        # A tier alone and a fixed rule learn nothing, so the order does not matter.
-        fixed = setting[0].startswith("single:") or setting[0] in FIXED_RULES
-        return 1 if fixed else self.orders
+        # A tier that always answers alone learns nothing, so the order does not matter.
+        return 1 if setting[0].startswith("single:") else self.orders
 
     def measure(self, settings: Sequence[Setting]) -> list[Measurement]:
         """Replay every table with every setting in every order."""

@@ -212,24 +212,18 @@ class Ledger:
             ended: When the call ended, in seconds since 1970.
         """
         answer, plan = self.accepted, self.plan
-        if answer is None or plan is None or self.call.pin is not None or not self._may_teach(answer):
+        if answer is None or plan is None or self.call.pin is not None:
             return None
-        # The labels rest on the accepted answer, so one that nobody found valid would teach the tiers' errors.
+        teaches = self._may_teach(answer)
+        # A profiled call says what all tiers answered, a top tier that gave nothing included, whichever answer stood.
+        if not teaches and not (plan.audit and answer.unfinished is None):
+            return None
         checks = self.findings.checks
-        rejected = {tier for tier, judgement in self.judgements.items() if judgement.verdict == "invalid"}
         return Record(
             id=self.call.id,
             node=self.call.node,
             created=ended,
-            labels=labels_of_call(
-                self.serving,
-                self.answers,
-                answer,
-                self.same,
-                rejected,
-                {error.tier for error in self.errors},
-                assume_above=getattr(self._policy.starter, "assumes_above", True),
-            ),
+            labels=self._labels(answer) if teaches else {},
             start=plan.start,
             final=answer.tier,
             answered=tuple(other.tier for other in self.answers),
@@ -250,9 +244,25 @@ class Ledger:
             vector=self.vector,
         )
 
+    def _labels(self, accepted: Answer) -> dict[str, bool]:
+        """Label the tiers by the accepted answer; one that nobody found valid would teach the tiers' errors."""
+        return labels_of_call(
+            self.serving,
+            self.answers,
+            accepted,
+            self.same,
+            {tier for tier, judgement in self.judgements.items() if judgement.verdict == "invalid"},
+            {error.tier for error in self.errors},
+            assume_above=getattr(self._policy.starter, "assumes_above", True),
+        )
+
     def _confidence(self) -> float | None:
-        judged = None if self.accepted is None else self.judgements.get(self.accepted.tier)
-        return None if judged is None else judged.confidence
+        if self.accepted is None or self.plan is None:
+            return None
+        judged = self.judgements.get(self.accepted.tier)
+        if judged is not None:
+            return judged.confidence
+        return self.plan.confidence if self.accepted.tier == self.ladder.top.name else None
 
     def _said(self) -> dict[str, int]:
         """Number the answers such that equal ones have equal numbers; one that cannot be compared is left out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llm_tiers.agreement.equality import ExactEquality, FinalAnswers
@@ -16,10 +17,11 @@ from llm_tiers.policies.judges.judge import as_judge
 from llm_tiers.policies.judges.prompt import PromptJudge
 from llm_tiers.policies.judges.thrifty import Thrifty
 from llm_tiers.policies.judges.unjudged import Unjudged
+from llm_tiers.policies.menu import FixedRule, RuleJudge, rule_named
+from llm_tiers.policies.menu.menu import MenuJudge, MenuStarter
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.settings import read_settings
 from llm_tiers.policies.starters.accuracy import AccuracyEstimator
-from llm_tiers.policies.starters.fixed import FixedStarter
 from llm_tiers.policies.starters.linucb import LinUCB
 
 if TYPE_CHECKING:
@@ -29,20 +31,7 @@ if TYPE_CHECKING:
     from llm_tiers.policies.judges.judge import Judge, JudgeFunction
     from llm_tiers.policies.starters.base import Starter
 
-__all__ = [
-    "BY_KNOB",
-    "agree",
-    "as_policy",
-    "default",
-    "doubt",
-    "estimate",
-    "linucb",
-    "llm_at",
-    "metallm",
-    "single_tier",
-]
-
-_SINGLE = "single:"
+__all__ = ["BY_KNOB", "agree", "as_policy", "default", "doubt", "estimate", "linucb", "llm_at", "menu", "metallm"]
 
 
 def llm_at(*, theta: float = 0.7, offer_abstention: bool = True) -> Policy:
@@ -120,6 +109,22 @@ def doubt(*, quality: float = 0.35, seed: int = 0) -> Policy:
     return Policy("doubt", both, both)
 
 
+def menu(
+    *, quality: float | None = None, worth_usd: float | None = None, learning: float = 0.2, seed: int = 0
+) -> Policy:
+    """Return the policy that chooses, for each node, the rule that its profiled calls show to be worth most.
+
+    Args:
+        quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets; by default 0.6.
+        worth_usd: What a right answer is worth in US$, instead of `quality`.
+        learning: Largest share of the spend that calls which all tiers answer may add, in [0, 1].
+        seed: Seed of their draw.
+    """
+    starter = MenuStarter(quality=quality, worth_usd=worth_usd, learning=learning, seed=seed)
+    # Two models hardly ever write a sentence alike, so free text beside names and numbers is no sign of an error.
+    return Policy("menu", starter, MenuJudge(), FinalAnswers(skip_prose=True))
+
+
 def default(*, quality: float = 0.35, seed: int = 0) -> Policy:
     """Return the policy that is used where none is given: the doubt cascade, which wins on the recorded sets.
 
@@ -130,15 +135,6 @@ def default(*, quality: float = 0.35, seed: int = 0) -> Policy:
     return replace(doubt(quality=quality, seed=seed), name="default")
 
 
-def single_tier(name: str) -> Policy:
-    """Return the policy by which one tier answers alone, unjudged; where it fails, the call still goes one tier up.
-
-    Args:
-        name: The tier's name.
-    """
-    return Policy(f"{_SINGLE}{name}", FixedStarter(name), Unjudged())
-
-
 _NAMED: dict[str, Callable[[], Policy]] = {
     "default": default,
     "doubt": doubt,
@@ -147,13 +143,15 @@ _NAMED: dict[str, Callable[[], Policy]] = {
     "llm-at": llm_at,
     "linucb": linucb,
     "metallm": metallm,
+    "menu": menu,
 }
-_WITH_QUALITY: dict[str, Callable[..., Policy]] = {"default": default, "doubt": doubt}
+_WITH_QUALITY: dict[str, Callable[..., Policy]] = {"default": default, "doubt": doubt, "menu": menu}
 
 
 BY_KNOB: dict[str, Callable[[float], Policy]] = {
     "default": lambda knob: default(quality=knob),
     "doubt": lambda knob: doubt(quality=knob),
+    "menu": lambda knob: menu(quality=knob),
     "agree": lambda knob: agree(theta=knob),
     "estimate": lambda knob: estimate(theta=knob),
 }
@@ -205,7 +203,9 @@ def as_policy(
     if judge is not None:
         policy = replace(policy, judge=as_judge(judge))
     if extract is not None or equal is not None or compare is not None:
-        policy = replace(policy, equality=FinalAnswers(extract, equal=equal, compare=compare))
+        skips = isinstance(policy.equality, FinalAnswers) and policy.equality.skip_prose
+        equality = FinalAnswers(extract, equal=equal, compare=compare, skip_prose=skips)
+        policy = replace(policy, equality=equality)
     if starter is not None or judge is not None:
         # The trace must not give a policy's name to what is no longer that policy.
         policy = replace(policy, name="custom")
@@ -220,21 +220,17 @@ def _calibrated(path: str | os.PathLike[str], beside: Sequence[str]) -> Policy:
     if beside:
         raise ConfigError(f"settings= contains the policy and its knob; leave out {', '.join(beside)}, or settings")
     settings = read_settings(path)
-    return replace(_settled(path, settings.policy, settings.knob, settings.tiers), calibrated_on=settings.tiers)
-
-
-def _settled(path: str | os.PathLike[str], name: str, knob: float | None, tiers: Sequence[str]) -> Policy:
-    if name.removeprefix(_SINGLE) in tiers and name.startswith(_SINGLE):
-        return single_tier(name.removeprefix(_SINGLE))
-    if name not in BY_KNOB:
+    kind, _, rule = settings.policy.partition(":")
+    if kind == "rule":
+        made = Policy(settings.policy, FixedRule(partial(rule_named, name=rule)), RuleJudge())
+    elif settings.policy not in BY_KNOB:
         known = ", ".join(map(repr, BY_KNOB))
-        raise ConfigError(
-            f"settings: {path}: policy {name!r} is unknown; there are {known}, and 'single:TIER' with a tier of the "
-            "ladder"
-        )
-    if knob is None:
-        raise ConfigError(f"settings: {path}: policy {name!r} has a knob, and the file does not set it; calibrate anew")
-    return BY_KNOB[name](knob)
+        raise ConfigError(f"settings: {path}: policy {settings.policy!r} is unknown; there are {known}")
+    elif settings.knob is None:
+        raise ConfigError(f"settings: {path}: policy {settings.policy!r} needs a knob in [0, 1]; calibrate anew")
+    else:
+        made = BY_KNOB[settings.policy](settings.knob)
+    return replace(made, calibrated_on=settings.tiers)
 
 
 def _chosen(policy: Policy | Guarantee | SMART | str | None, quality: float | None) -> Policy:

@@ -45,15 +45,15 @@ class Aim(_Part):
 
 
 class Settings(_Part):
-    """A policy with its knob, and what it was calibrated for and on.
+    """A policy with its knob or a fixed rule, and what it was calibrated for and on.
 
     Attributes:
         llm_tiers_settings: Format of the file.
-        policy: Name of the policy, or `single:TIER`: this tier answers alone.
-        knob: The policy's knob, in [0, 1]: `quality` or `theta`; None for a tier alone.
+        policy: Name of the policy, or `rule:` and the name of a rule of the menu, such as a tier's.
+        knob: Its knob, in [0, 1]: `quality` or `theta`; None for a rule, which has none.
         tiers: Names of the ladder's tiers, cheapest first.
         aim: What was asked for.
-        right_means: What counted as right: `"right"` by a known truth, or `"same as TIER"`.
+        right_means: What counted as right: `"right"` by a known truth, `"graded right by ..."`, or `"same as TIER"`.
         accuracy: Share of right answers to be expected, in [0, 1].
         usd_per_1000_calls: Cost to be expected.
         n: Number of questions.
@@ -64,7 +64,7 @@ class Settings(_Part):
 
     llm_tiers_settings: Literal[1] = FORMAT
     policy: str
-    knob: Annotated[float, Field(ge=0, le=1)] | None
+    knob: Annotated[float, Field(ge=0, le=1)] | None = None
     tiers: Annotated[tuple[str, ...], Field(min_length=2)]
     aim: Aim
     right_means: str

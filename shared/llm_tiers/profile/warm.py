@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["WarmStart", "warm_start"]
 
-_EXTRAS = ("said", "cost_usd", "node", "created", "record_id", "embedding_model", "query")
+_RIGHT = "right"
+_EXTRAS = ("grades", "said", "cost_usd", "node", "created", "record_id", "embedding_model", "query")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def _extras(table: ReplayTable) -> dict[str, NDArray[Any]]:
     with np.load(table.path, allow_pickle=False) as file:
         extras = {name: file[name] for name in _EXTRAS if name in file.files}
     n, k = table.correct.shape
-    shapes = {"embedding_model": (), "said": (n, k), "cost_usd": (n, k)}
+    shapes = {"embedding_model": (), "grades": (n, k), "said": (n, k), "cost_usd": (n, k)}
     for name, array in extras.items():
         if array.shape != shapes.get(name, (n,)):
             raise ReplayFileError(f"{table.path}: the array {name!r} has shape {array.shape}")
@@ -119,9 +120,9 @@ class _Records:
         table, extras = self._table, self._extras
         top = table.tiers[-1]
         numbers = dict(zip(table.tiers, extras.get("said", table.answer_equal)[row].tolist(), strict=True))
-        grades = {tier: table.grade(row, tier) for tier in table.tiers}
+        grades = dict(zip(table.tiers, map(float, extras.get("grades", table.correct)[row]), strict=True))
         costs = self._costs(row)
-        checked: dict[GradeSource, dict[str, float]] = {"check": grades} if table.knows_truth else {}
+        checked: dict[GradeSource, dict[str, float]] = {"check": grades} if table.right_means == _RIGHT else {}
         return Record(
             id=str(extras["record_id"][row]) if "record_id" in extras else _id(table, row),
             node=self._node if self._node is not None else str(extras["node"][row]) if "node" in extras else "",

@@ -49,8 +49,6 @@ def _inserted(table: ReplayTable, source: int, ending: str) -> ReplayTable:
     for key in ("price_in", "price_out"):
         prices = getattr(table, key)
         arrays[key] = np.insert(prices, _PLACE, prices[_PLACE])
-    if table.grades is not None:
-        arrays["grades"] = _twice(table.grades, source)
     return replace(
         table,
         tiers=(*table.tiers[:_PLACE], name, *table.tiers[_PLACE:]),

@@ -14,7 +14,8 @@ from llm_tiers.errors import ConfigError
 from llm_tiers.policies.doubt import Doubt
 from llm_tiers.policies.guarantee import SMART, Guarantee
 from llm_tiers.policies.judges import PromptJudge
-from llm_tiers.policies.named import agree, default, doubt, estimate, linucb, llm_at, metallm
+from llm_tiers.policies.menu.menu import MenuStarter
+from llm_tiers.policies.named import agree, default, doubt, estimate, linucb, llm_at, menu, metallm
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter
 from llm_tiers.replay.agreeing import agree_all, agree_two
@@ -30,7 +31,7 @@ __all__ = ["ReplayPolicy", "replay_policy"]
 
 _EXACT = ExactEquality(missing_counts=True)
 _NAMES = (
-    "single:TIER, start:TIER, llm-at, llm-at-answers, default, doubt, agree, estimate, linucb, metallm, "
+    "single:TIER, start:TIER, llm-at, llm-at-answers, default, doubt, menu, agree, estimate, linucb, metallm, "
     "cascade-routing, agree-two, agree-all, guarantee:DELTA, smart-paper:DELTA, oracle, random"
 )
 
@@ -66,12 +67,13 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
     Args:
         name: `single:TIER` (that tier alone), `start:TIER` (always start there, judge as LLM-AT does), `llm-at`
             (as published), `llm-at-answers` (the same, but an earlier answer is returned in place of a missing one),
-            `default` (what the models do), `doubt` (the same), `estimate` (LLM-AT corrected), `agree` (that with a
-            witness, whose agreement needs no judge), `linucb` (a bandit that learns from agreement and verdicts),
-            `metallm` (the bandit as published, which is told the truth of each answer), `cascade-routing` (of
-            Dekoninck et al., ICML 2025), `agree-two` (the two cheapest tiers, where they differ the third),
-            `agree-all` (tier by tier until two agree), `guarantee:DELTA` (as the top tier on all but a share DELTA of
-            the questions, proved), `smart-paper:DELTA` (SMART, which promises the same, as published), `oracle` (the
+            `default` (what the models do), `doubt` (the same), `menu` (the rule that profiled calls show to be worth
+            most, ungraded), `estimate` (LLM-AT corrected), `agree` (that with a witness, whose agreement needs no
+            judge), `linucb` (a bandit that learns from agreement and verdicts), `metallm` (the bandit as published,
+            which is told the truth of each answer), `cascade-routing` (of Dekoninck et al., ICML 2025), `agree-two`
+            (the two cheapest tiers, where they differ the third), `agree-all` (tier by tier until two agree),
+            `guarantee:DELTA` (as the top tier on all but a share DELTA of the questions, proved), `smart-paper:DELTA`
+            (SMART, which promises the same, as published), `oracle` (the
             cheapest tier that is right, or the cheapest of all where none is), or `random` (any tier, unjudged).
         table: The table to replay.
         knob: Higher is more accurate, in [0, 1]; None for the policy's default. Policies without one ignore it.
@@ -90,6 +92,7 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         "llm-at-answers": partial(_llm_at_answers, knob),
         "default": partial(_doubting, default, knob, seed),
         "doubt": partial(_doubting, doubt, knob, seed),
+        "menu": partial(_choosing, knob, seed),
         "agree": partial(_estimating, agree, knob, seed),
         "estimate": partial(_estimating, estimate, knob, seed),
         "linucb": _linucb,
@@ -161,6 +164,12 @@ def _linucb() -> ReplayPolicy:
 def _metallm() -> ReplayPolicy:
     policy = metallm()
     return ReplayPolicy(policy.name, None, policy, learns=True, told=True, needs_vectors=True)
+
+
+def _choosing(knob: float | None, seed: int) -> ReplayPolicy:
+    policy = menu(quality=knob, seed=seed)
+    quality = policy.starter.quality if isinstance(policy.starter, MenuStarter) else None
+    return ReplayPolicy(policy.name, quality, policy, learns=True)
 
 
 def _promising(table: ReplayTable, kind: str, delta: str) -> ReplayPolicy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -35,7 +36,6 @@ __all__ = ["Order", "ReplayResult", "neighbourhood_of", "replay"]
 
 Order = Literal["file", "shuffle"]
 _BY_QUESTION = ("right", "costs")
-_FEEDBACK = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +96,10 @@ def replay(
     knob: float | None = None,
     order: Order = "file",
     seed: int = 0,
-    audit: float | None = None,
-    grade: bool = False,
-    feedback: float = 0.0,
     on_question: Callable[[], object] | None = None,
     neighbourhood: Neighbourhood | None = None,
+    grade: bool = False,
+    feedback: float = 0.0,
 ) -> ReplayResult:
     """Answer every question of a table, one after the other, and learn from each.
 
@@ -110,27 +109,21 @@ def replay(
         knob: Higher is more accurate, in [0, 1]; None for the policy's default.
         order: The file's order, or `numpy.random.default_rng(seed).permutation(N)`.
         seed: Seed of the shuffle and of the policy.
-        audit: Chance that a call is profiled, in [0, 1]: all tiers answer it; None for what the policy does.
-        grade: Tell the recorded truth about every answer of a profiled call, as `grade=` of the models would.
-        feedback: Tell the truth about the returned answer on this share of the calls, in [0, 1], drawn with the seed.
         on_question: Called after each question.
         neighbourhood: What `neighbourhood_of` found for the same table, order and seed; without it, the policy looks
             up a Chroma history of its own.
+        grade: Grade every tier's answer of a profiled call by the recorded truth, as `grade=` would.
+        feedback: Share of the calls, drawn by lot, on which the truth of the returned answer is given as feedback.
 
     Raises:
-        ConfigError: The policy is unknown, or the knob, `audit` or `feedback` is outside [0, 1].
+        ConfigError: The policy is unknown, or the knob or the share lies outside [0, 1].
     """
-    for argument, share in (("audit", audit or 0.0), ("feedback", feedback)):
-        require(0 <= share <= 1, f"{argument}={share!r} must lie in [0, 1]")
+    require(0 <= feedback <= 1, f"feedback={feedback} must lie in [0, 1]")
     chosen = replay_policy(policy, table, knob=knob, seed=seed)
-    if audit is not None:
-        chosen = replace(chosen, policy=replace(chosen.policy, audit=audit))
     rows = _rows(len(table), order, seed)
-    # A stream of its own, drawn for every question, so that the same questions are told of whatever the policy does.
-    told = np.random.default_rng([seed, _FEEDBACK]).random(len(table)) < feedback
-    # What is told changes records, which neighbours that were found beforehand cannot show.
-    found = None if grade or feedback else neighbourhood
-    with closing(_engine(table, chosen, found)) as engine:
+    # The neighbours that are known in advance come without records that change later.
+    near = None if grade or feedback else neighbourhood
+    with closing(_engine(table, chosen, near)) as engine:
         traces = []
         for position, row in enumerate(rows):
             # Fixed ids and times make a replay repeatable: exploration draws from the id, and ages count positions.
@@ -142,36 +135,36 @@ def replay(
             )
             traces.append(engine.run(call, RecordedPerformer(table, row)).trace)
             if grade:
-                _grade(engine, table, row, traces[-1])
-            if chosen.told or told[row]:
-                _tell(engine, table, row, traces[-1])
+                _grade(engine, table, row, call.id)
+            # Drawn from the call's id, so that the same calls are told about under every policy.
+            if chosen.told or random.Random(f"feedback:{call.id}").random() < feedback:
+                _give_feedback(engine, table, row, traces[-1])
             if on_question is not None:
                 on_question()
     return _result(table, chosen, order, seed, rows, traces)
 
 
-def _tell(engine: Engine, table: ReplayTable, row: int, trace: Trace) -> None:
-    """Tell whether the answer that was returned is right."""
-    # A call that taught nothing, such as one without an answer, has no record to tell of.
-    if engine.history is None:
-        return
-    with suppress(UnknownTrace):
-        engine.feedback(trace.trace_id, correct=bool(table.correct[row, table.tiers.index(trace.final or "")]))
-
-
-def _grade(engine: Engine, table: ReplayTable, row: int, trace: Trace) -> None:
-    """Tell how right every answer of a profiled call is, as a grader would."""
-    truth = {tier: table.grade(row, tier) for tier in table.tiers}
+def _grade(engine: Engine, table: ReplayTable, row: int, trace_id: str) -> None:
+    """Grade all answers of a call, if it was profiled."""
+    truth = {tier: float(right) for tier, right in zip(table.tiers, table.correct[row], strict=True)}
 
     def graded(record: Record) -> Record:
-        if not record.audited:
-            return record
-        grades = {tier: truth[tier] for tier in record.answered}
-        return replace(record, grades={**record.grades, "grader": grades})
+        said = {tier: truth[tier] for tier in record.answered}
+        return replace(record, grades={**record.grades, "grader": said}) if record.audited else record
 
+    # A call that taught nothing has no record.
     if engine.history is not None:
         with suppress(UnknownTrace):
-            engine.history.revise(trace.trace_id, graded)
+            engine.history.revise(trace_id, graded)
+
+
+def _give_feedback(engine: Engine, table: ReplayTable, row: int, trace: Trace) -> None:
+    """Say whether the answer that was returned is right."""
+    if engine.history is None:
+        return
+    # A call that taught nothing, such as one without an answer, has no record.
+    with suppress(UnknownTrace):
+        engine.feedback(trace.trace_id, correct=bool(table.correct[row, table.tiers.index(trace.final or "")]))
 
 
 def _rows(n: int, order: Order, seed: int) -> list[int]:

@@ -14,10 +14,7 @@ from numpy.typing import NDArray
 
 from llm_tiers.errors import ReplayFileError
 
-__all__ = ["BUNDLED", "BY_QUESTION_AND_TIER", "RIGHT", "ReplayTable", "load_table"]
-
-RIGHT = "right"
-"""What `right_means` says where the truth is known."""
+__all__ = ["BUNDLED", "BY_QUESTION_AND_TIER", "ReplayTable", "load_table"]
 
 _DATA = Path(__file__).parent / "data"
 BUNDLED = (_DATA / "llm_at_math.npz", _DATA / "llm_at_mcqa.npz")
@@ -41,7 +38,7 @@ BY_QUESTION_AND_TIER = (
 """Arrays with one entry for each question and tier."""
 
 _EMBEDDINGS = ("embedding_wordllama", "embedding")
-_OPTIONAL = ("right_means", "grades")
+_MEANING = "right_means"
 _UNREAD = np.empty(0)
 
 
@@ -65,8 +62,8 @@ class ReplayTable:
         judge_in: N x K, input tokens of the judge call; judge_out its output tokens, judge_s its seconds.
         answer_exact: N x K; within a row equal numbers are equal answers, letter by letter; -1 is no answer.
         answer_equal: N x K, the same where numbers are compared as numbers; `answer_exact` in a file without it.
-        right_means: What `correct` says: `"right"`, or `"same as TIER"` where nobody knew what is right.
-        grades: N x K, how right the answer is, in [0, 1]; None in a file that only has `correct`.
+        right_means: What `correct` says: `"right"`, as in a file without it, or `"same as TIER"` where nobody knew the
+            truth.
     """
 
     path: Path
@@ -88,8 +85,7 @@ class ReplayTable:
     judge_s: NDArray[np.float64]
     answer_exact: NDArray[np.int64]
     answer_equal: NDArray[np.int64]
-    right_means: str = RIGHT
-    grades: NDArray[np.float64] | None = None
+    right_means: str = "right"
 
     def __len__(self) -> int:
         return len(self.correct)
@@ -98,16 +94,6 @@ class ReplayTable:
     def has_verdicts(self) -> bool:
         """Whether any answer was judged."""
         return bool((self.verdict >= 0).any())
-
-    @property
-    def knows_truth(self) -> bool:
-        """Whether `correct` says which answers are right, and not only which are the top tier's."""
-        return self.right_means == RIGHT
-
-    def grade(self, row: int, tier: str) -> float:
-        """Return how right a tier's answer to a question is, in [0, 1]."""
-        grades = self.correct if self.grades is None else self.grades
-        return float(grades[row, self.tiers.index(tier)])
 
 
 _FLAGS = ("correct", "abstained")
@@ -126,7 +112,7 @@ def load_table(path: str | Path, embedding: str | None = None) -> ReplayTable:
         ReplayFileError: The file cannot be read, or an array is missing, misshapen or out of range.
     """
     path = Path(path)
-    arrays = _read(path, frozenset((*_BY_TIER, *BY_QUESTION_AND_TIER, *_EMBEDDINGS, *_OPTIONAL, embedding or "")))
+    arrays = _read(path, frozenset((*_BY_TIER, *BY_QUESTION_AND_TIER, *_EMBEDDINGS, _MEANING, embedding or "")))
     # The array is optional: without it, numbers are equal only if they are written alike.
     if "answer_exact" in arrays:
         arrays.setdefault("answer_equal", arrays["answer_exact"])
@@ -143,8 +129,7 @@ def load_table(path: str | Path, embedding: str | None = None) -> ReplayTable:
         tiers=tuple(tier.decode() if isinstance(tier, bytes) else str(tier) for tier in arrays["tiers"]),
         embedding_name=name,
         embedding=arrays[name].astype(np.float32),
-        right_means=_right_means(path, arrays),
-        grades=_grades(path, arrays),
+        right_means=str(arrays[_MEANING]) if _MEANING in arrays else "right",
         **typed,
     )
     _check_values(table)
@@ -164,25 +149,6 @@ def _read(path: Path, wanted: frozenset[str]) -> dict[str, NDArray[Any]]:
         raise ReplayFileError(f"{path}: there is no such file") from None
     except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         raise ReplayFileError(f"{path}: not a readable .npz file: {error}") from error
-
-
-def _right_means(path: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
-    array = arrays.get("right_means", np.array(RIGHT))
-    if array.shape != () or array.dtype.kind != "U" or not str(array):
-        raise ReplayFileError(f"{path}: the array 'right_means' must be one text: {RIGHT!r}, or 'same as TIER'")
-    return str(array)
-
-
-def _grades(path: Path, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float64] | None:
-    if "grades" not in arrays:
-        return None
-    grades = arrays["grades"]
-    if grades.shape != arrays["correct"].shape or grades.dtype.kind not in "biuf":
-        raise ReplayFileError(f"{path}: the array 'grades' must hold a number for each question and tier")
-    # NaN, which is no grade, fails this as well.
-    if not ((grades >= 0) & (grades <= 1)).all():
-        raise ReplayFileError(f"{path}: the array 'grades' must lie in [0, 1]")
-    return grades.astype(np.float64)
 
 
 def _typed(path: Path, key: str, array: NDArray[Any]) -> NDArray[Any]:

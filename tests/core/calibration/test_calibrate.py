@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from llm_tiers import ChromaHistory, ConfigError, Embedding, Engine, Ladder, Tier
-from llm_tiers.calibration.audited import FEWEST, audited_tables
+from llm_tiers import Call, ChromaHistory, ConfigError, Embedding, Engine, Ladder, Tier
+from llm_tiers.calibration.audited import FEWEST, audited_tables, graded_calls, sources_of
 from llm_tiers.calibration.intervals import intervals
 from llm_tiers.cli import app
 from llm_tiers.history import Record
@@ -173,8 +173,8 @@ class TestRecommendation:
         assert "as good as medium on the same questions" in done.output
         _, found = points_of(file, "--as-good-as", "medium")
         medium = found["singles"][1]["accuracy"]["mean"]
-        tried = [*found["points"], *found["singles"], *found["rules"]]
-        enough = [point for point in tried if point["accuracy"]["mean"] >= medium]
+        weighed = [*found["singles"], *found["rules"], *found["points"]]
+        enough = [point for point in weighed if point["accuracy"]["mean"] >= medium]
         assert found["recommended"] in [{k: v for k, v in point.items() if k != "on_frontier"} for point in enough]
         assert found["recommended"]["usd_per_1000_calls"]["mean"] == min(
             point["usd_per_1000_calls"]["mean"] for point in enough
@@ -183,26 +183,80 @@ class TestRecommendation:
     def test_it_looks_closer_around_what_it_recommends(self, file, by_accuracy):
         without = {point["knob"] for point in points_of(file)[1]["points"]}
         closer = {point["knob"] for point in by_accuracy[1]["points"]} - without
-        around = sorted(without | {by_accuracy[1]["recommended"]["knob"]})
         assert 1 <= len(closer) <= 2
-        assert all(around[0] < knob < around[-1] for knob in closer)
+        assert all(min(without) < knob < max(without) for knob in closer)
 
     def test_a_target_out_of_reach_ends_with_status_1_and_writes_nothing(self, file, tmp_path):
         out = tmp_path / "tiers.json"
         done = calibrate(file, "--accuracy", 0.999, "--out", out)
         assert done.exit_code == 1
-        assert "nothing reaches it; nearest is " in done.output
+        assert "no setting reaches it; nearest is policy default" in done.output
         assert not out.exists()
 
-    def test_a_single_tier_that_is_the_better_buy_is_recommended(self, file):
-        done = calibrate(file, "--accuracy", 0.4)
+    def test_a_single_tier_that_is_the_better_buy_is_recommended(self, file, tmp_path):
+        out = tmp_path / "tiers.json"
+        done = calibrate(file, "--accuracy", 0.4, "--out", out)
         assert done.exit_code == 0
-        assert "recommended: small alone: " in done.output
+        assert "recommended: always small" in done.output
+        policy = as_policy(settings=out)
+        engine = Engine(ladder_of(*NAMES), policy, None)
+        assert engine.run(Call(id="1", query="0", created=0.0), RecordedPerformer(load_table(file), 0)).trace.final == (
+            "small"
+        )
+
+    def test_beside_policies_that_are_named_the_better_buy_is_only_noted(self, file):
+        done = calibrate(file, "--accuracy", 0.4, "--policy", "default")
+        assert done.exit_code == 0
+        assert "recommended: policy default" in done.output
+        assert "note: always small is the better buy" in done.output
+
+    def test_a_fixed_rule_is_measured_as_the_flow_runs_it_and_recommended_where_it_is_cheapest(self, tmp_path):
+        # Two weak tiers that are right together and wrong apart: where they agree the top is not needed.
+        table = arrays(200)
+        right = np.random.default_rng(1).random((200, 3)) < np.array([0.7, 0.75, 1.0])
+        table |= {"correct": right.astype(np.int8), "answer_exact": np.where(right, 0, np.arange(1, 4))}
+        path, out = tmp_path / "recorded.npz", tmp_path / "tiers.json"
+        np.savez(path, **table)
+
+        done = calibrate(path, "--accuracy", 0.97, "--out", out)
+
+        assert "recommended: rule small+medium>large" in done.output
+        rows = load_table(path)
+        engine = Engine(
+            Ladder(Tier(None, name=name, price=(10.0**k, 4 * 10.0**k)) for k, name in enumerate(NAMES)),
+            as_policy(settings=out),
+            None,
+        )
+        traces = [engine.run(Call(id=str(row), query="q", created=0.0), RecordedPerformer(rows, row)).trace
+                  for row in range(200)]  # fmt: skip
+        measured = json.loads(out.read_text())
+        cost = sum(trace.cost_usd for trace in traces) / 200 * 1_000
+        assert measured["usd_per_1000_calls"]["mean"] == pytest.approx(cost)
+        assert measured["knob"] is None
+
+    def test_a_target_below_the_top_can_be_proved_on_ones_own_calls(self, file):
+        done = calibrate(file, "--accuracy", 0.7)
+        top = arrays()["correct"][:, -1].mean()
+        assert f'policy=Guarantee({top - 0.7:.3g}, of="grade")' in done.output
+
+    def test_a_file_that_nobody_graded_says_so_in_every_figure(self, tmp_path):
+        path = tmp_path / "recorded.npz"
+        np.savez(path, **arrays(), right_means=np.array("same as large"))
+        done = calibrate(path, "--accuracy", 0.7)
+        assert "warning: nobody graded these answers" in done.output
+        assert "accuracy: same as large" in done.output
+
+    def test_files_with_two_meanings_of_right_do_not_go_together(self, file, tmp_path):
+        path = tmp_path / "other.npz"
+        np.savez(path, **arrays(60), right_means=np.array("same as large"))
+        done = calibrate(file, path)
+        assert done.exit_code == 2
+        assert "calibrate them by themselves" in done.output
 
     def test_the_recommended_row_is_marked_in_80_columns(self, file, monkeypatch):
         monkeypatch.setenv("COLUMNS", "80")
-        done = calibrate(file, "--accuracy", TARGET)
-        marked = [line for line in done.stdout.splitlines() if line.strip().startswith("→ default")]
+        done = calibrate(file, "--accuracy", 0.7)
+        marked = [line for line in done.stdout.splitlines() if line.strip().startswith("→ ")]
         assert len(marked) == 1
         assert "…" not in done.stdout
 
@@ -269,7 +323,7 @@ class TestIntervals:
 @pytest.fixture(scope="module")
 def settings_file(file, tmp_path_factory):
     path = tmp_path_factory.mktemp("settings") / "tiers.json"
-    done = calibrate(file, "--accuracy", TARGET, "--out", path)
+    done = calibrate(file, "--accuracy", TARGET, "--policy", "default", "--out", path)
     assert done.exit_code == 0, done.output
     return path
 
@@ -279,9 +333,9 @@ def ladder_of(*names):
 
 
 class TestSettings:
-    def test_the_file_says_what_it_is_and_what_to_expect(self, settings_file, by_accuracy):
+    def test_the_file_says_what_it_is_and_what_to_expect(self, file, settings_file):
         content = json.loads(settings_file.read_text())
-        chosen = by_accuracy[1]["recommended"]
+        chosen = points_of(file, "--accuracy", TARGET, "--policy", "default")[1]["recommended"]
         assert content["llm_tiers_settings"] == 1
         assert (content["policy"], content["knob"]) == (chosen["policy"], chosen["knob"])
         assert content["aim"] == {"kind": "accuracy", "value": TARGET}
@@ -325,6 +379,7 @@ class TestSettings:
             ({"llm_tiers_settings": 2}, "was written by another llm-tiers .format 2"),
             ({"knob": 7}, "is damaged .knob: "),
             ({"policy": "magic"}, "policy 'magic' is unknown"),
+            ({"knob": None}, "policy 'default' needs a knob"),
             ({"tiers": "small"}, "is damaged .tiers: "),
         ],
     )
@@ -418,7 +473,39 @@ class TestHistory:
         settings = json.loads(out.read_text())
         assert settings["right_means"] == "same as o1"
         assert settings["tiers"] == ["gpt-4o-mini", "gpt-4o", "o1-mini", "o1"]
-        assert as_policy(settings=out).starter.quality == settings["knob"]
+        assert "warning: nobody graded these answers. Accuracy here is equality with o1" in done.output
+        as_policy(settings=out).check(ladder_of(*settings["tiers"]))
+
+    def test_grades_say_what_is_right_where_there_are_enough(self):
+        record = Record(
+            "id", "", 1.0, {}, "a", "b", ("a", "b"), ("b",), 3.0,
+            said={"a": 0, "b": 1}, costs={"a": 1.0, "b": 2.0}, audited=True, vector=np.ones(2, np.float32),
+            grades={"grader": {"a": 1.0, "b": 0.25}},
+        )  # fmt: skip
+        ungraded = replace(record, grades={})
+        half = replace(record, grades={"feedback": {"b": 1.0}})
+        records = [record] * FEWEST + [ungraded] * 30 + [half] * 5
+
+        (table,) = audited_tables("x", records, graded=True)
+
+        assert graded_calls(records) == FEWEST
+        assert sources_of(records) == {"grader": FEWEST}
+        assert table.correct.tolist() == [[True, False]] * FEWEST
+
+    def test_a_history_with_grades_is_calibrated_to_them(self, tmp_path):
+        with ChromaHistory(tmp_path, embedding=Embedding(lambda text: [1.0, len(text)], name="length")) as history:
+            for place in range(FEWEST + 5):
+                history.remember(
+                    Record(
+                        str(place), "", float(place), {}, "a", "b", ("a", "b"), ("b",), 3.0,
+                        said={"a": 0, "b": 1}, costs={"a": 1.0, "b": 2.0}, audited=True, text="x" * (place % 7),
+                        grades={"check": {"a": 1.0, "b": 0.0}},
+                    )
+                )  # fmt: skip
+        done = calibrate(tmp_path, "--accuracy", 0.9)
+        assert f"accuracy: graded right by check ({FEWEST + 5})" in done.output
+        assert "recommended: always a" in done.output
+        assert "warning" not in done.output
 
     def test_the_folder_is_free_again_and_unchanged(self, recorded, audited):
         folder, _ = audited

@@ -2,7 +2,7 @@
 
 from llm_tiers.policies.menu.replaying import Profiled, Replayed, profiled, replayed
 from llm_tiers.policies.menu.rule import Accept, Ask, AskVerdict, Cascade, Heard, Judged, Rule, Single, Step
-from llm_tiers.policies.menu.rules import agree_all, agree_two, menu_of
+from llm_tiers.policies.menu.rules import agree_all, agree_two, menu_of, rule_named
 from llm_tiers.policies.menu.running import FixedRule, RuleJudge, plan_of
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "plan_of",
     "profiled",
     "replayed",
+    "rule_named",
 ]

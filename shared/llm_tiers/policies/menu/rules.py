@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
+from llm_tiers.errors import ConfigError
 from llm_tiers.policies.menu.rule import Cascade, Judged, Rule, Single
 
-__all__ = ["agree_all", "agree_two", "menu_of"]
+__all__ = ["agree_all", "agree_two", "menu_of", "rule_named"]
 
 _LARGEST = 4
 """Members of the largest cascade, beside the one of all tiers; more would make the menu of a long ladder endless."""
@@ -29,6 +30,19 @@ def menu_of(ladder: Sequence[str], *, judged: bool = False) -> tuple[Rule, ...]:
         cascades.append(Cascade(names, names))
     verdicts = [Judged(names, one, other) for one, other in combinations(names, 2)] if judged else []
     return (*singles, *cascades, *verdicts, Single(names, names[-1]))
+
+
+def rule_named(ladder: Sequence[str], name: str) -> Rule:
+    """Return the rule of the menu with this name: a tier's, or such as `a+b>c` (a and b agree: b, else c).
+
+    Raises:
+        ConfigError: The menu of this ladder has no such rule.
+    """
+    # Compared, not parsed: a tier's name may hold any character.
+    menu = {rule.name: rule for rule in menu_of(ladder, judged=True)}
+    if name not in menu:
+        raise ConfigError(f"rule {name!r} is unknown for the tiers {', '.join(ladder)}; there are {', '.join(menu)}")
+    return menu[name]
 
 
 def agree_two(ladder: Sequence[str]) -> Rule:

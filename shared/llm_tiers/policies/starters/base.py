@@ -31,6 +31,7 @@ class Plan:
         share: How often tiers differed on similar past calls, in [0, 1], for the record; None where it did not look.
         audit: All tiers answer side by side with the start, so that the record has every tier's answer.
         insight: What the starter passes on to a judge of the same policy.
+        confidence: The chance that is stated for the top tier's answer, which no judge sees; None where none is.
         certificate: What the policy has proved at the call's node, for the trace; None where nothing.
     """
 
@@ -44,6 +45,7 @@ class Plan:
     share: float | None = None
     audit: bool = False
     insight: Any = None
+    confidence: float | None = None
     certificate: Certificate | None = None
 
 

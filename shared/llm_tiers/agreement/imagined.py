@@ -1,0 +1,166 @@
+"""Who is probably right where tiers differ, integrated over imagined ladders.
+
+Nobody knows how able a node's tiers are, how often right answers coincide, or wrong ones. So many ladders are imagined,
+each with its own answer to these questions. What the tiers say on calls that all of them answered tells which of these
+ladders resemble the real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+__all__ = ["Explained", "ImaginedLadders", "imagined_ladders"]
+
+_COUNT, _SEED = 1_000, 7
+
+_TOP_MEAN, _TOP_SPREAD = 1.0, 0.5
+_STEP_MEAN, _STEP_SPREAD = 0.3, 0.3
+"""In probits: a top tier is right on .84 of the calls, give or take a tenth; each tier below on about a tenth less, and
+on more than the one above it in one case of six."""
+
+_COMPARABLE, _COINCIDING = 0.5, 0.9
+"""On half of the ladders right answers nearly always coincide, as numbers and names do; on the others any share of
+them does, as with free text."""
+
+_TEMPER = 0.1
+"""Ten calls count as one. Tiers of one family err together, which no imagined ladder does: taken at its word, the
+model would soon be sure of the wrong ladder."""
+
+_LEAST = 1e-9
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What each imagined ladder makes of one pattern of answers.
+
+    Attributes:
+        log_chance: Logarithm of the chance of the pattern, by ladder.
+        right: Chance that each tier's answer is right, ladders x tiers.
+    """
+
+    log_chance: NDArray[np.float64]
+    right: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ImaginedLadders:
+    """A thousand ladders of so many tiers, cheapest first, as they might be.
+
+    A call has a difficulty. A tier is right where its ability exceeds it, up to noise. A right answer is the usual one
+    or, where right answers do not coincide, like no other; a wrong answer is the common mistake or like no other.
+
+    Source: the latent truth is Dawid and Skene's (1979), difficulty and ability a probit item-response model; to
+    integrate over ladders instead of fitting one is ours.
+
+    Attributes:
+        tiers: Number of tiers.
+    """
+
+    tiers: int
+    _explained: dict[tuple[int, ...], Explained] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def _drawn(self) -> tuple[NDArray[np.float64], ...]:
+        draw = np.random.default_rng(_SEED)
+        top = draw.normal(_TOP_MEAN, _TOP_SPREAD, (_COUNT, 1))
+        steps = draw.normal(_STEP_MEAN, _STEP_SPREAD, (_COUNT, self.tiers - 1))
+        ability = np.concatenate([top - steps[:, ::-1].cumsum(1)[:, ::-1], top], axis=1)
+        hardness = draw.uniform(0.3, 0.9, (_COUNT, 1))
+        mistaken = draw.beta(1, 1.5, (_COUNT, 1))
+        comparable = draw.random((_COUNT, 1)) < _COMPARABLE
+        coinciding = np.where(comparable, draw.uniform(_COINCIDING, 1, (_COUNT, 1)), draw.random((_COUNT, 1)))
+        return ability, hardness, mistaken, coinciding
+
+    @property
+    def ability(self) -> NDArray[np.float64]:
+        """How able each tier is, in probits, ladders x tiers."""
+        return self._drawn[0]
+
+    @cached_property
+    def _chances(self) -> tuple[NDArray[np.float64], ...]:
+        """Chances of being right and usual, right and alone, wrong and common, wrong and alone, by difficulty."""
+        ability, hardness, mistaken, coinciding = (drawn[:, None, :] for drawn in self._drawn)
+        right = ndtr((ability - np.sqrt(hardness) * _NODES[None, :, None]) / np.sqrt(1 - hardness))
+        return right * coinciding, right * (1 - coinciding), (1 - right) * mistaken, (1 - right) * (1 - mistaken)
+
+    @cached_property
+    def calls(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """One call to each ladder: what its tiers said, as numbers, and whether they were right."""
+        ability, hardness, mistaken, coinciding = self._drawn
+        draw = np.random.default_rng(_SEED + 1)
+        difficulty, noise = draw.standard_normal((_COUNT, 1)), draw.standard_normal((_COUNT, self.tiers))
+        right = np.sqrt(hardness) * difficulty + np.sqrt(1 - hardness) * noise < ability
+        alone = 2 + np.arange(self.tiers)
+        usual = np.where(draw.random(right.shape) < coinciding, 0, alone)
+        mistake = np.where(draw.random(right.shape) < mistaken, 1, alone)
+        return np.where(right, usual, mistake), right.astype(float)
+
+    def explain(self, said: tuple[int, ...]) -> Explained:
+        """Return what each ladder makes of a pattern: equal numbers are equal answers, -1 is none.
+
+        A missing answer tells nothing of the others, and is not right.
+        """
+        if said not in self._explained:
+            self._explained[said] = self._explain(said)
+        return self._explained[said]
+
+    def _explain(self, said: tuple[int, ...]) -> Explained:
+        usual, right_alone, common, wrong_alone = self._chances
+        alone = right_alone + wrong_alone
+        groups = _groups(said)
+        total = np.zeros(alone.shape[:2])
+        right = np.zeros_like(alone)
+        # One group may be the right answer, another the common mistake; all others must be single answers.
+        for true in (None, *groups):
+            for false in (None, *groups):
+                others = [group for group in groups if group not in (true, false)]
+                if (true is not None and true == false) or any(len(group) > 1 for group in others):
+                    continue
+                singles = [tier for group in others for tier in group]
+                chance = usual[..., list(true or ())].prod(-1) * common[..., list(false or ())].prod(-1)
+                chance = chance * alone[..., singles].prod(-1)
+                total += chance
+                for tier in true or ():
+                    right[..., tier] += chance
+                for tier in singles:
+                    right[..., tier] += chance * right_alone[..., tier] / np.maximum(alone[..., tier], _LEAST)
+        weights = _WEIGHTS / _WEIGHTS.sum()
+        likely = total @ weights
+        shares = np.einsum("ldt,d->lt", right, weights) / np.maximum(likely, _LEAST)[:, None]
+        # Three answers that two tiers gave each are beyond the model: then nothing is known of who is right.
+        compared = np.array([number >= 0 for number in said])
+        shares = np.where(likely[:, None] < _LEAST, 0.5 * compared, np.minimum(shares, 1.0))
+        return Explained(np.log(np.maximum(likely, _LEAST)), shares)
+
+    def weights(self, patterns: Mapping[tuple[int, ...], int]) -> NDArray[np.float64]:
+        """Return how much each ladder resembles the real one, given how often each pattern was seen; sums to 1."""
+        logs = np.zeros(_COUNT)
+        for said, count in patterns.items():
+            logs += _TEMPER * count * self.explain(said).log_chance
+        weights = np.exp(logs - logs.max())
+        return np.asarray(weights / weights.sum())
+
+    def right(self, said: tuple[int, ...], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the chance that each tier's answer is right."""
+        return np.asarray(weights @ self.explain(said).right)
+
+
+@cache
+def imagined_ladders(tiers: int) -> ImaginedLadders:
+    """Return the imagined ladders of so many tiers; drawing them and what they explained is shared."""
+    return ImaginedLadders(tiers)
+
+
+def _groups(said: Sequence[int]) -> list[tuple[int, ...]]:
+    members: dict[int, list[int]] = {}
+    for tier, number in enumerate(said):
+        if number >= 0:
+            members.setdefault(number, []).append(tier)
+    return [tuple(group) for group in members.values()]

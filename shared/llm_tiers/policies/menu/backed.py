@@ -1,0 +1,40 @@
+"""The rule "the top tier, backed by a cheaper one that answers beside it"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_tiers.errors import ConfigError
+from llm_tiers.policies.menu.rule import Ask, Heard, Rule, Step
+
+__all__ = ["Backed"]
+
+
+@dataclass(frozen=True)
+class Backed(Rule):
+    """The top tier answers; a cheaper tier beside it, whose answer stands where the top gives none.
+
+    Attributes:
+        tier: Name of the cheaper tier.
+    """
+
+    tier: str
+
+    def __post_init__(self) -> None:
+        self._check((self.tier,))
+        if self.tier == self.ladder[-1]:
+            raise ConfigError(f"rule: {self.tier!r} is the top tier; it is backed by a cheaper one")
+
+    @property
+    def name(self) -> str:
+        """The two tiers, such as `c~a`."""
+        return f"{self.ladder[-1]}~{self.tier}"
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """The tier and the top."""
+        return (self.tier, self.ladder[-1])
+
+    def next(self, heard: Heard) -> Step:
+        """Ask both, and accept the top tier's answer if there is one."""
+        return self.settle(self.ladder[-1], heard) if self.ladder[-1] in heard.said else Ask(self.tiers)

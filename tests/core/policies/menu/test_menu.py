@@ -1,0 +1,326 @@
+"""The menu: which rule answers a node's calls, when a call is profiled, and what the flow makes of it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_tiers import Answer, ConfigError, Engine, Ladder, Tier, Usage
+from llm_tiers.agreement.imagined import imagined_ladders
+from llm_tiers.history import ChromaHistory
+from llm_tiers.history.record import Record
+from llm_tiers.policies.menu.backed import Backed
+from llm_tiers.policies.menu.learning import Learning
+from llm_tiers.policies.menu.menu import MenuStarter, ProfileOf
+from llm_tiers.policies.menu.profile import NO_PROFILE, ProfiledCall, profiled_call
+from llm_tiers.policies.menu.rule import Single
+from llm_tiers.policies.menu.worth import choose, outcome_of, rules_of
+from llm_tiers.policies.named import as_policy, menu
+from llm_tiers.replay import BUNDLED, load_table, replay
+
+USUAL = {"a": 0.02, "b": 0.2, "c": 1.0}
+NAMES = tuple(USUAL)
+COSTS = tuple(USUAL.values())
+
+PARTITIONS = {2: [(0, 0), (0, 1)], 3: [(0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1), (0, 1, 2)]}
+
+
+def profile_of(*calls):
+    profile = NO_PROFILE
+    for call in calls:
+        profile = profile.after(sum(call.costs), call, 0.0)
+    return profile
+
+
+def called(said, grades=(), number=0):
+    return ProfiledCall(str(number), said, COSTS[: len(said)], grades, "grader" if grades else None)
+
+
+# Imagined ladders
+
+
+@pytest.mark.parametrize("tiers", PARTITIONS)
+def test_the_chances_of_all_patterns_sum_to_one_on_every_ladder(tiers):
+    ladders = imagined_ladders(tiers)
+    total = sum(np.exp(ladders.explain(said).log_chance) for said in PARTITIONS[tiers])
+    assert total == pytest.approx(np.ones_like(total), abs=1e-6)
+
+
+@given(st.lists(st.integers(-1, 3), min_size=2, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_equal_answers_are_equally_right_and_missing_ones_never(said):
+    right = imagined_ladders(len(said)).explain(tuple(said)).right
+    assert right.min() >= 0
+    assert right.max() <= 1
+    for place, number in enumerate(said):
+        if number < 0:
+            assert (right[:, place] == 0).all()
+        else:
+            same = said.index(number)
+            assert right[:, place] == pytest.approx(right[:, same])
+
+
+def test_two_that_agree_are_more_likely_right_than_a_third_that_does_not():
+    ladders = imagined_ladders(3)
+    seen = {(0, 0, 0): 60, (0, 0, 1): 10, (0, 1, 1): 20, (0, 1, 2): 10}
+    right = ladders.right((0, 0, 1), ladders.weights(seen))
+    assert right[0] == right[1]
+    assert right[0] > 0.3
+
+
+# The choice
+
+
+def test_a_cheap_tier_that_is_always_right_is_chosen_and_a_useless_one_is_not():
+    calls = [called((0, 1, 2), grades, number) for number, grades in enumerate([(1.0, 0.0, 0.0)] * 40)]
+    assert choose(profile_of(*calls), USUAL, price=0.05).rule == Single(NAMES, "a")
+    calls = [called((0, 1, 2), grades, number) for number, grades in enumerate([(0.0, 0.0, 1.0)] * 40)]
+    assert "a" not in choose(profile_of(*calls), USUAL, price=0.05).rule.tiers
+
+
+def test_answers_that_never_coincide_leave_the_top_tier_where_nothing_is_graded():
+    calls = [called((0, 1, 2), number=number) for number in range(60)]
+    assert choose(profile_of(*calls), USUAL, price=0.05).rule == Single(NAMES, "c")
+
+
+def test_tiers_that_always_agree_leave_the_cheapest():
+    calls = [called((0, 0, 0), number=number) for number in range(100)]
+    assert choose(profile_of(*calls), USUAL, price=0.05).rule == Single(NAMES, "a")
+
+
+def test_a_top_tier_that_often_gives_nothing_is_backed():
+    some = [called((0, 1, -1), (1.0, 1.0, 0.0), number) for number in range(10)]
+    others = [called((0, 1, 2), (0.0, 0.0, 1.0), number) for number in range(10, 60)]
+    assert choose(profile_of(*some, *others), USUAL, price=0.01).rule == Backed(NAMES, "a")
+
+
+def test_the_dearer_a_right_answer_is_worth_the_dearer_the_rule():
+    calls = [called((0, 1, 2), (0.6, 0.8, 0.9), number) for number in range(60)]
+    profile = profile_of(*calls)
+    assert choose(profile, USUAL, price=9.9, worth_usd=0.5).rule == Single(NAMES, "a")
+    assert choose(profile, USUAL, price=9.9, worth_usd=100.0).rule == Single(NAMES, "c")
+
+
+def test_ungraded_calls_are_left_out_once_a_few_are_graded():
+    ungraded = [called((0, 0, 0), number=number) for number in range(50)]
+    graded = [called((0, 1, 2), (0.0, 0.0, 1.0), number) for number in range(50, 58)]
+    assert profile_of(*ungraded, *graded[:7]).source == "grader"
+    assert len(profile_of(*ungraded, *graded[:7]).counted) == 57
+    assert profile_of(*ungraded, *graded).counted == tuple(graded)
+
+
+@given(st.lists(st.tuples(st.tuples(*[st.integers(-1, 2)] * 3), st.tuples(*[st.floats(0, 1)] * 3)), max_size=25))
+@settings(max_examples=40, deadline=None)
+def test_a_choice_is_whole_whatever_was_seen(seen):
+    calls = [called(said, grades, number) for number, (said, grades) in enumerate(seen)]
+    choice = choose(profile_of(*calls), USUAL, price=0.05)
+    assert choice.rule in rules_of(NAMES)
+    assert 0 <= choice.regret < 2
+    assert set(choice.estimates) == set(NAMES)
+    assert all(0 <= chance <= 1 for chance in (*choice.estimates.values(), *choice.confidence.values()))
+
+
+# Profiled calls
+
+
+def record(**facts):
+    usual = {
+        "id": "1", "node": "", "created": 0.0, "labels": {}, "start": "c", "final": "c", "answered": NAMES,
+        "agreed": ("c",), "cost_usd": 1.0, "said": {"a": 0, "b": 1, "c": 1}, "audited": True,
+    }  # fmt: skip
+    return Record(**{**usual, **facts})
+
+
+def test_a_record_tells_of_all_tiers_only_where_all_answered_a_profiled_call():
+    assert profiled_call(record(), USUAL) == ProfiledCall("1", (0, 1, 1), COSTS)
+    assert profiled_call(record(audited=False), USUAL) is None
+    assert profiled_call(record(answered=("a", "c")), USUAL) is None
+
+
+def test_answers_that_cannot_be_compared_differ():
+    assert profiled_call(record(said={"a": -1}), USUAL).said == (-1, 0, 1)
+
+
+def test_a_grade_holds_for_every_tier_with_that_answer_and_a_missing_one_is_wrong():
+    told = profiled_call(record(said={"a": -1, "b": 0, "c": 0}, grades={"feedback": {"c": 1.0}}), USUAL)
+    assert (told.grades, told.source) == ((0.0, 1.0, 1.0), "feedback")
+    # What only one tier is told of leaves the other answers open.
+    assert profiled_call(record(grades={"feedback": {"a": 1.0}}), USUAL).grades == ()
+
+
+# When to profile
+
+
+def test_the_first_calls_are_profiled_later_ones_rarely_once_the_choice_is_clear():
+    learning, sure = Learning(), profile_of(*[called((0, 1, 2), (0.0, 0.0, 1.0), number) for number in range(100)])
+    assert learning.chance(NO_PROFILE, choose(NO_PROFILE, USUAL, 0.05)) == 1
+    sure = dataclasses.replace(sure, learning=0.0)
+    assert learning.chance(sure, choose(sure, USUAL, 0.05)) < 0.02
+
+
+def test_nothing_is_profiled_beyond_the_learning_share():
+    profile = dataclasses.replace(NO_PROFILE, count=1_000, spent=100.0, learning=59.0)
+    choice = choose(profile, USUAL, 0.05)
+    assert Learning(0.2).chance(profile, choice) > 0
+    assert Learning(0.2).chance(dataclasses.replace(profile, learning=61.0), choice) == 0
+    assert Learning(0.0).chance(NO_PROFILE, choice) == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
+def test_the_first_twenty_calls_cost_little_more_than_the_top_tier(path, seed):
+    table = small(load_table(path), seed, 20)
+    result = replay(table, "menu", order="file", seed=seed)
+    top = (table.gen_in * table.price_in + table.gen_out * table.price_out)[:, -1].sum() / 1e6
+    assert result.cost_usd <= 1.3 * top
+
+
+# In the flow
+
+
+def small(table, seed, size):
+    rows = np.random.default_rng(seed).permutation(len(table))[:size]
+    by_row = {
+        field.name: getattr(table, field.name)[rows]
+        for field in dataclasses.fields(table)
+        if isinstance(getattr(table, field.name), np.ndarray) and len(getattr(table, field.name)) == len(table)
+    }
+    return dataclasses.replace(table, **by_row)
+
+
+@pytest.mark.parametrize("quality", [0.2, 0.65])
+def test_the_flow_decides_as_the_study_does_without_it(quality):
+    table = small(load_table(BUNDLED[0]), 1, 60)
+    result = replay(table, "menu", knob=quality, order="file", seed=3)
+    price = 1_000 * table.price_in / 1e6 + 300 * table.price_out / 1e6
+    starter = MenuStarter(quality=quality, seed=3)
+    study = ProfileOf(tuple(zip(table.tiers, price.tolist(), strict=True)), starter.price)
+    costs = (table.gen_in * table.price_in + table.gen_out * table.price_out) / 1e6
+    known = study.start()
+    for row in range(len(table)):
+        said = in_order(table.answer_equal[row].tolist())
+        rule, profiles = starter.decide(known, f"3-{row}")
+        accepted, asked = outcome_of(rule, said)
+        cost = float(costs[row].sum() if profiles else costs[row] @ asked)
+        assert result.costs[row] == pytest.approx(cost)
+        assert result.right[row] == table.correct[row, accepted]
+        call = ProfiledCall(str(row), said, tuple(costs[row].tolist())) if profiles else None
+        known = study.after(known, cost, call)
+
+
+def in_order(row):
+    numbers = {}
+    return tuple(number if number < 0 else numbers.setdefault(number, len(numbers)) for number in row)
+
+
+class Scripted:
+    """Answers what `says` gives by tier; None is no answer."""
+
+    def __init__(self, says):
+        self.says = says
+
+    def generate(self, call):
+        value = self.says[call.tier.name]
+        return Answer(call.tier.name, value or "", value, Usage(1_000_000, 0))
+
+    def stream(self, call):
+        yield from ()
+        return self.generate(call)
+
+
+def engine_of(policy, history=None, prices=COSTS):
+    ladder = Ladder(Tier(None, name=name, price=(price, price)) for name, price in zip(NAMES, prices, strict=True))
+    return Engine(ladder, policy, history)
+
+
+def test_a_profiled_call_is_remembered_also_where_the_top_tier_gives_nothing():
+    with_history = ChromaHistory(embedding=lambda _text: [1.0, 0.0])
+    engine = engine_of(menu(), with_history)
+    outcome = engine.run(engine.call("what?"), Scripted({"a": "1", "b": "2", "c": None}))
+    assert outcome.answer.value in {"1", "2"}
+    again = engine.run(engine.call("what?"), Scripted({"a": "1", "b": "2", "c": None}))
+    assert "1 profiled calls by agreement" in again.trace.reason
+    engine.close()
+
+
+def test_grades_that_come_later_change_the_choice():
+    engine = engine_of(menu(quality=0.35), ChromaHistory(embedding=lambda _text: [1.0, 0.0]))
+    says = Scripted({"a": "1", "b": "2", "c": "3"})
+    traces = [engine.run(engine.call("what?"), says).trace for _ in range(30)]
+    assert traces[-1].final == "c"
+    for trace in traces:
+        for tier, correct in (("a", True), ("b", False), ("c", False)):
+            if tier in {attempt.tier for attempt in trace.attempts}:
+                engine.feedback(trace.trace_id, correct=correct, tier=tier)
+    trace = engine.run(engine.call("what?"), says).trace
+    assert (trace.start, trace.final) == ("a", "a")
+    assert "by grades (feedback)" in trace.reason
+    assert trace.estimates["a"] > trace.estimates["c"]
+    assert 0.5 < trace.confidence <= 1
+    engine.close()
+
+
+def test_a_top_tier_that_is_worse_than_a_cheaper_one_is_reported_by_grades():
+    study = ProfileOf(tuple(USUAL.items()), 0.03)
+    known = study.start()
+    for number in range(30):
+        known = study.after(known, 1.2, called((0, 1, 2), (0.0, 1.0, float(number % 2)), number))
+    assert known.profile.better_than_top == NAMES.index("b")
+    ungraded = study.start()
+    for number in range(30):
+        ungraded = study.after(ungraded, 1.2, called((0, 0, 1), number=number))
+    assert ungraded.profile.better_than_top is None
+
+
+def test_a_restart_changes_nothing():
+    study = ProfileOf(tuple(USUAL.items()), 0.03)
+    records = [record(id=str(number), said={"a": 0, "b": number % 2, "c": 1}) for number in range(20)]
+    known = study.start()
+    for one in records:
+        known = study.learn(known, one)
+    later = study.start()
+    for one in records:
+        later = study.learn(later, one)
+    assert later.profile == known.profile
+    assert later.choice == known.choice
+
+
+def test_tiers_that_cannot_serve_are_not_counted_on_and_nothing_is_profiled():
+    engine = engine_of(menu())
+    ladder = Ladder([Tier(None, name="a"), Tier(None, name="b"), Tier(None, name="c", capabilities=frozenset())])
+    engine = Engine(ladder, menu())
+    call = engine.call("what?", needs=frozenset({"tools"}))
+    trace = engine.run(call, Scripted({"a": "1", "b": "2"})).trace
+    assert trace.final == "b"
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ({"quality": 1.5}, "quality"),
+        ({"quality": "high"}, "quality"),
+        ({"worth_usd": 0}, "worth_usd"),
+        ({"worth_usd": -1.0}, "worth_usd"),
+        ({"quality": 0.5, "worth_usd": 1.0}, "quality and worth_usd"),
+        ({"learning": 1.2}, "learning"),
+        ({"learning": -0.1}, "learning"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, names):
+    with pytest.raises(ConfigError, match=names):
+        menu(**arguments)
+
+
+def test_the_top_tier_cannot_back_itself():
+    with pytest.raises(ConfigError, match="top tier"):
+        Backed(NAMES, "c")
+
+
+def test_the_name_is_known():
+    assert as_policy("menu").name == "menu"
+    assert as_policy("menu", quality=0.9).starter.quality == 0.9

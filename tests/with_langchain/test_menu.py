@@ -1,0 +1,19 @@
+"""The menu in a LangChain model: it asks all tiers at first, and hears grades."""
+
+from langchain_tiers import TieredChatModel
+
+ASK = "What is the capital of France?"
+
+
+def test_a_model_learns_from_feedback_which_tier_to_ask(tiers):
+    model = TieredChatModel(tiers=tiers, policy="menu", prices={"small": (1, 2), "medium": (10, 20), "large": (50, 99)})
+    for _ in range(12):
+        trace = model.invoke(ASK).response_metadata["tiers"]
+        asked = {attempt["tier"] for attempt in trace["attempts"]}
+        for tier in asked:
+            model.feedback(trace["trace_id"], correct=tier == "small", tier=tier)
+    trace = model.invoke(ASK).response_metadata["tiers"]
+    assert trace["policy"] == "menu"
+    assert trace["start"] == "small"
+    assert "by grades (feedback)" in trace["reason"]
+    model.close()
