@@ -190,8 +190,10 @@ def _taker(way):
 @pytest.fixture
 def drops():
     """For tests that drop a stream: LlamaIndex's OpenAI leaves its connection to the garbage collector."""
+    # Tests before this one may have left models that hang for good; those are not waited for.
+    before = set(threading.enumerate())
     yield
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - before:
         if thread.name == "llm-tiers-deadline":
             thread.join(10)
     with warnings.catch_warnings():
