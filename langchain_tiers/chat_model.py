@@ -88,9 +88,12 @@ class TieredChatModel(Tiered, BaseChatModel):
             default one that finds "the answer is ...", a boxed or bold last line, and the like.
         equal: Takes two answers and returns whether they are the same, or None where it cannot tell.
         compare: Functions by the field of an object or of a tool's arguments that they compare, as in `FinalAnswers`.
-        quality: The knob of the default policy, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
+        quality: The knob of the default policy, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets; 0.5 by default.
+        worth_usd: What a right answer is worth, in US$, instead of `quality`; prices must be known.
+        learning: Largest share of the spend that the default policy's profiled calls, which all tiers answer, may add
+            over a node's first 1,000 calls, in [0, 1]; a quarter of it later. 0.2 by default, 0 profiles nothing.
         audit: Chance, in [0, 1], that all tiers answer a call, for `llm-tiers calibrate`; the answer stays the same.
-        grade: Grades the tiers' answers on the calls that `audit` draws, after the answer has been returned: a function
+        grade: Grades the tiers' answers on profiled calls, after the answer has been returned: a function
             of question and answer (and of `messages=` and `node=`, if it takes them) that returns True, False, a
             number in [0, 1] or None, sync or async; a model that is asked; or a `Grader` with its bounds.
         settings: A file that `llm-tiers calibrate` wrote, with policy and knob; instead of `policy` and `quality`.

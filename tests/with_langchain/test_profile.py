@@ -113,8 +113,8 @@ class TestTheFile:
         )
         assert replayed.exit_code == 0, replayed.output
         assert json.loads((place / "replayed.json").read_text())[0]["accuracy"] == 0.5
-        calibrated = CliRunner().invoke(app, ["calibrate", str(place / "out.npz"), "--json", "-"])
-        assert json.loads(calibrated.stdout)["right_means"] == "right"
+        CliRunner().invoke(app, ["calibrate", str(place / "out.npz"), "--json", str(place / "calibrated.json")])
+        assert json.loads((place / "calibrated.json").read_text())["right_means"] == "right"
 
     def test_no_text_and_no_key_is_in_the_file_unless_text_is_asked_for(self, profile, place, key):
         assert profile().exit_code == 0

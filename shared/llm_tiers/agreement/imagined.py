@@ -1,7 +1,7 @@
 """Who is probably right where tiers differ, integrated over imagined ladders.
 
 Nobody knows how able a node's tiers are, how often right answers coincide, or wrong ones. So many ladders are imagined,
-each with its own answer to these questions. What the tiers say on calls that all of them answered tells which of these
+each with its own answer to these questions. What the tiers say on calls that all of them answered shows which of these
 ladders resemble the real one.
 """
 
@@ -43,10 +43,12 @@ class Explained:
     Attributes:
         log_chance: Logarithm of the chance of the pattern, by ladder.
         right: Chance that each tier's answer is right, ladders x tiers.
+        right_with_top: The same, given that the top tier's answer is right; 0 where it gave none.
     """
 
     log_chance: NDArray[np.float64]
     right: NDArray[np.float64]
+    right_with_top: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +118,7 @@ class ImaginedLadders:
         alone = right_alone + wrong_alone
         groups = _groups(said)
         total = np.zeros(alone.shape[:2])
-        right = np.zeros_like(alone)
+        right, with_top = np.zeros_like(alone), np.zeros_like(alone)
         # One group may be the right answer, another the common mistake; all others must be single answers.
         for true in (None, *groups):
             for false in (None, *groups):
@@ -126,18 +128,28 @@ class ImaginedLadders:
                 singles = [tier for group in others for tier in group]
                 chance = usual[..., list(true or ())].prod(-1) * common[..., list(false or ())].prod(-1)
                 chance = chance * alone[..., singles].prod(-1)
+                each = np.zeros_like(alone)
+                each[..., list(true or ())] = 1
+                each[..., singles] = right_alone[..., singles] / np.maximum(alone[..., singles], _LEAST)
                 total += chance
-                for tier in true or ():
-                    right[..., tier] += chance
-                for tier in singles:
-                    right[..., tier] += chance * right_alone[..., tier] / np.maximum(alone[..., tier], _LEAST)
+                right += chance[..., None] * each
+                # Given the explanation, the tiers are right independently of each other.
+                top = each[..., -1:].copy()
+                each[..., -1] = 1
+                with_top += chance[..., None] * top * each
         weights = _WEIGHTS / _WEIGHTS.sum()
         likely = total @ weights
         shares = np.einsum("ldt,d->lt", right, weights) / np.maximum(likely, _LEAST)[:, None]
-        # Three answers that two tiers gave each are beyond the model: then nothing is known of who is right.
+        both = np.einsum("ldt,d->lt", with_top, weights)
+        given_top = both / np.maximum(both[:, -1:], _LEAST)
+        # Three answers that two tiers gave each are beyond the model: then nothing is known of who is right, but that
+        # equal answers are right together.
         compared = np.array([number >= 0 for number in said])
-        shares = np.where(likely[:, None] < _LEAST, 0.5 * compared, np.minimum(shares, 1.0))
-        return Explained(np.log(np.maximum(likely, _LEAST)), shares)
+        beyond = likely[:, None] < _LEAST
+        shares = np.where(beyond, 0.5 * compared, np.minimum(shares, 1.0))
+        as_top = np.array([float(number == said[-1] >= 0) for number in said])
+        given_top = np.where(beyond | (both[:, -1:] < _LEAST), as_top, np.minimum(given_top, 1.0))
+        return Explained(np.log(np.maximum(likely, _LEAST)), shares, given_top)
 
     def weights(self, patterns: Mapping[tuple[int, ...], int]) -> NDArray[np.float64]:
         """Return how much each ladder resembles the real one, given how often each pattern was seen; sums to 1."""
@@ -150,6 +162,10 @@ class ImaginedLadders:
     def right(self, said: tuple[int, ...], weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the chance that each tier's answer is right."""
         return np.asarray(weights @ self.explain(said).right)
+
+    def right_with_top(self, said: tuple[int, ...], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the chance that each tier's answer is right, were the top tier's right; 0 where that gave none."""
+        return np.asarray(weights @ self.explain(said).right_with_top)
 
 
 @cache

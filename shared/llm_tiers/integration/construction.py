@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Construction", "Framework", "Ladders", "TieredArguments"]
 
-_OF_POLICIES = ("policy", "starter", "judge", "extract", "equal", "compare", "quality", "audit", "settings")
+_OF_POLICIES = (
+    *("policy", "starter", "judge", "extract", "equal", "compare"),
+    *("quality", "worth_usd", "learning", "audit", "settings"),
+)
 """The arguments that together choose the policy."""
 
 _OF_ANSWERS = ("temperature", "max_tokens")
@@ -49,6 +52,8 @@ class TieredArguments(TypedDict, total=False):
     equal: Callable[[Answer, Answer], bool | None] | None
     compare: Mapping[str, Callable[[Any, Any], bool | None]] | None
     quality: float | None
+    worth_usd: float | None
+    learning: float | None
     audit: float | None
     settings: str | os.PathLike[str] | None
     embedding: object | None

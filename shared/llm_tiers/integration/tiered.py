@@ -52,6 +52,8 @@ class Tiered(BaseModel):
     equal: Any = hidden_setting()
     compare: Any = hidden_setting()
     quality: Any = hidden_setting()
+    worth_usd: Any = hidden_setting()
+    learning: Any = hidden_setting()
     settings: Any = hidden_setting()
     audit: Any = hidden_setting()
     grade: Any = hidden_setting()

@@ -115,7 +115,7 @@ def menu(
     """Return the policy that chooses, for each node, the rule that its profiled calls show to be worth most.
 
     Args:
-        quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets; by default 0.6.
+        quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets; by default 0.5.
         worth_usd: What a right answer is worth in US$, instead of `quality`.
         learning: Largest share of the spend that calls which all tiers answer may add, in [0, 1].
         seed: Seed of their draw.
@@ -125,14 +125,18 @@ def menu(
     return Policy("menu", starter, MenuJudge(), FinalAnswers(skip_prose=True))
 
 
-def default(*, quality: float = 0.35, seed: int = 0) -> Policy:
-    """Return the policy that is used where none is given: the doubt cascade, which wins on the recorded sets.
+def default(
+    *, quality: float | None = None, worth_usd: float | None = None, learning: float = 0.2, seed: int = 0
+) -> Policy:
+    """Return the policy that is used where none is given: `menu`, which does no harm on any recorded set.
 
     Args:
-        quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets.
-        seed: Seed of the exploration.
+        quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets; by default 0.5.
+        worth_usd: What a right answer is worth in US$, instead of `quality`.
+        learning: Largest share of the spend that calls which all tiers answer may add, in [0, 1].
+        seed: Seed of their draw.
     """
-    return replace(doubt(quality=quality, seed=seed), name="default")
+    return replace(menu(quality=quality, worth_usd=worth_usd, learning=learning, seed=seed), name="default")
 
 
 _NAMED: dict[str, Callable[[], Policy]] = {
@@ -145,7 +149,8 @@ _NAMED: dict[str, Callable[[], Policy]] = {
     "metallm": metallm,
     "menu": menu,
 }
-_WITH_QUALITY: dict[str, Callable[..., Policy]] = {"default": default, "doubt": doubt, "menu": menu}
+_WITH_KNOBS: dict[str, Callable[..., Policy]] = {"default": default, "doubt": doubt, "menu": menu}
+_KNOBS = {"quality": tuple(_WITH_KNOBS), "worth_usd": ("default", "menu"), "learning": ("default", "menu")}
 
 
 BY_KNOB: dict[str, Callable[[float], Policy]] = {
@@ -167,6 +172,8 @@ def as_policy(
     equal: Callable[[Answer, Answer], bool | None] | None = None,
     compare: Mapping[str, Callable[[Any, Any], bool | None]] | None = None,
     quality: float | None = None,
+    worth_usd: float | None = None,
+    learning: float | None = None,
     audit: float | None = None,
     settings: str | os.PathLike[str] | None = None,
 ) -> Policy:
@@ -180,7 +187,9 @@ def as_policy(
         extract: Takes an answer's text and returns the final answer in it, by which answers are compared.
         equal: Takes two answers and returns whether they are the same, or None where it cannot tell.
         compare: Functions by the field of an object or of a tool's arguments that they compare, as in `FinalAnswers`.
-        quality: The knob of the default and the doubt cascade, in [0, 1].
+        quality: The knob of the default, the menu and the doubt cascade, in [0, 1].
+        worth_usd: What a right answer is worth in US$, for the default and the menu; instead of `quality`.
+        learning: Largest share of the spend that profiled calls may add, in [0, 1], for the default and the menu.
         audit: Chance that all tiers answer a call, in [0, 1].
         settings: A file that `llm-tiers calibrate` wrote, with the policy and its knob.
 
@@ -188,11 +197,13 @@ def as_policy(
         ConfigError: The policy's name is unknown, it has no such knob, an argument has the wrong type, the settings
             cannot be read, or an argument is given that the settings already contain.
     """
+    knobs = {"quality": quality, "worth_usd": worth_usd, "learning": learning}
     if settings is None:
         halved = policy is None and (starter is not None or judge is not None)
-        policy = _chosen("estimate" if halved else policy, quality)
+        given = {name: value for name, value in knobs.items() if value is not None}
+        policy = _chosen("estimate" if halved else policy, given)
     else:
-        settled = {"policy": policy, "quality": quality, "starter": starter, "judge": judge}
+        settled: dict[str, object] = {"policy": policy, **knobs, "starter": starter, "judge": judge}
         policy = _calibrated(settings, [name for name, value in settled.items() if value is not None])
     if starter is not None:
         # A class has the method too; forgotten parentheses are the likeliest mistake.
@@ -233,13 +244,17 @@ def _calibrated(path: str | os.PathLike[str], beside: Sequence[str]) -> Policy:
     return replace(made, calibrated_on=settings.tiers)
 
 
-def _chosen(policy: Policy | Guarantee | SMART | str | None, quality: float | None) -> Policy:
-    if quality is not None:
-        name = "default" if policy is None else policy
-        if not isinstance(name, str) or name not in _WITH_QUALITY:
-            takers = " and ".join(f"policy={taker!r}" for taker in _WITH_QUALITY)
-            raise ConfigError(f"quality={quality!r} is the knob of {takers}; others have theta, at their starter")
-        return _WITH_QUALITY[name](quality=quality)
+def _chosen(policy: Policy | Guarantee | SMART | str | None, knobs: Mapping[str, float]) -> Policy:
+    if knobs:
+        name = "default" if policy is None else policy if isinstance(policy, str) else ""
+        for knob, value in knobs.items():
+            takers = _KNOBS[knob]
+            if name not in takers:
+                raise ConfigError(
+                    f"{knob}={value!r} is an argument of {' and '.join(f'policy={taker!r}' for taker in takers)}; "
+                    "others have their own knobs, such as theta, at their starter"
+                )
+        return _WITH_KNOBS[name](**knobs)
     if policy is None or isinstance(policy, str):
         name = policy or "default"
         if name not in _NAMED:

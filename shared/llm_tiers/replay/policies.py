@@ -67,14 +67,14 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
     Args:
         name: `single:TIER` (that tier alone), `start:TIER` (always start there, judge as LLM-AT does), `llm-at`
             (as published), `llm-at-answers` (the same, but an earlier answer is returned in place of a missing one),
-            `default` (what the models do), `doubt` (the same), `menu` (the rule that profiled calls show to be worth
-            most, ungraded), `estimate` (LLM-AT corrected), `agree` (that with a witness, whose agreement needs no
-            judge), `linucb` (a bandit that learns from agreement and verdicts), `metallm` (the bandit as published,
-            which is told the truth of each answer), `cascade-routing` (of Dekoninck et al., ICML 2025), `agree-two`
-            (the two cheapest tiers, where they differ the third), `agree-all` (tier by tier until two agree),
-            `guarantee:DELTA` (as the top tier on all but a share DELTA of the questions, proved), `smart-paper:DELTA`
-            (SMART, which promises the same, as published), `oracle` (the
-            cheapest tier that is right, or the cheapest of all where none is), or `random` (any tier, unjudged).
+            `default` (what the models do), `menu` (the same: the rule that profiled calls show to be worth most),
+            `doubt` (the doubt cascade), `estimate` (LLM-AT corrected), `agree` (that with a witness, whose agreement
+            needs no judge), `linucb` (a bandit that learns from agreement and verdicts), `metallm` (the bandit as
+            published, which learns the truth of each answer), `cascade-routing` (of Dekoninck et al., ICML 2025),
+            `agree-two` (the two cheapest tiers, where they differ the third), `agree-all` (tier by tier until two
+            agree), `guarantee:DELTA` (as the top tier on all but a share DELTA of the questions, proved),
+            `smart-paper:DELTA` (SMART, which promises the same, as published), `oracle` (the cheapest tier that is
+            right, or the cheapest of all where none is), or `random` (any tier, unjudged).
         table: The table to replay.
         knob: Higher is more accurate, in [0, 1]; None for the policy's default. Policies without one ignore it.
         seed: Seed of all that is random.
@@ -90,9 +90,9 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         "start": partial(_start, table, tier),
         "llm-at": partial(_llm_at, knob),
         "llm-at-answers": partial(_llm_at_answers, knob),
-        "default": partial(_doubting, default, knob, seed),
-        "doubt": partial(_doubting, doubt, knob, seed),
-        "menu": partial(_choosing, knob, seed),
+        "default": partial(_choosing, default, knob, seed),
+        "doubt": partial(_doubting, knob, seed),
+        "menu": partial(_choosing, menu, knob, seed),
         "agree": partial(_estimating, agree, knob, seed),
         "estimate": partial(_estimating, estimate, knob, seed),
         "linucb": _linucb,
@@ -150,8 +150,8 @@ def _estimating(make: Callable[..., Policy], knob: float | None, seed: int) -> R
     return ReplayPolicy(policy.name, _theta(policy), policy, learns=True)
 
 
-def _doubting(make: Callable[..., Policy], knob: float | None, seed: int) -> ReplayPolicy:
-    policy = make(seed=seed) if knob is None else make(quality=knob, seed=seed)
+def _doubting(knob: float | None, seed: int) -> ReplayPolicy:
+    policy = doubt(seed=seed) if knob is None else doubt(quality=knob, seed=seed)
     quality = policy.starter.quality if isinstance(policy.starter, Doubt) else None
     return ReplayPolicy(policy.name, quality, policy, learns=True)
 
@@ -166,8 +166,8 @@ def _metallm() -> ReplayPolicy:
     return ReplayPolicy(policy.name, None, policy, learns=True, told=True, needs_vectors=True)
 
 
-def _choosing(knob: float | None, seed: int) -> ReplayPolicy:
-    policy = menu(quality=knob, seed=seed)
+def _choosing(make: Callable[..., Policy], knob: float | None, seed: int) -> ReplayPolicy:
+    policy = make(quality=knob, seed=seed)
     quality = policy.starter.quality if isinstance(policy.starter, MenuStarter) else None
     return ReplayPolicy(policy.name, quality, policy, learns=True)
 

@@ -123,7 +123,7 @@ class MenuStarter:
     ) -> None:
         if quality is not None and worth_usd is not None:
             raise ConfigError("quality and worth_usd both say what a right answer is worth; leave one of them out")
-        self.quality = 0.6 if quality is None else quality
+        self.quality = 0.5 if quality is None else quality
         require_number(self.quality, "quality")
         require(0 <= self.quality <= 1, f"quality={quality!r} must lie in [0, 1]")
         require_number(1 if worth_usd is None else worth_usd, "worth_usd")
@@ -136,6 +136,16 @@ class MenuStarter:
         self.worth_usd = worth_usd
         self.learning = Learning(float(learning))
         self.seed = seed
+
+    @property
+    def profiles(self) -> bool:
+        """Whether calls are profiled, so that a grader has something to grade."""
+        return self.learning.share > 0
+
+    @property
+    def needs_prices(self) -> bool:
+        """Whether prices must be known: dollars cannot be compared with anything else."""
+        return self.worth_usd is not None
 
     def __repr__(self) -> str:
         knob = f"quality={self.quality}" if self.worth_usd is None else f"worth_usd={self.worth_usd}"

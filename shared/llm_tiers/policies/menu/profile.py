@@ -162,13 +162,14 @@ class Profile:
         if weights is None:
             return np.empty((0, tiers))
         ladders = imagined_ladders(tiers)
-        patterns = {call.said: ladders.right(call.said, weights) for call in self.counted if not call.grades}
-        return np.array([call.grades or _ungraded(call.said, patterns[call.said]) for call in self.counted])
-
-
-def _ungraded(said: tuple[int, ...], by_agreement: NDArray[np.float64]) -> NDArray[np.float64]:
-    by_top = np.array([float(number == said[-1] >= 0) for number in said])
-    return np.asarray(_TRUST_IN_TOP * by_top + (1 - _TRUST_IN_TOP) * by_agreement)
+        ungraded = {call.said for call in self.counted if not call.grades}
+        # Where right answers rarely coincide, as in free text, an answer unlike the top's may be as right as that.
+        patterns = {
+            said: _TRUST_IN_TOP * ladders.right_with_top(said, weights)
+            + (1 - _TRUST_IN_TOP) * ladders.right(said, weights)
+            for said in ungraded
+        }
+        return np.array([call.grades or patterns[call.said] for call in self.counted])
 
 
 NO_PROFILE = Profile()
