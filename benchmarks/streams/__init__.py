@@ -1,0 +1,1 @@
+"""Scripted streams, and what the default comes to on them."""

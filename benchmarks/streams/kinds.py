@@ -1,0 +1,147 @@
+"""Scripted streams: what each tier says to each of a few hundred calls, and whether it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["TOOL", "Said", "Stream", "free_text", "tool_calls", "two_tiers"]
+
+TIERS = ("gpt-5-nano", "gpt-5-mini", "gpt-5")
+PRICES = {"gpt-5-nano": (0.05, 0.4), "gpt-5-mini": (0.25, 2.0), "gpt-5": (1.25, 10.0)}
+"""US$ per million tokens, input and output, as listed in 2025."""
+
+TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "open_ticket",
+        "description": "Open a ticket for an order.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "order": {"type": "integer"},
+                "kind": {"type": "string", "enum": ["refund", "return", "question"]},
+                "reason": {"type": "string"},
+            },
+            "required": ["order", "kind", "reason"],
+        },
+    },
+}
+
+_SUBJECTS = ("The customer", "Our client", "The buyer", "Someone", "The caller", "A shopper")
+_VERBS = ("writes", "reports", "complains", "explains", "mentions", "says")
+_REST = ("late delivery", "a broken cup", "the wrong colour", "a missing part", "an old invoice", "two parcels")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One answer.
+
+    Attributes:
+        text: What the model writes; empty for a tool call.
+        arguments: The arguments of a call of `TOOL`, or None.
+    """
+
+    text: str
+    arguments: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Calls one after the other, the same under every policy.
+
+    Attributes:
+        name: As in the table.
+        tiers: Names of the tiers, cheapest first.
+        right: Calls x tiers, whether the answer is right.
+        said: Takes the number of a call and the position of a tier, and returns what that tier says.
+        tokens: Input and output tokens of each answer.
+        tool: Whether the model is asked to call `TOOL`.
+        grader: How often the grade function is right, or None: nobody grades.
+    """
+
+    name: str
+    tiers: tuple[str, ...]
+    right: NDArray[np.bool_]
+    said: Callable[[int, int], Said]
+    tokens: tuple[int, int]
+    tool: bool = False
+    grader: float | None = None
+
+    def question(self, call: int) -> str:
+        """The ask; its number is how a scripted model knows it."""
+        return f"Case {call}: what should be done?"
+
+    def number(self, question: str) -> int:
+        """The number of the call that asks this."""
+        return int(question.split(":")[0].removeprefix("Case "))
+
+    @cached_property
+    def costs(self) -> NDArray[np.float64]:
+        """By tier, what an answer costs in US$."""
+        given, written = self.tokens
+        return np.array([(given * PRICES[tier][0] + written * PRICES[tier][1]) / 1e6 for tier in self.tiers])
+
+
+def tool_calls(coincide: float, calls: int, seed: int) -> Stream:
+    """Tool calls that are all valid and right, whose arguments coincide on a share of the calls.
+
+    Order and kind are the same; the reason is a sentence, which each tier words in its own way on the others.
+    """
+    draw = np.random.default_rng(seed)
+    alike = draw.random(calls) < coincide
+    wording = draw.integers(0, 6, (calls, len(TIERS), 3))
+
+    def said(call: int, tier: int) -> Said:
+        words = wording[call, 0 if alike[call] else tier]
+        kind = ("refund", "return", "question")[call % 3]
+        return Said("", {"order": 1000 + call, "kind": kind, "reason": _sentence(words, None if alike[call] else tier)})
+
+    right = np.ones((calls, len(TIERS)), dtype=np.bool_)
+    return Stream(f"tool calls, {coincide:.0%} coincide", TIERS, right, said, (600, 60), tool=True)
+
+
+def free_text(skills: Sequence[float], grader: float | None, calls: int, seed: int, *, context: bool = False) -> Stream:
+    """Free text, no two answers alike; with `context` the input is long, as in RAG."""
+    draw = np.random.default_rng(seed)
+    # Half of what makes a question hard is hard for every tier.
+    shared, own = draw.random((calls, 1)), draw.random((calls, len(skills)))
+    hard = np.where(draw.random((calls, 1)) < 0.5, shared, own)
+    wording = draw.integers(0, 6, (calls, len(skills), 3))
+    kind = "RAG" if context else "free text"
+    by = "ungraded" if grader is None else f"graded, {grader:.0%} right"
+    return Stream(
+        f"{kind} {'/'.join(f'{skill:.2f}'[1:] for skill in skills)}, {by}",
+        TIERS,
+        hard < np.array(skills),
+        lambda call, tier: Said(_sentence(wording[call, tier], tier)),
+        (1_700, 150) if context else (300, 250),
+        grader=grader,
+    )
+
+
+def two_tiers(grader: float | None, calls: int, seed: int) -> Stream:
+    """Free text of two tiers, of which the cheap one is always wrong."""
+    wording = np.random.default_rng(seed).integers(0, 6, (calls, 2, 3))
+    right = np.tile([False, True], (calls, 1))
+    by = "ungraded" if grader is None else "graded by a check"
+    return Stream(
+        f"two tiers, the cheap one wrong, {by}",
+        ("gpt-5-nano", "gpt-5"),
+        right,
+        lambda call, tier: Said(_sentence(wording[call, tier], tier)),
+        (300, 250),
+        grader=grader,
+    )
+
+
+def _sentence(words: NDArray[np.int64], tier: int | None) -> str:
+    who, how, what = (part[int(word)] for part, word in zip((_SUBJECTS, _VERBS, _REST), words, strict=True))
+    # A tier's own ending, so that two tiers never write the same by chance.
+    ending = "" if tier is None else f", as far as version {'abc'[tier]} of this text can tell"
+    return f"{who} {how} {what} to the shop{ending}."

@@ -1,0 +1,77 @@
+"""A stream through the product, call by call, and what came of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from langchain_tiers import TieredChatModel
+from llm_tiers import Tier, Trace
+from streams.kinds import TOOL, Stream
+
+__all__ = ["Ran", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a stream came to.
+
+    Attributes:
+        stream: The stream.
+        finals: By call, the position of the tier whose answer was returned.
+        costs: By call, US$.
+        profiled: By call, whether all tiers answered.
+    """
+
+    stream: Stream
+    finals: tuple[int, ...]
+    costs: tuple[float, ...]
+    profiled: tuple[bool, ...]
+
+    def accuracy(self, start: int, end: int | None = None) -> float:
+        """Share of right answers among some calls."""
+        rows = list(range(len(self.finals)))[start:end]
+        return float(np.mean([self.stream.right[row, self.finals[row]] for row in rows]))
+
+    def cost(self, start: int, end: int | None = None, *, served: bool = False) -> float:
+        """Mean cost of some calls in US$; `served` leaves profiled ones out."""
+        rows = list(range(len(self.costs)))[start:end]
+        return float(np.mean([self.costs[row] for row in rows if not (served and self.profiled[row])]))
+
+    def left(self) -> int:
+        """The first call from which on the cheapest tier's answer is no longer returned."""
+        kept = [call for call, final in enumerate(self.finals) if final == 0]
+        return kept[-1] + 1 if kept else 0
+
+
+def run(stream: Stream, tiers: Sequence[Tier], seed: int, *, policy: str = "default") -> Ran:
+    """Answer a stream; a grade function, where there is one, has finished before the next call."""
+    model = TieredChatModel(list(tiers), policy=policy, grade=_grade_of(stream, seed))
+    asked = model.bind_tools([TOOL], tool_choice="open_ticket") if stream.tool else model
+    finals, costs, profiled = [], [], []
+    with model:
+        for call in range(len(stream.right)):
+            answer = asked.invoke(stream.question(call))
+            trace = Trace.model_validate(answer.response_metadata["tiers"])
+            model.flush_grades()
+            finals.append(stream.tiers.index(trace.final or stream.tiers[-1]))
+            costs.append(trace.cost_usd or 0.0)
+            profiled.append(len({attempt.tier for attempt in trace.attempts}) == len(stream.tiers))
+    return Ran(stream, tuple(finals), tuple(costs), tuple(profiled))
+
+
+def _grade_of(stream: Stream, seed: int) -> Callable[[str, str], bool] | None:
+    if stream.grader is None:
+        return None
+    reliability = stream.grader
+
+    def grade(question: str, answer: str) -> bool:
+        call = stream.number(question)
+        tier = next(tier for tier in range(len(stream.tiers)) if stream.said(call, tier).text == answer)
+        errs = random.Random(f"{seed}-{call}-{tier}").random() >= reliability
+        return bool(stream.right[call, tier]) != errs
+
+    return grade
