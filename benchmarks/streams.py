@@ -30,13 +30,9 @@ def streams(calls: int) -> Iterator[Callable[[int], Stream]]:
     for context in (False, True):
         for skills in SKILLS:
             for grader in (None, 0.85, 0.96):
-                yield partial(_free_text, skills, grader, calls, context)
+                yield partial(free_text, skills, grader, calls, context=context)
     for grader in (None, 1.0):
         yield partial(two_tiers, grader, calls)
-
-
-def _free_text(skills: tuple[float, ...], grader: float | None, calls: int, context: bool, seed: int) -> Stream:
-    return free_text(skills, grader, calls, seed, context=context)
 
 
 def ran(stream: Stream, seed: int, policy: str, *, http: bool) -> Ran:

@@ -3,8 +3,9 @@
     pip install 'llm-tiers[agents]' && python examples/graph.py
 
 The server plays three models of OpenAI's: all can plan and check, but a solution of the smallest is wrong, and every
-sixth task is beyond the middle one too. The graph runs thirty times with one `TieredChatModel`, and thirty times with
-its top tier alone. The tokens are set by hand, the prices are OpenAI's.
+sixth task is beyond the middle one too. The graph runs 150 times with one `TieredChatModel`, and as often with its top
+tier alone: each node first lets all tiers answer some calls, then keeps to what these show. The tokens are set by hand,
+the prices are OpenAI's.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from llm_tiers.testing import LoopbackRequest, LoopbackServer, Reply
 
 TIERS = ("gpt-5-nano", "gpt-5-mini", "gpt-5")
 NODES = ("plan", "solve", "check")
-ROUNDS = 30
+ROUNDS = 150
 
 
 class State(TypedDict, total=False):
@@ -74,7 +75,7 @@ def graph_of(model: Any) -> Any:
 
 
 def traces_of(model: Any) -> dict[str, list[dict[str, Any]]]:
-    """Run the graph thirty times; return the traces by node."""
+    """Run the graph 150 times; return the traces by node."""
     graph = graph_of(model)
     states = [graph.invoke({"task": number}) for number in range(1, ROUNDS + 1)]
     return {node: [state[node].response_metadata["tiers"] for state in states] for node in NODES}

@@ -79,7 +79,7 @@ class Stream:
 
     def number(self, question: str) -> int:
         """The number of the call that asks this."""
-        return int(question.split(":")[0].removeprefix("Case "))
+        return int(question.split(":", maxsplit=1)[0].removeprefix("Case "))
 
     @cached_property
     def costs(self) -> NDArray[np.float64]:
@@ -109,9 +109,9 @@ def tool_calls(coincide: float, calls: int, seed: int) -> Stream:
 def free_text(skills: Sequence[float], grader: float | None, calls: int, seed: int, *, context: bool = False) -> Stream:
     """Free text, no two answers alike; with `context` the input is long, as in RAG."""
     draw = np.random.default_rng(seed)
-    # Half of what makes a question hard is hard for every tier.
+    # Every second question is as hard for one tier as for another.
     shared, own = draw.random((calls, 1)), draw.random((calls, len(skills)))
-    hard = np.where(draw.random((calls, 1)) < 0.5, shared, own)
+    hard = np.where(draw.permutation(calls)[:, None] % 2 == 0, shared, own)
     wording = draw.integers(0, 6, (calls, len(skills), 3))
     kind = "RAG" if context else "free text"
     by = "ungraded" if grader is None else f"graded, {grader:.0%} right"

@@ -17,6 +17,7 @@ from streams.kinds import PRICES, Said, Stream
 
 __all__ = ["over_http", "within_process"]
 
+
 class Scripted(BaseChatModel):
     """One tier of a stream."""
 

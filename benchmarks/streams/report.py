@@ -69,7 +69,7 @@ def row_of(runs: Sequence[Ran]) -> Row:
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
     """Yield Markdown."""
-    yield "| stream | first 20, top = 1 | right, middle, top | above coin | cost, middle = 1: all, served, late | left |"
+    yield "| stream | first 20, top = 1 | right, middle, top | above coin | all, served, late, middle = 1 | left |"
     yield "|---|---|---|---|---|---|"
     for row in rows:
         right = f"{row['accuracy']:.3f}, {row['middle']:.3f}, {row['top']:.3f}"

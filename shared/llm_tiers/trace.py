@@ -110,8 +110,9 @@ class Trace(BaseModel):
         neighbours: How many similar past calls the estimates rest on.
         attempts: Every model call, in the order of their ends.
         final: Name of the tier whose answer was returned; None where none was.
-        confidence: Chance that the top tier would have given the same answer, in [0, 1]; None where the top tier gave
-            it, or nobody said.
+        confidence: Chance that the answer is right, in [0, 1]; `reason` says by which grades, or that it rests on
+            agreement alone. Of the doubt cascade: that the top tier would have given the same answer. None where
+            nothing is known.
         usage: The tokens of all model calls together; None where no provider reported any.
         cost_usd: What the call cost, judge and witnesses included; None where one attempt's cost is unknown.
         saved_usd: What the top tier alone would have cost, less `cost_usd`; negative where tiering cost more.

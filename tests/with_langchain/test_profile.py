@@ -441,8 +441,8 @@ class TestWarmStart:
                 for i in range(10):
                     model.invoke(f"What is {i} and {i}?")
             asked_for[knows] = len(server.requests_to("large"))
-        assert asked_for[False] == 10
-        # A call may explore, by lot.
+        assert asked_for[False] >= 8
+        # A call may be profiled, by lot.
         assert asked_for[True] <= 3
 
     def test_without_truth_there_are_no_grades_and_equality_is_all_there_is(self, place, profile, chat):

@@ -454,7 +454,7 @@ class TestDoubt:
         assert answer.usage_metadata["output_tokens"] == sum(a["output_tokens"] for a in trace["attempts"])
 
     def test_the_knob_belongs_to_this_policy(self, tiered):
-        with pytest.raises(ConfigError, match=r"quality=0.5 is the knob of policy='default' and policy='doubt'"):
+        with pytest.raises(ConfigError, match=r"quality=0.5 is a knob of policy='default' or 'doubt' or 'menu'"):
             tiered(quality=0.5)
         with pytest.raises(ConfigError, match=r"quality=2 must lie in \[0, 1\]"):
             tiered(policy="doubt", quality=2)

@@ -147,7 +147,7 @@ class ImaginedLadders:
         compared = np.array([number >= 0 for number in said])
         beyond = likely[:, None] < _LEAST
         shares = np.where(beyond, 0.5 * compared, np.minimum(shares, 1.0))
-        as_top = np.array([float(number == said[-1] >= 0) for number in said])
+        as_top = np.array([number == said[-1] >= 0 for number in said], dtype=np.float64)
         given_top = np.where(beyond | (both[:, -1:] < _LEAST), as_top, np.minimum(given_top, 1.0))
         return Explained(np.log(np.maximum(likely, _LEAST)), shares, given_top)
 

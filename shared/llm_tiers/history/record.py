@@ -33,8 +33,7 @@ class Record:
         costs: Tier name to what its answer cost in US$, where that is known.
         share: How often tiers had differed on similar queries, in [0, 1], as the starter saw it; None where it did
             not look.
-        confidence: The chance that was stated that the top tier would have given the same answer, in [0, 1]; None where
-            none was.
+        confidence: The chance that was stated for the answer, in [0, 1], as in the trace; None where none was.
         audited: Whether this is a profiled call: it was drawn by lot to be answered by all tiers.
         grades: How right the tiers' answers are, in [0, 1], by source and tier name; empty where nothing is known.
             `"equality"` is not stored: it follows from `said`, see `best_grades`.

@@ -251,8 +251,8 @@ def _chosen(policy: Policy | Guarantee | SMART | str | None, knobs: Mapping[str,
             takers = _KNOBS[knob]
             if name not in takers:
                 raise ConfigError(
-                    f"{knob}={value!r} is an argument of {' and '.join(f'policy={taker!r}' for taker in takers)}; "
-                    "others have their own knobs, such as theta, at their starter"
+                    f"{knob}={value!r} is a knob of policy={' or '.join(map(repr, takers))}; others have theirs, "
+                    "such as theta, at their starter"
                 )
         return _WITH_KNOBS[name](**knobs)
     if policy is None or isinstance(policy, str):

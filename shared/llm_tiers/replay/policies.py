@@ -49,6 +49,8 @@ class ReplayPolicy:
         uses_priors: Whether the tiers know the table's benchmark accuracies.
         told: Whether the recorded truth is told of each answer that is returned, as feedback.
         needs_vectors: Whether the policy needs the questions' embeddings, not only their neighbours.
+        states_right: Whether the confidence is the chance that the answer is right, and not that the top tier would
+            have given it.
     """
 
     name: str
@@ -59,6 +61,7 @@ class ReplayPolicy:
     uses_priors: bool = False
     told: bool = False
     needs_vectors: bool = False
+    states_right: bool = False
 
 
 def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, seed: int = 0) -> ReplayPolicy:
@@ -169,7 +172,7 @@ def _metallm() -> ReplayPolicy:
 def _choosing(make: Callable[..., Policy], knob: float | None, seed: int) -> ReplayPolicy:
     policy = make(quality=knob, seed=seed)
     quality = policy.starter.quality if isinstance(policy.starter, MenuStarter) else None
-    return ReplayPolicy(policy.name, quality, policy, learns=True)
+    return ReplayPolicy(policy.name, quality, policy, learns=True, states_right=True)
 
 
 def _promising(table: ReplayTable, kind: str, delta: str) -> ReplayPolicy:

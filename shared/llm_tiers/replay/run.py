@@ -60,7 +60,8 @@ class ReplayResult:
         cheapest_used_when_right: Of the questions in the second half of the stream that the cheapest tier gets right,
             the share on which it answered, alone or beside another; None where there are none.
         calibration_error: Of the confidence that the traces state, in the second half of the stream: how far it is from
-            the share of answers that equal the top tier's, averaged over ten bins; None where nothing is stated.
+            the share of answers that are right, or, of `doubt` and `cascade-routing`, that equal the top tier's;
+            averaged over ten bins; None where nothing is stated.
         right: Whether the answer to each question is right, in the table's order.
         costs: What each question cost, in US$, in the table's order.
     """
@@ -238,7 +239,7 @@ def _result(
         judge_calls=roles["judge"],
         witness_calls=roles["witness"],
         cheapest_used_when_right=cheapest_used_when_right(table, rows, traces),
-        calibration_error=calibration_error(table, rows, traces),
+        calibration_error=calibration_error(table, rows, traces, of_truth=chosen.states_right),
         right=tuple(right[place] for place in in_order),
         costs=tuple(traces[place].cost_usd or 0.0 for place in in_order),
     )

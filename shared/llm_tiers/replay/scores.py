@@ -36,16 +36,17 @@ def cheapest_used_when_right(table: ReplayTable, rows: Sequence[int], traces: Se
 
 
 def calibration_error(
-    table: ReplayTable, rows: Sequence[int], traces: Sequence[Trace], *, bins: int = 10
+    table: ReplayTable, rows: Sequence[int], traces: Sequence[Trace], *, of_truth: bool = False, bins: int = 10
 ) -> float | None:
-    """Return the expected calibration error of the confidence: does the answer equal the top tier's as often as stated?
+    """Return the expected calibration error of the confidence: does what it is stated for come true as often?
 
-    A missing answer equals nothing.
+    That is that the answer equals the top tier's; a missing answer equals nothing.
 
     Args:
         table: The recorded outcomes.
         rows: The questions in the order of the stream; its second half counts.
         traces: What happened on each of them.
+        of_truth: The confidence is stated for the answer being right.
         bins: Number of bins of equal width. Each counts by its size, with the distance of the mean confidence from the
             share that came true.
 
@@ -54,7 +55,7 @@ def calibration_error(
     """
     half = len(rows) // 2
     stated = [
-        (trace.confidence, _as_the_top(table, row, trace.final))
+        (trace.confidence, (_is_right if of_truth else _as_the_top)(table, row, trace.final))
         for row, trace in zip(rows[half:], traces[half:], strict=True)
         if trace.confidence is not None
     ]
@@ -65,6 +66,10 @@ def calibration_error(
     places = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(places, weights=confidence - came_true)
     return float(np.abs(gaps).sum() / len(stated))
+
+
+def _is_right(table: ReplayTable, row: int, final: str | None) -> bool:
+    return final is not None and bool(table.correct[row, table.tiers.index(final)])
 
 
 def _as_the_top(table: ReplayTable, row: int, final: str | None) -> bool:

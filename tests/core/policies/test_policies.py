@@ -15,16 +15,42 @@ from llm_tiers import (
     Tier,
     llm_at,
 )
-from llm_tiers.policies.doubt import Doubt
-from llm_tiers.policies.named import as_policy, default, doubt, estimate
+from llm_tiers.policies.menu.menu import MenuJudge, MenuStarter
+from llm_tiers.policies.named import as_policy, default, estimate, menu
 
 
-def test_the_default_is_the_doubt_cascade_under_a_name_of_its_own():
+def test_the_default_is_the_menu_under_a_name_of_its_own():
     for policy in (as_policy(), as_policy("default"), default()):
         assert policy.name == "default"
-        assert isinstance(policy.starter, Doubt)
-        assert policy.judge is policy.starter
-        assert policy.starter.identity() == doubt().starter.identity()
+        assert isinstance(policy.starter, MenuStarter)
+        assert isinstance(policy.judge, MenuJudge)
+        assert policy.equality == menu().equality
+        assert (policy.starter.quality, policy.starter.learning.share) == (0.5, 0.2)
+
+
+@pytest.mark.parametrize("name", [None, "default", "menu"])
+def test_what_a_right_answer_is_worth_and_how_much_is_learned_are_arguments_of_the_default(name):
+    policy = as_policy(name, worth_usd=0.5, learning=0)
+    assert (policy.starter.worth_usd, policy.starter.learning.share) == (0.5, 0)
+    assert not policy.starter.profiles
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"worth_usd": 0}, "worth_usd=0 must be more than US"),
+        ({"worth_usd": -0.1}, "worth_usd=-0.1 must be more than US"),
+        ({"worth_usd": 1.0, "quality": 0.5}, "quality and worth_usd both say what a right answer is worth"),
+        ({"learning": 1.5}, r"learning=1.5 must lie in \[0, 1\]"),
+        ({"learning": "much"}, "learning"),
+        ({"policy": "doubt", "worth_usd": 1.0}, "worth_usd=1.0 is a knob of policy='default' or 'menu'"),
+        ({"policy": "estimate", "quality": 0.5}, "quality=0.5 is a knob of policy='default' or 'doubt' or 'menu'"),
+        ({"judge": lambda question, answer: True, "learning": 0.1}, "learning=0.1 is a knob"),
+    ],
+)
+def test_wrong_knobs_are_refused_by_name(wrong, message):
+    with pytest.raises(ConfigError, match=message):
+        as_policy(**wrong)
 
 
 def test_one_half_of_ones_own_comes_with_the_other_half_of_estimate():

@@ -38,7 +38,7 @@ class Judgement:
         why: What the judge found, in a few words without the answer's contents, or None.
         instead: Name of the tier whose earlier answer stands in place of this one, or None.
         skip_to: Name of the tier to go on with where the answer does not stand; None: the next one.
-        confidence: Chance that the top tier would have given the answer that stands, in [0, 1]; None where the judge
+        confidence: Chance stated for the answer that stands, in [0, 1], as in the trace; None where the judge
             does not say.
     """
 

@@ -148,7 +148,8 @@ class Profile:
 
         By grades alone: without them a top tier that errs looks like hard queries.
         """
-        if not self.counted or not self.counted[0].grades:
+        # Until a few are graded, those that are stand among others that are not.
+        if not self.counted or not all(call.grades for call in self.counted):
             return None
         right = np.array([call.grades for call in self.counted])
         ahead = right[:, :-1] - right[:, -1:]

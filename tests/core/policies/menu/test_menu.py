@@ -274,6 +274,13 @@ def test_a_top_tier_that_is_worse_than_a_cheaper_one_is_reported_by_grades():
     assert ungraded.profile.better_than_top is None
 
 
+def test_a_few_grades_among_ungraded_calls_say_nothing_of_the_top_yet():
+    few = [called((0, 1, 1), (0.0, 1.0, 0.0), number) for number in range(3)]
+    mixed = profile_of(called((0, 1, 2)), *few, called((0, 0, 1), number=9))
+    assert mixed.better_than_top is None
+    assert mixed.source == "grader"
+
+
 def test_a_restart_changes_nothing():
     study = ProfileOf(tuple(USUAL.items()), 0.03)
     records = [record(id=str(number), said={"a": 0, "b": number % 2, "c": 1}) for number in range(20)]
