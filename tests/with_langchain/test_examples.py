@@ -29,7 +29,7 @@ def test_each_node_of_the_graph_finds_its_own_tier(capsys):
     assert by_node["solve"][1].startswith("gpt-5 ")
     for node in ("plan", "check"):
         assert 0 < float(by_node[node][2]) < 0.7 * float(by_node[node][3])
-    assert float(by_node["solve"][2]) < 1.1 * float(by_node["solve"][3])
+    assert float(by_node["solve"][2]) < 1.2 * float(by_node["solve"][3])
 
 
 def test_a_bandit_learns_from_feedback_and_keeps_it_over_a_restart(capsys):
