@@ -10,7 +10,7 @@ orders of each question's outcome, questions drawn with replacement.
 Prints Markdown. For each policy the cost and time at which its frontier reaches the accuracy of LLM-AT (its published
 setting, same embedding, same orders), as a share of LLM-AT's; the same against LLM-AT where it never returns a missing
 answer; and the cost at which it reaches the top tier's accuracy minus 0.2 points, as a share of the top tier's. For the
-default also how sure that is, how often it uses the cheapest tier where that is right, how well its confidence is
+doubt cascade also how sure that is, how often it uses the cheapest tier where that is right, how well its confidence is
 calibrated, and what a useless tier costs it. Then the policies without a knob, and cascade routing.
 """
 

@@ -13,11 +13,11 @@ from llm_tiers.replay import replay
 
 __all__ = ["FLOWS", "best_of_menu", "fixed_rules", "run_flow", "run_router"]
 
-FLOWS = ("llm-at", "estimate", "linucb", "cascade-routing", "default")
+FLOWS = ("llm-at", "estimate", "linucb", "cascade-routing", "doubt")
 """Policies that are replayed through the real flow."""
 
 _NEIGHBOURS, _PROFILED_FIRST, _PROFILED_LATER, _STRENGTH = 20, 50, 0.01, 10.0
-_WITH_QUALITY = ("cascade-routing", "default")
+_WITH_QUALITY = ("cascade-routing", "doubt")
 
 
 def fixed_rules(recorded: RecordedSet) -> dict[str, Outcome]:

@@ -21,6 +21,7 @@ _HALO = [withStroke(linewidth=3, foreground="white")]
 """Keeps a label readable on a line."""
 _LINES = {
     "default": ("tab:red", "o", 2.4),
+    "doubt": ("tab:pink", "P", 1.6),
     "cascade-routing": ("tab:cyan", "p", 1.4),
     "agree": ("tab:brown", "^", 1.4),
     "estimate": ("tab:olive", "h", 1.4),

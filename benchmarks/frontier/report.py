@@ -23,7 +23,7 @@ class Panel:
         self.has_verdicts = table.has_verdicts
         self.base, self.base_answers = (self._at(name, PUBLISHED) for name in ("llm-at", "llm-at-answers"))
         self.top = self._at(f"single:{table.tiers[-1]}", None)
-        self.default = self._at("default", replay_policy("default", table).knob)
+        self.doubt = self._at("doubt", replay_policy("doubt", table).knob)
         self.ladders = {ladder: [point for point in points if point.ladder == ladder] for ladder in ("usual", *USELESS)}
 
     def of(self, policy: str) -> list[Point]:
@@ -49,7 +49,7 @@ def report(panel: Panel) -> Iterator[str]:
         yield ""
     yield from _against(panel)
     yield ""
-    yield from _of_default(panel)
+    yield from _of_doubt(panel)
     yield ""
     yield from _plain(panel)
     yield ""
@@ -71,15 +71,15 @@ def _against(panel: Panel) -> Iterator[str]:
         )
 
 
-def _of_default(panel: Panel) -> Iterator[str]:
-    low, high = interval(panel.of("default"), panel.base)
+def _of_doubt(panel: Panel) -> Iterator[str]:
+    low, high = interval(panel.of("doubt"), panel.base)
     yield (
-        f"- `default`, cost at LLM-AT's accuracy over LLM-AT's: 5 to 95% of a bootstrap over the questions are "
+        f"- `doubt`, cost at LLM-AT's accuracy over LLM-AT's: 5 to 95% of a bootstrap over the questions are "
         f"{low:.2f} to {high:.2f}."
     )
-    own = panel.default
+    own = panel.doubt
     yield (
-        f"- `default` at {own.knob}: {_cell(own)}; the cheapest tier answered on "
+        f"- `doubt` at {own.knob}: {_cell(own)}; the cheapest tier answered on "
         f"{_number(own.cheapest_used_when_right)} of what it gets right; calibration error "
         f"{_number(own.calibration_error)}."
     )
@@ -88,7 +88,7 @@ def _of_default(panel: Panel) -> Iterator[str]:
             at_base, at_own = (_ratio_of_ladders(panel, ladder, at.accuracy) for at in (panel.base, own))
             yield (
                 f"- with a useless tier ({ladder}), cost at equal accuracy over the ladder without it: {at_base} at "
-                f"LLM-AT's accuracy, {at_own} at that of `default` at {own.knob}."
+                f"LLM-AT's accuracy, {at_own} at that of `doubt` at {own.knob}."
             )
 
 

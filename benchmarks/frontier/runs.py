@@ -26,20 +26,20 @@ PUBLISHED = 0.7
 """LLM-AT's own threshold."""
 
 KNOBS: Mapping[str, tuple[float, ...]] = {
-    "default": (0, 0.24, 0.27, 0.3, 0.33, 0.37, 0.4, 0.5, 0.64, 0.7, 1),
+    "default": (0.2, 0.35, 0.65, 0.8),
+    "doubt": (0, 0.24, 0.27, 0.3, 0.33, 0.37, 0.4, 0.5, 0.64, 0.7, 1),
     "cascade-routing": (0.2, 0.3, 0.4, 0.5, 0.6),
     "agree": (0.65, 0.7, 0.75),
     "estimate": (0.65, 0.7, 0.75),
     "llm-at": (0.65, PUBLISHED, 0.75),
     "llm-at-answers": (PUBLISHED,),
 }
-"""The default is the doubt cascade, so `doubt` would be the same line twice."""
 
 JUDGED = ("agree", "estimate", "llm-at", "llm-at-answers")
 """Policies that a recorded judge's verdicts matter to; in a table without any they have one setting."""
 
 USELESS = {"copy": with_copy, "worse": with_worse}
-"""Ladders with a tier that is of no use; the default is replayed on them, at some settings and in some orders."""
+"""Ladders with a tier that is of no use; the doubt cascade is replayed on them, at some settings and in some orders."""
 USELESS_KNOBS = (0.24, 0.27, 0.3, 0.33, 0.37, 0.43)
 USELESS_ORDERS = 2
 
@@ -110,7 +110,7 @@ def learning_settings(table: ReplayTable) -> Iterator[tuple[str, float | None]]:
 
 
 def _useless_settings(table: ReplayTable) -> Iterator[tuple[str, float | None]]:
-    yield from (("default", knob) for knob in sorted({*USELESS_KNOBS, replay_policy("default", table).knob}))
+    yield from (("doubt", knob) for knob in sorted({*USELESS_KNOBS, replay_policy("doubt", table).knob}))
 
 
 def run_all(files: Sequence[Path], orders: int) -> list[Run]:

@@ -57,10 +57,11 @@ def test_every_policy_has_its_points(tmp_path, k, verdicts, embedding):
     tiers = [f"tier-{j}" for j in range(k)]
     fixed = {*(f"single:{tier}" for tier in tiers), *(f"start:{tier}" for tier in tiers)}
     fixed |= {"agree-two", "agree-all", "oracle", "random"}
-    learning = {"default", "cascade-routing", "agree", "estimate", "llm-at", "llm-at-answers"}
+    learning = {"default", "doubt", "cascade-routing", "agree", "estimate", "llm-at", "llm-at-answers"}
     assert set(knobs) == fixed | learning
     assert all(knobs[policy] == {None} for policy in fixed)
-    assert {0, 0.5, 1} <= knobs["default"]
+    assert {0, 0.5, 1} <= knobs["doubt"]
+    assert {0.35, 0.5} <= knobs["default"]
     assert 0.7 in knobs["llm-at"]
     assert len(points) == sum(map(len, knobs.values()))
     assert ("No verdicts are recorded" in done.stdout) is not verdicts
