@@ -1,7 +1,7 @@
 """Who is probably right where tiers differ, integrated over imagined ladders.
 
 Nobody knows how able a node's tiers are, how often right answers coincide, or wrong ones. So many ladders are imagined,
-each with its own answer to these questions. What the tiers say on calls that all of them answered tells which of these
+each with its own answer to these questions. What the tiers say on calls that all of them answered shows which of these
 ladders resemble the real one.
 """
 
@@ -105,7 +105,7 @@ class ImaginedLadders:
     def explain(self, said: tuple[int, ...]) -> Explained:
         """Return what each ladder makes of a pattern: equal numbers are equal answers, -1 is none.
 
-        A missing answer tells nothing of the others, and is not right.
+        A missing answer is no evidence on the others, and is not right.
         """
         if said not in self._explained:
             self._explained[said] = self._explain(said)

@@ -47,7 +47,7 @@ class ReplayPolicy:
         pins: For each question the position of the tier that must answer, or None: the policy decides.
         learns: Whether the policy looks at past calls.
         uses_priors: Whether the tiers know the table's benchmark accuracies.
-        told: Whether the recorded truth is told of each answer that is returned, as feedback.
+        gets_truth: Whether feedback gives the recorded truth of each returned answer.
         needs_vectors: Whether the policy needs the questions' embeddings, not only their neighbours.
     """
 
@@ -57,7 +57,7 @@ class ReplayPolicy:
     pins: Sequence[int] | None = None
     learns: bool = False
     uses_priors: bool = False
-    told: bool = False
+    gets_truth: bool = False
     needs_vectors: bool = False
 
 
@@ -70,7 +70,7 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
             `default` (what the models do), `doubt` (the same), `menu` (the rule that profiled calls show to be worth
             most, ungraded), `estimate` (LLM-AT corrected), `agree` (that with a witness, whose agreement needs no
             judge), `linucb` (a bandit that learns from agreement and verdicts), `metallm` (the bandit as published,
-            which is told the truth of each answer), `cascade-routing` (of Dekoninck et al., ICML 2025), `agree-two`
+            which learns the truth of each answer), `cascade-routing` (of Dekoninck et al., ICML 2025), `agree-two`
             (the two cheapest tiers, where they differ the third), `agree-all` (tier by tier until two agree),
             `guarantee:DELTA` (as the top tier on all but a share DELTA of the questions, proved), `smart-paper:DELTA`
             (SMART, which promises the same, as published), `oracle` (the
@@ -163,7 +163,7 @@ def _linucb() -> ReplayPolicy:
 
 def _metallm() -> ReplayPolicy:
     policy = metallm()
-    return ReplayPolicy(policy.name, None, policy, learns=True, told=True, needs_vectors=True)
+    return ReplayPolicy(policy.name, None, policy, learns=True, gets_truth=True, needs_vectors=True)
 
 
 def _choosing(knob: float | None, seed: int) -> ReplayPolicy:
