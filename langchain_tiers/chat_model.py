@@ -86,7 +86,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         judge: Replaces the policy's judge; a function of question and answer will do.
         extract: Takes an answer's text and returns the final answer in it, or None; by it answers are compared. By
             default one that finds "the answer is ...", a boxed or bold last line, and the like.
-        equal: Takes two answers and returns whether they are the same, or None where it cannot tell.
+        equal: Takes two answers and returns whether they are the same, or None where that cannot be decided.
         compare: Functions by the field of an object or of a tool's arguments that they compare, as in `FinalAnswers`.
         quality: The knob of the default policy, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets; 0.5 by default.
         worth_usd: What a right answer is worth, in US$, instead of `quality`; prices must be known.

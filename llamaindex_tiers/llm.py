@@ -71,7 +71,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         starter: Replaces the policy's choice of the first tier.
         judge: Replaces the policy's judge; a function of question and answer will do.
         extract: Takes an answer's text and returns the final answer in it, or None; by it answers are compared.
-        equal: Takes two answers and returns whether they are the same, or None where it cannot tell.
+        equal: Takes two answers and returns whether they are the same, or None where that cannot be decided.
         compare: Functions by the field of an object or of a tool's arguments that they compare, as in `FinalAnswers`.
         quality: The knob of the default policy, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets; 0.5 by default.
         worth_usd: What a right answer is worth, in US$, instead of `quality`; prices must be known.

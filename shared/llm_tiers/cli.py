@@ -301,7 +301,7 @@ def _agreed(profiling: Profiling, *, max_cost: float | None, yes: bool, dry_run:
         typer.echo(
             f"{done} answers are in {profiling.progress.path} already, for US$ {profiling.progress.spent:.4g}", err=True
         )
-    typer.echo(estimate.told(), err=True)
+    typer.echo(estimate.in_words(), err=True)
     if dry_run:
         return False
     if max_cost is not None and profiling.progress.spent + estimate.usd > max_cost:

@@ -62,11 +62,11 @@ class FinalAnswers:
     Args:
         extract: Takes a text and returns its final answer, or None where it has none; by default one that finds the
             usual ways to give an answer. Whatever two texts share is compared as text.
-        equal: Takes two answers (`Answer`) and returns True, False, or None where it cannot tell; it decides alone,
-            except over missing answers and refusals.
+        equal: Takes two answers (`Answer`) and returns True, False, or None where that cannot be decided; it
+            decides alone, except over missing answers and refusals.
         compare: Functions by the field of an object or of a tool's arguments that they compare: `"city"`,
             `"address.city"`, or `"get_weather.city"` for one tool. Each takes the two values (None for a field that
-            is left out) and returns True, False, or None where it cannot tell.
+            is left out) and returns True, False, or None where that cannot be decided.
         skip_prose: Free text in the fields of objects and in the arguments of tools, of five words or more, is not
             compared; the tools' names and all other values are.
 

@@ -107,7 +107,7 @@ class ImaginedLadders:
     def explain(self, said: tuple[int, ...]) -> Explained:
         """Return what each ladder makes of a pattern: equal numbers are equal answers, -1 is none.
 
-        A missing answer tells nothing of the others, and is not right.
+        A missing answer is no evidence on the others, and is not right.
         """
         if said not in self._explained:
             self._explained[said] = self._explain(said)

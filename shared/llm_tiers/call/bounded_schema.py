@@ -24,7 +24,7 @@ to it, their number doubles with each level of the value, or worse."""
 
 _STEPS_OF_AN_ERROR = 4
 _ERRORS = 50
-"""Errors of which the best is told."""
+"""Errors of which the best one is reported."""
 
 Keyword: TypeAlias = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
@@ -36,7 +36,7 @@ class TooMuchWorkError(Exception):
 
 
 def first_error(value: object, schema: Mapping[str, Any], *, tries_all: bool = False) -> ValidationError | None:
-    """Return what tells best why a JSON value does not fit a schema, or None where it fits.
+    """Return the best reason why a JSON value does not fit a schema, or None where it fits.
 
     What cannot be checked in bounded time is taken on trust: patterns with lookaround or backreferences, and
     `unevaluatedProperties` beside `patternProperties`. A text that is too long for its pattern does not fit.
@@ -44,8 +44,8 @@ def first_error(value: object, schema: Mapping[str, Any], *, tries_all: bool = F
     Args:
         value: The value; its depth and number of values are bounded already.
         schema: The schema, which is one.
-        tries_all: Look through each alternative to its end, as pydantic does, so that the steps tell how much work the
-            value is to pydantic; otherwise an alternative ends at its first error.
+        tries_all: Look through each alternative to its end, as pydantic does, so that the steps measure the
+            work that pydantic has with the value; otherwise an alternative ends at its first error.
 
     Raises:
         TooMuchWorkError: It takes too many steps.

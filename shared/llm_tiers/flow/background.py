@@ -107,7 +107,7 @@ class Background:
             try:
                 work.run()
             except Exception:
-                # The boundary of a thread: whoever asked for the work has gone, and the next work must be done.
+                # The boundary of a thread: the caller has gone, and the next work must be done.
                 logger.exception("work after a call failed; the call is not affected")
             finally:
                 with self._changed:

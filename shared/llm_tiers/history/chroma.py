@@ -159,7 +159,7 @@ class ChromaHistory:
         library = place.library(
             self._namespace, self._embedding.name, capacity=self._capacity, max_nodes=self._max_nodes
         )
-        # A server has other writers, so a wrong embedding is found only by looking there. A folder's manifest has told
+        # A server has other writers, so a wrong embedding is found only by looking there. A folder's manifest has shown
         # already, without the second that importing Chroma takes.
         if place.shared:
             try:

@@ -19,7 +19,7 @@ def best_grades(record: Record, top: str) -> tuple[Mapping[str, float], GradeSou
     """Return the grades of the most trusted source that graded an answer of the call, and that source.
 
     Sources are never mixed: a tier that this source did not grade is absent, even where a lesser source graded it.
-    Where nobody graded, the answers that equal the top tier's count as right; whoever shows a figure that rests on
+    Where nobody graded, the answers that equal the top tier's count as right; code that shows a figure that rests on
     these has to say so.
 
     Args:

@@ -90,8 +90,8 @@ class Tiered(BaseModel):
     def close(self) -> None:
         """Write what the history has pending and close it; a `History` that was given and the tiers stay open.
 
-        Answers that are being graded are waited for, up to 30 seconds; what is left then is given up, and `on_trace` is
-        told so.
+        Answers that are being graded are waited for, up to 30 seconds; what is left then is given up, as `on_trace`
+        reports.
 
         Raises:
             HistoryError: Something could not be written. The history is closed all the same.
@@ -148,7 +148,7 @@ class Tiered(BaseModel):
         self._engine.feedback(trace_id, correct=correct, tier=tier)
 
     async def afeedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> None:
-        """Tell in asyncio how right an answer was; as `feedback`."""
+        """Report in asyncio how right an answer was; as `feedback`."""
         await asyncio.to_thread(self.feedback, trace_id, correct=correct, tier=tier)
 
     def certificate(self, node: str = "") -> Certificate | None:

@@ -185,7 +185,7 @@ def as_policy(
             other half is that of `estimate`, as it is beside a judge.
         judge: Replaces the policy's judge.
         extract: Takes an answer's text and returns the final answer in it, by which answers are compared.
-        equal: Takes two answers and returns whether they are the same, or None where it cannot tell.
+        equal: Takes two answers and returns whether they are the same, or None where that cannot be decided.
         compare: Functions by the field of an object or of a tool's arguments that they compare, as in `FinalAnswers`.
         quality: The knob of the default, the menu and the doubt cascade, in [0, 1].
         worth_usd: What a right answer is worth in US$, for the default and the menu; instead of `quality`.

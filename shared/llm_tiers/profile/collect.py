@@ -93,7 +93,7 @@ class Collector:
     async def run(self, questions: Sequence[Question]) -> Collected:
         """Ask, and return how it ended; answers are in the progress."""
         left = [question for question in questions if self._tiers_left(question)]
-        # Alone, since the first answers tell how long answers are: eight at once could exceed a small budget.
+        # Alone, since the first answers show how long answers are: eight at once could exceed a small budget.
         first = left[:1] if self._limits.max_cost is not None and not self._progress.answers else []
         await self._work(iter(first))
         rest = iter(left[len(first) :])
@@ -148,12 +148,12 @@ class Collector:
     async def _answer(self, question: Question, tier: str) -> None:
         asked = await self._asked(question, tier)
         if isinstance(asked, Fault):
-            self._failures[question.id, tier] = asked.told
+            self._failures[question.id, tier] = asked.message
             self._in_a_row[tier] += 1
             if asked.is_final:
-                self._stop(asked.told)
+                self._stop(asked.message)
             elif self._in_a_row[tier] >= _FAILURES_IN_A_ROW:
-                self._stop(f"{_FAILURES_IN_A_ROW} calls of tier {tier!r} in a row failed; the last: {asked.told}")
+                self._stop(f"{_FAILURES_IN_A_ROW} calls of tier {tier!r} in a row failed; the last: {asked.message}")
         else:
             self._in_a_row[tier] = 0
             self._progress.add(asked)
@@ -172,11 +172,11 @@ class Collector:
             else:
                 return self._paid(question, outcome)
             if fault.cost_usd:
-                self._progress.add(Paid(question.id, tier, time.time(), cost_usd=fault.cost_usd, failed=fault.told))
+                self._progress.add(Paid(question.id, tier, time.time(), cost_usd=fault.cost_usd, failed=fault.message))
             wait = fault.wait(retry)
             if wait is None or retry == self._limits.retries:
                 break
-            self._say(f"{fault.told}; asking again in {wait:.0f} s")
+            self._say(f"{fault.message}; asking again in {wait:.0f} s")
             pace.pause(wait)
         return fault
 

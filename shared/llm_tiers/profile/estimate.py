@@ -70,7 +70,7 @@ class Estimate:
         """All tiers together, in US$."""
         return sum(self.by_tier.values())
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """Return the estimate in one sentence that says what it rests on."""
         parts = ", ".join(f"{tier} {usd:.4g}" for tier, usd in self.by_tier.items())
         lengths = ", ".join(
@@ -84,7 +84,7 @@ class Estimate:
 
 
 class Costs:
-    """What calls cost, as far as the answers so far tell.
+    """What calls cost, by the answers so far.
 
     Args:
         ladder: The tiers.

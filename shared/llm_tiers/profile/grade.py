@@ -23,10 +23,10 @@ Check: TypeAlias = Callable[[str, str, Any], Any]
 """Takes question, answer and key (None where there is none); returns True, False, a number in [0, 1] or None."""
 
 _UNLIKE = "an answer in words that are not its key's counts as wrong; --check contains, or your function, may differ"
-"""What is told of an answer such as "The capital is Paris" where the key is "Paris"."""
+"""The problem named for an answer such as "The capital is Paris" where the key is "Paris"."""
 
 INCOMPARABLE = -2
-"""Stands for an answer of which it cannot be told whether it equals another one."""
+"""Stands for an answer that cannot be compared with others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,14 +65,14 @@ class Fault:
     """Why a tier gave no answer.
 
     Attributes:
-        told: The error in one line, without keys.
+        message: The error in one line, without keys.
         status: The HTTP status, or None where there was none.
         retry_after: Seconds that the provider asks to wait, or None.
         lost: Whether the connection failed or timed out.
         cost_usd: What the call cost all the same, or None.
     """
 
-    told: str
+    message: str
     status: int | None = None
     retry_after: float | None = None
     lost: bool = False
@@ -110,7 +110,7 @@ class Fault:
 
 def _causes(failed: TierError) -> Iterator[BaseException]:
     """Yield what led to a failure, nearest first."""
-    # An error whose text holds a key is told by its text alone; the error itself is still what was being handled.
+    # Where an error's text held a key, only its cleaned text is the cause; the error itself is then in `__context__`.
     error = failed.cause if isinstance(failed.cause, BaseException) else failed.__context__
     for _ in range(10):
         if error is None:

@@ -133,7 +133,7 @@ def _model_over(argument: str, tiers: list[Any] | tuple[Any, ...]) -> Any:
     models = [tier.model if isinstance(tier, Tier) else tier for tier in tiers]
     roots = {kind.__module__.partition(".")[0] for model in models for kind in type(model).__mro__}
     known = [path for root, path in _MODELS.items() if root in roots]
-    # A name such as "openai:gpt-5-mini" alone tells no framework; it is LangChain's way to name a model.
+    # A name alone, such as "openai:gpt-5-mini", does not say which framework is meant; it is LangChain's way.
     if not known and models and all(isinstance(model, str) for model in models):
         known = [_MODELS["langchain_core"]]
     if len(known) != 1:

@@ -47,7 +47,7 @@ class ReplayPolicy:
         pins: For each question the position of the tier that must answer, or None: the policy decides.
         learns: Whether the policy looks at past calls.
         uses_priors: Whether the tiers know the table's benchmark accuracies.
-        told: Whether the recorded truth is told of each answer that is returned, as feedback.
+        gets_truth: Whether feedback gives the recorded truth of each returned answer.
         needs_vectors: Whether the policy needs the questions' embeddings, not only their neighbours.
         states_right: Whether the confidence is the chance that the answer is right, and not that the top tier would
             have given it.
@@ -59,7 +59,7 @@ class ReplayPolicy:
     pins: Sequence[int] | None = None
     learns: bool = False
     uses_priors: bool = False
-    told: bool = False
+    gets_truth: bool = False
     needs_vectors: bool = False
     states_right: bool = False
 
@@ -166,7 +166,7 @@ def _linucb() -> ReplayPolicy:
 
 def _metallm() -> ReplayPolicy:
     policy = metallm()
-    return ReplayPolicy(policy.name, None, policy, learns=True, told=True, needs_vectors=True)
+    return ReplayPolicy(policy.name, None, policy, learns=True, gets_truth=True, needs_vectors=True)
 
 
 def _choosing(make: Callable[..., Policy], knob: float | None, seed: int) -> ReplayPolicy:

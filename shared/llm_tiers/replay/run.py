@@ -137,8 +137,8 @@ def replay(
             traces.append(engine.run(call, RecordedPerformer(table, row)).trace)
             if grade:
                 _grade(engine, table, row, call.id)
-            # Drawn from the call's id, so that the same calls are told about under every policy.
-            if chosen.told or random.Random(f"feedback:{call.id}").random() < feedback:
+            # Drawn from the call's id, so that the same calls get feedback under every policy.
+            if chosen.gets_truth or random.Random(f"feedback:{call.id}").random() < feedback:
                 _give_feedback(engine, table, row, traces[-1])
             if on_question is not None:
                 on_question()

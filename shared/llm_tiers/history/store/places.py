@@ -212,7 +212,7 @@ class Folder(Place):
         super().__init__(str(folder))
         self._folder = folder
         self._lock = self._take_lock()
-        # A damaged manifest must not leave the folder locked: the user is told to delete the file and try again.
+        # A damaged manifest must not leave the folder locked: the error asks the user to delete the file and try again.
         try:
             self._manifest = Manifest(folder)
             self._had_records = (folder / client.DATABASE).exists()

@@ -30,7 +30,7 @@ class Grader:
     A model is asked with a prompt of its own how right each answer is, or with `pairwise=True` whether it is at least
     as good as the top tier's. The latter suits texts and objects for which no key exists: the answers are shown in an
     order drawn by lot, an answer that is the same as the top tier's is not asked about, and on a share of the pairs the
-    model is asked in both orders. Where it contradicts itself the grade is one half, and `grader_error` tells how often
+    model is asked in both orders. Where it contradicts itself the grade is one half, and `grader_error` is how often
     it does. A model that is a tier of the ladder, by its name or its model's, never grades its own answers.
 
     A grader that fails, is late or replies with nonsense leaves the call as it is: the trace names what happened, and

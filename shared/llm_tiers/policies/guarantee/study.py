@@ -113,6 +113,6 @@ class StandingOf:
         known = {tier: cost for tier, cost in record.costs.items() if tier in self.ladder}
         if name in known or not known:
             return known.get(name, self.listed[place])
-        # Known costs tell what the listed ones, which are in any unit, are worth on this call.
+        # The listed costs may be in any unit; the known ones give their value on this call.
         scale = sum(known.values()) / sum(self.listed[self.ladder.index(tier)] for tier in known)
         return self.listed[place] * scale

@@ -1,7 +1,7 @@
 """The menu: rules that the flow runs and a profile replays, each written once."""
 
 from llm_tiers.policies.menu.replaying import Profiled, Replayed, profiled, replayed
-from llm_tiers.policies.menu.rule import Accept, Ask, AskVerdict, Cascade, Heard, Judged, Rule, Single, Step
+from llm_tiers.policies.menu.rule import Accept, Ask, AskVerdict, CallState, Cascade, Judged, Rule, Single, Step
 from llm_tiers.policies.menu.rules import agree_all, agree_two, menu_of, rule_named
 from llm_tiers.policies.menu.running import FixedRule, RuleJudge, plan_of
 
@@ -9,9 +9,9 @@ __all__ = [
     "Accept",
     "Ask",
     "AskVerdict",
+    "CallState",
     "Cascade",
     "FixedRule",
-    "Heard",
     "Judged",
     "Profiled",
     "Replayed",

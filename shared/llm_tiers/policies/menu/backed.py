@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llm_tiers.errors import ConfigError
-from llm_tiers.policies.menu.rule import Ask, Heard, Rule, Step
+from llm_tiers.policies.menu.rule import Ask, CallState, Rule, Step
 
 __all__ = ["Backed"]
 
@@ -35,6 +35,6 @@ class Backed(Rule):
         """The tier and the top."""
         return (self.tier, self.ladder[-1])
 
-    def next(self, heard: Heard) -> Step:
+    def next(self, state: CallState) -> Step:
         """Ask both, and accept the top tier's answer if there is one."""
-        return self.settle(self.ladder[-1], heard) if self.ladder[-1] in heard.said else Ask(self.tiers)
+        return self.settle(self.ladder[-1], state) if self.ladder[-1] in state.said else Ask(self.tiers)

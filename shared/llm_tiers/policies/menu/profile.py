@@ -69,16 +69,16 @@ def profiled_call(record: Record, usual: Mapping[str, float]) -> ProfiledCall | 
 
 
 def _grades(record: Record, names: tuple[str, ...], said: list[int]) -> tuple[tuple[float, ...], GradeSource | None]:
-    told, source = best_grades(record, names[-1])
+    known, source = best_grades(record, names[-1])
     if source is None or source == "equality":
         return (), None
-    by_answer = {number: told[name] for name, number in zip(names, said, strict=True) if name in told}
-    # A missing answer is wrong whatever was said of it, and the same answer is as right from another tier.
+    by_answer = {number: known[name] for name, number in zip(names, said, strict=True) if name in known}
+    # A missing answer is wrong, however it was graded, and the same answer is as right from another tier.
     grades = [
-        0.0 if number < 0 else told.get(name, by_answer.get(number)) for name, number in zip(names, said, strict=True)
+        0.0 if number < 0 else known.get(name, by_answer.get(number)) for name, number in zip(names, said, strict=True)
     ]
-    known = tuple(grade for grade in grades if grade is not None)
-    return (known, source) if len(known) == len(names) else ((), None)
+    complete = tuple(grade for grade in grades if grade is not None)
+    return (complete, source) if len(complete) == len(names) else ((), None)
 
 
 def _in_order(said: list[int]) -> tuple[int, ...]:

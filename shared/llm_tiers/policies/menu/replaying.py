@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llm_tiers.policies.menu.rule import Accept, Ask, Heard, Rule
+from llm_tiers.policies.menu.rule import Accept, Ask, CallState, Rule
 
 if TYPE_CHECKING:
     from llm_tiers.history.record import Record
@@ -59,7 +59,7 @@ def replayed(rule: Rule, call: Profiled) -> Replayed | None:
     said: dict[str, int] = {}
     verdicts: dict[str, bool | None] = {}
     while True:
-        step = rule.next(Heard(said, verdicts))
+        step = rule.next(CallState(said, verdicts))
         if isinstance(step, Accept):
             return Replayed(step.tier, tuple(said), _cost(call, said, verdicts))
         if isinstance(step, Ask):

@@ -13,11 +13,11 @@ from typing import TypeAlias
 
 from llm_tiers.errors import ConfigError
 
-__all__ = ["Accept", "Ask", "AskVerdict", "Cascade", "Heard", "Judged", "Rule", "Single", "Step"]
+__all__ = ["Accept", "Ask", "AskVerdict", "CallState", "Cascade", "Judged", "Rule", "Single", "Step"]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class CallState:
     """What has been said on a call so far.
 
     Attributes:
@@ -85,27 +85,27 @@ class Rule(ABC):
         """Names of the tiers that the rule itself asks, cheapest first; missing answers may make it ask others."""
 
     @abstractmethod
-    def next(self, heard: Heard) -> Step:
+    def next(self, state: CallState) -> Step:
         """Return what to do next."""
 
     @property
     def first(self) -> tuple[str, ...]:
         """The tiers that are asked first, side by side."""
-        step = self.next(Heard())
+        step = self.next(CallState())
         if not isinstance(step, Ask):
             raise TypeError(f"rule {self.name!r} must ask a tier first")
         return step.tiers
 
-    def settle(self, tier: str, heard: Heard) -> Step:
+    def settle(self, tier: str, state: CallState) -> Step:
         """Accept a tier's answer; where it is missing, go up from the dearest tier that was asked."""
-        if heard.answered(tier):
+        if state.answered(tier):
             return Accept(tier)
-        dearest = max(map(self.ladder.index, heard.said))
-        if heard.answered(self.ladder[dearest]) and dearest > self.ladder.index(tier):
+        dearest = max(map(self.ladder.index, state.said))
+        if state.answered(self.ladder[dearest]) and dearest > self.ladder.index(tier):
             return Accept(self.ladder[dearest])
         if dearest + 1 < len(self.ladder):
             return Ask((self.ladder[dearest + 1],))
-        earlier = [name for name in self.ladder if heard.answered(name) and heard.verdicts.get(name) is not False]
+        earlier = [name for name in self.ladder if state.answered(name) and state.verdicts.get(name) is not False]
         return Accept(earlier[-1] if earlier else self.ladder[-1])
 
     def _check(self, tiers: Sequence[str]) -> None:
@@ -139,9 +139,9 @@ class Single(Rule):
         """The tier."""
         return (self.tier,)
 
-    def next(self, heard: Heard) -> Step:
+    def next(self, state: CallState) -> Step:
         """Ask the tier, and accept its answer."""
-        return self.settle(self.tier, heard) if self.tier in heard.said else Ask((self.tier,))
+        return self.settle(self.tier, state) if self.tier in state.said else Ask((self.tier,))
 
 
 @dataclass(frozen=True)
@@ -174,16 +174,16 @@ class Cascade(Rule):
         """The members."""
         return self.members
 
-    def next(self, heard: Heard) -> Step:
+    def next(self, state: CallState) -> Step:
         """Accept where two agree or the last has answered; otherwise ask the next member."""
-        if not all(name in heard.said for name in self.members[:2]):
+        if not all(name in state.said for name in self.members[:2]):
             return Ask(self.members[:2])
         for place, name in enumerate(self.members[1:], 1):
-            if name not in heard.said:
+            if name not in state.said:
                 return Ask((name,))
-            if any(heard.agree(name, other) for other in self.members[:place]):
+            if any(state.agree(name, other) for other in self.members[:place]):
                 return Accept(name)
-        return self.settle(self.members[-1], heard)
+        return self.settle(self.members[-1], state)
 
 
 @dataclass(frozen=True)
@@ -211,14 +211,14 @@ class Judged(Rule):
         """Both tiers."""
         return (self.tier, self.otherwise)
 
-    def next(self, heard: Heard) -> Step:
+    def next(self, state: CallState) -> Step:
         """Ask the tier, then for a verdict on its answer, then perhaps the other tier."""
-        if self.otherwise in heard.said:
-            return self.settle(self.otherwise, heard)
-        if self.tier not in heard.said:
+        if self.otherwise in state.said:
+            return self.settle(self.otherwise, state)
+        if self.tier not in state.said:
             return Ask((self.tier,))
-        if not heard.answered(self.tier):
+        if not state.answered(self.tier):
             return Ask((self.otherwise,))
-        if self.tier not in heard.verdicts:
+        if self.tier not in state.verdicts:
             return AskVerdict(self.tier)
-        return Accept(self.tier) if heard.verdicts[self.tier] is True else Ask((self.otherwise,))
+        return Accept(self.tier) if state.verdicts[self.tier] is True else Ask((self.otherwise,))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from llm_tiers.policies.judges.case import Case, Judgement, Verdict
 from llm_tiers.policies.judges.judge import Judge, Review
 from llm_tiers.policies.judges.prompt import PromptJudge
-from llm_tiers.policies.menu.rule import Accept, Ask, Heard, Rule, Step
+from llm_tiers.policies.menu.rule import Accept, Ask, CallState, Rule, Step
 from llm_tiers.policies.starters.base import Plan, Planning
 
 if TYPE_CHECKING:
@@ -88,31 +88,31 @@ class RuleJudge(Judge):
             return Judgement(Verdict.UNCERTAIN, "rule", why="no rule")
         if not isinstance(rule, Rule):
             raise TypeError("RuleJudge goes with a starter that passes on a rule, such as FixedRule")
-        heard = _heard(case)
-        step = _step(rule, heard, case)
+        state = _state_of(case)
+        step = _step(rule, state, case)
         own = case.answer.tier
         if not isinstance(step, Accept | Ask):
             verdict = (yield from self.judge.review(case)).verdict
             said = None if verdict is Verdict.UNCERTAIN else verdict is Verdict.VALID
-            heard = Heard(heard.said, {**heard.verdicts, step.tier: said})
-            step = _step(rule, heard, case)
+            state = CallState(state.said, {**state.verdicts, step.tier: said})
+            step = _step(rule, state, case)
         if isinstance(step, Accept):
             instead = None if step.tier == own else step.tier
             return Judgement(Verdict.VALID, "rule", why=rule.name, instead=instead)
         goes_on = step.tiers[0] if isinstance(step, Ask) else None
         # An answer that a verdict rejected, or that does not have the form asked for, is never returned.
-        wrong = heard.verdicts.get(own) is False or _is_flawed(case, case.answer)
+        wrong = state.verdicts.get(own) is False or _is_flawed(case, case.answer)
         verdict = Verdict.INVALID if wrong else Verdict.UNCERTAIN
         return Judgement(verdict, "rule", why=f"{rule.name}: {goes_on} is next", skip_to=goes_on)
 
 
-def _step(rule: Rule, heard: Heard, case: Case) -> Step:
+def _step(rule: Rule, state: CallState, case: Case) -> Step:
     """Return the rule's next step; what the flow can no longer ask, since it failed or cannot serve, is missing."""
     names = case.ladder.names
     reached = names.index(case.answer.tier)
-    said = dict(heard.said)
+    said = dict(state.said)
     while True:
-        step = rule.next(Heard(said, heard.verdicts))
+        step = rule.next(CallState(said, state.verdicts))
         if not isinstance(step, Ask):
             return step
         below = [name for name in step.tiers if names.index(name) <= reached and name not in said]
@@ -121,7 +121,7 @@ def _step(rule: Rule, heard: Heard, case: Case) -> Step:
         said |= dict.fromkeys(below, -1)
 
 
-def _heard(case: Case) -> Heard:
+def _state_of(case: Case) -> CallState:
     """Number the answers such that equal ones have equal numbers; those that cannot be compared differ."""
     numbers: dict[str, int] = {}
     leaders: list[Answer] = []
@@ -135,7 +135,7 @@ def _heard(case: Case) -> Heard:
             same.append(True)
         numbers[answer.tier] = same.index(True)
     ordered = {name: numbers[name] for name in case.ladder.names if name in numbers}
-    return Heard(ordered)
+    return CallState(ordered)
 
 
 def _is_flawed(case: Case, answer: Answer) -> bool:

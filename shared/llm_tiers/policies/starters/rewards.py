@@ -55,7 +55,7 @@ def _shared(record: Record, known: Mapping[str, float]) -> dict[str, float]:
 
 
 def _agreed(record: Record, graded: Mapping[str, float], top: str) -> dict[str, float]:
-    """Return which answers equal the accepted one, where that can be told and it is not known to be wrong."""
+    """Return which answers equal the accepted one, where they can be compared and it is not known to be wrong."""
     if len(record.answered) < 2 or graded.get(record.final, 1.0) <= _HALF:  # noqa: PLR2004
         return {}
     return {tier: float(record.labels[tier]) for tier in record.answered if tier in record.labels and tier != top}

@@ -12,9 +12,9 @@ from llm_tiers.policies.menu import (
     Accept,
     Ask,
     AskVerdict,
+    CallState,
     Cascade,
     FixedRule,
-    Heard,
     Judged,
     Profiled,
     RuleJudge,
@@ -120,29 +120,29 @@ def test_a_profiled_call_in_the_history_replays_as_the_pattern_does(pattern):
 def test_a_cascade_stops_at_the_first_two_that_agree():
     rule = Cascade(NAMES[:4], ("a", "b", "c", "d"))
     assert rule.first == ("a", "b")
-    assert rule.next(Heard({"a": 0, "b": 0})) == Accept("b")
-    assert rule.next(Heard({"a": 0, "b": 1})) == Ask(("c",))
-    assert rule.next(Heard({"a": 0, "b": 1, "c": 0})) == Accept("c")
-    assert rule.next(Heard({"a": 0, "b": 1, "c": 2})) == Ask(("d",))
-    assert rule.next(Heard({"a": 0, "b": 1, "c": 2, "d": 3})) == Accept("d")
+    assert rule.next(CallState({"a": 0, "b": 0})) == Accept("b")
+    assert rule.next(CallState({"a": 0, "b": 1})) == Ask(("c",))
+    assert rule.next(CallState({"a": 0, "b": 1, "c": 0})) == Accept("c")
+    assert rule.next(CallState({"a": 0, "b": 1, "c": 2})) == Ask(("d",))
+    assert rule.next(CallState({"a": 0, "b": 1, "c": 2, "d": 3})) == Accept("d")
 
 
 def test_missing_answers_agree_with_nothing():
-    assert Cascade(NAMES[:3], ("a", "b", "c")).next(Heard({"a": -1, "b": -1})) == Ask(("c",))
+    assert Cascade(NAMES[:3], ("a", "b", "c")).next(CallState({"a": -1, "b": -1})) == Ask(("c",))
 
 
 def test_a_single_tier_without_an_answer_goes_one_tier_up():
     rule = Single(NAMES[:3], "a")
-    assert rule.next(Heard({"a": -1})) == Ask(("b",))
-    assert rule.next(Heard({"a": -1, "b": 0})) == Accept("b")
+    assert rule.next(CallState({"a": -1})) == Ask(("b",))
+    assert rule.next(CallState({"a": -1, "b": 0})) == Accept("b")
 
 
 def test_a_verdict_decides_whether_the_other_tier_is_asked():
     rule = Judged(NAMES[:3], "a", "c")
-    assert rule.next(Heard({"a": 0})) == AskVerdict("a")
-    assert rule.next(Heard({"a": 0}, {"a": True})) == Accept("a")
-    assert rule.next(Heard({"a": 0}, {"a": None})) == Ask(("c",))
-    assert rule.next(Heard({"a": 0, "c": 1}, {"a": False})) == Accept("c")
+    assert rule.next(CallState({"a": 0})) == AskVerdict("a")
+    assert rule.next(CallState({"a": 0}, {"a": True})) == Accept("a")
+    assert rule.next(CallState({"a": 0}, {"a": None})) == Ask(("c",))
+    assert rule.next(CallState({"a": 0, "c": 1}, {"a": False})) == Accept("c")
 
 
 def test_the_menu_of_a_ladder():
