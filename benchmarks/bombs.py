@@ -21,7 +21,7 @@ from typing import Any
 
 from llm_tiers import Answer, FinalAnswers
 from llm_tiers.agreement import dates, final_answer, objects, quantities, refusals, texts
-from llm_tiers.call import form, json_text, patterns
+from llm_tiers.call import form, growing_json, json_text, patterns
 from llm_tiers.call.answer import ToolCall
 from llm_tiers.integration.finish import finish_in
 from llm_tiers.policies.graders import prompt as grading
@@ -121,6 +121,13 @@ def read(text: str) -> object:
         return json_text.read_json(text)
     except ValueError:
         return None
+
+
+def grow(text: str) -> bool:
+    """Take a text in a thousand pieces."""
+    growing = growing_json.GrowingJson()
+    size = max(len(text) // 1_000, 1)
+    return any(growing.add(text[place : place + size]) for place in range(0, len(text), size)) or growing.end()
 
 
 SCHEMA = {
@@ -230,6 +237,8 @@ def readers() -> dict[str, Reader]:
         "agreement/refusals.py::declines": Reader(refusals.declines),
         "agreement/refusals.py::finds_none": Reader(refusals.finds_none),
         "call/json_text.py::read_json": Reader(read, MEGABYTE, (OPEN, FULL, WIDE, NAMED, '["' + "\\" * MEGABYTE)),
+        "call/growing_json.py::_is_hopeless": Reader(grow, MEGABYTE, ('{"a":"' + "x" * MEGABYTE, FULL, WIDE, NAMED)),
+        "call/growing_json.py::_is_name": Reader(grow, MEGABYTE, ('{"a":"b","' + "x" * MEGABYTE,)),
         "call/form.py::json_flaw.flaw": Reader(_flaw_of_text, MEGABYTE, (FULL, WIDE, NAMED)),
         "call/form.py::schema_flaw": Reader(_flaw_of_value),
         "call/form.py::work_flaw": Reader(_work_of_value),

@@ -23,6 +23,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 from langchain_core.runnables.config import set_config_context
 
 from langchain_tiers.messages import read_text, with_postscript
+from langchain_tiers.received import Received
 from langchain_tiers.request import Request
 from langchain_tiers.runs import OuterRun, ain_context, in_context
 from llm_tiers.call.answer import Answer, ToolCall
@@ -87,37 +88,35 @@ class ChatPerformer:
     def stream(self, call: ModelCall) -> Generator[AIMessageChunk, None, Answer]:
         """Call a model, yield its chunks as they come, and return the whole answer."""
         config = self.run.child_config(call)
-        received: list[AIMessageChunk] = []
+        received = Received()
 
         def chunks() -> Generator[AIMessageChunk]:
             opened = self._model(call).stream(self._input(call), config, **self._settings(call))
             with closing(in_context(config, cast("Generator[AIMessage]", opened))) as messages:
                 for message in messages:
-                    received.append(_as_chunk(message))
-                    yield received[-1]
+                    yield received.add(_as_chunk(message))
 
         with _tier_errors(call.tier):
             blank = yield from from_first_word(chunks(), _says)
-        return replace(self._answer(call, _joined(received), received), chunks=blank)
+        return replace(self._answer(call, _joined(received), received.chunks), chunks=blank)
 
     async def astream(self, call: ModelCall) -> AsyncGenerator[AIMessageChunk | Answer, None]:
         """Call a model, yield its chunks as they come and, last, the whole `Answer`."""
         config = self.run.child_config(call)
-        received: list[AIMessageChunk] = []
+        received = Received()
         blank: list[AIMessageChunk] = []
 
         async def chunks() -> AsyncGenerator[AIMessageChunk]:
             opened = self._model(call).astream(self._input(call), config, **self._settings(call))
             async with aclosing(ain_context(config, cast("AsyncGenerator[AIMessage]", opened))) as messages:
                 async for message in messages:
-                    received.append(_as_chunk(message))
-                    yield received[-1]
+                    yield received.add(_as_chunk(message))
 
         with _tier_errors(call.tier):
             async with aclosing(afrom_first_word(chunks(), _says, blank)) as shown:
                 async for chunk in shown:
                     yield chunk
-        yield replace(self._answer(call, _joined(received), received), chunks=tuple(blank))
+        yield replace(self._answer(call, _joined(received), received.chunks), chunks=tuple(blank))
 
     def _in_chunks(self, call: ModelCall) -> bool:
         return self.streaming and call.prompt is None
@@ -180,15 +179,20 @@ def _says(chunk: AIMessageChunk) -> bool:
     return bool(any(texts) or chunk.tool_call_chunks or any(chunk.additional_kwargs.values()))
 
 
-def _joined(chunks: Sequence[AIMessageChunk]) -> AIMessage:
-    if not chunks:
+def _joined(received: Received) -> AIMessage:
+    if not received.chunks:
         return AIMessage("")
-    whole = add_ai_message_chunks(*chunks)
+    whole = add_ai_message_chunks(*received.chunks)
     message = cast("AIMessage", message_chunk_to_message(whole))
+    taken_out = received.taken_out()
     # LangChain completes arguments that were cut short, to show them while they stream; as an answer they are broken.
-    cut = {chunk["id"] for chunk in whole.tool_call_chunks if not _is_json(chunk["args"] or "{}")}
+    cut = {
+        chunk["id"]: taken_out.get(chunk["index"] or 0, chunk["args"])
+        for chunk in whole.tool_call_chunks
+        if chunk["index"] in taken_out or not _is_json(chunk["args"] or "{}")
+    }
     broken = [
-        invalid_tool_call(name=call["name"], id=call["id"], args=None, error="cut short")
+        invalid_tool_call(name=call["name"], id=call["id"], args=cut[call["id"]], error="cut short")
         for call in message.tool_calls
         if call["id"] in cut
     ]

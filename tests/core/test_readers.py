@@ -16,7 +16,15 @@ FOLDERS = {"shared/llm_tiers/": "", "langchain_tiers/": "langchain_tiers/", "lla
 EXPRESSIONS = {"compile", "search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
 PARSERS = {
     *("loads", "read_json", "from_json", "parse_partial_json", "parse_json_markdown", "literal_eval", "parse"),
-    *("fromisoformat", "strptime", "model_validate", "model_validate_json", "validate_json", "validate_python"),
+    *(
+        "raw_decode",
+        "fromisoformat",
+        "strptime",
+        "model_validate",
+        "model_validate_json",
+        "validate_json",
+        "validate_python",
+    ),
     *("parse_obj", "parse_raw", "iter_errors", "first_error", "SchemaValidator", "TypeAdapter", "normalize"),
 }
 NUMBERS = {"int", "float", "Fraction", "Decimal", "date", "datetime"}

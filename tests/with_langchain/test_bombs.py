@@ -1,5 +1,6 @@
 """Answers written to break who reads them: none stops the process, and each goes one tier up."""
 
+import json
 import time
 from contextlib import contextmanager
 from functools import reduce
@@ -8,9 +9,16 @@ from typing import Literal
 
 import pytest
 from bombs import DEEP, ENDLESS_CODE, ENDLESS_ITEMS, ENDLESS_PATTERN, HUGE, ODD, SECONDS, SLOW
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.ai import add_ai_message_chunks
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk
 from pydantic import BaseModel
 
+from llm_tiers import FixedStarter, Tier
 from llm_tiers.testing import Reply, ToolCall
 
 ASK = "What is the capital of France?"
@@ -205,3 +213,81 @@ def test_arguments_without_end_are_charged_to_the_tier_that_wrote_them(server, t
 
     first = answer.response_metadata["tiers"]["attempts"][0]
     assert (first["tier"], first["output_tokens"], first["why"]) == ("small", 500, "look_up: malformed arguments")
+
+
+class Pieces(BaseChatModel):
+    """A model that streams the arguments of a tool call a few characters at a time."""
+
+    arguments: str
+
+    @property
+    def _llm_type(self):
+        return "pieces"
+
+    def bind_tools(self, tools, **settings):
+        return self.bind(tools=tools, **settings)
+
+    def _generate(self, *arguments, **settings):
+        raise NotImplementedError
+
+    def _stream(self, *arguments, **settings):
+        for place in range(0, len(self.arguments), 8):
+            part = tool_call_chunk(
+                name="look_up" if place == 0 else None,
+                args=self.arguments[place : place + 8],
+                id="call" if place == 0 else None,
+                index=0,
+            )
+            yield ChatGenerationChunk(message=AIMessageChunk("", tool_call_chunks=[part]))
+        usage = {"input_tokens": 10, "output_tokens": 500, "total_tokens": 510}
+        yield ChatGenerationChunk(message=AIMessageChunk("", usage_metadata=usage))
+
+
+@pytest.mark.parametrize("way", ["stream", "astream"])
+async def test_arguments_that_come_in_pieces_and_never_end(server, tiered, chat, way):
+    server.scripts |= {"medium": Reply(calls=(ToolCall("look_up", {"city": "Paris"}),))}
+    model = tiered(tiers=[Tier(Pieces(arguments='{"city": "Paris",' + " " * 64_000), name="small"), chat("medium")])
+    asked = model.bind_tools([look_up])
+
+    with in_time():
+        chunks = list(asked.stream(ASK)) if way == "stream" else [chunk async for chunk in asked.astream(ASK)]
+
+    answer = reduce(add, chunks)
+    assert answer.tool_calls[0]["args"] == {"city": "Paris"}
+    first = answer.response_metadata["tiers"]["attempts"][0]
+    assert (first["output_tokens"], first["why"]) == (500, "look_up: malformed arguments")
+
+
+def test_at_the_top_they_are_a_broken_call_and_whole(tiered, chat):
+    text = '{"city": "Paris",' + " " * 64_000
+    model = tiered(tiers=[chat("small"), Tier(Pieces(arguments=text), name="top")], starter=FixedStarter("top"))
+    ends = []
+
+    with in_time():
+        chunks = list(model.bind_tools([look_up]).stream(ASK))
+        list(model.bind_tools([look_up]).stream(ASK, config={"callbacks": [Ends(ends)]}))
+
+    answer = add_ai_message_chunks(*chunks)
+    assert not answer.tool_calls[0]["args"]
+    assert any("malformed arguments" in warning for warning in answer.response_metadata["tiers"]["warnings"])
+    assert len(ends) == 1
+
+
+class Ends(BaseCallbackHandler):
+    """Collects what runs end with."""
+
+    def __init__(self, ends):
+        self.ends = ends
+
+    def on_llm_end(self, response, **rest):
+        self.ends.append(response)
+
+
+def test_a_long_document_in_pieces_arrives_whole(tiered, chat):
+    text = json.dumps({"city": "A line, and more.\n" * 10_000})
+    model = tiered(tiers=[Tier(Pieces(arguments=text), name="small"), chat("medium")])
+
+    with in_time():
+        chunks = list(model.bind_tools([look_up]).stream(ASK))
+
+    assert add_ai_message_chunks(*chunks).tool_calls[0]["args"] == json.loads(text)
