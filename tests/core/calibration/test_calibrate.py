@@ -153,10 +153,11 @@ class TestRecommendation:
         assert status == 0
         chosen = found["recommended"]
         assert chosen["accuracy"]["low"] >= TARGET
-        enough = [point for point in found["points"] if point["accuracy"]["low"] >= TARGET]
+        weighed = [*found["points"], *found["singles"], *found["rules"]]
+        enough = [point for point in weighed if point["accuracy"]["low"] >= TARGET]
         cheapest = min(point["usd_per_1000_calls"]["mean"] for point in enough)
         assert chosen["usd_per_1000_calls"]["mean"] == cheapest
-        assert len(enough) < len(found["points"])
+        assert len(enough) < len(weighed)
 
     def test_a_budget_is_kept_by_the_upper_end_and_spent_on_accuracy(self, file):
         status, found = points_of(file, "--cost", "50%")
@@ -190,7 +191,7 @@ class TestRecommendation:
         out = tmp_path / "tiers.json"
         done = calibrate(file, "--accuracy", 0.999, "--out", out)
         assert done.exit_code == 1
-        assert "no setting reaches it; nearest is policy default" in done.output
+        assert "no setting reaches it; nearest is rule small+medium>large" in done.output
         assert not out.exists()
 
     def test_a_single_tier_that_is_the_better_buy_is_recommended(self, file, tmp_path):
@@ -412,7 +413,7 @@ def recorded():
 
 @pytest.fixture(scope="module")
 def audited(recorded, tmp_path_factory):
-    """A folder in which 300 recorded calls of two nodes were answered by the default policy, many of them audited.
+    """A folder in which 300 recorded calls of two nodes were answered by the doubt cascade, many of them audited.
 
     At this quality some calls climb to the top by themselves; which are drawn depends on their ids, so these are fixed.
     """
@@ -422,7 +423,7 @@ def audited(recorded, tmp_path_factory):
         Tier(None, name=name, price=(recorded.price_in[position], recorded.price_out[position]))
         for position, name in enumerate(recorded.tiers)
     ]
-    engine = Engine(Ladder(tiers), as_policy(audit=0.5, quality=0.6), ChromaHistory(folder, embedding=embedding))
+    engine = Engine(Ladder(tiers), as_policy("doubt", audit=0.5, quality=0.6), ChromaHistory(folder, embedding=embedding))
     traces = {}
     for row in range(300):
         node = "solve" if row % 3 else "solve/check"
