@@ -22,7 +22,7 @@ __all__ = ["IMAGINED_CALLS", "Choice", "choose", "cost_of", "outcome_of", "rules
 IMAGINED_CALLS = 6.0
 """A node starts as if so many calls, to imagined ladders, had been profiled."""
 
-_DRAWN = 200
+_DRAWN = 1_000
 _LEAST_VARIANCE = 1e-12
 _ALIKE = 1e-9
 _LEAST_COST = 1e-300
