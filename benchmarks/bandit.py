@@ -152,11 +152,11 @@ def order_name(seed: int | None) -> str:
 
 def without_truth(stream: Stream) -> Table:
     table = stream.table
-    names = [*(f"single:{tier}" for tier in table.tiers), "metallm", "linucb", "default"]
+    names = [*(f"single:{tier}" for tier in table.tiers), "metallm", "linucb", "doubt"]
     shown = Table(title=f"{table.path.stem}: through the real flow, file order", title_justify="left")
     for column in ("policy", "learns from", "accuracy", "US$", "reward"):
         shown.add_column(column, justify="left" if column in ("policy", "learns from") else "right")
-    lessons = {"metallm": "the truth of its answers", "linucb": "agreement, verdicts", "default": "agreement"}
+    lessons = {"metallm": "the truth of its answers", "linucb": "agreement, verdicts", "doubt": "agreement"}
     top = float(stream.rows.costs[:, -1].mean())
     for name in names:
         result = replay(table, name)

@@ -42,7 +42,7 @@ def load_ladder(target: str) -> Asker:
         try:
             found = found()
         except Exception as error:  # a user's function may raise anything, and the command must say which did
-            raise ConfigError(f"{argument}: the function raised {_told(error)}") from error
+            raise ConfigError(f"{argument}: the function raised {_in_one_line(error)}") from error
     if isinstance(found, list | tuple):
         found = _model_over(argument, found)
     if not isinstance(found, Tiered):
@@ -97,7 +97,7 @@ def load_object(option: str, target: str) -> Any:
     except LlmTiersError as error:
         raise ConfigError(f"{argument}: {error}") from error
     except Exception as error:  # a user's module may raise anything, and the command must say what did
-        raise ConfigError(f"{argument}: importing {module} raised {_told(error)}") from error
+        raise ConfigError(f"{argument}: importing {module} raised {_in_one_line(error)}") from error
     try:
         return attrgetter(attribute)(loaded)
     except AttributeError:
@@ -144,5 +144,5 @@ def _model_over(argument: str, tiers: list[Any] | tuple[Any, ...]) -> Any:
         raise ConfigError(f"{argument}: {error}") from error
 
 
-def _told(error: Exception) -> str:
+def _in_one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"

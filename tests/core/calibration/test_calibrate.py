@@ -423,7 +423,9 @@ def audited(recorded, tmp_path_factory):
         Tier(None, name=name, price=(recorded.price_in[position], recorded.price_out[position]))
         for position, name in enumerate(recorded.tiers)
     ]
-    engine = Engine(Ladder(tiers), as_policy("doubt", audit=0.5, quality=0.6), ChromaHistory(folder, embedding=embedding))
+    engine = Engine(
+        Ladder(tiers), as_policy("doubt", audit=0.5, quality=0.6), ChromaHistory(folder, embedding=embedding)
+    )
     traces = {}
     for row in range(300):
         node = "solve" if row % 3 else "solve/check"
