@@ -18,6 +18,7 @@ from llm_tiers.policies.judges.prompt import PromptJudge
 from llm_tiers.policies.judges.thrifty import Thrifty
 from llm_tiers.policies.judges.unjudged import Unjudged
 from llm_tiers.policies.menu import FixedRule, RuleJudge, rule_named
+from llm_tiers.policies.menu.bandit import RuleLinUCB
 from llm_tiers.policies.menu.menu import MenuJudge, MenuStarter
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.settings import read_settings
@@ -31,7 +32,19 @@ if TYPE_CHECKING:
     from llm_tiers.policies.judges.judge import Judge, JudgeFunction
     from llm_tiers.policies.starters.base import Starter
 
-__all__ = ["BY_KNOB", "agree", "as_policy", "default", "doubt", "estimate", "linucb", "llm_at", "menu", "metallm"]
+__all__ = [
+    "BY_KNOB",
+    "agree",
+    "as_policy",
+    "default",
+    "doubt",
+    "estimate",
+    "linucb",
+    "linucb_rules",
+    "llm_at",
+    "menu",
+    "metallm",
+]
 
 
 def llm_at(*, theta: float = 0.7, offer_abstention: bool = True) -> Policy:
@@ -84,6 +97,15 @@ def linucb(*, price: float = 0.1) -> Policy:
         price: What an answer may cost in chance to be right, in units of a usual answer of the top tier.
     """
     return Policy("linucb", LinUCB(price=price, witness="below"), Agreement() | Thrifty(PromptJudge()))
+
+
+def linucb_rules(*, price: float = 0.1) -> Policy:
+    """Return `linucb` with the rules of the menu as arms: single tiers, and cascades of agreement.
+
+    Args:
+        price: What an answer may cost in chance to be right, in units of a usual answer of the top tier.
+    """
+    return Policy("linucb-rules", RuleLinUCB(price=price), RuleJudge())
 
 
 def metallm(*, price: float = 0.1, alpha: float = 1.0) -> Policy:
@@ -146,6 +168,7 @@ _NAMED: dict[str, Callable[[], Policy]] = {
     "estimate": estimate,
     "llm-at": llm_at,
     "linucb": linucb,
+    "linucb-rules": linucb_rules,
     "metallm": metallm,
     "menu": menu,
 }

@@ -15,7 +15,7 @@ from llm_tiers.policies.doubt import Doubt
 from llm_tiers.policies.guarantee import SMART, Guarantee
 from llm_tiers.policies.judges import PromptJudge
 from llm_tiers.policies.menu.menu import MenuStarter
-from llm_tiers.policies.named import agree, default, doubt, estimate, linucb, llm_at, menu, metallm
+from llm_tiers.policies.named import agree, default, doubt, estimate, linucb, linucb_rules, llm_at, menu, metallm
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter
 from llm_tiers.replay.agreeing import agree_all, agree_two
@@ -31,8 +31,8 @@ __all__ = ["ReplayPolicy", "replay_policy"]
 
 _EXACT = ExactEquality(missing_counts=True)
 _NAMES = (
-    "single:TIER, start:TIER, llm-at, llm-at-answers, default, doubt, menu, agree, estimate, linucb, metallm, "
-    "cascade-routing, agree-two, agree-all, guarantee:DELTA, smart-paper:DELTA, oracle, random"
+    "single:TIER, start:TIER, llm-at, llm-at-answers, default, doubt, menu, agree, estimate, linucb, linucb-rules, "
+    "metallm, cascade-routing, agree-two, agree-all, guarantee:DELTA, smart-paper:DELTA, oracle, random"
 )
 
 
@@ -72,7 +72,8 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
             (as published), `llm-at-answers` (the same, but an earlier answer is returned in place of a missing one),
             `default` (what the models do), `menu` (the same: the rule that profiled calls show to be worth most),
             `doubt` (the doubt cascade), `estimate` (LLM-AT corrected), `agree` (that with a witness, whose agreement
-            needs no judge), `linucb` (a bandit that learns from agreement and verdicts), `metallm` (the bandit as
+            needs no judge), `linucb` (a bandit that learns from agreement and verdicts), `linucb-rules` (the same over
+            the menu's rules), `metallm` (the bandit as
             published, which learns the truth of each answer), `cascade-routing` (of Dekoninck et al., ICML 2025),
             `agree-two` (the two cheapest tiers, where they differ the third), `agree-all` (tier by tier until two
             agree), `guarantee:DELTA` (as the top tier on all but a share DELTA of the questions, proved),
@@ -98,7 +99,8 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         "menu": partial(_choosing, menu, knob, seed),
         "agree": partial(_estimating, agree, knob, seed),
         "estimate": partial(_estimating, estimate, knob, seed),
-        "linucb": _linucb,
+        "linucb": partial(_linucb, linucb),
+        "linucb-rules": partial(_linucb, linucb_rules),
         "metallm": _metallm,
         "cascade-routing": partial(_cascade_routing, knob),
         "agree-two": partial(_fixed, agree_two),
@@ -159,8 +161,8 @@ def _doubting(knob: float | None, seed: int) -> ReplayPolicy:
     return ReplayPolicy(policy.name, quality, policy, learns=True)
 
 
-def _linucb() -> ReplayPolicy:
-    policy = linucb()
+def _linucb(make: Callable[[], Policy]) -> ReplayPolicy:
+    policy = make()
     return ReplayPolicy(policy.name, None, policy, learns=True, needs_vectors=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self, cast
 
 from llm_tiers.arguments import kind_of, require, require_number
@@ -135,27 +135,55 @@ class LinUCB:
                 f"{', '.join(ladder.names)}; record these, or name them alike: Tier(model, name=...)"
             )
 
+    @property
+    def settings(self) -> Settings:
+        """What the regression of each arm is made with."""
+        return Settings(self.ridge, self.forgetting, intercept=not self._as_published)
+
     def study(self, ladder: Ladder) -> ArmsOf:
         """Return what a history is asked to learn of its records."""
-        settings = Settings(self.ridge, self.forgetting, intercept=not self._as_published)
+        settings = self.settings
         if self._as_published:
             offsets = tuple(self.price * cost for cost in Arms(settings).relative_costs(ladder.costs).values())
         else:
-            offsets = tuple(priors_of(ladder, self.priors).values())
+            offsets = tuple(self.arm_priors(ladder).values())
         return ArmsOf(ladder.names, offsets, settings, graded_only=self.rewards == "grades", rows=self._rows)
 
+    def arm_priors(self, ladder: Ladder) -> dict[str, float]:
+        """Return by arm how often it is taken to be right before anything is learned."""
+        return priors_of(ladder, self.priors)
+
+    def arm_costs(self, ladder: Ladder) -> dict[str, float]:
+        """Return by arm what it costs by the price list, in any unit; the last one is the top tier."""
+        return dict(ladder.costs)
+
+    def usable(self, call: Call, ladder: Ladder) -> list[str]:
+        """Return the arms that can serve a call."""
+        return [tier.name for tier in ladder if not tier.shortfall(call.needs, call.tokens)]
+
+    def begin(self, arm: str, reason: str, ladder: Ladder) -> Plan:
+        """Return the plan by which the flow begins with an arm."""
+        below = ladder.below(arm)
+        return Plan(
+            start=arm,
+            reason=reason,
+            witnesses=() if self.witness is None or below is None else (below.name,),
+            # The witness only saves a judge call here, so one that costs as much as the judge is left out.
+            thrifty=True,
+        )
+
     def promises(self, arms: Arms, ladder: Ladder, vector: Vector | None) -> dict[str, Promise]:
-        """Return what each tier promises on a query.
+        """Return what each arm promises on a query.
 
         Args:
             arms: What was learned.
             ladder: The tiers.
-            vector: The query's embedding; None: only what is assumed of the tiers counts.
+            vector: The query's embedding; None: only what is assumed of the arms counts.
         """
+        listed = arms.relative_costs(self.arm_costs(ladder))
         # What is regressed and what is added afterwards differ in the published bandit: there the cost is learned too.
-        priors = dict.fromkeys(ladder.names, 0.0) if self._as_published else priors_of(ladder, self.priors)
-        listed = arms.relative_costs(ladder.costs)
-        costs = dict.fromkeys(ladder.names, 0.0) if self._as_published else listed
+        priors = dict.fromkeys(listed, 0.0) if self._as_published else self.arm_priors(ladder)
+        costs = dict.fromkeys(listed, 0.0) if self._as_published else listed
         x = None if vector is None else arms.settings.features(vector)
         found = {}
         for name, prior in priors.items():
@@ -166,7 +194,7 @@ class LinUCB:
         return found
 
     def plan(self, call: Call, ladder: Ladder) -> Planning:
-        """Choose the tier that promises most for `call`."""
+        """Choose the arm that promises most for `call`."""
         study = self.study(ladder)
         near = yield from _learned(call, study)
         arms, vector = near.learned if isinstance(near.learned, Arms) else study.start(), near.vector
@@ -180,19 +208,12 @@ class LinUCB:
             vector = None
         promises = self.promises(arms, ladder, vector)
         # The flow skips the other tiers by itself. If none can serve the call, the plan only has to exist.
-        usable = [tier.name for tier in ladder if not tier.shortfall(call.needs, call.tokens)] or list(ladder.names)
+        usable = self.usable(call, ladder) or list(promises)
         # The first of equals, as `max` returns it, is the cheapest.
-        start = max(usable, key=lambda name: promises[name].bound)
-        below = ladder.below(start)
-        return Plan(
-            start=start,
-            reason=f"highest upper bound, {promises[start].bound:.2f}; {arms.count} observations",
-            witnesses=() if self.witness is None or below is None else (below.name,),
-            # The witness only saves a judge call here, so one that costs as much as the judge is left out.
-            thrifty=True,
-            estimates={name: promise.right for name, promise in promises.items()},
-            warnings=warnings,
-        )
+        best = max(usable, key=lambda name: promises[name].bound)
+        reason = f"highest upper bound, {promises[best].bound:.2f}; {arms.count} observations"
+        estimates = {name: promises[name].right for name in ladder.names}
+        return replace(self.begin(best, reason, ladder), estimates=estimates, warnings=warnings)
 
 
 @dataclass(frozen=True, slots=True)
