@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_tiers.policies.guarantee.bets import Floats
-from llm_tiers.policies.guarantee.drift import CALM, RARELY, after_audit, share_of_audits, suspicion
+from llm_tiers.policies.guarantee.drift import CALM, RARELY, after_audit, share_beside_top, share_of_audits, suspicion
 from llm_tiers.policies.guarantee.standing import EVERY, FIRST, GROWTH
 from llm_tiers.policies.guarantee.worth import look
 from promises.outcomes import Outcomes
@@ -66,10 +66,9 @@ class Streams:
                 self.broken_by_drift = self.differs() > self.delta
             questions = self.rows[:, begin : begin + EVERY]
             drawn = random.random((2, *questions.shape)) if lots is None else lots[:, :, begin : begin + EVERY]
-            audited = self._audited(questions, drawn[0])
             rule = np.where(drawn[1] < self.share[:, None], self.other[:, None], self.one[:, None])
-            alone = self.outcomes.costs[questions, rule]
-            self.total += np.where(audited, self.outcomes.asking[questions].sum(axis=-1), alone).sum(axis=1)
+            audited = self._audited(questions, drawn[0], rule)
+            self.total += self._costs(questions, audited, rule if lots is not None else None)
             self._learn(questions, audited)
             self._withdraw(begin + EVERY)
             self._look(begin + EVERY, calls)
@@ -88,14 +87,30 @@ class Streams:
         )
         return found
 
-    def _audited(self, questions: Ints, drawn: Floats) -> Flags:
+    def _costs(self, questions: Ints, audited: Flags, rule: Ints | None) -> Floats:
+        """Return what a block costs: with the rules that were drawn, or their mean, so that fewer streams tell as much.
+
+        SMART's cost is such a mean, too.
+        """
+        costs = self.outcomes.costs
+        if rule is None:
+            one, other = costs[questions, self.one[:, None]], costs[questions, self.other[:, None]]
+            alone = one + (other - one) * self.share[:, None]
+        else:
+            alone = costs[questions, rule]
+        found: Floats = np.where(audited, self.outcomes.asking[questions].sum(axis=-1), alone).sum(axis=1)
+        return found
+
+    def _audited(self, questions: Ints, drawn: Floats, rule: Ints) -> Flags:
         """Return which calls of a block are profiled; each audit changes the chance of the next."""
         watching = self.proved & ~self.profiles
         astray = np.where(self.one != self.top, 1 - self.share, 0) + np.where(self.other != self.top, self.share, 0)
         risky = astray > self.delta * (1 + 1e-4)
         audited = np.zeros(questions.shape, bool)
         for place in range(questions.shape[1]):
-            chance = np.where(self.profiles, 1.0, np.where(risky, share_of_audits(self.wealth), 0.0))
+            beside_top = share_beside_top(self.wealth, self.asking, self.costs[:, -1])
+            share = np.where(rule[:, place] == self.top, beside_top, share_of_audits(self.wealth))
+            chance = np.where(self.profiles, 1.0, np.where(risky, share, 0.0))
             audited[:, place] = drawn[:, place] < chance
             told = np.flatnonzero(audited[:, place] & watching)
             if len(told):

@@ -83,7 +83,7 @@ class Guarantee(RuleJudge):
         )
         self.of: Measure = of
         self.confidence = float(confidence)
-        self.promise = Promise(float(delta), 1 - float(confidence), expected_calls)
+        self.promise = Promise(float(delta), 1 - float(confidence), expected_calls, makes_up=of == "grade")
 
     def __repr__(self) -> str:
         settings = f"confidence={self.confidence}, of={self.of!r}, expected_calls={self.promise.expected_calls}"
@@ -162,12 +162,11 @@ class Guarantee(RuleJudge):
         lots = random.Random(f"guarantee:{call.id}")
         audit, draw = lots.random(), lots.random()
         events = _events(standing)
-        if audit < standing.audit_share:
+        drawn = standing.rule_for(draw)
+        if audit < standing.audit_share(drawn):
             reason = self._reason(standing, study)
             return Plan(ladder.top.name, reason, audit=True, warnings=events, certificate=certificate)
-        mixture = standing.mixture
-        rule = study.menu[mixture.other if draw < mixture.share else mixture.one]
-        plan = plan_of(rule, self._reason(standing, study))
+        plan = plan_of(study.menu[drawn], self._reason(standing, study))
         return Plan(
             plan.start, plan.reason, plan.witnesses, warnings=events, insight=plan.insight, certificate=certificate
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llm_tiers.policies.guarantee.bets import LOSSES, Floats, tally
-from llm_tiers.policies.guarantee.drift import CALM, RARELY, after_audit, share_of_audits, suspicion
+from llm_tiers.policies.guarantee.drift import CALM, RARELY, after_audit, share_beside_top, share_of_audits, suspicion
 from llm_tiers.policies.guarantee.worth import look
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["EVERY", "FIRST", "GROWTH", "Evidence", "Mixture", "Promise", "Standi
 EVERY = 10
 """Calls between two looks."""
 
-FIRST = 30
+FIRST = 10
 """Profiled calls before the first look."""
 
 GROWTH = 1.1
@@ -41,11 +41,13 @@ class Promise:
         delta: Share of calls on which the answers may be worse than the top tier's.
         alpha: The chance that a certificate is wrong.
         expected_calls: How many calls the node is expected to have; None: as many more as it has had.
+        makes_up: Whether an answer that is better than the top tier's makes up for a worse one.
     """
 
     delta: float
     alpha: float
     expected_calls: int | None = None
+    makes_up: bool = False
 
     def left(self, seen: int) -> float:
         """Return how many calls are still expected."""
@@ -162,15 +164,24 @@ class Standing:
         """Whether something cheaper than the top tier is proved."""
         return set(self.mixture.shares()) != {self.top}
 
-    @property
-    def audit_share(self) -> float:
-        """The chance that the next call is profiled."""
+    def rule_for(self, draw: float) -> int:
+        """Return the rule that the mixture draws for a call.
+
+        Args:
+            draw: A lot of the call's, in [0, 1).
+        """
+        return self.mixture.other if draw < self.mixture.share else self.mixture.one
+
+    def audit_share(self, rule: int) -> float:
+        """Return the chance that the next call is profiled, if the mixture draws `rule` for it."""
         if self.profiles:
             # Nobody may be grading: then asking all tiers on every call would never end.
             return _STARVED if self.ungraded > _STARVED_AFTER + self.profiled else 1.0
-        return (
-            float(share_of_audits(self.suspects)) if needs_audits(self.mixture, self.top, self.promise.delta) else 0.0
-        )
+        if not needs_audits(self.mixture, self.top, self.promise.delta):
+            return 0.0
+        if rule != self.top:
+            return float(share_of_audits(self.suspects))
+        return float(share_beside_top(self.suspects, np.asarray(self.asking), np.asarray(self.costs[self.top])))
 
     def after_call(self, evidence: Evidence | None, ended: float, *, profiled: bool = True) -> Standing:
         """Return the standing after one more call, with what it shows where it was profiled and graded."""
@@ -187,7 +198,8 @@ class Standing:
         # While everything is profiled nothing else answers yet, so there is nothing to audit.
         if times == 1 and self.proved and not self.profiles:
             loss = np.asarray(self.mixture.of(evidence.losses))
-            suspects = after_audit(suspects, loss, self.promise.delta)
+            least = -_astray(self.mixture, self.top) if self.promise.makes_up else 0.0
+            suspects = after_audit(suspects, loss, self.promise.delta, least)
         return replace(
             self,
             counts=self.counts + times * tally(evidence.losses[None]),
@@ -235,5 +247,9 @@ class Standing:
 
 def needs_audits(mixture: Mixture, top: int, delta: float) -> bool:
     """Say whether the promise could be broken at all: not where so few calls leave the top that all may be wrong."""
-    astray = sum(share for rule, share in mixture.shares().items() if rule != top)
-    return astray > delta * (1 + 1e-4)
+    return _astray(mixture, top) > delta * (1 + 1e-4)
+
+
+def _astray(mixture: Mixture, top: int) -> float:
+    """Return the share of the calls that another rule than the top tier answers."""
+    return sum(share for rule, share in mixture.shares().items() if rule != top)

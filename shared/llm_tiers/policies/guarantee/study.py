@@ -70,7 +70,8 @@ class StandingOf:
 
     def revise(self, result: Standing, before: Record, after: Record) -> Standing:
         """Return the standing after the grades of a call changed, which may have come long after it."""
-        if after.node != self.node or after.created < result.began:
+        # Evidence begins after the call at which the last certificate was withdrawn.
+        if after.node != self.node or after.created <= result.began:
             return result
         old, new = self.evidence(before), self.evidence(after)
         if old is not None and new is not None and np.array_equal(old.losses, new.losses) and old.source == new.source:

@@ -3,6 +3,7 @@
 import itertools
 import random
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,8 @@ from llm_tiers import (
 )
 from llm_tiers.history.record import Record
 from llm_tiers.policies.graders import as_grader
+from llm_tiers.policies.guarantee.standing import Promise
+from llm_tiers.policies.guarantee.study import StandingOf
 from llm_tiers.policies.named import as_policy
 
 NAMES = ("small", "medium", "large")
@@ -130,6 +133,27 @@ def test_drift_withdraws_the_certificate_and_it_is_earned_again():
     assert again is not None
     assert again.since > 400 + warned[0]
     assert "medium" in "".join(again.rules)
+
+
+def test_a_grade_that_comes_after_its_call_withdrew_the_certificate_changes_nothing():
+    study = StandingOf(NAMES, (1.0, 4.0, 16.0), Promise(0.2, 0.05, 3_000), "equality", "")
+    said = dict.fromkeys(NAMES, 0)
+    last = Record("1", "", 7.0, {}, "large", "large", NAMES, NAMES, None, said=said, audited=True)
+    withdrawn = replace(study.start(), began=7.0, withdrawals=1)
+    revised = study.revise(withdrawn, last, replace(last, said={**said, "small": 1}))
+    assert revised.counts.min() == 0
+    assert revised.profiled == 0
+
+
+def test_a_promise_that_the_top_tier_mostly_keeps_by_itself_is_watched_closely_too():
+    # Two calls in ten may go to the small tier, whose answers then all become wrong.
+    world = World(small=0.4, medium=1.0)
+    with closing(engine_of(Guarantee(0.1, expected_calls=3_000))) as engine:
+        ask(engine, world, 1_000)
+        assert "large" in engine.certificate().rules
+        world.shares |= {"small": 1.0}
+        traces = ask(engine, world, 500, start=1_000)
+    assert any("withdrawn" in text for trace in traces for text in trace.warnings)
 
 
 def test_a_restart_changes_nothing(tmp_path):
