@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from llm_tiers.policies.guarantee.bets import Floats
 from llm_tiers.policies.guarantee.drift import CALM, RARELY, after_audit, share_beside_top, share_of_audits, suspicion
 from llm_tiers.policies.guarantee.standing import EVERY, FIRST, GROWTH
-from llm_tiers.policies.guarantee.worth import look
+from llm_tiers.policies.guarantee.worth import look, verdicts_pay
 from promises.outcomes import Outcomes
 
 RIGHT_OR_NOT = np.array([0.0, 1.0])
@@ -40,8 +40,9 @@ class Streams:
         self.outcomes, self.rows, self.delta, self.alpha = outcomes, rows, delta, alpha
         self.counts = np.zeros((streams, self.top + 1, 2))
         self.costs = np.zeros((streams, self.top + 1))
-        self.asking, self.profiled, self.looked, self.share = np.zeros((4, streams))
+        self.asking, self.judging, self.profiled, self.looked, self.share = np.zeros((5, streams))
         self.profiles = np.ones(streams, bool)
+        self.judges = np.full(streams, bool(outcomes.judged))
         self.wealth = np.tile(CALM, (streams, 1))
         self.one, self.other = np.full((2, streams), self.top)
         self.total, self.asked = np.zeros((2, streams))
@@ -98,7 +99,13 @@ class Streams:
             alone = one + (other - one) * self.share[:, None]
         else:
             alone = costs[questions, rule]
-        found: Floats = np.where(audited, self.outcomes.asking[questions].sum(axis=-1), alone).sum(axis=1)
+        asking = self.outcomes.asking[questions].sum(axis=-1) + self._judging(questions)
+        found: Floats = np.where(audited, asking, alone).sum(axis=1)
+        return found
+
+    def _judging(self, questions: Ints) -> Floats:
+        """Return what the verdicts on profiled calls of a block cost."""
+        found: Floats = self.outcomes.judging[questions] * self.judges[:, None]
         return found
 
     def _audited(self, questions: Ints, drawn: Floats, rule: Ints) -> Flags:
@@ -124,17 +131,22 @@ class Streams:
     def _learn(self, questions: Ints, audited: Flags) -> None:
         who, when = np.nonzero(audited)
         rows = questions[who, when]
-        losses = self.outcomes.losses[rows]
+        losses, costs = self.outcomes.losses[rows], self.outcomes.costs[rows]
+        asking = self.outcomes.asking[rows].sum(axis=1)
+        unknown = np.ix_(~self.judges[who], self.outcomes.judged)
+        losses[unknown], costs[unknown] = 1.0, asking[~self.judges[who], None]
         np.add.at(self.counts, who, np.stack([1 - losses, losses], axis=-1))
-        np.add.at(self.costs, who, self.outcomes.costs[rows])
-        np.add.at(self.asking, who, self.outcomes.asking[rows].sum(axis=1))
+        np.add.at(self.costs, who, costs)
+        np.add.at(self.asking, who, asking)
+        np.add.at(self.judging, who, self._judging(questions)[who, when])
         self.profiled += audited.sum(axis=1)
         self.asked += audited.sum(axis=1)
 
     def _withdraw(self, end: int) -> None:
         broken = suspicion(self.wealth) > RARELY
-        for values in (self.counts, self.costs, self.asking, self.profiled, self.looked, self.share):
+        for values in (self.counts, self.costs, self.asking, self.judging, self.profiled, self.looked, self.share):
             values[broken] = 0
+        self.judges[broken] = bool(self.outcomes.judged)
         self.wealth[broken], self.profiles[broken] = CALM, True
         self.one[broken] = self.other[broken] = self.top
         for stream in np.flatnonzero(broken):
@@ -146,10 +158,13 @@ class Streams:
         if not len(due):
             return
         number = self.profiled[due]
+        counts, costs = self.counts[due], self.costs[due] / number[:, None]
+        if self.outcomes.judged:
+            self.judges[due] &= verdicts_pay(counts, costs, self.outcomes.judged, self.delta, RIGHT_OR_NOT)
         found = look(
-            self.counts[due],
-            self.costs[due] / number[:, None],
-            self.asking[due] / number,
+            counts,
+            costs,
+            (self.asking[due] + self.judges[due] * self.judging[due]) / number,
             np.full(len(due), float(max(calls - end, 0))),
             delta=self.delta,
             alpha=self.alpha,

@@ -10,7 +10,7 @@ import numpy as np
 
 from llm_tiers.policies.guarantee.bets import LOSSES, Floats, tally
 from llm_tiers.policies.guarantee.drift import CALM, RARELY, after_audit, share_beside_top, share_of_audits, suspicion
-from llm_tiers.policies.guarantee.worth import look
+from llm_tiers.policies.guarantee.worth import look, verdicts_pay
 
 if TYPE_CHECKING:
     from llm_tiers.history.record import GradeSource
@@ -91,12 +91,14 @@ class Evidence:
         costs: By rule, what it would have cost.
         asking: What asking all tiers cost.
         source: Who says so.
+        judging: What verdicts on their answers cost.
     """
 
     losses: Floats
     costs: Floats
     asking: float
     source: GradeSource
+    judging: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,6 +124,9 @@ class Standing:
         since: When what now holds was proved; None: nothing cheaper than the top tier is proved.
         withdrawals: How often what was proved was withdrawn.
         withdrawn_at: `seen` at the last withdrawal.
+        judged: Positions of the rules that need verdicts.
+        judges: Whether verdicts are asked for on profiled calls.
+        judging: What verdicts cost on the profiled calls.
     """
 
     promise: Promise
@@ -142,17 +147,21 @@ class Standing:
     since: float | None = None
     withdrawals: int = 0
     withdrawn_at: int | None = None
+    judged: tuple[int, ...] = ()
+    judges: bool = False
+    judging: float = 0.0
 
     @classmethod
-    def at_start(cls, promise: Promise, rules: int) -> Standing:
+    def at_start(cls, promise: Promise, rules: int, judged: tuple[int, ...] = ()) -> Standing:
         """Return the standing of a node without calls.
 
         Args:
             promise: What is to be kept.
             rules: Number of rules in the menu; the last is the top tier alone.
+            judged: Positions of the rules that need verdicts.
         """
-        top = rules - 1
-        return cls(promise, np.zeros((rules, len(LOSSES))), np.zeros(rules), Mixture(top, top, 0.0))
+        counts, costs, top = np.zeros((rules, len(LOSSES))), np.zeros(rules), rules - 1
+        return cls(promise, counts, costs, Mixture(top, top, 0.0), judged=judged, judges=bool(judged))
 
     @property
     def top(self) -> int:
@@ -205,6 +214,7 @@ class Standing:
             counts=self.counts + times * tally(evidence.losses[None]),
             costs=self.costs + times * evidence.costs,
             asking=self.asking + times * evidence.asking,
+            judging=self.judging + times * evidence.judging,
             sources={**self.sources, evidence.source: self.sources.get(evidence.source, 0) + times},
             profiled=self.profiled + times,
             suspects=suspects,
@@ -213,15 +223,17 @@ class Standing:
     def looked_at(self, now: float) -> Standing:
         """Return the standing after a look: withdrawn if the audits say so, else with what is proved by now."""
         if float(suspicion(self.suspects)) > RARELY:
-            fresh = Standing.at_start(self.promise, len(self.costs))
+            fresh = Standing.at_start(self.promise, len(self.costs), self.judged)
             return replace(fresh, seen=self.seen, began=now, withdrawals=self.withdrawals + 1, withdrawn_at=self.seen)
         if not self._is_due():
             return self
         number = float(self.profiled)
+        counts, costs = self.counts[None], self.costs[None] / number
+        judges = self.judges and bool(verdicts_pay(counts, costs, self.judged, self.promise.delta)[0])
         found = look(
-            self.counts[None],
-            self.costs[None] / number,
-            np.array([self.asking / number]),
+            counts,
+            costs,
+            np.array([(self.asking + judges * self.judging) / number]),
             np.array([self.promise.left(self.seen)]),
             delta=self.promise.delta,
             alpha=self.promise.alpha,
@@ -234,6 +246,7 @@ class Standing:
             mixture=Mixture(int(one), int(other), float(share)),
             profiles=bool(found.more[0] > 0),
             more=int(found.more[0]),
+            judges=judges,
         )
         return replace(after, since=(self.since or now) if after.proved else None)
 
