@@ -92,6 +92,9 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=200)
     parser.add_argument("--calls", type=int, default=20_000)
     parser.add_argument("--through-the-flow", type=int, default=2, help="streams that the real flow runs, of each set")
+    parser.add_argument(
+        "--judged", action="store_true", help="rules that ask the recorded judge too, where a file has verdicts"
+    )
     parser.add_argument("--json", type=Path, help="write every cell")
     arguments = parser.parse_args()
     began = time.monotonic()
@@ -100,7 +103,7 @@ def main() -> None:
     print("| set | delta | cost | SMART's cost | ratio | broken | SMART's broken | profiled | SMART's |")
     print("|---|---|---|---|---|---|---|---|---|")
     for table in tables:
-        outcomes = outcomes_of(table)
+        outcomes = outcomes_of(table, judged=arguments.judged and table.has_verdicts)
         rows = streams_of(outcomes, arguments.streams, arguments.calls)
         for delta in DELTAS:
             cells.append(cell_of(outcomes, rows, delta))
@@ -117,7 +120,7 @@ def main() -> None:
     print("\n".join(paper_setting(arguments.streams)))
     for table in tables:
         for seed in range(arguments.through_the_flow):
-            print(same_decisions(table, seed=seed))
+            print(same_decisions(table, seed=seed, judged=arguments.judged and table.has_verdicts))
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(cell) for cell in cells], indent=2) + "\n")
     print(f"{time.monotonic() - began:.0f} seconds")

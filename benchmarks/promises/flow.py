@@ -9,7 +9,7 @@ from contextlib import closing
 
 import numpy as np
 
-from llm_tiers import Call, Engine, Guarantee, Ladder, Policy, Tier, Trace
+from llm_tiers import Call, Engine, Guarantee, Ladder, Policy, PromptJudge, Tier, Trace
 from llm_tiers.history import ChromaHistory
 from llm_tiers.replay import ReplayTable
 from llm_tiers.replay.performer import RecordedPerformer
@@ -17,13 +17,15 @@ from promises.outcomes import outcomes_of
 from promises.streams import Ints, Streams
 
 
-def same_decisions(table: ReplayTable, *, delta: float = 0.1, calls: int = 1_500, seed: int = 0) -> str:
+def same_decisions(
+    table: ReplayTable, *, delta: float = 0.1, calls: int = 1_500, seed: int = 0, judged: bool = False
+) -> str:
     """Say whether both decide alike on every call, and cost the same."""
     questions = np.flatnonzero(table.answer_equal[:, -1] >= 0)
     rows = np.random.default_rng(seed).integers(len(questions), size=calls)
     ids = [f"stream-{seed}-{place}" for place in range(calls)]
-    traces = through_the_flow(table, questions[rows], ids, delta)
-    arrays = Streams(outcomes_of(table), rows[None], delta).run(lots=lots_of(ids))
+    traces = through_the_flow(table, questions[rows], ids, delta, judged=judged)
+    arrays = Streams(outcomes_of(table, judged=judged), rows[None], delta).run(lots=lots_of(ids))
     asked = sum(any(attempt.role == "audit" for attempt in trace.attempts) for trace in traces)
     paid = sum(trace.cost_usd or 0.0 for trace in traces)
     unit = (table.gen_in * table.price_in + table.gen_out * table.price_out)[questions, -1].mean() / 1e6
@@ -35,14 +37,20 @@ def same_decisions(table: ReplayTable, *, delta: float = 0.1, calls: int = 1_500
 
 
 def through_the_flow(
-    table: ReplayTable, questions: Ints, ids: Sequence[str], delta: float, *, folder: str | None = None
+    table: ReplayTable,
+    questions: Ints,
+    ids: Sequence[str],
+    delta: float,
+    *,
+    judged: bool = False,
+    folder: str | None = None,
 ) -> list[Trace]:
     """Answer recorded questions, one after the other."""
     tiers = [
         Tier(None, name=name, price=(float(table.price_in[place]), float(table.price_out[place])))
         for place, name in enumerate(table.tiers)
     ]
-    promise = Guarantee(delta, expected_calls=len(ids))
+    promise = Guarantee(delta, expected_calls=len(ids), judge=PromptJudge() if judged else None)
     history = ChromaHistory(folder) if folder else ChromaHistory()
     clock = map(float, itertools.count()).__next__
     with closing(Engine(Ladder(tiers), Policy("guarantee", promise, promise), history, clock=clock)) as engine:

@@ -57,4 +57,4 @@ def _coins(task: Task, rows: int = 20_000) -> Outcomes:
     random = np.random.default_rng(0)
     equal = np.stack([random.permutation(np.arange(rows) < rate * rows) for rate in task.matches], axis=1).astype(float)
     asking = np.tile(COSTS, (rows, 1))
-    return Outcomes(task.name, (), np.empty((rows, 0)), np.empty((rows, 0)), asking, equal)
+    return Outcomes(task.name, (), np.empty((rows, 0)), np.empty((rows, 0)), asking, equal, np.zeros(rows))

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_tiers.policies.guarantee.bets import Floats
-from llm_tiers.policies.guarantee.drift import CALM, RARELY, after_audit, share_of_audits, suspicion
+from llm_tiers.policies.guarantee.drift import CALM, RARELY, after_audit, share_beside_top, share_of_audits, suspicion
 from llm_tiers.policies.guarantee.standing import EVERY, FIRST, GROWTH
-from llm_tiers.policies.guarantee.worth import look
+from llm_tiers.policies.guarantee.worth import look, verdicts_pay
 from promises.outcomes import Outcomes
 
 RIGHT_OR_NOT = np.array([0.0, 1.0])
@@ -40,8 +40,9 @@ class Streams:
         self.outcomes, self.rows, self.delta, self.alpha = outcomes, rows, delta, alpha
         self.counts = np.zeros((streams, self.top + 1, 2))
         self.costs = np.zeros((streams, self.top + 1))
-        self.asking, self.profiled, self.looked, self.share = np.zeros((4, streams))
+        self.asking, self.judging, self.profiled, self.looked, self.share = np.zeros((5, streams))
         self.profiles = np.ones(streams, bool)
+        self.judges = np.full(streams, bool(outcomes.judged))
         self.wealth = np.tile(CALM, (streams, 1))
         self.one, self.other = np.full((2, streams), self.top)
         self.total, self.asked = np.zeros((2, streams))
@@ -66,10 +67,9 @@ class Streams:
                 self.broken_by_drift = self.differs() > self.delta
             questions = self.rows[:, begin : begin + EVERY]
             drawn = random.random((2, *questions.shape)) if lots is None else lots[:, :, begin : begin + EVERY]
-            audited = self._audited(questions, drawn[0])
             rule = np.where(drawn[1] < self.share[:, None], self.other[:, None], self.one[:, None])
-            alone = self.outcomes.costs[questions, rule]
-            self.total += np.where(audited, self.outcomes.asking[questions].sum(axis=-1), alone).sum(axis=1)
+            audited = self._audited(questions, drawn[0], rule)
+            self.total += self._costs(questions, audited, rule if lots is not None else None)
             self._learn(questions, audited)
             self._withdraw(begin + EVERY)
             self._look(begin + EVERY, calls)
@@ -88,14 +88,36 @@ class Streams:
         )
         return found
 
-    def _audited(self, questions: Ints, drawn: Floats) -> Flags:
+    def _costs(self, questions: Ints, audited: Flags, rule: Ints | None) -> Floats:
+        """Return what a block costs: with the rules that were drawn, or their mean, so that fewer streams tell as much.
+
+        SMART's cost is such a mean, too.
+        """
+        costs = self.outcomes.costs
+        if rule is None:
+            one, other = costs[questions, self.one[:, None]], costs[questions, self.other[:, None]]
+            alone = one + (other - one) * self.share[:, None]
+        else:
+            alone = costs[questions, rule]
+        asking = self.outcomes.asking[questions].sum(axis=-1) + self._judging(questions)
+        found: Floats = np.where(audited, asking, alone).sum(axis=1)
+        return found
+
+    def _judging(self, questions: Ints) -> Floats:
+        """Return what the verdicts on profiled calls of a block cost."""
+        found: Floats = self.outcomes.judging[questions] * self.judges[:, None]
+        return found
+
+    def _audited(self, questions: Ints, drawn: Floats, rule: Ints) -> Flags:
         """Return which calls of a block are profiled; each audit changes the chance of the next."""
         watching = self.proved & ~self.profiles
         astray = np.where(self.one != self.top, 1 - self.share, 0) + np.where(self.other != self.top, self.share, 0)
         risky = astray > self.delta * (1 + 1e-4)
         audited = np.zeros(questions.shape, bool)
         for place in range(questions.shape[1]):
-            chance = np.where(self.profiles, 1.0, np.where(risky, share_of_audits(self.wealth), 0.0))
+            beside_top = share_beside_top(self.wealth, self.asking, self.costs[:, -1])
+            share = np.where(rule[:, place] == self.top, beside_top, share_of_audits(self.wealth))
+            chance = np.where(self.profiles, 1.0, np.where(risky, share, 0.0))
             audited[:, place] = drawn[:, place] < chance
             told = np.flatnonzero(audited[:, place] & watching)
             if len(told):
@@ -109,17 +131,22 @@ class Streams:
     def _learn(self, questions: Ints, audited: Flags) -> None:
         who, when = np.nonzero(audited)
         rows = questions[who, when]
-        losses = self.outcomes.losses[rows]
+        losses, costs = self.outcomes.losses[rows], self.outcomes.costs[rows]
+        asking = self.outcomes.asking[rows].sum(axis=1)
+        unknown = np.ix_(~self.judges[who], self.outcomes.judged)
+        losses[unknown], costs[unknown] = 1.0, asking[~self.judges[who], None]
         np.add.at(self.counts, who, np.stack([1 - losses, losses], axis=-1))
-        np.add.at(self.costs, who, self.outcomes.costs[rows])
-        np.add.at(self.asking, who, self.outcomes.asking[rows].sum(axis=1))
+        np.add.at(self.costs, who, costs)
+        np.add.at(self.asking, who, asking)
+        np.add.at(self.judging, who, self._judging(questions)[who, when])
         self.profiled += audited.sum(axis=1)
         self.asked += audited.sum(axis=1)
 
     def _withdraw(self, end: int) -> None:
         broken = suspicion(self.wealth) > RARELY
-        for values in (self.counts, self.costs, self.asking, self.profiled, self.looked, self.share):
+        for values in (self.counts, self.costs, self.asking, self.judging, self.profiled, self.looked, self.share):
             values[broken] = 0
+        self.judges[broken] = bool(self.outcomes.judged)
         self.wealth[broken], self.profiles[broken] = CALM, True
         self.one[broken] = self.other[broken] = self.top
         for stream in np.flatnonzero(broken):
@@ -131,10 +158,13 @@ class Streams:
         if not len(due):
             return
         number = self.profiled[due]
+        counts, costs = self.counts[due], self.costs[due] / number[:, None]
+        if self.outcomes.judged:
+            self.judges[due] &= verdicts_pay(counts, costs, self.outcomes.judged, self.delta, RIGHT_OR_NOT)
         found = look(
-            self.counts[due],
-            self.costs[due] / number[:, None],
-            self.asking[due] / number,
+            counts,
+            costs,
+            (self.asking[due] + self.judges[due] * self.judging[due]) / number,
             np.full(len(due), float(max(calls - end, 0))),
             delta=self.delta,
             alpha=self.alpha,

@@ -125,14 +125,14 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
                 raise _all_failed(ledger)
             continue
         if top:
-            return _accept(policy, ledger, _final(policy, ledger, reply), early)
+            return (yield from _accept(policy, ledger, _final(policy, ledger, reply), early))
         if reply.unfinished is not None:
             ledger.add_judgement(reply, Judgement(Verdict.INVALID, "finish", why=reply.unfinished))
             continue
         judgement = yield from _judge(policy, ledger, reply, tier)
         ledger.add_judgement(reply, judgement)
         if judgement.verdict is Verdict.VALID:
-            return _accept(policy, ledger, _accepted_answer(ledger, reply, judgement), early)
+            return (yield from _accept(policy, ledger, _accepted_answer(ledger, reply, judgement), early))
         lowest = 0 if judgement.skip_to is None else ledger.ladder.index(judgement.skip_to)
     earlier = _best_unrejected(ledger)
     if earlier is None:
@@ -140,7 +140,7 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
     return ledger.accept(earlier)
 
 
-def _accept(policy: Policy, ledger: Ledger, answer: Answer, early: dict[str, Reply]) -> Answer:
+def _accept(policy: Policy, ledger: Ledger, answer: Answer, early: dict[str, Reply]) -> Flow:
     """Accept an answer; early answers that were not needed go into the ledger too, since they teach as much."""
     for reply in early.values():
         ledger.add_reply(reply)
@@ -149,6 +149,7 @@ def _accept(policy: Policy, ledger: Ledger, answer: Answer, early: dict[str, Rep
         for other in ledger.answers:
             if other.value is not None and other.tier not in ledger.findings.checks:
                 policy.judge.note_checks(_case(ledger, other))
+            yield from policy.judge.survey(_case(ledger, other))
     return ledger.accept(answer)
 
 

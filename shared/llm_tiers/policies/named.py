@@ -235,6 +235,9 @@ def as_policy(
             raise ConfigError(f"starter must be one, such as AccuracyEstimator(theta=0.7), not {kind}")
         policy = replace(policy, starter=starter)
     if judge is not None:
+        # A guarantee would start a cheap tier that nobody then checks as it was proved.
+        if isinstance(policy.starter, Guarantee | SMART):
+            raise ConfigError(f"judge= would break what policy={policy.starter!r} proves; give Guarantee(judge=...)")
         policy = replace(policy, judge=as_judge(judge))
     if extract is not None or equal is not None or compare is not None:
         skips = isinstance(policy.equality, FinalAnswers) and policy.equality.skip_prose

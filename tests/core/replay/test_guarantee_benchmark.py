@@ -23,8 +23,9 @@ def promises(monkeypatch):
 
 
 @pytest.mark.usefixtures("promises")
+@pytest.mark.parametrize("judged", [False, True])
 @pytest.mark.parametrize(("path", "delta"), list(zip(BUNDLED, (0.2, 0.1), strict=True)))
-def test_the_flow_and_the_arrays_decide_alike(path, delta):
+def test_the_flow_and_the_arrays_decide_alike(path, delta, judged):
     from promises.flow import lots_of, through_the_flow
     from promises.outcomes import outcomes_of
     from promises.streams import Streams
@@ -33,14 +34,14 @@ def test_the_flow_and_the_arrays_decide_alike(path, delta):
     answered = np.flatnonzero(table.answer_equal[:, -1] >= 0)
     rows = np.random.default_rng(1).integers(len(answered), size=400)
     ids = [f"call-{place}" for place in range(len(rows))]
-    traces = through_the_flow(table, answered[rows], ids, delta)
-    arrays = Streams(outcomes_of(table), rows[None], delta).run(lots=lots_of(ids))
+    traces = through_the_flow(table, answered[rows], ids, delta, judged=judged)
+    arrays = Streams(outcomes_of(table, judged=judged), rows[None], delta).run(lots=lots_of(ids))
     unit = (table.gen_in * table.price_in + table.gen_out * table.price_out)[answered, -1].mean() / 1e6
     assert sum(trace.cost_usd for trace in traces) / unit == pytest.approx(arrays.total[0])
     audits = sum(any(attempt.role == "audit" for attempt in trace.attempts) for trace in traces)
     assert audits == arrays.asked[0] < len(rows)
     final = traces[-1].certificate
-    expected = outcomes_of(table).rules
+    expected = outcomes_of(table, judged=judged).rules
     held = {expected[arrays.one[0]]: 1 - arrays.share[0], expected[arrays.other[0]]: arrays.share[0]}
     assert final.rules == pytest.approx({name: share for name, share in held.items() if share > 0})
 

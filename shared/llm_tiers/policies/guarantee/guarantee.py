@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llm_tiers.arguments import require, require_number
@@ -12,18 +13,25 @@ from llm_tiers.ladder.tiers import Ladder
 from llm_tiers.policies.guarantee.forecast import Forecast, forecast
 from llm_tiers.policies.guarantee.standing import Promise, Standing
 from llm_tiers.policies.guarantee.study import Measure, StandingOf
-from llm_tiers.policies.menu import RuleJudge, plan_of
+from llm_tiers.policies.judges.judge import as_judge
+from llm_tiers.policies.menu import RuleJudge, is_flawed, plan_of
 from llm_tiers.policies.starters.base import Plan, Planning
 from llm_tiers.trace import Certificate
 
 if TYPE_CHECKING:
     from llm_tiers.call.call import Call
     from llm_tiers.history.record import History, Recollection
+    from llm_tiers.ladder.tiers import Tier
+    from llm_tiers.policies.judges.case import Case
+    from llm_tiers.policies.judges.judge import Judge, JudgeFunction
 
 __all__ = ["Guarantee"]
 
-_TOLD_FOR = 10
+_WARNED_FOR = 10
 """Calls whose traces warn of a withdrawal."""
+
+_VERDICTS = object()
+"""What the starter passes on where the judge is to be asked about the answers of a profiled call."""
 
 
 class Guarantee(RuleJudge):
@@ -52,6 +60,9 @@ class Guarantee(RuleJudge):
             another one. `"grade"`: how right the answers are by `grade=`, on average less than the top tier's by
             more than `delta`; answers that are right where the top tier's is wrong make up for others.
         expected_calls: How many calls each node is expected to have; None: as many more as it has had.
+        judge: Adds the rules "a tier whose answer this judge finds valid, else a dearer one". On profiled calls it is
+            asked about the answers of all tiers below the top, as long as one of these rules may belong to the cheapest
+            mixture. A verdict whose cost is not known counts as free.
 
     Raises:
         ConfigError: An argument is out of its range.
@@ -70,8 +81,10 @@ class Guarantee(RuleJudge):
         confidence: float = 0.95,
         of: Measure = "equality",
         expected_calls: int | None = None,
+        judge: Judge | JudgeFunction | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(None if judge is None else as_judge(judge))
+        self.judged = judge is not None
         for argument, value in (("delta", delta), ("confidence", confidence)):
             require_number(value, argument)
             require(0 < value < 1, f"{argument}={value!r} must lie between 0 and 1, without them")
@@ -83,15 +96,27 @@ class Guarantee(RuleJudge):
         )
         self.of: Measure = of
         self.confidence = float(confidence)
-        self.promise = Promise(float(delta), 1 - float(confidence), expected_calls)
+        self.promise = Promise(float(delta), 1 - float(confidence), expected_calls, makes_up=of == "grade")
 
     def __repr__(self) -> str:
         settings = f"confidence={self.confidence}, of={self.of!r}, expected_calls={self.promise.expected_calls}"
-        return f"Guarantee({self.promise.delta}, {settings})"
+        judge = f", judge={self.judge!r}" if self.judged else ""
+        return f"Guarantee({self.promise.delta}, {settings}{judge})"
 
     def identity(self) -> str:
         """Return all settings."""
-        return repr(self)
+        return f"{self!r}, {self.judge.identity()}" if self.judged else repr(self)
+
+    def own_tiers(self) -> Iterator[Tier]:
+        """Yield the models outside the ladder that the judge calls."""
+        if self.judged:
+            yield from self.judge.own_tiers()
+
+    def survey(self, case: Case) -> Generator[Request, Response, None]:
+        """Ask the judge about an answer of a profiled call, where rules that need it may pay."""
+        wanted = case.insight is _VERDICTS and case.answer.tier != case.ladder.top.name
+        if wanted and case.answer.value is not None and not is_flawed(case, case.answer):
+            yield from self.ask(replace(case, insight=None))
 
     @property
     def needs_grades(self) -> bool:
@@ -104,7 +129,7 @@ class Guarantee(RuleJudge):
     def study(self, ladder: Ladder, node: str) -> StandingOf:
         """Return what a history is asked to make of a node's records."""
         listed = tuple(ladder.costs[name] for name in ladder.names)
-        return StandingOf(ladder.names, listed, self.promise, self.of, node)
+        return StandingOf(ladder.names, listed, self.promise, self.of, node, self.judged)
 
     def forecast(self, ladder: Ladder, *, differing: float = 0.0) -> Forecast:
         """Return what the promise will cost to earn at a node, or that it cannot be earned, before anything is asked.
@@ -162,12 +187,13 @@ class Guarantee(RuleJudge):
         lots = random.Random(f"guarantee:{call.id}")
         audit, draw = lots.random(), lots.random()
         events = _events(standing)
-        if audit < standing.audit_share:
+        drawn = standing.rule_for(draw)
+        if audit < standing.audit_share(drawn):
             reason = self._reason(standing, study)
-            return Plan(ladder.top.name, reason, audit=True, warnings=events, certificate=certificate)
-        mixture = standing.mixture
-        rule = study.menu[mixture.other if draw < mixture.share else mixture.one]
-        plan = plan_of(rule, self._reason(standing, study))
+            insight = _VERDICTS if standing.judges else None
+            top = ladder.top.name
+            return Plan(top, reason, audit=True, warnings=events, certificate=certificate, insight=insight)
+        plan = plan_of(study.menu[drawn], self._reason(standing, study))
         return Plan(
             plan.start, plan.reason, plan.witnesses, warnings=events, insight=plan.insight, certificate=certificate
         )
@@ -190,7 +216,7 @@ class Guarantee(RuleJudge):
 
 def _events(standing: Standing) -> tuple[str, ...]:
     at = standing.withdrawn_at
-    if at is None or standing.seen >= at + _TOLD_FOR:
+    if at is None or standing.seen >= at + _WARNED_FOR:
         return ()
     return (f"certificate withdrawn: audits differ from the top tier too often, at call {at} of this node",)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llm_tiers.policies.guarantee.bets import LOSSES, Floats, tally
-from llm_tiers.policies.guarantee.drift import CALM, RARELY, after_audit, share_of_audits, suspicion
-from llm_tiers.policies.guarantee.worth import look
+from llm_tiers.policies.guarantee.drift import CALM, RARELY, after_audit, share_beside_top, share_of_audits, suspicion
+from llm_tiers.policies.guarantee.worth import look, verdicts_pay
 
 if TYPE_CHECKING:
     from llm_tiers.history.record import GradeSource
@@ -20,7 +20,7 @@ __all__ = ["EVERY", "FIRST", "GROWTH", "Evidence", "Mixture", "Promise", "Standi
 EVERY = 10
 """Calls between two looks."""
 
-FIRST = 30
+FIRST = 10
 """Profiled calls before the first look."""
 
 GROWTH = 1.1
@@ -41,11 +41,13 @@ class Promise:
         delta: Share of calls on which the answers may be worse than the top tier's.
         alpha: The chance that a certificate is wrong.
         expected_calls: How many calls the node is expected to have; None: as many more as it has had.
+        makes_up: Whether an answer that is better than the top tier's makes up for a worse one.
     """
 
     delta: float
     alpha: float
     expected_calls: int | None = None
+    makes_up: bool = False
 
     def left(self, seen: int) -> float:
         """Return how many calls are still expected."""
@@ -89,12 +91,14 @@ class Evidence:
         costs: By rule, what it would have cost.
         asking: What asking all tiers cost.
         source: Who says so.
+        judging: What verdicts on their answers cost.
     """
 
     losses: Floats
     costs: Floats
     asking: float
     source: GradeSource
+    judging: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,6 +124,9 @@ class Standing:
         since: When what now holds was proved; None: nothing cheaper than the top tier is proved.
         withdrawals: How often what was proved was withdrawn.
         withdrawn_at: `seen` at the last withdrawal.
+        judged: Positions of the rules that need verdicts.
+        judges: Whether verdicts are asked for on profiled calls.
+        judging: What verdicts cost on the profiled calls.
     """
 
     promise: Promise
@@ -140,17 +147,21 @@ class Standing:
     since: float | None = None
     withdrawals: int = 0
     withdrawn_at: int | None = None
+    judged: tuple[int, ...] = ()
+    judges: bool = False
+    judging: float = 0.0
 
     @classmethod
-    def at_start(cls, promise: Promise, rules: int) -> Standing:
+    def at_start(cls, promise: Promise, rules: int, judged: tuple[int, ...] = ()) -> Standing:
         """Return the standing of a node without calls.
 
         Args:
             promise: What is to be kept.
             rules: Number of rules in the menu; the last is the top tier alone.
+            judged: Positions of the rules that need verdicts.
         """
-        top = rules - 1
-        return cls(promise, np.zeros((rules, len(LOSSES))), np.zeros(rules), Mixture(top, top, 0.0))
+        counts, costs, top = np.zeros((rules, len(LOSSES))), np.zeros(rules), rules - 1
+        return cls(promise, counts, costs, Mixture(top, top, 0.0), judged=judged, judges=bool(judged))
 
     @property
     def top(self) -> int:
@@ -162,15 +173,24 @@ class Standing:
         """Whether something cheaper than the top tier is proved."""
         return set(self.mixture.shares()) != {self.top}
 
-    @property
-    def audit_share(self) -> float:
-        """The chance that the next call is profiled."""
+    def rule_for(self, draw: float) -> int:
+        """Return the rule that the mixture draws for a call.
+
+        Args:
+            draw: A lot of the call's, in [0, 1).
+        """
+        return self.mixture.other if draw < self.mixture.share else self.mixture.one
+
+    def audit_share(self, rule: int) -> float:
+        """Return the chance that the next call is profiled, if the mixture draws `rule` for it."""
         if self.profiles:
             # Nobody may be grading: then asking all tiers on every call would never end.
             return _STARVED if self.ungraded > _STARVED_AFTER + self.profiled else 1.0
-        return (
-            float(share_of_audits(self.suspects)) if needs_audits(self.mixture, self.top, self.promise.delta) else 0.0
-        )
+        if not needs_audits(self.mixture, self.top, self.promise.delta):
+            return 0.0
+        if rule != self.top:
+            return float(share_of_audits(self.suspects))
+        return float(share_beside_top(self.suspects, np.asarray(self.asking), np.asarray(self.costs[self.top])))
 
     def after_call(self, evidence: Evidence | None, ended: float, *, profiled: bool = True) -> Standing:
         """Return the standing after one more call, with what it shows where it was profiled and graded."""
@@ -187,12 +207,14 @@ class Standing:
         # While everything is profiled nothing else answers yet, so there is nothing to audit.
         if times == 1 and self.proved and not self.profiles:
             loss = np.asarray(self.mixture.of(evidence.losses))
-            suspects = after_audit(suspects, loss, self.promise.delta)
+            least = -_astray(self.mixture, self.top) if self.promise.makes_up else 0.0
+            suspects = after_audit(suspects, loss, self.promise.delta, least)
         return replace(
             self,
             counts=self.counts + times * tally(evidence.losses[None]),
             costs=self.costs + times * evidence.costs,
             asking=self.asking + times * evidence.asking,
+            judging=self.judging + times * evidence.judging,
             sources={**self.sources, evidence.source: self.sources.get(evidence.source, 0) + times},
             profiled=self.profiled + times,
             suspects=suspects,
@@ -201,15 +223,17 @@ class Standing:
     def looked_at(self, now: float) -> Standing:
         """Return the standing after a look: withdrawn if the audits say so, else with what is proved by now."""
         if float(suspicion(self.suspects)) > RARELY:
-            fresh = Standing.at_start(self.promise, len(self.costs))
+            fresh = Standing.at_start(self.promise, len(self.costs), self.judged)
             return replace(fresh, seen=self.seen, began=now, withdrawals=self.withdrawals + 1, withdrawn_at=self.seen)
         if not self._is_due():
             return self
         number = float(self.profiled)
+        counts, costs = self.counts[None], self.costs[None] / number
+        judges = self.judges and bool(verdicts_pay(counts, costs, self.judged, self.promise.delta)[0])
         found = look(
-            self.counts[None],
-            self.costs[None] / number,
-            np.array([self.asking / number]),
+            counts,
+            costs,
+            np.array([(self.asking + judges * self.judging) / number]),
             np.array([self.promise.left(self.seen)]),
             delta=self.promise.delta,
             alpha=self.promise.alpha,
@@ -222,6 +246,7 @@ class Standing:
             mixture=Mixture(int(one), int(other), float(share)),
             profiles=bool(found.more[0] > 0),
             more=int(found.more[0]),
+            judges=judges,
         )
         return replace(after, since=(self.since or now) if after.proved else None)
 
@@ -235,5 +260,9 @@ class Standing:
 
 def needs_audits(mixture: Mixture, top: int, delta: float) -> bool:
     """Say whether the promise could be broken at all: not where so few calls leave the top that all may be wrong."""
-    astray = sum(share for rule, share in mixture.shares().items() if rule != top)
-    return astray > delta * (1 + 1e-4)
+    return _astray(mixture, top) > delta * (1 + 1e-4)
+
+
+def _astray(mixture: Mixture, top: int) -> float:
+    """Return the share of the calls that another rule than the top tier answers."""
+    return sum(share for rule, share in mixture.shares().items() if rule != top)

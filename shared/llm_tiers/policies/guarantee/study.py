@@ -11,7 +11,7 @@ import numpy as np
 from llm_tiers.history.grades import best_grades, equal_to_top
 from llm_tiers.policies.guarantee.forecast import forecast
 from llm_tiers.policies.guarantee.standing import Evidence, Promise, Standing
-from llm_tiers.policies.menu import menu_of, profiled, replayed
+from llm_tiers.policies.menu import Judged, menu_of, profiled, replayed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,7 @@ class StandingOf:
         promise: What is to be kept.
         of: What counts as worse: another answer than the top tier's, or a lower grade than its.
         node: The node; records of the nodes below it are not its own.
+        judged: Whether there are rules that need a judge's verdicts.
     """
 
     ladder: tuple[str, ...]
@@ -45,16 +46,18 @@ class StandingOf:
     promise: Promise
     of: Measure
     node: str
+    judged: bool = False
 
     @cached_property
     def menu(self) -> tuple[Rule, ...]:
         """The rules to choose from, the top tier alone last."""
-        return menu_of(self.ladder)
+        return menu_of(self.ladder, judged=self.judged)
 
     def start(self) -> Standing:
         """Return the standing of a node without calls."""
         ahead = forecast(self.listed, len(self.menu), self.promise)
-        return replace(Standing.at_start(self.promise, len(self.menu)), profiles=ahead.pays)
+        judged = tuple(place for place, rule in enumerate(self.menu) if isinstance(rule, Judged))
+        return replace(Standing.at_start(self.promise, len(self.menu), judged), profiles=ahead.pays)
 
     def learn(self, result: Standing, record: Record) -> Standing:
         """Return the standing after one more call."""
@@ -70,7 +73,8 @@ class StandingOf:
 
     def revise(self, result: Standing, before: Record, after: Record) -> Standing:
         """Return the standing after the grades of a call changed, which may have come long after it."""
-        if after.node != self.node or after.created < result.began:
+        # Evidence begins after the call at which the last certificate was withdrawn.
+        if after.node != self.node or after.created <= result.began:
             return result
         old, new = self.evidence(before), self.evidence(after)
         if old is not None and new is not None and np.array_equal(old.losses, new.losses) and old.source == new.source:
@@ -87,15 +91,23 @@ class StandingOf:
         if not record.audited or record.said.get(top, -1) < 0:
             return None
         call = profiled(record)
+        # Of a judge that was asked and did not decide the record has the cost alone.
+        call = replace(call, verdicts={name: call.verdicts.get(name) for name in call.verdict_costs})
         found = [replayed(rule, call) for rule in self.menu]
         grades, source = self._grades(record)
-        if source is None or any(one is None or one.accepted not in grades for one in found):
+        if source is None:
             return None
-        known = [one for one in found if one is not None]
-        losses = np.array([grades[top] - grades[one.accepted] for one in known])
-        costs = np.array([self._cost(one, record) for one in known])
         asking = sum(self._cost_of(name, record) for name in self.ladder)
-        return Evidence(losses, costs, asking, source)
+        losses, costs = np.ones(len(found)), np.full(len(found), asking)
+        for place, (rule, one) in enumerate(zip(self.menu, found, strict=True)):
+            # A rule whose verdict was not asked for counts as worse, which proves nothing wrong.
+            if one is None and isinstance(rule, Judged) and all(name in call.said for name in rule.tiers):
+                continue
+            if one is None or one.accepted not in grades:
+                return None
+            losses[place], costs[place] = grades[top] - grades[one.accepted], self._cost(one, record)
+        judging = sum(record.verdict_costs.values()) if self.judged else 0.0
+        return Evidence(losses, costs, asking, source, judging)
 
     def _grades(self, record: Record) -> tuple[Mapping[str, float], GradeSource | None]:
         top = self.ladder[-1]
@@ -106,7 +118,8 @@ class StandingOf:
         return (grades, source) if source != "equality" and top in grades else ({}, None)
 
     def _cost(self, one: Replayed, record: Record) -> float:
-        return sum(self._cost_of(name, record) for name in one.asked)
+        verdicts = sum(record.verdict_costs.get(name, 0.0) for name in one.judged)
+        return verdicts + sum(self._cost_of(name, record) for name in one.asked)
 
     def _cost_of(self, name: str, record: Record) -> float:
         place = self.ladder.index(name)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llm_tiers.policies.guarantee.bets import LOSSES, Floats, upper_bound
 from llm_tiers.policies.guarantee.mix import Mixtures, cheapest_mixture
 
-__all__ = ["HORIZONS", "Look", "look"]
+__all__ = ["HORIZONS", "Look", "look", "verdicts_pay"]
 
 HORIZONS = np.array([0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0])
 """How many more profiled calls are considered, in units of those there are; the first is to stop now."""
@@ -73,3 +75,32 @@ def look(
     streams = np.arange(len(seen))
     now = mixtures.at((slice(None), 0))
     return Look(now, more[streams, best], spent[streams, best])
+
+
+def verdicts_pay(
+    counts: Floats, costs: Floats, judged: Sequence[int], delta: float, losses: Floats = LOSSES
+) -> NDArray[np.bool_]:
+    """Say whether rules that need verdicts may belong to the cheapest mixture; else verdicts buy nothing.
+
+    They are given the benefit of a standard error of their mean loss, all other rules are taken as they seem to be.
+
+    Args:
+        counts: `S x R x len(losses)`: how often each rule had each loss.
+        costs: `S x R`: what a call costs by each rule.
+        judged: Positions of the rules that need verdicts.
+        delta: The promise.
+        losses: The losses that are counted.
+    """
+    number = counts.sum(axis=-1)
+    mean = counts @ losses / number
+    # One more loss than was seen, since a rule without any is not known to have none.
+    error = np.sqrt(np.maximum(counts @ losses**2 / number - mean**2, 1 / number) / number)
+    places = list(judged)
+    # A rule that is always worse and as dear as the top tier plays no part.
+    without, dear = np.maximum(mean, 0.0), costs.copy()
+    without[:, places], dear[:, places] = 1.0, costs[:, -1:]
+    hopeful = np.maximum(mean, 0.0)
+    hopeful[:, places] = np.maximum(mean - error, 0.0)[:, places]
+    best = cheapest_mixture(costs, hopeful, delta).cost
+    found: NDArray[np.bool_] = best < cheapest_mixture(dear, without, delta).cost * (1 - 1e-9)
+    return found

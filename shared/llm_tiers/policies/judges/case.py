@@ -79,6 +79,12 @@ class Findings:
         if cost_usd is not None:
             self.verdict_costs[tier] = self.verdict_costs.get(tier, 0.0) + cost_usd
 
+    def settle_verdict(self, tier: str, verdict: Verdict) -> None:
+        """Note what a judge as a whole said of a tier's answer, in place of what single models in it said."""
+        self.verdicts.pop(tier, None)
+        # Even where nothing was paid or decided, the record then tells that the judge was asked.
+        self.add_verdict(tier, verdict, 0.0)
+
 
 @dataclass(frozen=True)
 class Case:

@@ -68,6 +68,10 @@ class Judge(ABC):
         On a profiled call this is asked of every answer, so that all of them are graded by the same source.
         """
 
+    def survey(self, case: Case) -> Generator[Request, Response, None]:  # noqa: ARG002
+        """Ask about an answer of a profiled call, for its record alone: what is found changes nothing for the user."""
+        yield from ()
+
     def check(self, ladder: Ladder) -> None:
         """Check the judge against the ladder.
 

@@ -38,12 +38,14 @@ class Replayed:
     Attributes:
         accepted: Name of the tier whose answer it would have returned.
         asked: Names of the tiers that it would have asked, in that order.
+        judged: Names of the tiers on whose answers it would have asked for a verdict, in that order.
         cost: What that would have cost in US$, verdicts included; None where a cost is unknown.
     """
 
     accepted: str
     asked: tuple[str, ...]
     cost: float | None
+    judged: tuple[str, ...] = ()
 
 
 def profiled(record: Record) -> Profiled:
@@ -61,7 +63,7 @@ def replayed(rule: Rule, call: Profiled) -> Replayed | None:
     while True:
         step = rule.next(CallState(said, verdicts))
         if isinstance(step, Accept):
-            return Replayed(step.tier, tuple(said), _cost(call, said, verdicts))
+            return Replayed(step.tier, tuple(said), _cost(call, said, verdicts), tuple(verdicts))
         if isinstance(step, Ask):
             if any(name not in call.said for name in step.tiers):
                 return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from llm_tiers.policies.judges.case import Case, Judgement, Verdict
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from llm_tiers.call.answer import Answer
     from llm_tiers.call.call import Call
+    from llm_tiers.call.requests import Request, Response
     from llm_tiers.ladder.tiers import Ladder, Tier
 
-__all__ = ["FixedRule", "RuleJudge", "plan_of"]
+__all__ = ["FixedRule", "RuleJudge", "is_flawed", "plan_of"]
 
 
 def plan_of(rule: Rule, reason: str) -> Plan:
@@ -80,6 +81,12 @@ class RuleJudge(Judge):
         """Check the judge against the ladder."""
         self.judge.check(ladder)
 
+    def ask(self, case: Case) -> Generator[Request, Response, Verdict]:
+        """Ask the judge about an answer, and note what it said as a whole."""
+        verdict = (yield from self.judge.review(case)).verdict
+        case.findings.settle_verdict(case.answer.tier, verdict)
+        return verdict
+
     def review(self, case: Case) -> Review:
         """Accept an answer, or go on to the tier that the rule asks next."""
         rule = case.insight
@@ -92,7 +99,7 @@ class RuleJudge(Judge):
         step = _step(rule, state, case)
         own = case.answer.tier
         if not isinstance(step, Accept | Ask):
-            verdict = (yield from self.judge.review(case)).verdict
+            verdict = yield from self.ask(case)
             said = None if verdict is Verdict.UNCERTAIN else verdict is Verdict.VALID
             state = CallState(state.said, {**state.verdicts, step.tier: said})
             step = _step(rule, state, case)
@@ -101,7 +108,7 @@ class RuleJudge(Judge):
             return Judgement(Verdict.VALID, "rule", why=rule.name, instead=instead)
         goes_on = step.tiers[0] if isinstance(step, Ask) else None
         # An answer that a verdict rejected, or that does not have the form asked for, is never returned.
-        wrong = state.verdicts.get(own) is False or _is_flawed(case, case.answer)
+        wrong = state.verdicts.get(own) is False or is_flawed(case, case.answer)
         verdict = Verdict.INVALID if wrong else Verdict.UNCERTAIN
         return Judgement(verdict, "rule", why=f"{rule.name}: {goes_on} is next", skip_to=goes_on)
 
@@ -126,7 +133,7 @@ def _state_of(case: Case) -> CallState:
     numbers: dict[str, int] = {}
     leaders: list[Answer] = []
     for answer in (*case.others, case.answer):
-        if answer.value is None or _is_flawed(case, answer) or case.equality.same(answer, answer) is False:
+        if answer.value is None or is_flawed(case, answer) or case.equality.same(answer, answer) is False:
             numbers[answer.tier] = -1
             continue
         same = [case.equality.same(answer, leader) is True for leader in leaders]
@@ -138,6 +145,7 @@ def _state_of(case: Case) -> CallState:
     return CallState(ordered)
 
 
-def _is_flawed(case: Case, answer: Answer) -> bool:
+def is_flawed(case: Case, answer: Answer) -> bool:
+    """Say whether an answer does not have the form that the call asks for."""
     form = case.call.form
     return form is not None and form.flaw(answer) is not None

@@ -3,6 +3,7 @@
 import itertools
 import random
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -16,12 +17,15 @@ from llm_tiers import (
     Guarantee,
     Ladder,
     Policy,
+    PromptJudge,
     Tier,
     TierError,
     Usage,
 )
 from llm_tiers.history.record import Record
 from llm_tiers.policies.graders import as_grader
+from llm_tiers.policies.guarantee.standing import Promise
+from llm_tiers.policies.guarantee.study import StandingOf
 from llm_tiers.policies.named import as_policy
 
 NAMES = ("small", "medium", "large")
@@ -130,6 +134,102 @@ def test_drift_withdraws_the_certificate_and_it_is_earned_again():
     assert again is not None
     assert again.since > 400 + warned[0]
     assert "medium" in "".join(again.rules)
+
+
+def test_a_grade_that_comes_after_its_call_withdrew_the_certificate_changes_nothing():
+    study = StandingOf(NAMES, (1.0, 4.0, 16.0), Promise(0.2, 0.05, 3_000), "equality", "")
+    said = dict.fromkeys(NAMES, 0)
+    last = Record("1", "", 7.0, {}, "large", "large", NAMES, NAMES, None, said=said, audited=True)
+    withdrawn = replace(study.start(), began=7.0, withdrawals=1)
+    revised = study.revise(withdrawn, last, replace(last, said={**said, "small": 1}))
+    assert revised.counts.min() == 0
+    assert revised.profiled == 0
+
+
+def says_what_is_right(_question, answer):
+    return answer == "answer"
+
+
+def test_a_judge_that_knows_lets_a_tier_answer_that_often_errs():
+    world = World(small=0.4, medium=0.4)
+    promise = Guarantee(0.1, expected_calls=3_000, judge=says_what_is_right)
+    with closing(engine_of(promise)) as engine:
+        ask(engine, world, 500)
+        held = engine.certificate()
+        traces = ask(engine, world, 200, start=500)
+    assert any("small?" in name for name in held.rules)
+    # What the judge finds wrong is never returned.
+    assert not any(
+        attempt.verdict == "invalid" for trace in traces for attempt in trace.attempts if attempt.tier == trace.final
+    )
+    assert sum(trace.final == "small" for trace in traces) > 50
+
+
+def test_a_judge_who_is_always_wrong_earns_nothing():
+    world = World(small=0.4, medium=0.4)
+
+    def wrong(question, answer):
+        return not says_what_is_right(question, answer)
+
+    with closing(engine_of(Guarantee(0.1, expected_calls=3_000, judge=wrong))) as engine:
+        ask(engine, world, 500)
+        held = engine.certificate()
+    assert held is None or not any("?" in name for name in held.rules)
+
+
+class Judging(World):
+    """Tiers that also judge: they say yes to everything, or fail."""
+
+    fails = False
+
+    def generate(self, call):
+        if call.role != "judge":
+            return super().generate(call)
+        if self.fails:
+            raise TierError(call.tier.name, "down")
+        return Answer(call.tier.name, "yes", None, Usage(500_000, 0), seconds=0.0)
+
+
+def test_verdicts_on_profiled_calls_are_paid_and_end_where_they_buy_nothing():
+    promise = Guarantee(0.1, expected_calls=3_000, judge=PromptJudge(model="medium"))
+    with closing(engine_of(promise)) as engine:
+        traces = ask(engine, Judging(small=0.5, medium=0.5), 600)
+    judged = [trace for trace in traces if any(attempt.role == "judge" for attempt in trace.attempts)]
+    # All three tiers, and two verdicts of half an answer of the medium tier each.
+    assert traces[0].cost_usd == pytest.approx(1 + 4 + 16 + 2 * 2)
+    assert traces[0].final == "large"
+    # A judge that says yes to everything makes nothing cheaper.
+    last = max(traces.index(trace) for trace in judged)
+    assert last < 200
+    assert sum(len(asked(trace)) == 3 for trace in traces[last + 1 :]) > 10
+
+
+def test_a_judge_that_fails_proves_nothing_and_costs_no_answer():
+    world = Judging(small=0.0, medium=0.0)
+    world.fails = True
+    with closing(engine_of(Guarantee(0.1, expected_calls=3_000, judge=PromptJudge(model="medium")))) as engine:
+        traces = ask(engine, world, 300)
+        held = engine.certificate()
+    assert all(trace.final for trace in traces)
+    assert "small" in held.rules
+
+
+def test_a_judge_beside_a_guarantee_is_refused():
+    with pytest.raises(ConfigError, match=r"Guarantee\(judge="):
+        as_policy(Guarantee(0.1), judge=says_what_is_right)
+    with pytest.raises(ConfigError, match="judge"):
+        Guarantee(0.1, judge=3)
+
+
+def test_a_promise_that_the_top_tier_mostly_keeps_by_itself_is_watched_closely_too():
+    # Two calls in ten may go to the small tier, whose answers then all become wrong.
+    world = World(small=0.4, medium=1.0)
+    with closing(engine_of(Guarantee(0.1, expected_calls=3_000))) as engine:
+        ask(engine, world, 1_000)
+        assert "large" in engine.certificate().rules
+        world.shares |= {"small": 1.0}
+        traces = ask(engine, world, 500, start=1_000)
+    assert any("withdrawn" in text for trace in traces for text in trace.warnings)
 
 
 def test_a_restart_changes_nothing(tmp_path):

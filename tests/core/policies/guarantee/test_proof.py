@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 
 from llm_tiers.policies.guarantee.bets import LOSSES, log_wealth, tally, upper_bound
 from llm_tiers.policies.guarantee.clopper import Counted, Smart, interval, model_mix
-from llm_tiers.policies.guarantee.drift import CALM, RARELY, after_audit, share_of_audits, suspicion
+from llm_tiers.policies.guarantee.drift import CALM, RARELY, after_audit, share_beside_top, share_of_audits, suspicion
 from llm_tiers.policies.guarantee.forecast import forecast
 from llm_tiers.policies.guarantee.mix import cheapest_mixture
 from llm_tiers.policies.guarantee.standing import Promise
@@ -90,6 +90,27 @@ def test_a_broken_promise_is_suspected_and_a_kept_one_is_not():
                 break
         assert (suspicion(wealth) > RARELY) is np.bool_(found)
     assert share_of_audits(CALM) < share_of_audits(after_audit(CALM, np.array(1.0), 0.1)) <= 0.5
+
+
+@pytest.mark.parametrize("losses", [(0.05, 0.0), (0.3, 0.25), (0.5, 0.45)])
+def test_false_alarms_are_far_apart_while_the_promise_is_just_kept(losses):
+    worse, better = losses
+    rng = np.random.default_rng(3)
+    wealth, alarmed = np.tile(CALM, (200, 1)), np.full(200, 5_000.0)
+    for audits in range(5_000):
+        lots = rng.random(200)
+        loss = (lots < worse).astype(float) - (lots > 1 - better)
+        wealth = after_audit(wealth, loss, 0.05, -1.0 if better else 0.0)
+        assert (wealth >= 0).all()
+        alarmed = np.where((suspicion(wealth) > RARELY) & (alarmed == 5_000), audits, alarmed)
+    assert alarmed.mean() > RARELY
+
+
+def test_calls_that_the_top_tier_answers_anyway_are_audited_more_often_where_that_is_cheap():
+    dear, cheap = (share_beside_top(CALM, np.array(asking), np.array(1.0)) for asking in (1.5, 1.02))
+    assert share_of_audits(CALM) <= dear < cheap <= 0.25
+    free = share_beside_top(CALM, np.array(0.0), np.array(0.0))
+    assert share_of_audits(CALM) <= free <= 0.25
 
 
 @given(st.integers(1, 400), st.floats(0, 1), st.floats(0.01, 0.2))
