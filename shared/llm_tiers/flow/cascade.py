@@ -35,7 +35,8 @@ def cascade(policy: Policy, ledger: Ledger) -> Flow:
     Returns:
         The accepted answer: one that the judge found valid, or the top tier's, which is not judged. Where the top
         tier fails or has nothing to say, an earlier answer that the judge was unsure of is better than none; one that
-        it rejected is never returned. An answer that was cut short or filtered goes one tier up unjudged; the top
+        it rejected is never returned. Where nothing comes from the start upward and the plan falls back, the tiers
+        below it are asked, dearest first. An answer that was cut short or filtered goes one tier up unjudged; the top
         tier's is returned, with a warning in the trace.
 
     Raises:
@@ -134,10 +135,41 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
         if judgement.verdict is Verdict.VALID:
             return (yield from _accept(policy, ledger, _accepted_answer(ledger, reply, judgement), early))
         lowest = 0 if judgement.skip_to is None else ledger.ladder.index(judgement.skip_to)
-    earlier = _best_unrejected(ledger)
-    if earlier is None:
+    return ledger.accept((yield from _left(policy, ledger, tiers[0], early)))
+
+
+def _left(policy: Policy, ledger: Ledger, start: Tier, early: dict[str, Reply]) -> Flow:
+    """Return what is left to be returned where no tier from the start upward gave an answer that stands."""
+    # On a profiled call all tiers have answered already, those below the start too.
+    for reply in early.values():
+        ledger.add_reply(reply)
+    answer = _best_unrejected(ledger)
+    if answer is None and ledger.plan is not None and ledger.plan.falls_back:
+        answer = yield from _below(policy, ledger, start)
+    if answer is None:
         raise _all_failed(ledger)
-    return ledger.accept(earlier)
+    return answer
+
+
+def _below(policy: Policy, ledger: Ledger, start: Tier) -> Generator[Request, Response, Answer | None]:
+    """Ask the tiers below a start from which nothing came, dearest first; None where they have no answer either."""
+    asked = {answer.tier for answer in ledger.answers} | {error.tier for error in ledger.errors}
+    for name in reversed(ledger.serving[: ledger.serving.index(start.name)]):
+        if name in asked:
+            continue
+        # Not live: it has to be looked at before the user sees it.
+        reply, _ = yield from _ask(policy, ledger, ledger.ladder[name], (), {}, unjudged=False)
+        if isinstance(reply, TierError):
+            continue
+        if reply.unfinished is not None:
+            ledger.add_judgement(reply, Judgement(Verdict.INVALID, "finish", why=reply.unfinished))
+            continue
+        judgement = yield from _judge(policy, ledger, reply, ledger.ladder[name])
+        ledger.add_judgement(reply, judgement)
+        if judgement.verdict is not Verdict.INVALID and reply.value is not None and ledger.flaw(reply) is None:
+            ledger.warn(f"degraded: no tier from {start.name} up gave an answer, so {name} answered")
+            return reply if judgement.verdict is Verdict.UNCERTAIN else _accepted_answer(ledger, reply, judgement)
+    return None
 
 
 def _accept(policy: Policy, ledger: Ledger, answer: Answer, early: dict[str, Reply]) -> Flow:

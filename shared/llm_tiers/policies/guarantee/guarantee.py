@@ -179,10 +179,12 @@ class Guarantee(RuleJudge):
         near = yield from _learned(call, study)
         if not isinstance(near.learned, Standing):
             warnings = () if near.error is None else (f"history: {near.error}",)
-            return Plan(ladder.top.name, f"top tier: {near.error or 'no history is kept'}", warnings=warnings)
+            reason = f"top tier: {near.error or 'no history is kept'}"
+            return Plan(ladder.top.name, reason, warnings=warnings, falls_back=True)
         standing: Standing = near.learned
         if any(tier.shortfall(call.needs, call.tokens) for tier in ladder):
-            return Plan(ladder.top.name, "top tier: not all tiers can serve the call, so what is proved does not hold")
+            reason = "top tier: not all tiers can serve the call, so what is proved does not hold"
+            return Plan(ladder.top.name, reason, falls_back=True)
         certificate = self._certificate(standing, study)
         lots = random.Random(f"guarantee:{call.id}")
         audit, draw = lots.random(), lots.random()
@@ -194,9 +196,7 @@ class Guarantee(RuleJudge):
             top = ladder.top.name
             return Plan(top, reason, audit=True, warnings=events, certificate=certificate, insight=insight)
         plan = plan_of(study.menu[drawn], self._reason(standing, study))
-        return Plan(
-            plan.start, plan.reason, plan.witnesses, warnings=events, insight=plan.insight, certificate=certificate
-        )
+        return replace(plan, warnings=events, certificate=certificate)
 
     def _reason(self, standing: Standing, study: StandingOf) -> str:
         if standing.since is not None:

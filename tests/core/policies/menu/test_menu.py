@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_tiers import Answer, ConfigError, Engine, Ladder, Tier, Usage
+from llm_tiers import AllTiersFailed, Answer, ConfigError, Engine, Guarantee, Ladder, Policy, Tier, TierError, Usage
 from llm_tiers.agreement.imagined import imagined_ladders
 from llm_tiers.history import ChromaHistory
 from llm_tiers.history.record import Record
+from llm_tiers.policies.menu import FixedRule, RuleJudge
 from llm_tiers.policies.menu.backed import Backed
 from llm_tiers.policies.menu.learning import Learning
 from llm_tiers.policies.menu.menu import MenuStarter, ProfileOf
@@ -331,3 +332,36 @@ def test_the_top_tier_cannot_back_itself():
 def test_the_name_is_known():
     assert as_policy("menu").name == "menu"
     assert as_policy("menu", quality=0.9).starter.quality == 0.9
+
+
+# Tiers that fail
+
+
+class Failing(Scripted):
+    """As `Scripted`, but tiers for which it has nothing fail."""
+
+    def generate(self, call):
+        if call.tier.name not in self.says:
+            raise TierError(call.tier.name, "down")
+        return super().generate(call)
+
+
+@pytest.mark.parametrize("rule", ["c", "b+c"])
+def test_where_the_tiers_of_a_rule_are_down_the_others_answer(rule):
+    fixed = {"c": Single(NAMES, "c"), "b+c": Backed(NAMES, "b")}[rule]
+    engine = engine_of(Policy("own", FixedRule(lambda names: fixed), RuleJudge()))
+    outcome = engine.run(engine.call("what?"), Failing({"a": "4"}))
+    assert outcome.answer.value == "4"
+    assert outcome.trace.final == "a"
+    assert any("degraded" in warning for warning in outcome.trace.warnings)
+    with pytest.raises(AllTiersFailed):
+        engine.run(engine.call("what?"), Failing({}))
+
+
+def test_a_profiled_call_returns_what_it_has_where_the_top_tier_is_down():
+    engine = engine_of(menu(), ChromaHistory(embedding=lambda _text: [1.0, 0.0]))
+    outcome = engine.run(engine.call("what?"), Failing({"a": "1", "b": "2"}))
+    assert outcome.answer.value in {"1", "2"}
+    engine = engine_of(as_policy(Guarantee(0.2, expected_calls=5_000)), ChromaHistory(embedding=lambda _text: [1.0]))
+    outcome = engine.run(engine.call("what?"), Failing({"a": "1", "b": "2"}))
+    assert outcome.answer.value == "2"
