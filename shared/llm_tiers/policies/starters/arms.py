@@ -217,8 +217,8 @@ class ArmsOf:
     answers of its tier does not make those before it one observation older, as it does after a restart.
 
     Attributes:
-        names: The ladder's tiers, cheapest first. They are the arms.
-        offsets: By tier, what is taken from how right an answer is before it is regressed on the query.
+        names: The arms, the cheapest first: the ladder's tiers.
+        offsets: By arm, what is taken from how right an answer is before it is regressed on the query.
         settings: What the regressions are made with.
         graded_only: Learn from grades alone, not from verdicts and agreement.
         rows: What was recorded before the first call, or None.
@@ -253,7 +253,7 @@ class ArmsOf:
             return replace(result, skipped=result.skipped + 1)
         if self.settings.forgetting < 1:
             result.places[record.id] = {arm: ridge.count for arm, ridge in result.ridges.items()}
-        return self.observe(result, vector, self._rights(record), record.costs)
+        return self.observe(result, vector, self._rights(record), self._costs(record))
 
     def revise(self, result: Arms, before: Record, after: Record) -> Arms:
         """Return the arms after a record changed, as feedback does; other records keep what they taught."""
@@ -299,6 +299,9 @@ class ArmsOf:
         # Without a grade nothing is known of the top tier but what was assumed. It is learned again, or the bandit
         # would be as uncertain of that tier as ever and explore it for good.
         return rights | {top: offset}
+
+    def _costs(self, record: Record) -> Mapping[str, float]:
+        return record.costs
 
     def _place(self, arms: Arms, trace_id: str, name: str) -> int | None:
         return None if self.settings.forgetting == 1 else arms.places.get(trace_id, {}).get(name, 0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self, cast
 
 from llm_tiers.arguments import kind_of, require, require_number
@@ -99,6 +99,16 @@ class LinUCB:
         self._rows = None if warm_start is None else _rows_of(warm_start)
         self._as_published = False
 
+    @property
+    def settings(self) -> Settings:
+        """What the regressions are made with."""
+        return Settings(self.ridge, self.forgetting, intercept=not self._as_published)
+
+    @property
+    def learns_grades_only(self) -> bool:
+        """Whether verdicts and agreement teach nothing."""
+        return self.rewards == "grades"
+
     @classmethod
     def paper(
         cls, *, price: float = 0.1, alpha: float = 1.0, ridge: float = 1.0, warm_start: Table | None = None
@@ -137,15 +147,23 @@ class LinUCB:
 
     def study(self, ladder: Ladder) -> ArmsOf:
         """Return what a history is asked to learn of its records."""
-        settings = Settings(self.ridge, self.forgetting, intercept=not self._as_published)
+        settings = self.settings
         if self._as_published:
             offsets = tuple(self.price * cost for cost in Arms(settings).relative_costs(ladder.costs).values())
         else:
             offsets = tuple(priors_of(ladder, self.priors).values())
-        return ArmsOf(ladder.names, offsets, settings, graded_only=self.rewards == "grades", rows=self._rows)
+        return ArmsOf(ladder.names, offsets, settings, graded_only=self.learns_grades_only, rows=self._rows)
+
+    def listed(self, ladder: Ladder) -> Mapping[str, float]:
+        """Return by arm, the top tier last, what a usual answer costs by the price list, in any unit."""
+        return ladder.costs
+
+    def assumed(self, ladder: Ladder) -> Mapping[str, float]:
+        """Return by arm, the top tier last, how often it is right before anything is learned."""
+        return priors_of(ladder, self.priors)
 
     def promises(self, arms: Arms, ladder: Ladder, vector: Vector | None) -> dict[str, Promise]:
-        """Return what each tier promises on a query.
+        """Return what each arm promises on a query.
 
         Args:
             arms: What was learned.
@@ -153,9 +171,9 @@ class LinUCB:
             vector: The query's embedding; None: only what is assumed of the tiers counts.
         """
         # What is regressed and what is added afterwards differ in the published bandit: there the cost is learned too.
-        priors = dict.fromkeys(ladder.names, 0.0) if self._as_published else priors_of(ladder, self.priors)
-        listed = arms.relative_costs(ladder.costs)
-        costs = dict.fromkeys(ladder.names, 0.0) if self._as_published else listed
+        listed = arms.relative_costs(self.listed(ladder))
+        priors = dict.fromkeys(listed, 0.0) if self._as_published else self.assumed(ladder)
+        costs = dict.fromkeys(listed, 0.0) if self._as_published else listed
         x = None if vector is None else arms.settings.features(vector)
         found = {}
         for name, prior in priors.items():
@@ -180,19 +198,26 @@ class LinUCB:
             vector = None
         promises = self.promises(arms, ladder, vector)
         # The flow skips the other tiers by itself. If none can serve the call, the plan only has to exist.
-        usable = [tier.name for tier in ladder if not tier.shortfall(call.needs, call.tokens)] or list(ladder.names)
+        serving = [tier.name for tier in ladder if not tier.shortfall(call.needs, call.tokens)] or list(ladder.names)
         # The first of equals, as `max` returns it, is the cheapest.
-        start = max(usable, key=lambda name: promises[name].bound)
-        below = ladder.below(start)
-        return Plan(
-            start=start,
-            reason=f"highest upper bound, {promises[start].bound:.2f}; {arms.count} observations",
-            witnesses=() if self.witness is None or below is None else (below.name,),
-            # The witness only saves a judge call here, so one that costs as much as the judge is left out.
-            thrifty=True,
-            estimates={name: promise.right for name, promise in promises.items()},
+        arm = max(self.usable(ladder, serving), key=lambda name: promises[name].bound)
+        return replace(
+            self.first_step(arm, ladder),
+            reason=f"{arm}: highest upper bound, {promises[arm].bound:.2f}; {arms.count} observations",
+            estimates={name: promises[name].right for name in ladder.names},
             warnings=warnings,
         )
+
+    def usable(self, ladder: Ladder, serving: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
+        """Return the arms that these tiers can answer by; at least one."""
+        return serving
+
+    def first_step(self, arm: str, ladder: Ladder) -> Plan:
+        """Return the plan by which the flow begins to answer by an arm."""
+        below = ladder.below(arm)
+        witnesses = () if self.witness is None or below is None else (below.name,)
+        # The witness only saves a judge call here, so one that costs as much as the judge is left out.
+        return Plan(arm, "", witnesses, thrifty=True)
 
 
 @dataclass(frozen=True, slots=True)
