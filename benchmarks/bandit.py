@@ -5,7 +5,8 @@ the package are read. It prints, for each file:
 
 1. the truth as reward: what MetaLLM's bandit and `LinUCB()` gather in the first pass and over ten, beside the best
    single tier's reward, which is known in hindsight only, and beside mabwiser's LinUCB on the same stream;
-2. what is there without truth as reward: `linucb` learns from agreement and verdicts, beside the default policy;
+2. through the real flow: `linucb` learns from agreement and verdicts, `linucb-rules` chooses among the menu's rules
+   and is told the truth of its answers, as `metallm` is, beside the default policy;
 3. whether the real flow and history decide as the arrays do; and once, how long an update takes at 384 dimensions.
 
 A reward is 1 for a right answer, less .1 for what the dearest tier costs on average. Figures are rewards per hundred
@@ -152,14 +153,19 @@ def order_name(seed: int | None) -> str:
 
 def without_truth(stream: Stream) -> Table:
     table = stream.table
-    names = [*(f"single:{tier}" for tier in table.tiers), "metallm", "linucb", "doubt"]
+    names = [*(f"single:{tier}" for tier in table.tiers), "metallm", "linucb", "linucb-rules", "doubt"]
     shown = Table(title=f"{table.path.stem}: through the real flow, file order", title_justify="left")
     for column in ("policy", "learns from", "accuracy", "US$", "reward"):
         shown.add_column(column, justify="left" if column in ("policy", "learns from") else "right")
-    lessons = {"metallm": "the truth of its answers", "linucb": "agreement, verdicts", "doubt": "agreement"}
+    lessons = {
+        "metallm": "the truth of its answers",
+        "linucb": "agreement, verdicts",
+        "linucb-rules": "the truth of its answers",
+        "doubt": "agreement",
+    }
     top = float(stream.rows.costs[:, -1].mean())
     for name in names:
-        result = replay(table, name)
+        result = replay(table, name, feedback=1.0 if name == "linucb-rules" else 0.0)
         reward = 100 * (result.accuracy - PRICE * result.cost_usd / len(table) / top)
         cells = (f"{result.accuracy:.4f}", f"{result.cost_usd:.3f}", f"{reward:.2f}")
         shown.add_row(name, lessons.get(name, ""), *cells)

@@ -73,7 +73,8 @@ def replay(
         typer.Option(
             metavar="NAME",
             help="single:TIER, start:TIER, llm-at, default, agree, doubt, linucb, linucb-rules, metallm, "
-            "guarantee:DELTA, smart-paper:DELTA, oracle or random; repeatable. "
+            "guarantee:DELTA, guarantee-grade:DELTA, guarantee-judged:DELTA, smart-paper:DELTA, oracle or random; "
+            "repeatable. "
             "Without it: every single tier, llm-at, default and oracle.",
         ),
     ] = None,

@@ -81,7 +81,8 @@ class Certificate(BaseModel):
         confidence: The chance that this is so.
         rules: Name of a rule to the share of the calls that it answers; `a+b>c` is "a and b agree: b, else c".
         calls: On how many profiled calls it rests.
-        of: What counts as worse: another answer (`"equality"`), or a lower grade (`"grade"`).
+        of: What counts as worse: another answer (`"equality"`), a lower grade (`"grade"`), or another answer unless
+            feedback says that the top tier's was wrong (`"feedback"`).
         sources: Who graded these calls, and how many of them.
         since: When it was proved, in seconds since 1970.
     """
@@ -92,7 +93,7 @@ class Certificate(BaseModel):
     confidence: float
     rules: dict[str, float]
     calls: int
-    of: Literal["equality", "grade"]
+    of: Literal["equality", "grade", "feedback"]
     sources: dict[str, int] = {}
     since: float
 

@@ -68,6 +68,7 @@ class Engine:
             its answers are graded after that.
         on_end: Called with the trace of every call at its end, before anything is graded.
         grader: Grades the answers of profiled calls, or None.
+        graded: Whether grades come in another way, such as from a replayed table.
         grading_performer: Calls the grader's model, in no run of the user's; None where a function grades.
         clock: Returns the time in seconds since 1970.
         new_id: Returns a fresh trace id.
@@ -86,6 +87,7 @@ class Engine:
         on_trace: TraceHook | None = None,
         on_end: TraceHook | None = None,
         grader: Grader | None = None,
+        graded: bool = False,
         grading_performer: Performer | None = None,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
@@ -104,7 +106,7 @@ class Engine:
         self._logged_kinds: set[str] = set()
         self._logged_lock = threading.Lock()
         priced = self._prices.cost(ladder.top, Usage(1, 1)) is not None if policy.needs_prices else True
-        policy.check_means(ladder.top.name, priced=priced, graded=grader is not None)
+        policy.check_means(ladder.top.name, priced=priced, graded=graded or grader is not None)
         self._gradings: Gradings | None = None
         if grader is not None:
             grader.check(self.ladder, self._prices)

@@ -43,6 +43,7 @@ class Record:
         contradicted: Tier name to whether a grader that was shown its answer and the top's in both orders
             contradicted itself; a tier that was not compared in both orders is absent.
         grading_usd: What grading cost in US$, which is no part of `cost_usd`; None where it is unknown.
+        rule: Name of the rule of the menu that answered; None where the policy has no rules.
         text: The query. A history stores it only where the user asked for that.
         vector: The query's embedding, or None: the history then embeds `text`.
     """
@@ -67,6 +68,7 @@ class Record:
     verdict_costs: Mapping[str, float] = field(default_factory=dict)
     contradicted: Mapping[str, bool] = field(default_factory=dict)
     grading_usd: float | None = 0.0
+    rule: str | None = None
     text: str | None = field(default=None, repr=False)
     vector: Vector | None = field(default=None, repr=False, compare=False)
 

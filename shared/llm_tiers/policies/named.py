@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llm_tiers.agreement.equality import ExactEquality, FinalAnswers
 from llm_tiers.arguments import require, require_number
@@ -18,7 +18,7 @@ from llm_tiers.policies.judges.prompt import PromptJudge
 from llm_tiers.policies.judges.thrifty import Thrifty
 from llm_tiers.policies.judges.unjudged import Unjudged
 from llm_tiers.policies.menu import FixedRule, RuleJudge, rule_named
-from llm_tiers.policies.menu.bandit import RuleLinUCB
+from llm_tiers.policies.menu.bandit import LinUCBOfRules
 from llm_tiers.policies.menu.menu import MenuJudge, MenuStarter
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.settings import read_settings
@@ -40,7 +40,6 @@ __all__ = [
     "doubt",
     "estimate",
     "linucb",
-    "linucb_rules",
     "llm_at",
     "menu",
     "metallm",
@@ -87,7 +86,7 @@ def agree(*, theta: float = 0.74, seed: int = 0) -> Policy:
     return Policy("agree", starter, Agreement() | Thrifty(PromptJudge()))
 
 
-def linucb(*, price: float = 0.1) -> Policy:
+def linucb(*, price: float = 0.1, arms: Literal["tiers", "rules"] = "tiers") -> Policy:
     """Return MetaLLM's bandit with its faults mended: it chooses the start and learns with every call.
 
     Grades and feedback are what it learns from best. Where there are none, it learns from whether a witness, the next
@@ -95,17 +94,16 @@ def linucb(*, price: float = 0.1) -> Policy:
 
     Args:
         price: What an answer may cost in chance to be right, in units of a usual answer of the top tier.
+        arms: What it chooses among: `"tiers"`, or the menu's `"rules"`, which are single tiers and cascades that stop
+            where two agree. Without grades, rules learn from profiled calls alone: give `audit=`.
+
+    Raises:
+        ConfigError: There are no such arms.
     """
+    require(arms in ("tiers", "rules"), f"arms={arms!r} must be 'tiers' or 'rules'")
+    if arms == "rules":
+        return Policy("linucb-rules", LinUCBOfRules(price=price), RuleJudge())
     return Policy("linucb", LinUCB(price=price, witness="below"), Agreement() | Thrifty(PromptJudge()))
-
-
-def linucb_rules(*, price: float = 0.1) -> Policy:
-    """Return `linucb` with the rules of the menu as arms: single tiers, and cascades of agreement.
-
-    Args:
-        price: What an answer may cost in chance to be right, in units of a usual answer of the top tier.
-    """
-    return Policy("linucb-rules", RuleLinUCB(price=price), RuleJudge())
 
 
 def metallm(*, price: float = 0.1, alpha: float = 1.0) -> Policy:
@@ -168,7 +166,7 @@ _NAMED: dict[str, Callable[[], Policy]] = {
     "estimate": estimate,
     "llm-at": llm_at,
     "linucb": linucb,
-    "linucb-rules": linucb_rules,
+    "linucb-rules": partial(linucb, arms="rules"),
     "metallm": metallm,
     "menu": menu,
 }
@@ -235,9 +233,9 @@ def as_policy(
             raise ConfigError(f"starter must be one, such as AccuracyEstimator(theta=0.7), not {kind}")
         policy = replace(policy, starter=starter)
     if judge is not None:
-        # A guarantee would start a cheap tier that nobody then checks as it was proved.
-        if isinstance(policy.starter, Guarantee | SMART):
-            raise ConfigError(f"judge= would break what policy={policy.starter!r} proves; give Guarantee(judge=...)")
+        # Another judge would not go on as the rule says that the starter has begun, or as was proved.
+        if isinstance(policy.starter, Guarantee | SMART | LinUCBOfRules):
+            raise ConfigError(f"judge= does not go with policy={policy.starter!r}; there is Guarantee(judge=...)")
         policy = replace(policy, judge=as_judge(judge))
     if extract is not None or equal is not None or compare is not None:
         skips = isinstance(policy.equality, FinalAnswers) and policy.equality.skip_prose

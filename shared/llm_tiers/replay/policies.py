@@ -15,7 +15,7 @@ from llm_tiers.policies.doubt import Doubt
 from llm_tiers.policies.guarantee import SMART, Guarantee
 from llm_tiers.policies.judges import PromptJudge
 from llm_tiers.policies.menu.menu import MenuStarter
-from llm_tiers.policies.named import agree, default, doubt, estimate, linucb, linucb_rules, llm_at, menu, metallm
+from llm_tiers.policies.named import agree, default, doubt, estimate, linucb, llm_at, menu, metallm
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter
 from llm_tiers.replay.agreeing import agree_all, agree_two
@@ -25,6 +25,7 @@ from llm_tiers.replay.cascade_routing import CascadeRouting, cascade_routing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from llm_tiers.policies.guarantee.study import Measure
     from llm_tiers.replay.table import ReplayTable
 
 __all__ = ["ReplayPolicy", "replay_policy"]
@@ -32,8 +33,11 @@ __all__ = ["ReplayPolicy", "replay_policy"]
 _EXACT = ExactEquality(missing_counts=True)
 _NAMES = (
     "single:TIER, start:TIER, llm-at, llm-at-answers, default, doubt, menu, agree, estimate, linucb, linucb-rules, "
-    "metallm, cascade-routing, agree-two, agree-all, guarantee:DELTA, smart-paper:DELTA, oracle, random"
+    "metallm, cascade-routing, agree-two, agree-all, guarantee:DELTA, guarantee-grade:DELTA, guarantee-judged:DELTA, "
+    "smart-paper:DELTA, oracle, random"
 )
+_MEASURES: dict[str, Measure] = {"guarantee": "equality", "guarantee-grade": "grade"}
+_WITH_TIER_OR_SHARE = ("single", "start", "guarantee", "guarantee-grade", "guarantee-judged", "smart-paper")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class ReplayPolicy:
         learns: Whether the policy looks at past calls.
         uses_priors: Whether the tiers know the table's benchmark accuracies.
         gets_truth: Whether feedback gives the recorded truth of each returned answer.
+        graded: Whether the recorded truth grades all answers of profiled calls, as `grade=` would.
         needs_vectors: Whether the policy needs the questions' embeddings, not only their neighbours.
         states_right: Whether the confidence is the chance that the answer is right, and not that the top tier would
             have given it.
@@ -60,6 +65,7 @@ class ReplayPolicy:
     learns: bool = False
     uses_priors: bool = False
     gets_truth: bool = False
+    graded: bool = False
     needs_vectors: bool = False
     states_right: bool = False
 
@@ -72,13 +78,15 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
             (as published), `llm-at-answers` (the same, but an earlier answer is returned in place of a missing one),
             `default` (what the models do), `menu` (the same: the rule that profiled calls show to be worth most),
             `doubt` (the doubt cascade), `estimate` (LLM-AT corrected), `agree` (that with a witness, whose agreement
-            needs no judge), `linucb` (a bandit that learns from agreement and verdicts), `linucb-rules` (the same over
-            the menu's rules), `metallm` (the bandit as
-            published, which learns the truth of each answer), `cascade-routing` (of Dekoninck et al., ICML 2025),
-            `agree-two` (the two cheapest tiers, where they differ the third), `agree-all` (tier by tier until two
-            agree), `guarantee:DELTA` (as the top tier on all but a share DELTA of the questions, proved),
-            `smart-paper:DELTA` (SMART, which promises the same, as published), `oracle` (the cheapest tier that is
-            right, or the cheapest of all where none is), or `random` (any tier, unjudged).
+            needs no judge), `linucb` (a bandit that learns from agreement and verdicts), `linucb-rules` (one that
+            chooses among the menu's rules, for `--grade` or `--feedback`), `metallm` (the bandit as published, which
+            learns the truth of each answer), `cascade-routing` (of Dekoninck et al., ICML 2025), `agree-two` (the two
+            cheapest tiers, where they differ the third), `agree-all` (tier by tier until two agree),
+            `guarantee:DELTA` (as the top tier on all but a share DELTA of the questions, proved),
+            `guarantee-grade:DELTA` (right as often as the top tier, less a share DELTA; the recorded truth grades its
+            profiled questions), `guarantee-judged:DELTA` (as `guarantee:DELTA`, with rules that ask the recorded
+            judge), `smart-paper:DELTA` (SMART, which promises the same, as published), `oracle` (the cheapest tier
+            that is right, or the cheapest of all where none is), or `random` (any tier, unjudged).
         table: The table to replay.
         knob: Higher is more accurate, in [0, 1]; None for the policy's default. Policies without one ignore it.
         seed: Seed of all that is random.
@@ -100,18 +108,20 @@ def replay_policy(name: str, table: ReplayTable, *, knob: float | None = None, s
         "agree": partial(_estimating, agree, knob, seed),
         "estimate": partial(_estimating, estimate, knob, seed),
         "linucb": partial(_linucb, linucb),
-        "linucb-rules": partial(_linucb, linucb_rules),
+        "linucb-rules": partial(_linucb, partial(linucb, arms="rules")),
         "metallm": _metallm,
         "cascade-routing": partial(_cascade_routing, knob),
         "agree-two": partial(_fixed, agree_two),
         "agree-all": partial(_fixed, agree_all),
         "guarantee": partial(_promising, table, "guarantee", tier),
+        "guarantee-grade": partial(_promising, table, "guarantee-grade", tier),
+        "guarantee-judged": partial(_promising, table, "guarantee-judged", tier),
         "smart-paper": partial(_promising, table, "smart-paper", tier),
         "oracle": partial(_oracle, table),
         "random": partial(_random, table, seed),
     }
     # These need a tier's name, or a share, after the colon; the others take nothing.
-    if kind not in makers or bool(tier) != (kind in ("single", "start", "guarantee", "smart-paper")):
+    if kind not in makers or bool(tier) != (kind in _WITH_TIER_OR_SHARE):
         raise ConfigError(f"policy {name!r} is unknown; take one of {_NAMES}")
     return makers[kind]()
 
@@ -183,11 +193,17 @@ def _promising(table: ReplayTable, kind: str, delta: str) -> ReplayPolicy:
         share = float(delta)
     except ValueError:
         raise ConfigError(f"policy '{kind}:{delta}': DELTA must be a number between 0 and 1") from None
-    if kind == "guarantee":
-        promise: Guarantee | SMART = Guarantee(share, expected_calls=len(table))
-    else:
+    promise: Guarantee | SMART
+    if kind == "smart-paper":
         promise = SMART.paper(share, items=len(table))
-    return ReplayPolicy(f"{kind}:{delta}", None, Policy(kind, promise, promise), learns=True)
+    elif kind == "guarantee-judged":
+        if not table.has_verdicts:
+            raise ConfigError(f"policy '{kind}:{delta}': {table.path} has no verdicts; take guarantee:{delta}")
+        promise = Guarantee(share, expected_calls=len(table), judge=PromptJudge())
+    else:
+        promise = Guarantee(share, of=_MEASURES[kind], expected_calls=len(table))
+    graded = isinstance(promise, Guarantee) and promise.needs_grades
+    return ReplayPolicy(f"{kind}:{delta}", None, Policy(kind, promise, promise), learns=True, graded=graded)
 
 
 def _oracle(table: ReplayTable) -> ReplayPolicy:

@@ -123,7 +123,7 @@ def replay(
     chosen = replay_policy(policy, table, knob=knob, seed=seed)
     rows = _rows(len(table), order, seed)
     # The neighbours that are known in advance come without records that change later.
-    near = None if grade or feedback else neighbourhood
+    near = None if grade or feedback or chosen.graded else neighbourhood
     with closing(_engine(table, chosen, near)) as engine:
         traces = []
         for position, row in enumerate(rows):
@@ -135,7 +135,7 @@ def replay(
                 pin=None if chosen.pins is None else table.tiers[chosen.pins[row]],
             )
             traces.append(engine.run(call, RecordedPerformer(table, row)).trace)
-            if grade:
+            if grade or chosen.graded:
                 _grade(engine, table, row, call.id)
             # Drawn from the call's id, so that the same calls get feedback under every policy.
             if chosen.gets_truth or random.Random(f"feedback:{call.id}").random() < feedback:
@@ -204,7 +204,9 @@ def _engine(table: ReplayTable, chosen: ReplayPolicy, neighbourhood: Neighbourho
             if neighbourhood is None or chosen.needs_vectors
             else RememberedHistory(neighbourhood)
         )
-    return Engine(Ladder(tiers), chosen.policy, history, clock=map(float, itertools.count()).__next__)
+    return Engine(
+        Ladder(tiers), chosen.policy, history, clock=map(float, itertools.count()).__next__, graded=chosen.graded
+    )
 
 
 def recorded_history(table: ReplayTable) -> History:

@@ -42,6 +42,7 @@ def record(number, node="n", *, created=None, text=None, labels=None, vector=Non
         verdict_costs={"small": 0.0002},
         contradicted={"small": True},
         grading_usd=0.002,
+        rule="small+medium>large",
         text=f"question {number}" if text is None else text,
         vector=vector,
     )

@@ -72,6 +72,7 @@ def test_an_export_is_json_and_complete(history):
         "verdict_costs": {"small": 0.0002},
         "contradicted": {"small": True},
         "grading_usd": 0.002,
+        "rule": "small+medium>large",
     }
     assert "vector" not in next(history.export())
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from llm_tiers import ConfigError
@@ -71,3 +72,49 @@ def test_a_policy_that_learns_nothing_is_unchanged(table):
 def test_a_share_is_no_more_than_one(table):
     with pytest.raises(ConfigError, match=r"feedback=1.5 must lie in \[0, 1\]"):
         replay(table, "default", feedback=1.5)
+
+
+def test_a_guarantee_of_grades_is_graded_by_the_truth_without_being_told_to(table, kept):
+    replay(table, "guarantee-grade:0.5")
+
+    profiled = [record for record in kept.values() if record.audited]
+    assert profiled
+    assert all(record.grades["grader"] for record in profiled)
+
+
+def test_a_guarantee_of_grades_lets_a_tier_answer_that_is_right_as_often(table):
+    # The cheap tier differs from the top tier wherever that is wrong.
+    said = table.answer_equal.copy()
+    said[:] = 0
+    wrong = np.arange(N) % 2 == 0
+    said[wrong, 0] = 1
+    right = np.ones_like(table.correct)
+    right[wrong, -1] = False
+    equal = replace(table, answer_equal=said, answer_exact=said, correct=right, abstained=np.zeros_like(right))
+    long = repeated(equal, 10)
+
+    by_grade, by_equality = replay(long, "guarantee-grade:0.1"), replay(long, "guarantee:0.1")
+    assert by_grade.finals[table.tiers[0]] > N * 3
+    assert by_equality.finals[table.tiers[0]] < N * 3
+    assert by_grade.accuracy > by_equality.accuracy
+
+
+def test_a_guarantee_may_ask_the_recorded_judge_where_there_is_one(table):
+    judged = replay(table, "guarantee-judged:0.1")
+    assert judged.judge_calls > 0
+    assert replay(table, "guarantee:0.1").judge_calls == 0
+
+    silent = replace(table, verdict=np.full_like(table.verdict, -1))
+    with pytest.raises(ConfigError, match=r"has no verdicts; take guarantee:0\.1"):
+        replay(silent, "guarantee-judged:0.1")
+
+
+def test_a_bandit_of_rules_learns_from_feedback(table):
+    result = replay(repeated(table, 4), "linucb-rules", feedback=1.0)
+    assert result.judge_calls == 0
+    assert sum(count > 0 for count in result.starts.values()) > 1
+
+
+def repeated(table, times):
+    by_question = (name for name in table.__slots__ if getattr(getattr(table, name), "ndim", 0) > 1)
+    return replace(table, **{name: np.concatenate([getattr(table, name)] * times) for name in by_question})

@@ -65,6 +65,7 @@ def read(trace_id: str, metadata: Mapping[str, Any] | None) -> Record:
             verdict_costs=facts.get("verdict_costs", {}),
             contradicted=facts.get("contradicted", {}),
             grading_usd=facts.get("grading_usd", 0.0),
+            rule=facts.get("rule"),
             text=held.get("text"),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -113,6 +114,7 @@ def _facts(record: Record) -> dict[str, Any]:
         "verdict_costs": dict(record.verdict_costs),
         "contradicted": dict(record.contradicted),
         "grading_usd": record.grading_usd,
+        "rule": record.rule,
     }
 
 

@@ -58,7 +58,10 @@ class Guarantee(RuleJudge):
         confidence: The chance that a certificate is right, in (0, 1).
         of: What counts as worse. `"equality"`: another answer than the top tier's; one that cannot be compared is
             another one. `"grade"`: how right the answers are by `grade=`, on average less than the top tier's by
-            more than `delta`; answers that are right where the top tier's is wrong make up for others.
+            more than `delta`; answers that are right where the top tier's is wrong make up for others. `"feedback"`:
+            another answer than the top tier's, unless `feedback` on a profiled call says that the top tier's was wrong,
+            or that the other one was right. It may come for any calls, seldom or often: silence counts against the
+            cheaper tiers.
         expected_calls: How many calls each node is expected to have; None: as many more as it has had.
         judge: Adds the rules "a tier whose answer this judge finds valid, else a dearer one". On profiled calls it is
             asked about the answers of all tiers below the top, as long as one of these rules may belong to the cheapest
@@ -88,7 +91,7 @@ class Guarantee(RuleJudge):
         for argument, value in (("delta", delta), ("confidence", confidence)):
             require_number(value, argument)
             require(0 < value < 1, f"{argument}={value!r} must lie between 0 and 1, without them")
-        require(of in ("equality", "grade"), f"of={of!r} must be 'equality' or 'grade'")
+        require(of in ("equality", "grade", "feedback"), f"of={of!r} must be 'equality', 'grade' or 'feedback'")
         whole = isinstance(expected_calls, int) and not isinstance(expected_calls, bool)
         require(
             expected_calls is None or (whole and expected_calls >= 1),
@@ -96,7 +99,7 @@ class Guarantee(RuleJudge):
         )
         self.of: Measure = of
         self.confidence = float(confidence)
-        self.promise = Promise(float(delta), 1 - float(confidence), expected_calls, makes_up=of == "grade")
+        self.promise = Promise(float(delta), 1 - float(confidence), expected_calls, makes_up=of != "equality")
 
     def __repr__(self) -> str:
         settings = f"confidence={self.confidence}, of={self.of!r}, expected_calls={self.promise.expected_calls}"

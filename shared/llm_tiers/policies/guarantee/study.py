@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from llm_tiers.history.grades import best_grades, equal_to_top
+from llm_tiers.history.grades import SOURCES, equal_to_top
 from llm_tiers.policies.guarantee.forecast import forecast
 from llm_tiers.policies.guarantee.standing import Evidence, Promise, Standing
 from llm_tiers.policies.menu import Judged, menu_of, profiled, replayed
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Measure", "StandingOf"]
 
-Measure: TypeAlias = Literal["equality", "grade"]
+Measure: TypeAlias = Literal["equality", "grade", "feedback"]
 
 
 _RECONSIDERED = 100
@@ -36,7 +36,8 @@ class StandingOf:
         ladder: Names of the tiers, cheapest first.
         listed: By tier, what a usual answer costs by the price list: for answers whose cost is unknown.
         promise: What is to be kept.
-        of: What counts as worse: another answer than the top tier's, or a lower grade than its.
+        of: What counts as worse: another answer than the top tier's, a lower grade than its, or another answer unless
+            feedback says that the top tier's was wrong.
         node: The node; records of the nodes below it are not its own.
         judged: Whether there are rules that need a judge's verdicts.
     """
@@ -111,11 +112,31 @@ class StandingOf:
 
     def _grades(self, record: Record) -> tuple[Mapping[str, float], GradeSource | None]:
         top = self.ladder[-1]
+        # A tier whose answer cannot be compared counts as another answer.
+        equal = {**dict.fromkeys(record.answered, 0.0), **equal_to_top(record, top), top: 1.0}
         if self.of == "equality":
-            # A tier whose answer cannot be compared counts as another answer.
-            return {**dict.fromkeys(record.answered, 0.0), **equal_to_top(record, top), top: 1.0}, "equality"
-        grades, source = best_grades(record, top)
-        return (grades, source) if source != "equality" and top in grades else ({}, None)
+            return equal, "equality"
+        if self.of == "grade":
+            return self._graded(record)
+        given = record.grades.get("feedback", {})
+        # What nobody spoke of counts such that the loss is never too small: the top tier's answer as right, another one
+        # as wrong. So it does not matter for the proof on which calls feedback is given.
+        of_top = given.get(top, 1.0)
+        known = {tier: given.get(tier, of_top * same) for tier, same in equal.items()}
+        return {**known, top: of_top}, "feedback" if given else "equality"
+
+    def _graded(self, record: Record) -> tuple[Mapping[str, float], GradeSource | None]:
+        """Return the grades of the best source that graded all answers."""
+        for source in SOURCES:
+            given = record.grades.get(source, {})
+            # The same answer is as right from another tier, and a missing one is wrong.
+            by_answer = {record.said[tier]: grade for tier, grade in given.items() if record.said.get(tier, -1) >= 0}
+            shared = {tier: by_answer.get(number) for tier, number in record.said.items() if number >= 0}
+            missing = {tier: 0.0 for tier, number in record.said.items() if number < 0}
+            grades = missing | {tier: grade for tier, grade in shared.items() if grade is not None} | dict(given)
+            if given and all(tier in grades for tier in record.answered):
+                return grades, source
+        return {}, None
 
     def _cost(self, one: Replayed, record: Record) -> float:
         verdicts = sum(record.verdict_costs.get(name, 0.0) for name in one.judged)

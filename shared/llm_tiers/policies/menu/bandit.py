@@ -1,121 +1,133 @@
-"""LinUCB over the menu: each rule is an arm, and the bandit chooses the rule that answers a call."""
+"""A bandit whose arms are rules of the menu: it chooses among single tiers and cascades for each query."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
-from llm_tiers.policies.menu.replaying import Profiled, profiled, replayed
+from llm_tiers.errors import ConfigError
+from llm_tiers.history.grades import equal_to_top
+from llm_tiers.policies.menu.replaying import profiled, replayed
+from llm_tiers.policies.menu.rule import Rule
 from llm_tiers.policies.menu.rules import menu_of
 from llm_tiers.policies.menu.running import plan_of
 from llm_tiers.policies.starters.arms import ArmsOf
 from llm_tiers.policies.starters.linucb import LinUCB
-from llm_tiers.policies.starters.priors import Priors, priors_of
+from llm_tiers.policies.starters.rewards import rights_of
 
 if TYPE_CHECKING:
-    from llm_tiers.call.call import Call
     from llm_tiers.history.record import Record
     from llm_tiers.ladder.tiers import Ladder
-    from llm_tiers.policies.menu.rule import Rule
     from llm_tiers.policies.starters.base import Plan
 
-__all__ = ["RuleLinUCB"]
+__all__ = ["LinUCBOfRules"]
 
-_GOES_ON = 0.5
-"""How often a cascade is taken to go on to its next tier, before anything is known of it."""
+_DIFFERING = 0.25
+"""Before anything is known, so many of two answers are taken to differ: that is when a cascade asks its next tier."""
 
 
-class RuleLinUCB(LinUCB):
-    """Answer by the rule of the menu with the highest upper confidence bound on its reward, `right - price * cost`.
+class LinUCBOfRules(LinUCB):
+    """Answer by the rule with the highest upper confidence bound on its reward, `right - price * cost`.
 
-    The arms are single tiers and cascades of agreement. A call teaches every rule that it has all answers for: one that
-    two tiers answered teaches both of them and the cascade. The cost is that of all that a rule asked. It goes with
-    `RuleJudge`, and learns what is right as `LinUCB` does: from grades and feedback, and without them from agreement.
+    It is `LinUCB` with other arms: single tiers, and cascades that stop where two tiers agree. A rule's reward is how
+    right the answer was that it returned, less what all answers of the call cost together. A call teaches the rule that
+    answered it; a profiled one, which all tiers answered, teaches every rule what it would have returned. Where
+    `rewards="any"`, an answer without a grade is as right as the top tier's prior says if it equals the top tier's
+    answer, and wrong if it does not; so without grades it needs `audit=`, or it does not know what it misses.
 
-    Source: MetaLLM (arXiv 2407.10834), whose arms are models; rules as arms are ours.
+    Its judge is `RuleJudge`, which runs the rules: `policy="linucb-rules"` pairs them.
+
+    Source: MetaLLM (Nguyen et al., arXiv 2407.10834), whose arms are single models.
 
     Args:
-        price: What an answer may cost in chance to be right, in units of a usual answer of the top tier.
-        alpha: Width of the confidence bound; 0 never explores.
-        ridge: Penalty on the weights of the embedding.
-        forgetting: By how much a rule's past observations lose weight with each new one, in (0, 1].
-        priors: Each tier's accuracy before anything is learned, as in `LinUCB`; a cascade has its dearest tier's.
+        settings: As `LinUCB` takes them, except for `warm_start` and `witness`. A history that was warmed with a
+            profile (`llm-tiers warm-start`) teaches the rules before the first call.
 
     Raises:
-        ConfigError: An argument is out of its range.
+        ConfigError: An argument is out of its range, or one of those two is given.
     """
 
-    def __init__(
-        self,
-        *,
-        price: float = 0.1,
-        alpha: float = 1.0,
-        ridge: float = 10.0,
-        forgetting: float = 1.0,
-        priors: Priors | None = None,
-    ) -> None:
-        super().__init__(price=price, alpha=alpha, ridge=ridge, forgetting=forgetting, priors=priors)
+    def __init__(self, **settings: object) -> None:
+        for argument in ("warm_start", "witness"):
+            if settings.get(argument) is not None:
+                raise ConfigError(f"{argument}: a bandit whose arms are rules takes none; warm its history instead")
+        super().__init__(**settings)  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("LinUCB", "LinUCBOfRules", 1)
 
     def study(self, ladder: Ladder) -> ArmsOf:
-        """Return what the history is asked to learn of its records."""
-        priors = self.arm_priors(ladder)
-        return _RuleArmsOf(tuple(priors), tuple(priors.values()), self.settings, tiers=ladder.names)
+        """Return what a history is asked to learn of its records."""
+        assumed = self.assumed(ladder)
+        rules = menu_of(ladder.names)
+        return _RulesOf(
+            tuple(assumed),
+            tuple(assumed.values()),
+            self.settings,
+            graded_only=self.learns_grades_only,
+            rules=rules,
+            top=ladder.names[-1],
+        )
 
-    def arm_priors(self, ladder: Ladder) -> dict[str, float]:
-        """Return by rule how often it is taken to be right."""
-        of_tiers = priors_of(ladder, self.priors)
-        return {name: of_tiers[rule.tiers[-1]] for name, rule in _rules(ladder.names).items()}
+    def listed(self, ladder: Ladder) -> Mapping[str, float]:
+        """Return what each rule usually costs by the price list."""
+        return {rule.name: _listed(rule, ladder.costs) for rule in menu_of(ladder.names)}
 
-    def arm_costs(self, ladder: Ladder) -> dict[str, float]:
-        """Return by rule what it is taken to cost, in the unit of `ladder.costs`."""
-        return {name: _listed(rule, ladder.costs) for name, rule in _rules(ladder.names).items()}
+    def assumed(self, ladder: Ladder) -> Mapping[str, float]:
+        """Return each rule's prior: that of the dearest tier that it may ask."""
+        tiers = super().assumed(ladder)
+        return {rule.name: tiers[rule.tiers[-1]] for rule in menu_of(ladder.names)}
 
-    def usable(self, call: Call, ladder: Ladder) -> list[str]:
-        """Return the rules whose tiers can all serve the call."""
-        able = {tier.name for tier in ladder if not tier.shortfall(call.needs, call.tokens)}
-        return [name for name, rule in _rules(ladder.names).items() if able.issuperset(rule.tiers)]
+    def usable(self, ladder: Ladder, serving: Sequence[str]) -> Sequence[str]:
+        """Return the rules of which all tiers can serve the call."""
+        return [rule.name for rule in menu_of(ladder.names) if set(rule.tiers) <= set(serving)]
 
-    def begin(self, arm: str, reason: str, ladder: Ladder) -> Plan:
+    def first_step(self, arm: str, ladder: Ladder) -> Plan:
         """Return the first step of a rule."""
-        return plan_of(_rules(ladder.names)[arm], f"rule {arm}: {reason}")
-
-
-@cache
-def _rules(tiers: tuple[str, ...]) -> dict[str, Rule]:
-    # The top tier alone comes last: in its cost all others are stated.
-    return {rule.name: rule for rule in menu_of(tiers)}
+        return plan_of(next(rule for rule in menu_of(ladder.names) if rule.name == arm), "")
 
 
 def _listed(rule: Rule, costs: Mapping[str, float]) -> float:
-    first = rule.first
-    return sum(costs[name] * (1 if name in first else _GOES_ON) for name in rule.tiers)
+    first = len(rule.first)
+    asked = [1.0] * first + [_DIFFERING ** (place + 1) for place in range(len(rule.tiers) - first)]
+    return sum(chance * costs[name] for chance, name in zip(asked, rule.tiers, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
-class _RuleArmsOf(ArmsOf):
-    """The study that learns the rules of a ladder; their names are the arms, and the last one is the top tier's.
+class _RulesOf(ArmsOf):
+    """The study that learns what rules are worth.
 
     Attributes:
-        tiers: Names of the ladder's tiers, cheapest first.
+        rules: The rules; their names are the arms.
+        top: Name of the top tier.
     """
 
-    tiers: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    top: str = ""
 
-    def rights(self, record: Record) -> Mapping[str, float]:
-        """Return by rule how right its answer was, where that is known."""
-        # Named, since a dataclass with slots is made anew, and `super()` would look in the class before that.
-        of_tiers = ArmsOf.rights(self, record)
-        return {rule: of_tiers[tier] for rule, tier, _ in self._outcomes(profiled(record)) if tier in of_tiers}
+    def _rights(self, record: Record) -> Mapping[str, float]:
+        known = rights_of(record, self.top, graded_only=True)
+        if not self.graded_only:
+            # What equals the top tier's answer is as right as that one.
+            of_top = known.get(self.top, self.offsets[-1])
+            for tier, equal in equal_to_top(record, self.top).items():
+                known.setdefault(tier, of_top * equal)
+        return {name: known[accepted] for name, accepted, _ in self._seen(record) if accepted in known}
 
-    def costs(self, record: Record) -> Mapping[str, float]:
-        """Return by rule what it would have cost in US$, where that is known."""
-        return {rule: cost for rule, _, cost in self._outcomes(profiled(record)) if cost is not None}
+    def _costs(self, record: Record) -> Mapping[str, float]:
+        return {name: cost for name, _, cost in self._seen(record) if cost is not None}
 
-    def _outcomes(self, call: Profiled) -> Iterator[tuple[str, str, float | None]]:
-        """Yield what each rule would have accepted and cost, where the call has all answers that it needs."""
-        for name, rule in _rules(self.tiers).items():
-            found = replayed(rule, call)
-            if found is not None:
-                yield name, found.accepted, found.cost
+    def _seen(self, record: Record) -> Iterator[tuple[str, str, float | None]]:
+        """Yield the rules that a call shows, each with the tier whose answer it returned and what it cost in US$."""
+        # Of other rules than the one that answered, an ordinary call shows those alone that suit what was said in it,
+        # which would flatter them.
+        if not record.audited:
+            if record.rule in self.names:
+                yield record.rule, record.final, record.cost_usd
+            return
+        call = profiled(record)
+        for rule in self.rules:
+            one = replayed(rule, call)
+            if one is not None:
+                yield rule.name, one.accepted, one.cost

@@ -217,8 +217,8 @@ class ArmsOf:
     answers of its tier does not make those before it one observation older, as it does after a restart.
 
     Attributes:
-        names: The ladder's tiers, cheapest first. They are the arms.
-        offsets: By tier, what is taken from how right an answer is before it is regressed on the query.
+        names: The arms, the cheapest first: the ladder's tiers.
+        offsets: By arm, what is taken from how right an answer is before it is regressed on the query.
         settings: What the regressions are made with.
         graded_only: Learn from grades alone, not from verdicts and agreement.
         rows: What was recorded before the first call, or None.
@@ -253,7 +253,7 @@ class ArmsOf:
             return replace(result, skipped=result.skipped + 1)
         if self.settings.forgetting < 1:
             result.places[record.id] = {arm: ridge.count for arm, ridge in result.ridges.items()}
-        return self.observe(result, vector, self.rights(record), self.costs(record))
+        return self.observe(result, vector, self._rights(record), self._costs(record))
 
     def revise(self, result: Arms, before: Record, after: Record) -> Arms:
         """Return the arms after a record changed, as feedback does; other records keep what they taught."""
@@ -261,7 +261,7 @@ class ArmsOf:
         if vector is None or not self._fits(result, vector):
             return result
         x = self.settings.features(vector)
-        old, new = self.rights(before), self.rights(after)
+        old, new = self._rights(before), self._rights(after)
         for name, offset in self._arms():
             was, now = old.get(name), new.get(name)
             if was != now:
@@ -291,8 +291,7 @@ class ArmsOf:
     def _fits(self, arms: Arms, vector: Vector) -> bool:
         return arms.width in (None, vector.size)
 
-    def rights(self, record: Record) -> Mapping[str, float]:
-        """Return by arm how right its answer was, in [0, 1], where that is known."""
+    def _rights(self, record: Record) -> Mapping[str, float]:
         rights = rights_of(record, self.names[-1], graded_only=self.graded_only)
         top, offset = self.names[-1], self.offsets[-1]
         if self.graded_only or top in rights or top not in record.answered:
@@ -301,8 +300,7 @@ class ArmsOf:
         # would be as uncertain of that tier as ever and explore it for good.
         return rights | {top: offset}
 
-    def costs(self, record: Record) -> Mapping[str, float]:
-        """Return by arm what its answer cost in US$, where that is known."""
+    def _costs(self, record: Record) -> Mapping[str, float]:
         return record.costs
 
     def _place(self, arms: Arms, trace_id: str, name: str) -> int | None:

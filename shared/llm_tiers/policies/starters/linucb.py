@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self, cast
 
@@ -99,6 +99,16 @@ class LinUCB:
         self._rows = None if warm_start is None else _rows_of(warm_start)
         self._as_published = False
 
+    @property
+    def settings(self) -> Settings:
+        """What the regressions are made with."""
+        return Settings(self.ridge, self.forgetting, intercept=not self._as_published)
+
+    @property
+    def learns_grades_only(self) -> bool:
+        """Whether verdicts and agreement teach nothing."""
+        return self.rewards == "grades"
+
     @classmethod
     def paper(
         cls, *, price: float = 0.1, alpha: float = 1.0, ridge: float = 1.0, warm_start: Table | None = None
@@ -135,42 +145,22 @@ class LinUCB:
                 f"{', '.join(ladder.names)}; record these, or name them alike: Tier(model, name=...)"
             )
 
-    @property
-    def settings(self) -> Settings:
-        """What the regression of each arm is made with."""
-        return Settings(self.ridge, self.forgetting, intercept=not self._as_published)
-
     def study(self, ladder: Ladder) -> ArmsOf:
         """Return what a history is asked to learn of its records."""
         settings = self.settings
         if self._as_published:
             offsets = tuple(self.price * cost for cost in Arms(settings).relative_costs(ladder.costs).values())
         else:
-            offsets = tuple(self.arm_priors(ladder).values())
-        return ArmsOf(ladder.names, offsets, settings, graded_only=self.rewards == "grades", rows=self._rows)
+            offsets = tuple(priors_of(ladder, self.priors).values())
+        return ArmsOf(ladder.names, offsets, settings, graded_only=self.learns_grades_only, rows=self._rows)
 
-    def arm_priors(self, ladder: Ladder) -> dict[str, float]:
-        """Return by arm how often it is taken to be right before anything is learned."""
+    def listed(self, ladder: Ladder) -> Mapping[str, float]:
+        """Return by arm, the top tier last, what a usual answer costs by the price list, in any unit."""
+        return ladder.costs
+
+    def assumed(self, ladder: Ladder) -> Mapping[str, float]:
+        """Return by arm, the top tier last, how often it is right before anything is learned."""
         return priors_of(ladder, self.priors)
-
-    def arm_costs(self, ladder: Ladder) -> dict[str, float]:
-        """Return by arm what it costs by the price list, in any unit; the last one is the top tier."""
-        return dict(ladder.costs)
-
-    def usable(self, call: Call, ladder: Ladder) -> list[str]:
-        """Return the arms that can serve a call."""
-        return [tier.name for tier in ladder if not tier.shortfall(call.needs, call.tokens)]
-
-    def begin(self, arm: str, reason: str, ladder: Ladder) -> Plan:
-        """Return the plan by which the flow begins with an arm."""
-        below = ladder.below(arm)
-        return Plan(
-            start=arm,
-            reason=reason,
-            witnesses=() if self.witness is None or below is None else (below.name,),
-            # The witness only saves a judge call here, so one that costs as much as the judge is left out.
-            thrifty=True,
-        )
 
     def promises(self, arms: Arms, ladder: Ladder, vector: Vector | None) -> dict[str, Promise]:
         """Return what each arm promises on a query.
@@ -178,11 +168,11 @@ class LinUCB:
         Args:
             arms: What was learned.
             ladder: The tiers.
-            vector: The query's embedding; None: only what is assumed of the arms counts.
+            vector: The query's embedding; None: only what is assumed of the tiers counts.
         """
-        listed = arms.relative_costs(self.arm_costs(ladder))
         # What is regressed and what is added afterwards differ in the published bandit: there the cost is learned too.
-        priors = dict.fromkeys(listed, 0.0) if self._as_published else self.arm_priors(ladder)
+        listed = arms.relative_costs(self.listed(ladder))
+        priors = dict.fromkeys(listed, 0.0) if self._as_published else self.assumed(ladder)
         costs = dict.fromkeys(listed, 0.0) if self._as_published else listed
         x = None if vector is None else arms.settings.features(vector)
         found = {}
@@ -194,7 +184,7 @@ class LinUCB:
         return found
 
     def plan(self, call: Call, ladder: Ladder) -> Planning:
-        """Choose the arm that promises most for `call`."""
+        """Choose the tier that promises most for `call`."""
         study = self.study(ladder)
         near = yield from _learned(call, study)
         arms, vector = near.learned if isinstance(near.learned, Arms) else study.start(), near.vector
@@ -208,12 +198,26 @@ class LinUCB:
             vector = None
         promises = self.promises(arms, ladder, vector)
         # The flow skips the other tiers by itself. If none can serve the call, the plan only has to exist.
-        usable = self.usable(call, ladder) or list(promises)
+        serving = [tier.name for tier in ladder if not tier.shortfall(call.needs, call.tokens)] or list(ladder.names)
         # The first of equals, as `max` returns it, is the cheapest.
-        best = max(usable, key=lambda name: promises[name].bound)
-        reason = f"highest upper bound, {promises[best].bound:.2f}; {arms.count} observations"
-        estimates = {name: promises[name].right for name in ladder.names}
-        return replace(self.begin(best, reason, ladder), estimates=estimates, warnings=warnings)
+        arm = max(self.usable(ladder, serving), key=lambda name: promises[name].bound)
+        return replace(
+            self.first_step(arm, ladder),
+            reason=f"{arm}: highest upper bound, {promises[arm].bound:.2f}; {arms.count} observations",
+            estimates={name: promises[name].right for name in ladder.names},
+            warnings=warnings,
+        )
+
+    def usable(self, ladder: Ladder, serving: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
+        """Return the arms that these tiers can answer by; at least one."""
+        return serving
+
+    def first_step(self, arm: str, ladder: Ladder) -> Plan:
+        """Return the plan by which the flow begins to answer by an arm."""
+        below = ladder.below(arm)
+        witnesses = () if self.witness is None or below is None else (below.name,)
+        # The witness only saves a judge call here, so one that costs as much as the judge is left out.
+        return Plan(arm, "", witnesses, thrifty=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,6 +262,54 @@ def test_grades_are_what_counts_where_they_are_asked_for():
     assert held.calls > 0
 
 
+class Unlike(World):
+    """The cheap tiers always say the same, the top tier something else where it is wrong."""
+
+    def generate(self, call):
+        name = call.tier.name
+        wrong = random.Random(f"top:{self.now}").random() < self.top_wrong
+        text = "wrong" if wrong and name == "large" else "answer"
+        return Answer(name, text, text, Usage(1_000_000, 0), seconds=0.0)
+
+
+def told(*, tells, of="feedback"):
+    """Earn a certificate where the top tier errs on three calls in ten, as a user says of some of its answers."""
+    world = Unlike(top_wrong=0.3)
+    with closing(engine_of(Guarantee(0.1, of=of, expected_calls=3_000))) as engine:
+        for number in range(600):
+            (trace,) = ask(engine, world, 1, start=number)
+            wrong = trace.final == "large" and random.Random(f"top:{number}").random() < 0.3
+            if tells(wrong):
+                engine.feedback(trace.trace_id, correct=not wrong)
+        return engine.certificate()
+
+
+def test_feedback_alone_earns_a_certificate_where_the_top_tier_errs():
+    held = told(tells=lambda _wrong: True)
+    assert held.rules == pytest.approx({"small": 1.0})
+    assert held.of == "feedback"
+    assert "feedback" in held.sources
+
+
+def test_users_who_only_complain_or_only_praise_prove_nothing_wrong():
+    # Of what nobody spoke of, the loss is never taken to be too small.
+    assert told(tells=lambda wrong: wrong).rules == pytest.approx({"small": 1.0})
+    # Else the small tier differs on three calls in ten, so it may answer a third of them at most.
+    assert told(tells=lambda wrong: not wrong).rules.get("small", 0) < 1 / 3
+    assert told(tells=lambda _wrong: False).rules.get("small", 0) < 1 / 3
+    assert told(tells=lambda _wrong: True, of="equality").rules.get("small", 0) < 1 / 3
+
+
+def test_a_users_word_on_one_answer_does_not_hide_a_graders_on_all():
+    study = StandingOf(NAMES, (1.0, 4.0, 16.0), Promise(0.2, 0.05, 3_000), "grade", "")
+    said = {"small": 0, "medium": 1, "large": 1}
+    grades = {"feedback": {"large": 1.0}, "grader": {"small": 0.0, "medium": 1.0, "large": 1.0}}
+    record = Record("1", "", 7.0, {}, "large", "large", NAMES, NAMES, None, said=said, audited=True, grades=grades)
+    found = study.evidence(record)
+    assert found.source == "grader"
+    assert found.losses[0] == 1.0
+
+
 def test_without_grades_not_every_call_is_profiled_for_ever():
     def silent(_question, _answer):
         return None

@@ -1,119 +1,134 @@
-"""The bandit over rules, through the real flow and history: what a call teaches, what it chooses, and restarts."""
+"""A bandit whose arms are rules: through the real flow and history."""
 
 import numpy as np
 import pytest
 
-from llm_tiers import Answer, ChromaHistory, ConfigError, Embedding, Ladder, Tier
-from llm_tiers.flow.engine import Engine
+from llm_tiers import ChromaHistory, ConfigError, Embedding
+from llm_tiers.history.record import Record
 from llm_tiers.policies.menu import RuleJudge
-from llm_tiers.policies.menu.bandit import RuleLinUCB
-from llm_tiers.policies.named import as_policy
-from llm_tiers.policies.policy import Policy
-from llm_tiers.replay import BUNDLED, load_table, replay
-from llm_tiers.usage import Usage
+from llm_tiers.policies.menu.bandit import LinUCBOfRules
+from llm_tiers.policies.named import as_policy, linucb
 
-NAMES = ("a", "b", "c")
-PRICES = {"a": 1.0, "b": 4.0, "c": 20.0}
+NAMES = ("small", "medium", "large")
+EMBEDDING = Embedding(lambda text: np.eye(4)["xy".index(text[0])], name="two-subjects")
+PAIR = "small+medium>large"
 
 
-class Scripted:
-    """Answers what `says` gives by tier."""
-
-    def __init__(self, says):
-        self.says = says
-
-    def generate(self, call):
-        return Answer(call.tier.name, self.says[call.tier.name], self.says[call.tier.name], Usage(1_000, 100))
-
-    def stream(self, call):
-        yield from ()
-        return self.generate(call)
+def memory(where=None):
+    return ChromaHistory(where, embedding=EMBEDDING)
 
 
-def engine_of(history, **settings):
-    tiers = [Tier(None, name=name, price=(PRICES[name], PRICES[name])) for name in NAMES]
-    return Engine(Ladder(tiers), Policy("own", RuleLinUCB(**settings), RuleJudge()), history)
+def arms_of(history, bandit, ladder):
+    return history.recall("x", node="", k=0, study=bandit.study(ladder)).learned
 
 
-def history_of(where=None):
-    return ChromaHistory(where, embedding=Embedding(lambda text: np.eye(4)[len(text) % 4], name="by-length"))
+class TestLearning:
+    """On x the two cheap tiers agree and are right; on y they differ and `large` alone is right."""
+
+    def answer(self, query):
+        return dict.fromkeys(NAMES, "same") if query[0] == "x" else {name: name for name in NAMES}
+
+    def ask(self, scripted, bandit, history, rounds, first=0):
+        bench = scripted.Bench(bandit, RuleJudge(), scripted.ladder(*NAMES), history)
+        traces = []
+        for number in range(first, first + rounds):
+            query = f"{'xy'[number % 2]}{number}"
+            trace = bench.ask(scripted.ScriptedPerformer(self.answer(query)), query).trace
+            bench.engine.feedback(trace.trace_id, correct=query[0] == "x" or trace.final == "large")
+            traces.append((query[0], trace))
+        return bench, traces
+
+    def test_it_finds_which_rule_is_worth_most_for_which_question(self, scripted):
+        with memory() as history:
+            _, traces = self.ask(scripted, LinUCBOfRules(ridge=1, alpha=0.5, price=0.3), history, 120)
+        late = traces[80:]
+        assert sum(trace.final == "large" for subject, trace in late if subject == "y") >= 15
+        assert sum(trace.final == "large" for subject, trace in late if subject == "x") <= 5
+
+    def test_a_record_names_the_rule_that_answered(self, scripted):
+        with memory() as history:
+            _, traces = self.ask(scripted, LinUCBOfRules(), history, 6)
+            records = list(history.export())
+        rules = {record["rule"] for record in records}
+        assert len(records) == len(traces)
+        assert None not in rules
+        assert rules <= {*NAMES, PAIR}
+
+    def test_a_restart_is_none(self, scripted, tmp_path):
+        # A first grade is learned as if it had been known at once; one that replaces an assumption changes rounding.
+        bandit = LinUCBOfRules(ridge=1, rewards="grades")
+        with memory(tmp_path) as history:
+            bench, _ = self.ask(scripted, bandit, history, 30)
+            before = arms_of(history, bandit, bench.engine.ladder)
+        with memory(tmp_path) as history:
+            after = arms_of(history, bandit, bench.engine.ladder)
+        assert before.costs == after.costs
+        assert before.ridges.keys() == after.ridges.keys() != set()
+        for name, ridge in before.ridges.items():
+            assert np.array_equal(np.triu(ridge.inverse), np.triu(after.ridges[name].inverse))
+            assert np.array_equal(ridge.weights, after.ridges[name].weights)
 
 
-def arms_of(engine):
-    study = engine.policy.starter.study(engine.ladder)
-    return engine.history.recall("x", node="", k=0, study=study).learned
+class TestWhatACallShows:
+    def rewards(self, scripted, **facts):
+        record = Record(
+            "1", "", 0.0, {}, "medium", "medium", **{"answered": NAMES, "agreed": ("medium",), "cost_usd": 7.0, **facts}
+        )
+        study = LinUCBOfRules().study(scripted.ladder(*NAMES))
+        return dict(study._rights(record)), dict(study._costs(record))
+
+    def test_an_ordinary_call_shows_the_rule_that_answered_and_the_cost_of_all_its_answers(self, scripted):
+        grades = {"feedback": {"medium": 0.75}}
+        rights, costs = self.rewards(scripted, answered=("small", "medium"), rule=PAIR, grades=grades)
+        assert rights == {PAIR: 0.75}
+        assert costs == {PAIR: 7.0}
+
+    def test_a_call_without_grades_shows_its_cost_alone(self, scripted):
+        rights, costs = self.rewards(scripted, answered=("small", "medium"), rule=PAIR)
+        assert rights == {}
+        assert costs == {PAIR: 7.0}
+
+    def test_a_profiled_call_shows_every_rule(self, scripted):
+        said = {"small": 0, "medium": 0, "large": 1}
+        grades = {"grader": {"small": 0.0, "medium": 0.0, "large": 1.0}}
+        paid = {"small": 1.0, "medium": 2.0, "large": 4.0}
+        rights, costs = self.rewards(scripted, audited=True, rule="small", said=said, grades=grades, costs=paid)
+        assert rights == {"small": 0.0, "medium": 0.0, PAIR: 0.0, "large": 1.0}
+        assert costs == {"small": 1.0, "medium": 2.0, PAIR: 3.0, "large": 4.0}
+
+    def test_without_grades_what_equals_the_top_tiers_answer_is_as_right_as_that(self, scripted):
+        said = {"small": 0, "medium": 1, "large": 1}
+        rights, _ = self.rewards(scripted, audited=True, rule="small", said=said)
+        assert rights == pytest.approx({"small": 0.0, "medium": 0.85, PAIR: 0.85, "large": 0.85})
+
+    def test_another_policys_call_shows_nothing(self, scripted):
+        assert self.rewards(scripted, answered=("small", "medium"), grades={"feedback": {"medium": 1.0}}) == ({}, {})
 
 
-def answer(engine, answers, *, right=None, query="what?"):
-    outcome = engine.run(engine.call(query), Scripted(answers))
-    if right is not None:
-        engine.feedback(outcome.trace.trace_id, correct=right)
-    return outcome.trace
+class TestByName:
+    def test_it_is_a_named_policy(self):
+        policy = as_policy("linucb-rules")
+        assert policy.name == "linucb-rules"
+        assert isinstance(policy.starter, LinUCBOfRules)
+        assert linucb(arms="rules", price=0.2).starter.price == 0.2
+        assert not isinstance(linucb().starter, LinUCBOfRules)
 
+    def test_bad_input_is_named(self):
+        with pytest.raises(ConfigError, match="arms"):
+            linucb(arms="words")
+        with pytest.raises(ConfigError, match="warm_start"):
+            LinUCBOfRules(warm_start=object())
+        with pytest.raises(ConfigError, match="witness"):
+            LinUCBOfRules(witness="below")
+        with pytest.raises(ConfigError, match="price"):
+            LinUCBOfRules(price=-1)
+        with pytest.raises(ConfigError, match="judge="):
+            as_policy("linucb-rules", judge=lambda _question, _answer: True)
 
-def test_a_call_teaches_every_rule_that_it_has_the_answers_for():
-    engine = engine_of(history_of())
-    while True:
-        trace = answer(engine, {"a": "7", "b": "7", "c": "7"}, right=True)
-        if {attempt.tier for attempt in trace.attempts} == {"a", "b"}:
-            break
-    counts = {name: ridge.count for name, ridge in arms_of(engine).ridges.items()}
-    assert counts["a+b>c"] >= 1
-    assert counts["a"] >= counts["a+b>c"]
-    assert counts["b"] >= counts["a+b>c"]
-
-
-def test_it_comes_to_the_cascade_where_that_pays():
-    engine = engine_of(history_of(), price=0.3, alpha=0.5)
-    draw = np.random.default_rng(3)
-    finals = []
-    for number in range(150):
-        # a is right on two calls of three, and wrong in its own way; b and c are right.
-        truth = str(number)
-        said = {
-            "a": truth if draw.random() < 0.66 else "0.5",
-            "b": truth if draw.random() < 0.8 else "0.25",
-            "c": truth,
-        }
-        trace = engine.run(engine.call("what?"), Scripted(said)).trace
-        engine.feedback(trace.trace_id, correct=said[trace.final] == truth)
-        finals.append(trace.reason.split(":")[0])
-    assert finals[-30:].count("rule a+b>c") >= 20
-
-
-def test_a_restart_changes_nothing(tmp_path):
-    with history_of(tmp_path) as history:
-        engine = engine_of(history)
-        for number in range(12):
-            said = {"a": "1", "b": str(number % 2), "c": "1"}
-            answer(engine, said, right=bool(number % 3), query="x" * (number + 1))
-        before = arms_of(engine)
-    with history_of(tmp_path) as history:
-        after = arms_of(engine_of(history))
-    assert before.ridges.keys() == after.ridges.keys()
-    assert before.costs == {rule: pytest.approx(paid) for rule, paid in after.costs.items()}
-    for name, ridge in before.ridges.items():
-        np.testing.assert_allclose(np.triu(ridge.inverse), np.triu(after.ridges[name].inverse), rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(ridge.weights, after.ridges[name].weights, rtol=1e-9, atol=1e-12)
-
-
-def test_rules_whose_tiers_cannot_serve_are_left_out():
-    tiers = [Tier(None, name="a", capabilities=()), Tier(None, name="b"), Tier(None, name="c")]
-    engine = Engine(Ladder(tiers), as_policy("linucb-rules"), history_of())
-    call = engine.call("what?", needs=frozenset({"tools"}))
-    trace = engine.run(call, Scripted({"b": "1", "c": "1"})).trace
-    assert "a" not in trace.reason.split(":")[0].removeprefix("rule ")
-    assert trace.final in ("b", "c")
-
-
-def test_it_is_replayed_by_name():
-    table = load_table(BUNDLED[0])
-    result = replay(table, "linucb-rules", feedback=1.0)
-    assert result.judge_calls == 0
-    assert sum(result.right) / len(table) > 0.7
-
-
-@pytest.mark.parametrize("wrong", [{"price": -1}, {"alpha": -1}, {"ridge": 0}, {"forgetting": 0}])
-def test_wrong_arguments_are_named(wrong):
-    with pytest.raises(ConfigError, match=next(iter(wrong))):
-        RuleLinUCB(**wrong)
+    def test_a_tier_that_cannot_serve_the_call_leaves_the_rules_without_it(self, scripted):
+        tiers = scripted.ladder(*NAMES, medium={"capabilities": frozenset()}, large={"capabilities": frozenset()})
+        with memory() as history:
+            bench = scripted.Bench(LinUCBOfRules(price=0), RuleJudge(), tiers, history)
+            answers = dict.fromkeys(NAMES, "same")
+            trace = bench.ask(scripted.ScriptedPerformer(answers), "x", needs=frozenset({"tools"})).trace
+        assert trace.final == "small"
