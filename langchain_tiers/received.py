@@ -34,12 +34,16 @@ class Received:
                 growing = self._arguments.setdefault(index, GrowingJson())
                 if growing.add(part["args"] or ""):
                     self._give_up(index)
-        if not chunk.tool_call_chunks:
-            # The call may be over: the next that LangChain does may be to join all chunks.
-            for index, growing in self._arguments.items():
-                if index not in self._hopeless and growing.end():
-                    self._give_up(index)
+        # Once only: looks at all arguments at each chunk would take a time that grows with the square of their number.
+        if chunk.chunk_position == "last":
+            self.end()
         return chunk
+
+    def end(self) -> None:
+        """Look at all arguments, since no more will come: the next that LangChain does is to join the chunks."""
+        for index, growing in self._arguments.items():
+            if index not in self._hopeless and growing.end():
+                self._give_up(index)
 
     def taken_out(self) -> dict[int, str]:
         """Return the arguments that were taken out, by the index of their call."""

@@ -18,6 +18,7 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 from pydantic import BaseModel
 
+from langchain_tiers.received import Received
 from llm_tiers import FixedStarter, Tier
 from llm_tiers.testing import Reply, ToolCall
 
@@ -231,10 +232,10 @@ class Pieces(BaseChatModel):
         raise NotImplementedError
 
     def _stream(self, *arguments, **settings):
-        for place in range(0, len(self.arguments), 8):
+        for place in range(0, len(self.arguments), 16):
             part = tool_call_chunk(
                 name="look_up" if place == 0 else None,
-                args=self.arguments[place : place + 8],
+                args=self.arguments[place : place + 16],
                 id="call" if place == 0 else None,
                 index=0,
             )
@@ -246,7 +247,7 @@ class Pieces(BaseChatModel):
 @pytest.mark.parametrize("way", ["stream", "astream"])
 async def test_arguments_that_come_in_pieces_and_never_end(server, tiered, chat, way):
     server.scripts |= {"medium": Reply(calls=(ToolCall("look_up", {"city": "Paris"}),))}
-    model = tiered(tiers=[Tier(Pieces(arguments='{"city": "Paris",' + " " * 64_000), name="small"), chat("medium")])
+    model = tiered(tiers=[Tier(Pieces(arguments='{"city": "Paris",' + " " * 24_000), name="small"), chat("medium")])
     asked = model.bind_tools([look_up])
 
     with in_time():
@@ -259,7 +260,7 @@ async def test_arguments_that_come_in_pieces_and_never_end(server, tiered, chat,
 
 
 def test_at_the_top_they_are_a_broken_call_and_whole(tiered, chat):
-    text = '{"city": "Paris",' + " " * 64_000
+    text = '{"city": "Paris",' + " " * 24_000
     model = tiered(tiers=[chat("small"), Tier(Pieces(arguments=text), name="top")], starter=FixedStarter("top"))
     ends = []
 
@@ -284,10 +285,32 @@ class Ends(BaseCallbackHandler):
 
 
 def test_a_long_document_in_pieces_arrives_whole(tiered, chat):
-    text = json.dumps({"city": "A line, and more.\n" * 10_000})
+    text = json.dumps({"city": "A line, and more.\n" * 3_000})
     model = tiered(tiers=[Tier(Pieces(arguments=text), name="small"), chat("medium")])
 
     with in_time():
         chunks = list(model.bind_tools([look_up]).stream(ASK))
 
     assert add_ai_message_chunks(*chunks).tool_calls[0]["args"] == json.loads(text)
+
+
+def test_many_calls_and_many_words_take_no_time():
+    received = Received()
+    with in_time():
+        for index in range(2_000):
+            part = tool_call_chunk(name="look_up", args='{"city": "' + "x" * 1_000, id=str(index), index=index)
+            received.add(AIMessageChunk("", tool_call_chunks=[part]))
+        for _ in range(4_000):
+            received.add(AIMessageChunk("word "))
+        received.end()
+    assert not received.taken_out()
+
+
+def test_arguments_that_end_badly_are_taken_out_with_the_last_chunk():
+    received = Received()
+    part = tool_call_chunk(name="look_up", args='{"city": "Paris",' + " " * 1_000, id="call", index=0)
+    received.add(AIMessageChunk("", tool_call_chunks=[part]))
+    assert not received.taken_out()
+    received.add(AIMessageChunk("", chunk_position="last"))
+    assert received.taken_out() == {0: '{"city": "Paris",' + " " * 1_000}
+    assert received.chunks[0].tool_call_chunks[0]["args"] == ""
