@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llm_tiers.history.record import GradeSource, Record
 
-__all__ = ["SOURCES", "GraderError", "best_grades", "equal_to_top", "grader_error"]
+__all__ = ["SOURCES", "GraderError", "best_grades", "equal_to_top", "grader_error", "shared_grades"]
 
 SOURCES: tuple[GradeSource, ...] = ("check", "feedback", "grader", "equality")
 """Who grades, most trusted first."""
@@ -42,6 +42,12 @@ def equal_to_top(record: Record, top: str) -> Mapping[str, float]:
     if reference < 0:
         return {}
     return {tier: float(number == reference) for tier, number in record.said.items()}
+
+
+def shared_grades(record: Record, known: Mapping[str, float]) -> dict[str, float]:
+    """Return what is known of some tiers' answers, and of those who gave the same: equal answers are equally right."""
+    by_answer = {record.said[tier]: right for tier, right in known.items() if record.said.get(tier, -1) >= 0}
+    return {tier: by_answer[number] for tier, number in record.said.items() if number in by_answer} | dict(known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from llm_tiers.history.grades import SOURCES, equal_to_top
+from llm_tiers.history.grades import SOURCES, equal_to_top, shared_grades
 from llm_tiers.policies.guarantee.forecast import forecast
 from llm_tiers.policies.guarantee.standing import Evidence, Promise, Standing
 from llm_tiers.policies.menu import Judged, menu_of, profiled, replayed
@@ -111,13 +111,13 @@ class StandingOf:
         return Evidence(losses, costs, asking, source, judging)
 
     def _grades(self, record: Record) -> tuple[Mapping[str, float], GradeSource | None]:
+        if self.of == "grade":
+            return self._graded(record)
         top = self.ladder[-1]
         # A tier whose answer cannot be compared counts as another answer.
         equal = {**dict.fromkeys(record.answered, 0.0), **equal_to_top(record, top), top: 1.0}
         if self.of == "equality":
             return equal, "equality"
-        if self.of == "grade":
-            return self._graded(record)
         given = record.grades.get("feedback", {})
         # What nobody spoke of counts such that the loss is never too small: the top tier's answer as right, another one
         # as wrong. So it does not matter for the proof on which calls feedback is given.
@@ -129,11 +129,9 @@ class StandingOf:
         """Return the grades of the best source that graded all answers."""
         for source in SOURCES:
             given = record.grades.get(source, {})
-            # The same answer is as right from another tier, and a missing one is wrong.
-            by_answer = {record.said[tier]: grade for tier, grade in given.items() if record.said.get(tier, -1) >= 0}
-            shared = {tier: by_answer.get(number) for tier, number in record.said.items() if number >= 0}
+            # A missing answer is wrong.
             missing = {tier: 0.0 for tier, number in record.said.items() if number < 0}
-            grades = missing | {tier: grade for tier, grade in shared.items() if grade is not None} | dict(given)
+            grades = missing | shared_grades(record, given)
             if given and all(tier in grades for tier in record.answered):
                 return grades, source
         return {}, None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from llm_tiers.history.grades import SOURCES, equal_to_top
+from llm_tiers.history.grades import SOURCES, equal_to_top, shared_grades
 
 if TYPE_CHECKING:
     from llm_tiers.history.record import Record
@@ -32,10 +32,10 @@ def rights_of(record: Record, top: str, *, graded_only: bool = False) -> dict[st
     missing = {tier: 0.0 for tier, number in record.said.items() if number < 0}
     if graded_only:
         return missing | _graded(record)
-    graded = _shared(record, _graded(record))
+    graded = shared_grades(record, _graded(record))
     compared = {} if graded.get(top, 1.0) <= _HALF else dict(equal_to_top(record, top))
     compared.pop(top, None)
-    judged = _shared(record, {tier: float(valid) for tier, valid in record.verdicts.items()})
+    judged = shared_grades(record, {tier: float(valid) for tier, valid in record.verdicts.items()})
     # The least trusted first: what is known better replaces it.
     known = _agreed(record, graded, top) | judged | compared | missing | graded
     return {tier: known[tier] for tier in dict.fromkeys((*record.answered, *record.said)) if tier in known}
@@ -46,12 +46,6 @@ def _graded(record: Record) -> dict[str, float]:
     for source in reversed(SOURCES):
         found |= record.grades.get(source, {})
     return found
-
-
-def _shared(record: Record, known: Mapping[str, float]) -> dict[str, float]:
-    """Return what is known of some tiers' answers, and of those who gave the same."""
-    by_answer = {record.said[tier]: right for tier, right in known.items() if record.said.get(tier, -1) >= 0}
-    return {tier: by_answer[number] for tier, number in record.said.items() if number in by_answer} | dict(known)
 
 
 def _agreed(record: Record, graded: Mapping[str, float], top: str) -> dict[str, float]:
