@@ -127,11 +127,7 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
             continue
         if top:
             return (yield from _accept(policy, ledger, _final(policy, ledger, reply), early))
-        if reply.unfinished is not None:
-            ledger.add_judgement(reply, Judgement(Verdict.INVALID, "finish", why=reply.unfinished))
-            continue
         judgement = yield from _judge(policy, ledger, reply, tier)
-        ledger.add_judgement(reply, judgement)
         if judgement.verdict is Verdict.VALID:
             return (yield from _accept(policy, ledger, _accepted_answer(ledger, reply, judgement), early))
         lowest = 0 if judgement.skip_to is None else ledger.ladder.index(judgement.skip_to)
@@ -161,11 +157,7 @@ def _below(policy: Policy, ledger: Ledger, start: Tier) -> Generator[Request, Re
         reply, _ = yield from _ask(policy, ledger, ledger.ladder[name], (), {}, unjudged=False)
         if isinstance(reply, TierError):
             continue
-        if reply.unfinished is not None:
-            ledger.add_judgement(reply, Judgement(Verdict.INVALID, "finish", why=reply.unfinished))
-            continue
         judgement = yield from _judge(policy, ledger, reply, ledger.ladder[name])
-        ledger.add_judgement(reply, judgement)
         if judgement.verdict is not Verdict.INVALID and reply.value is not None and ledger.flaw(reply) is None:
             ledger.warn(f"degraded: no tier from {start.name} up gave an answer, so {name} answered")
             return reply if judgement.verdict is Verdict.UNCERTAIN else _accepted_answer(ledger, reply, judgement)
@@ -297,7 +289,16 @@ def _abstains(answer: Answer) -> bool:
 
 
 def _judge(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Generator[Request, Response, Judgement]:
-    """Judge an answer; an abstention, a missing answer and one of another form than asked for need no judge."""
+    """Judge an answer and add that to the ledger."""
+    judgement = yield from _judgement(policy, ledger, answer, tier)
+    ledger.add_judgement(answer, judgement)
+    return judgement
+
+
+def _judgement(policy: Policy, ledger: Ledger, answer: Answer, tier: Tier) -> Generator[Request, Response, Judgement]:
+    """Judge an answer; one that was cut, an abstention, a missing one and one of another form need no judge."""
+    if answer.unfinished is not None:
+        return Judgement(Verdict.INVALID, "finish", why=answer.unfinished)
     if answer.value is None and _abstains(answer) and _invitation(policy, ledger, tier) is not None:
         return Judgement(Verdict.INVALID, "abstained")
     if answer.value is None and not (policy.missing_counts or policy.judge.judges_missing):

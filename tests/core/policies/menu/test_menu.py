@@ -365,3 +365,13 @@ def test_a_profiled_call_returns_what_it_has_where_the_top_tier_is_down():
     engine = engine_of(as_policy(Guarantee(0.2, expected_calls=5_000)), ChromaHistory(embedding=lambda _text: [1.0]))
     outcome = engine.run(engine.call("what?"), Failing({"a": "1", "b": "2"}))
     assert outcome.answer.value == "2"
+
+
+def test_an_answer_that_was_cut_is_none_where_the_top_tier_is_down():
+    class Cut(Failing):
+        def generate(self, call):
+            return dataclasses.replace(super().generate(call), finish="length")
+
+    engine = engine_of(menu(), ChromaHistory(embedding=lambda _text: [1.0, 0.0]))
+    with pytest.raises(AllTiersFailed):
+        engine.run(engine.call("what?"), Cut({"a": "1", "b": "2"}))
