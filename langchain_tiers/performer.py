@@ -182,7 +182,8 @@ def _says(chunk: AIMessageChunk) -> bool:
 def _joined(received: Received) -> AIMessage:
     if not received.chunks:
         return AIMessage("")
-    received.end()
+    if received.chunks[-1].chunk_position != "last":
+        received.end()
     whole = add_ai_message_chunks(*received.chunks)
     message = cast("AIMessage", message_chunk_to_message(whole))
     taken_out = received.taken_out()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from llm_tiers.errors import ConfigError
@@ -60,32 +61,37 @@ class LinUCBOfRules(LinUCB):
     def study(self, ladder: Ladder) -> ArmsOf:
         """Return what a history is asked to learn of its records."""
         assumed = self.assumed(ladder)
-        rules = menu_of(ladder.names)
         return _RulesOf(
             tuple(assumed),
             tuple(assumed.values()),
             self.settings,
             graded_only=self.learns_grades_only,
-            rules=rules,
+            rules=tuple(_rules(ladder.names).values()),
             top=ladder.names[-1],
         )
 
     def listed(self, ladder: Ladder) -> Mapping[str, float]:
         """Return what each rule usually costs by the price list."""
-        return {rule.name: _listed(rule, ladder.costs) for rule in menu_of(ladder.names)}
+        return {name: _listed(rule, ladder.costs) for name, rule in _rules(ladder.names).items()}
 
     def assumed(self, ladder: Ladder) -> Mapping[str, float]:
         """Return each rule's prior: that of the dearest tier that it may ask."""
         tiers = super().assumed(ladder)
-        return {rule.name: tiers[rule.tiers[-1]] for rule in menu_of(ladder.names)}
+        return {name: tiers[rule.tiers[-1]] for name, rule in _rules(ladder.names).items()}
 
     def usable(self, ladder: Ladder, serving: Sequence[str]) -> Sequence[str]:
         """Return the rules of which all tiers can serve the call."""
-        return [rule.name for rule in menu_of(ladder.names) if set(rule.tiers) <= set(serving)]
+        return [name for name, rule in _rules(ladder.names).items() if set(rule.tiers) <= set(serving)]
 
     def first_step(self, arm: str, ladder: Ladder) -> Plan:
         """Return the first step of a rule."""
-        return plan_of(next(rule for rule in menu_of(ladder.names) if rule.name == arm), "")
+        return plan_of(_rules(ladder.names)[arm], "")
+
+
+@cache
+def _rules(tiers: tuple[str, ...]) -> dict[str, Rule]:
+    # Asked for several times a call, and the same for every call of a ladder.
+    return {rule.name: rule for rule in menu_of(tiers)}
 
 
 def _listed(rule: Rule, costs: Mapping[str, float]) -> float:
