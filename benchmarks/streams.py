@@ -3,7 +3,7 @@
     python benchmarks/streams.py [--seeds 3] [--calls 400] [--policy default] [--http] [--json OUT.json]
 
 Each call goes through `TieredChatModel`: with chat models in this process, or with `--http` over real clients and a
-server on this machine, which takes longer and must come to the same.
+server on this machine, which takes longer. Which calls are profiled is drawn by their ids, so two runs differ a little.
 """
 
 from __future__ import annotations
