@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
@@ -270,9 +271,13 @@ def warm_start(
     """Give a history the questions of a replay file as profiled calls; a second time adds nothing."""
     from llm_tiers.history import ChromaHistory
     from llm_tiers.profile import warm_start as start
+    from llm_tiers.replay import load_table
 
-    with _errors_in_one_line(), ChromaHistory(history, namespace=namespace, embedding=embedding) as opened:
-        done = start(opened, file, node=node)
+    with _errors_in_one_line():
+        # Read before the history is opened, which would make a folder: a wrong file should leave none behind.
+        load_table(file)
+        with ChromaHistory(history, namespace=namespace, embedding=embedding) as opened:
+            done = start(opened, file, node=node)
         typer.echo(f"{done.added} calls added to {history}, {done.known} known already; graded: {done.right_means}")
 
 
@@ -324,7 +329,9 @@ def _profiled(profiling: Profiling, *, with_text: bool) -> Profile:
                 cost = profiling.progress.spent
                 progress.update(task, advance=1, description=f"profiling, US$ {cost:.4g}")
 
-            return profiling.run(on_answer=advance, say=progress.console.print, with_text=with_text)
+            # Without markup: a provider's message may hold "[/INST]", which rich would take for a closing tag.
+            say = partial(progress.console.print, markup=False, highlight=False)
+            return profiling.run(on_answer=advance, say=say, with_text=with_text)
     except KeyboardInterrupt:
         kept = len(profiling.progress.answers)
         typer.echo(
@@ -472,7 +479,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _bar(text: str, total: int = 0) -> Iterator[tuple[Progress, TaskID]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # Standard output is for results, which may go into a file.
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield progress, progress.add_task(text, total=total)
