@@ -118,8 +118,8 @@ class Profiling:
         self._asker = asker
         self._check = check
         self._limits = limits or Limits()
-        # Everything that can be wrong is checked here, before the first call is paid for. The progress comes last, since
-        # it locks a file.
+        # Everything that can be wrong is checked here, before the first call is paid for. The progress comes last,
+        # since it locks a file.
         self._prices = prices_of(asker.ladder, asker.prices)
         self.questions = read_questions(data)
         self._knows_truth = check_keys(data, self.questions, asker.equality, check)

@@ -126,8 +126,8 @@ class _Records:
 
     def __init__(self, table: ReplayTable, extras: Mapping[str, NDArray[Any]], node: str | None) -> None:
         self._table = table
-        # For files that do not say when the answers were made. Not the present time, as that would make old answers count
-        # as fresh where records have a half-life.
+        # For files that do not say when the answers were made. Not the present time, as that would make old answers
+        # count as fresh where records have a half-life.
         self._file_time = table.path.stat().st_mtime
         self._extras = extras
         self._node = node
@@ -152,7 +152,8 @@ class _Records:
             answered=table.tiers,
             agreed=tuple(tier for tier, number in numbers.items() if tier == top or number == numbers[top] >= 0),
             cost_usd=sum(costs.values()),
-            # An answer that is left out counts as unknown; with a number of its own it would count as unlike the others.
+            # An answer that is left out counts as unknown; with a number of its own it would count as unlike the
+            # others.
             said={tier: number for tier, number in numbers.items() if number != INCOMPARABLE},
             tokens=dict(zip(table.tiers, table.gen_out[row].tolist(), strict=True)),
             costs=costs,
