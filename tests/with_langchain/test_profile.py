@@ -360,6 +360,7 @@ class TestCost:
         done = profile("--max-cost", most)
         assert done.exit_code == 1
         assert "stopped: the next question may cost" in flat(done)
+        assert "a larger --max-cost goes on" in flat(done)
         asked_for = len(server.requests)
         assert 0 < asked_for * self.COST / 2 <= most
         assert profile("--max-cost", 1).exit_code == 0
@@ -436,6 +437,11 @@ class TestBadInput:
     def test_a_check_that_cannot_be_called_so_is_named(self, profile):
         assert "must be a function of question, answer and key, not a int" in flat(profile("--check", "app.py:number"))
         assert "its signature is (name, **settings)" in flat(profile("--check", "app.py:client"))
+
+    def test_a_check_by_name_that_is_misspelt_is_told_the_names(self, profile):
+        assert "--check exat must be exact, contains, module:attribute or file.py:attribute" in flat(
+            profile("--check", "exat")
+        )
 
     @pytest.mark.parametrize("name", ["exact", "contains"])
     def test_a_check_by_keys_without_a_key_is_refused_before_anything_is_asked(self, profile, place, server, name):
@@ -541,6 +547,17 @@ class TestWarmStart:
             pytest.raises(ValueError, match="its tiers are small, large, the model's are small, medium"),
         ):
             warm_start(model, file)
+
+    def test_a_cost_that_is_not_known_stays_unknown(self, file):
+        with np.load(file) as arrays:
+            changed = dict(arrays)
+        changed["cost_usd"][5, 0] = np.nan
+        np.savez(file, **changed)
+        with ChromaHistory() as history:
+            warm_start(history, file, node="sums")
+            record = history.recall("What is 5 and 5?", node="sums", k=1).neighbours[0].record
+        assert record.cost_usd is None
+        assert record.costs == pytest.approx({"large": 0.002})
 
     def test_a_wrong_file_leaves_no_history_behind(self, place):
         done = CliRunner().invoke(app, ["warm-start", str(place / "nothing.npz"), str(place / "history")])

@@ -41,7 +41,9 @@ def _without_credentials(model: str) -> str:
     if "://" not in model:
         return model
     parts = urlsplit(model)
-    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+    # The port stays, because servers on one machine may serve different models. A query may hold a key, so it goes.
+    host = parts.netloc.rpartition("@")[2].lower()
+    return f"{parts.scheme}://{host}{parts.path}"
 
 
 def has_lasting_name(function: Callable[..., Any]) -> bool:

@@ -137,7 +137,7 @@ class Collector:
             if most is not None and self._progress.spent + usd > most:
                 self._stop(
                     f"the next question may cost US$ {usd:.4g}, and US$ {self._progress.spent:.4g} of --max-cost "
-                    f"{most:g} are spent"
+                    f"{most:g} are spent; the same command with a larger --max-cost goes on"
                 )
             if self._stopped is not None:
                 return False

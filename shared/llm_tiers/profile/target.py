@@ -63,6 +63,8 @@ def load_check(target: str) -> Callable[[str, str, Any], Any]:
     """
     if target in CHECKS:
         return CHECKS[target]
+    if ":" not in target:
+        raise ConfigError(f"--check {target} must be {', '.join(CHECKS)}, module:attribute or file.py:attribute")
     found = load_object("--check", target)
     fix = f"--check {target} must be a function of question, answer and key"
     if not callable(found) or isinstance(found, type):

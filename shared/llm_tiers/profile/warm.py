@@ -151,7 +151,7 @@ class _Records:
             final=top,
             answered=table.tiers,
             agreed=tuple(tier for tier, number in numbers.items() if tier == top or number == numbers[top] >= 0),
-            cost_usd=sum(costs.values()),
+            cost_usd=sum(costs.values()) if len(costs) == len(table.tiers) else None,
             # An answer that is left out counts as unknown; with a number of its own it would count as unlike the
             # others.
             said={tier: number for tier, number in numbers.items() if number != INCOMPARABLE},

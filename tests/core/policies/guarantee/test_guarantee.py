@@ -321,6 +321,19 @@ def test_without_grades_not_every_call_is_profiled_for_ever():
     assert all(trace.final == "large" for trace in traces)
 
 
+def test_an_unknown_cost_beside_a_tier_that_is_free_breaks_nothing():
+    free = StandingOf(("small", "large"), (0.0, 1.0), Promise(0.05, 0.05), "equality", "")
+    record = Record("a", "", 0.0, {}, "large", "large", ("small", "large"), ("small", "large"), None, audited=True)
+    shown = free.evidence(replace(record, said={"small": 0, "large": 0}, costs={"small": 0.0}))
+    assert shown.asking == 1.0
+
+
+def test_once_the_expected_calls_are_over_the_trace_says_so():
+    with closing(engine_of(Guarantee(0.05, expected_calls=20))) as engine:
+        traces = ask(engine, World(), 22)
+    assert "no further calls are expected" in traces[-1].reason
+
+
 def test_too_few_calls_to_pay_are_not_profiled():
     with closing(engine_of(Guarantee(0.05, expected_calls=20))) as engine:
         traces = ask(engine, World(), 5)
