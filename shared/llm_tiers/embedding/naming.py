@@ -1,4 +1,4 @@
-"""The name by which a history knows an embedding: the same in every process, another one for another model."""
+"""The name by which a history identifies an embedding: the same in every process, and different for each model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def name_of_object(source: object) -> str:
 
 
 def _with_model(name: str, source: object) -> str:
-    """Add the model's name: one class serves models whose vectors cannot be compared."""
+    """Add the model's name, because one class serves models whose vectors cannot be compared."""
     for attribute in _MODEL_ATTRIBUTES:
         model = getattr(source, attribute, None)
         if isinstance(model, str) and model:

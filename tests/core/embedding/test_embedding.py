@@ -182,3 +182,8 @@ def test_an_embedding_that_raises_is_not_hidden():
 
     with pytest.raises(TimeoutError, match="no network"):
         as_embedding(broken).embed("x")
+
+
+def test_a_name_that_is_no_text_is_refused():
+    with pytest.raises(ConfigError, match="name: an embedding's name must be a text that is not empty"):
+        Embedding(lambda text: [1.0], name=5)
