@@ -12,7 +12,7 @@ import numpy as np
 __all__ = ["DEPTH", "VALUES", "bound_flaw", "is_shallow", "is_too_deep", "read_json"]
 
 DEPTH = 64
-"""The most levels of lists and objects. Parsers and validators recurse at each level, and Python stops at 1,000 calls."""
+"""The most levels of lists and objects. Parsers and validators recurse at each, and Python stops at 1,000 calls."""
 
 VALUES = 4_000
 """The most values that are checked against a schema, which takes some microseconds each."""
