@@ -38,10 +38,16 @@ from llm_tiers.replay.performer import RecordedPerformer
 from llm_tiers.replay.run import recorded_history
 
 PRICE = 0.1
+"""The weight of the cost in a reward: the default of `LinUCB`."""
+
 PASSES = 10
+"""Passes over a file: with one, hundreds of dimensions leave a bandit no time to learn."""
+
 SEEDS = (0, 1, 2)
 FLOW_QUESTIONS = 200
 WIDE = 384
+"""The dimensions of MiniLM's vectors."""
+
 CONSOLE = Console(width=120)
 
 
@@ -106,7 +112,7 @@ def of_mabwiser(stream: Stream, rows: Sequence[int]) -> list[int]:
     chosen: list[int] = []
     for row in rows:
         x = stream.rows.vectors[row].astype(np.float64)[None]
-        # mabwiser does not predict before its first lesson. Nothing being known, the first arm is the first of equals.
+        # mabwiser cannot predict before its first observation. Until then all arms are equal, so the first is chosen.
         chosen.append(mab.predict(x) if chosen else 0)
         learn = mab.partial_fit if len(chosen) > 1 else mab.fit
         learn([chosen[-1]], [float(stream.rewards[row, chosen[-1]])], x)
@@ -257,7 +263,7 @@ def files() -> list[Path]:
 
 
 def main() -> None:
-    # What a replay warns of is in its traces; here it would stand between the tables.
+    # The warnings of replays are in their traces; logged, they would stand between the tables.
     logging.getLogger("llm_tiers").setLevel(logging.ERROR)
     time_per_update()
     for path in files():

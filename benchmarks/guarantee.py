@@ -30,6 +30,7 @@ from promises.streams import Ints, Streams
 
 from llm_tiers.replay import BUNDLED, load_table
 
+# From stricter than the cheapest tiers allow on most sets to looser than needed.
 DELTAS = (0.03, 0.05, 0.1, 0.15)
 DRIFTING = (0.05, 0.15)
 

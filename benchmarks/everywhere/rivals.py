@@ -17,6 +17,9 @@ FLOWS = ("llm-at", "estimate", "linucb", "cascade-routing", "doubt")
 """Policies that are replayed through the real flow."""
 
 _NEIGHBOURS, _PROFILED_FIRST, _PROFILED_LATER, _STRENGTH = 20, 50, 0.01, 10.0
+"""Of the router: the neighbours it looks at, its profiled calls at first and as a share later, and how many neighbours
+the mean over all questions counts for."""
+
 _WITH_QUALITY = ("cascade-routing", "doubt")
 
 
@@ -61,6 +64,7 @@ def run_router(recorded: RecordedSet, quality: float, *, seed: int) -> Outcome:
 
 
 def _routed(recorded: RecordedSet, vectors: NDArray[np.float32], known: list[int], row: int, price: float) -> int:
+    # The dearest, as the menu starts too.
     if not known:
         return len(recorded.names) - 1
     worth = recorded.right[known] - price * recorded.costs[known]

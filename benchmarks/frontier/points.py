@@ -61,7 +61,7 @@ def _point(ladder: str, results: Sequence[ReplayResult]) -> Point:
         policy=first.policy,
         knob=first.knob,
         accuracy=fmean(result.accuracy for result in results),
-        # The standard deviation of a bootstrap's mean is known without drawing.
+        # What a bootstrap would find by drawing: the standard deviation of a mean over questions.
         accuracy_se=float(right.std() / np.sqrt(len(right))),
         cost_usd=fmean(result.cost_usd for result in results),
         minutes=fmean(result.minutes for result in results),
@@ -93,6 +93,7 @@ def reached(points: Iterable[Point], accuracy: float) -> Reached | None:
 
 
 def _reached(triples: Iterable[tuple[float, float, float]], accuracy: float) -> Reached | None:
+    # Points that cost more without being more accurate are skipped: the frontier is what is left.
     low: tuple[float, float, float] | None = None
     for high in sorted(triples):
         if high[1] >= accuracy:
