@@ -17,7 +17,7 @@ from pathlib import Path
 
 from streams.kinds import Stream, free_text, tool_calls, two_tiers
 from streams.models import over_http, within_process
-from streams.report import row_of, table
+from streams.report import LATE, row_of, table
 from streams.run import Ran, run
 
 # How often each tier is right: the spread of the bundled sets, a close ladder, and one where even the cheapest will do.
@@ -53,6 +53,8 @@ def main() -> None:
     parser.add_argument("--http", action="store_true", help="over real clients")
     parser.add_argument("--json", type=Path, help="write the figures")
     arguments = parser.parse_args()
+    if arguments.calls <= LATE:
+        parser.error(f"--calls must be more than {LATE}, from which on the late calls are counted")
     began = time.monotonic()
     rows = [
         row_of([ran(make(seed), seed, arguments.policy, http=arguments.http) for seed in range(arguments.seeds)])

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from streams.run import Ran
 
-__all__ = ["Row", "row_of", "table"]
+__all__ = ["LATE", "Row", "row_of", "table"]
 
-_LEARNED, _LATE = 100, 200
+_LEARNED, LATE = 100, 200
 """The calls from which the policy at a node counts as having learned, and as having settled."""
 
 
@@ -62,7 +62,7 @@ def row_of(runs: Sequence[Ran]) -> Row:
         above_line=accuracy - _of_coin(right, costs, middle, cost),
         cost=float(cost / costs[middle]),
         served=float(np.mean([one.cost(_LEARNED, served=True) for one in runs]) / costs[middle]),
-        late=float(np.mean([one.cost(_LATE) for one in runs]) / costs[middle]),
+        late=float(np.mean([one.cost(LATE) for one in runs]) / costs[middle]),
         left=max(one.left() for one in runs),
         profiled=float(np.mean([sum(one.profiled) for one in runs])),
     )
