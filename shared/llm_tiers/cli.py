@@ -37,8 +37,8 @@ app = typer.Typer(
 )
 
 
-# What most commands need is imported inside the functions: numpy, scipy and Chroma take seconds to load, and `--help`
-# should not wait for them.
+# What a single command needs is imported in its function: Chroma alone takes a second to load, and `--help` should not
+# wait for it.
 
 # As in most tools, `-` is standard output.
 _STDOUT = Path("-")

@@ -53,7 +53,7 @@ class ModelCall:
         prompt: What to send; None sends the user's own messages, tools and settings.
         postscript: Text added to the user's own messages, or None.
         subject: For a judge, the name of the tier whose answer is judged.
-        effort: Reasoning effort to ask of the model, or None for the model's own setting.
+        effort: Reasoning effort to ask of the model, or None for the model's own.
     """
 
     tier: Tier

@@ -214,6 +214,15 @@ def test_a_judge_that_fails_proves_nothing_and_costs_no_answer():
     assert "small" in held.rules
 
 
+@pytest.mark.parametrize("down", [("large",), ("medium", "large")])
+def test_with_a_judge_a_lower_answer_is_returned_where_the_top_tier_fails_on_a_profiled_call(down):
+    world = Judging(small=0.0, medium=0.0)
+    world.down = down
+    with closing(engine_of(Guarantee(0.1, expected_calls=3_000, judge=PromptJudge()))) as engine:
+        (trace,) = ask(engine, world, 1)
+    assert trace.final in ("small", "medium")
+
+
 def test_a_judge_beside_a_guarantee_is_refused():
     with pytest.raises(ConfigError, match=r"Guarantee\(judge="):
         as_policy(Guarantee(0.1), judge=says_what_is_right)
