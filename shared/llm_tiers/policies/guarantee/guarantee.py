@@ -50,7 +50,7 @@ class Guarantee(RuleJudge):
     It is a starter and a judge in one: `policy=Guarantee(0.05)`. All that it knows follows from the history's records,
     so a restart changes nothing as long as the records are kept.
 
-    Source: the promise is that of SMART (Jo and Trummer, arXiv 2403.13835). What differs is the test by betting in place
+    Source: the promise is that of SMART (Jo and Trummer, arXiv 2403.13835). Different are the test by betting in place
     of a fixed-sample interval, rules in place of single tiers, the audits, and the number of profiled calls.
 
     Args:
