@@ -26,8 +26,8 @@ class Call:
         pin: Name of the one tier that must answer, or None.
         tokens: Length of the input in tokens, or None if it is not known.
         needs: What a tier must be able to do to serve the call, such as `"tools"` or `"images"`.
-        form: The form that an answer must have, or None if plain text will do.
-        timeout: Seconds to wait for each tier, in place of the tier's own time-out; None keeps that.
+        form: The form that an answer must have, or None where plain text will do.
+        timeout: Seconds to wait for each tier; it replaces the tier's own time-out. None keeps the tier's own.
         messages: The framework's own messages, for a grader that takes them; the core does not read them.
     """
 
@@ -47,5 +47,5 @@ class Call:
 
     @property
     def question(self) -> str:
-        """The question as the judge reads it."""
+        """What the judge takes for the question."""
         return self.ask or self.query

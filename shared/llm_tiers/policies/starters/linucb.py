@@ -204,9 +204,9 @@ class LinUCB:
                 )
             vector = None
         promises = self.promises(arms, ladder, vector)
-        # If no tier can serve the call, the flow reports that; it needs some plan until then.
+        # The flow skips the other tiers by itself. If none can serve the call, the plan only has to exist.
         serving = [tier.name for tier in ladder if not tier.shortfall(call.needs, call.tokens)] or list(ladder.names)
-        # `max` returns the first of equals, which is the cheapest.
+        # The first of equals, as `max` returns it, is the cheapest.
         arm = max(self.usable(ladder, serving), key=lambda name: promises[name].bound)
         return replace(
             self.first_step(arm, ladder),
