@@ -559,6 +559,12 @@ class TestWarmStart:
         assert record.cost_usd is None
         assert record.costs == pytest.approx({"large": 0.002})
 
+    def test_the_sample_in_place_of_the_replay_file_is_refused_without_advice_on_pickles(self, place):
+        done = CliRunner().invoke(app, ["warm-start", str(place / "data.jsonl"), str(place / "history")])
+        assert done.exit_code == 2
+        assert "data.jsonl: not a readable .npz file" in flat(done)
+        assert "pickle" not in flat(done)
+
     def test_a_wrong_file_leaves_no_history_behind(self, place):
         done = CliRunner().invoke(app, ["warm-start", str(place / "nothing.npz"), str(place / "history")])
         assert done.exit_code == 2
