@@ -76,6 +76,7 @@ class Stream:
 
 def published(stream: Stream, rows: Sequence[int]) -> list[int]:
     """MetaLLM's bandit: the tier that it chooses for each question, told its reward."""
+    # From the arms alone instead of `LinUCB.paper()`, so that the reward is the recorded one, as mabwiser is told it.
     arms, names = Arms(Settings(ridge=1.0)), stream.table.tiers
     chosen = []
     for row in rows:
@@ -135,6 +136,7 @@ def truth(stream: Stream) -> Table:
         rows = once * PASSES
         papers, ours = published(stream, rows), mended(stream, rows)
         cells = [gathered(stream, once, papers[: len(once)])]
+        # mabwiser is slow, and two orders show whether the choices are the same.
         if seed in (None, SEEDS[0]):
             theirs = of_mabwiser(stream, once)
             same = sum(one == other for one, other in zip(theirs, papers, strict=False))
@@ -187,6 +189,7 @@ def starts_in_the_flow(table: ReplayTable, rows: Sequence[int], bandit: LinUCB) 
             call = Call(id=str(row), query=str(row), created=0.0)
             trace = engine.run(call, RecordedPerformer(table, row)).trace
             starts.append(trace.start or "")
+            # `LinUCB.paper` and `rewards="grades"` learn from grades only, so the truth comes as feedback.
             if recorded(table, row, trace.start or ""):
                 engine.feedback(call.id, correct=bool(table.correct[row, table.tiers.index(trace.final or "")]))
     return starts
@@ -245,6 +248,7 @@ def time_per_update() -> None:
         began = time.perf_counter()
         arms = arms.after(name, x, 1.0)
         ours.append(time.perf_counter() - began)
+    # Fewer, since each of mabwiser's inverts a matrix.
     for x in vectors[:60]:
         began = time.perf_counter()
         mab.partial_fit([name], [1.0], x[None])

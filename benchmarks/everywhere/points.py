@@ -59,6 +59,7 @@ def point_of(policy: str, recorded: RecordedSet, quality: float, outcomes: list[
     accuracy = float(np.mean([one.accuracy for one in outcomes]))
     cost = float(np.mean([one.cost for one in outcomes]))
     gains = [one.worth(quality) - recorded.best_single(quality) for one in outcomes]
+    # Only between orders of one sample: how the sample itself was drawn is not in it.
     spread = float(np.std(gains, ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0
     stated = [one.calibration for one in outcomes if one.calibration is not None]
     singles = [single.accuracy for single in recorded.singles]

@@ -32,6 +32,7 @@ def run_smart(outcomes: Outcomes, rows: Ints, delta: float, *, alpha: float = 0.
     tiers = tuple(Counted() for _ in range(outcomes.equal.shape[1]))
     spent, n = 0.0, 0
     while True:
+        # As the profiler looks: the top tier and all tiers that are still open answer each of the next ten items.
         part = rows[n : n + EVERY]
         n += len(part)
         spent += outcomes.asking[part, -1].sum()

@@ -39,6 +39,7 @@ class Streams:
     def __init__(self, outcomes: Outcomes, rows: Ints, delta: float, *, alpha: float = 0.05) -> None:
         streams, self.top = len(rows), len(outcomes.rules) - 1
         self.outcomes, self.rows, self.delta, self.alpha = outcomes, rows, delta, alpha
+        # The fields of `Standing`, each with an axis for the streams in front.
         self.counts = np.zeros((streams, self.top + 1, 2))
         self.costs = np.zeros((streams, self.top + 1))
         self.asking, self.judging, self.profiled, self.looked, self.share = np.zeros((5, streams))
@@ -121,6 +122,7 @@ class Streams:
             share = np.where(rule[:, place] == self.top, beside_top, share_of_audits(self.wealth))
             chance = np.where(self.profiles, 1.0, np.where(risky, share, 0.0))
             audited[:, place] = drawn[:, place] < chance
+            # While everything is profiled there is nothing to suspect yet, as in `Standing.with_evidence`.
             told = np.flatnonzero(audited[:, place] & watching)
             if len(told):
                 losses = self.outcomes.losses
@@ -138,6 +140,7 @@ class Streams:
         # As in the study: a verdict that was not asked for counts as worse, and as dear as possible.
         unknown = np.ix_(~self.judges[who], self.outcomes.judged)
         losses[unknown], costs[unknown] = 1.0, asking[~self.judges[who], None]
+        # `add.at`, because a stream may have several profiled calls in a block, and `+=` would add one of them.
         np.add.at(self.counts, who, np.stack([1 - losses, losses], axis=-1))
         np.add.at(self.costs, who, costs)
         np.add.at(self.asking, who, asking)
@@ -178,5 +181,6 @@ class Streams:
         self.profiles[due] = found.more > 0
         self.broke[due] |= self.differs(due) > self.delta + 1e-9
         for stream in due[self.proved[due]]:
+            # Once for each certificate: the first, and the next after each withdrawal.
             if len(self.earned[stream]) <= len(self.withdrawn[stream]):
                 self.earned[stream].append(end)

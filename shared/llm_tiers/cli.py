@@ -33,6 +33,7 @@ app = typer.Typer(
     name="llm-tiers",
     help="Call by call, the cheapest LLM tier that gets it right.",
     no_args_is_help=True,
+    # Rich's tracebacks show local variables, and so keys and prompts.
     pretty_exceptions_enable=False,
 )
 
@@ -255,6 +256,7 @@ def profile(
         function = None if check is None else load_check(check)
         limits = Limits(concurrency, requests_per_minute, retries, max_cost)
         with Profiling(data, out, load_ladder(ladder), check=function, limits=limits) as profiling:
+            # Everything is checked by now, so nobody agrees to a cost and then sees an error.
             if _agreed(profiling, max_cost=max_cost, yes=yes, dry_run=dry_run):
                 _print_profile(_profiled(profiling, with_text=text), profiling, out)
 
@@ -351,6 +353,7 @@ def _print_profile(found: Profile, profiling: Profiling, out: Path) -> None:
         Console().print(table_of(found))
     for line in lines_of(found, out, profiling.progress.path):
         typer.echo(line, err=True)
+    # The file is usable, but a script should notice that it does not cover the sample.
     if not found.is_whole:
         raise typer.Exit(1)
 
