@@ -457,6 +457,12 @@ class TestBadInput:
         assert profile("--check", "app.py:check").exit_code == 1
         assert (place / "loads").read_text() == "x"
 
+    def test_a_file_that_failed_is_run_again(self, profile, place):
+        (place / "wrong.py").write_text("raise RuntimeError('not yet')\n")
+        assert "importing wrong.py raised RuntimeError: not yet" in flat(profile("--check", "wrong.py:check"))
+        (place / "wrong.py").write_text("def check(question, answer, key):\n    return 1\n")
+        assert profile("--check", "wrong.py:check").exit_code == 0
+
     def test_a_file_of_the_same_name_in_another_folder_is_another_file(self, profile, place):
         (place / "other").mkdir()
         (place / "other" / "app.py").write_text("def check(question, answer, key):\n    return 1\n")

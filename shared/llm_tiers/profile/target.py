@@ -129,7 +129,12 @@ def _from_file(argument: str, path: Path) -> ModuleType:
         return loaded
     # Registered before it runs: dataclasses and pickle look up the module of a class by its name.
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        # As `import` does: half a module must not be taken for the whole one the next time.
+        del sys.modules[spec.name]
+        raise
     return module
 
 
