@@ -340,6 +340,17 @@ class TestFaults:
         assert profile().exit_code == 0
         assert len(server.requests) <= 16 - 4
 
+    def test_once_it_stops_nobody_waits_to_ask_again(self, profile, place, server):
+        server.scripts["small"] = lambda request: (
+            HttpError(429, retry_after=20) if request.ask == "What is 0 and 0?" else correct(request)
+        )
+        server.scripts["large"] = HttpError(401, "Incorrect API key provided")
+        done = profile("--concurrency", 3)
+        assert done.exit_code == 1
+        assert "stopped: tier 'large' failed" in flat(done)
+        assert "1 x tier 'small' failed" in flat(done)
+        assert Counter(map(asked, server.requests))["small", "What is 0 and 0?"] == 1
+
     def test_requests_are_spaced(self, profile, place, server):
         write(place, sums(3))
         done = profile("--requests-per-minute", 240)

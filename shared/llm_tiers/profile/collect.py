@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,7 @@ class Collector:
         self._stopped: str | None = None
         self._reserved = 0.0
         self._budget_changed = asyncio.Condition()
+        self._stopping = asyncio.Event()
 
     async def run(self, questions: Sequence[Question]) -> Collected:
         """Ask the questions and return how it ended; the answers are added to the progress."""
@@ -153,9 +155,12 @@ class Collector:
     def _stop(self, why: str) -> None:
         # The first reason: later ones follow from it, such as workers that find the tier down as well.
         self._stopped = self._stopped or why
+        self._stopping.set()
 
     async def _ask_and_keep(self, question: Question, tier: str) -> None:
         asked = await self._ask(question, tier)
+        if asked is None:
+            return
         if isinstance(asked, Fault):
             self._failures[question.id, tier] = asked.message
             self._failures_in_a_row[tier] += 1
@@ -178,11 +183,13 @@ class Collector:
             # Raised here it would end in an exception group. The answer is in memory, so what was asked can be saved.
             self._stop(str(error))
 
-    async def _ask(self, question: Question, tier: str) -> Paid | Fault:
-        """Ask a tier, with retries."""
+    async def _ask(self, question: Question, tier: str) -> Paid | Fault | None:
+        """Ask a tier, with retries; None if asking stopped before it was this call's turn."""
         pace = self._paces[tier]
+        fault: Fault | None = None
         for retry in range(self._limits.retries + 1):
-            await pace.turn()
+            if not await self._turn(pace):
+                break
             try:
                 outcome = await self._asker.ask(question.messages, tier, question.node)
             except AllTiersFailed as error:
@@ -199,6 +206,15 @@ class Collector:
             # For all workers: what one was told holds for the tier.
             pace.pause(wait)
         return fault
+
+    async def _turn(self, pace: Pace) -> bool:
+        """Wait for a turn and take it; False if asking has stopped."""
+        while (seconds := pace.take()) > 0 and not self._stopping.is_set():
+            # A pause may last ten minutes: once another call has shown that the key is wrong, nobody waits for its end.
+            # Taken again after it, because another worker may have had the turn, or a new pause may have begun.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), seconds)
+        return not self._stopping.is_set()
 
     def _paid(self, question: Question, outcome: Outcome) -> Paid:
         answer, trace = outcome.answer, outcome.trace

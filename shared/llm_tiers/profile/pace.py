@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -59,13 +58,6 @@ class Pace:
         """Grant no turn for this many seconds."""
         # The longest pause wins: replies that were under way come back with shorter ones.
         self._next = max(self._next, self._clock() + seconds)
-
-    async def turn(self) -> None:
-        """Wait for a turn and take it."""
-        # Checked again after the sleep: another worker may have taken the turn, or a pause may have begun. An event, as
-        # the linter suggests, would need somebody to set it.
-        while (seconds := self.take()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True)
