@@ -27,6 +27,7 @@ def take(request):
                 return list(runnable.stream(given))
         return asyncio.run(taken(runnable, given))
 
+    take.way = request.param
     return take
 
 

@@ -352,4 +352,16 @@ def _all_failed(ledger: Ledger) -> AllTiersFailed:
     rejected = [name for name, judgement in ledger.judgements.items() if judgement.verdict is Verdict.INVALID]
     detail = f" (rejected by the judge: {', '.join(rejected)})" if rejected else ""
     causes = "; ".join(str(error) for error in ledger.errors)
-    return AllTiersFailed(f"no tier of {tiers} gave an answer that may be returned{detail}: {causes}", ledger.errors)
+    for error in ledger.errors:
+        # A traceback of the group shows those of its parts, each with all that the client's libraries did before.
+        # Each error is in `cause`, with its own.
+        error.with_traceback(None).__suppress_context__ = True
+        error.__cause__ = None
+    message = f"no tier of {tiers} gave an answer that may be returned{detail}: {causes}"
+    return AllTiersFailed(message, ledger.errors, _dearest_failure(ledger))
+
+
+def _dearest_failure(ledger: Ledger) -> TierError | None:
+    """Return the failure of the top tier; where its client raised nothing, that of the dearest whose client did."""
+    raised = [error for error in ledger.errors if error.origin.kind is not Exception]
+    return max(raised, key=lambda error: ledger.ladder.index(error.tier), default=None)

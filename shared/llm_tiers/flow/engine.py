@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,8 +30,6 @@ from llm_tiers.trace import Certificate, Grading, Trace
 from llm_tiers.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from llm_tiers.call.performer import AsyncPerformer, Performer
     from llm_tiers.history.record import History, Record
     from llm_tiers.policies.graders.grader import Grader
@@ -260,17 +258,8 @@ class Engine:
         except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning
             ledger.warn(f"history: {type(error).__name__}: {error}")
 
-    @contextmanager
-    def _traced(self, ledger: Ledger) -> Iterator[None]:
-        """Pass on the trace at the end of the call, however the call ends."""
-        try:
-            yield
-        except AllTiersFailed as error:
-            error.trace = ledger.trace()
-            raise
-        finally:
-            # `finally`, so that cancelled calls and streams that the user abandons are reported too.
-            self._report(ledger.trace(), ledger.to_grade)
+    def _traced(self, ledger: Ledger) -> _Traced:
+        return _Traced(ledger, self._report)
 
     def _report(self, trace: Trace, to_grade: ToGrade | None) -> None:
         logger.debug("call %s ended at tier %s", trace.trace_id, trace.final)
@@ -291,6 +280,28 @@ class Engine:
                 return
             self._logged_kinds.add(kind)
         logger.warning("%s (logged once; every trace has it)", warning)
+
+
+class _Traced:
+    """Passes on the trace at the end of a call, however the call ends: cancelled and abandoned streams included.
+
+    The traceback of a failure begins here: the frames of the flow are the same each time, and the user's own code
+    should be in sight. A class, since `contextlib` would put them back.
+    """
+
+    def __init__(self, ledger: Ledger, report: Callable[[Trace, ToGrade | None], None]) -> None:
+        self._ledger = ledger
+        self._report = report
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        trace = self._ledger.trace()
+        if isinstance(error, AllTiersFailed):
+            error.trace = trace
+            error.__traceback__ = None
+        self._report(trace, self._ledger.to_grade)
 
 
 def _call_hook(hook: TraceHook | None, trace: Trace) -> None:

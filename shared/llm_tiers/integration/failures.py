@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from llm_tiers.errors import TierError
+from llm_tiers.errors import Origin, TierError
+from llm_tiers.integration.faults import blame_of, chain_of, retry_after_of, status_of
 from llm_tiers.usage import Usage
 
 if TYPE_CHECKING:
@@ -56,11 +57,51 @@ def tier_errors(
     except Exception as error:  # clients raise whatever they like
         if passes(error):
             raise
-        safe, usage = _safe_text(tier, error, quoting), _usage_in(error)
+        safe, usage, origin = _safe_text(tier, error, quoting), _usage_in(error), _origin_of(tier, error, quoting)
         if safe is None:
-            # Nothing to hide: the client's own error is the cause, for those who match its class.
-            raise TierError(tier.name, error, usage=usage) from error
-        raise TierError(tier.name, ": ".join(filter(None, (type(error).__name__, safe))), usage=usage) from None
+            # Nothing to hide: the client's own error is the cause.
+            raise TierError(tier.name, error, usage=usage, origin=origin) from error
+        text = ": ".join(filter(None, (type(error).__name__, safe)))
+        raise TierError(tier.name, text, usage=usage, origin=origin) from None
+
+
+def _origin_of(tier: Tier, error: Exception, quoting: tuple[type[Exception], ...]) -> Origin:
+    """Return what is to be known of an error besides its text, also where that may not be shown."""
+    try:
+        chain = tuple(chain_of(error))
+        status = next((status for status in map(status_of, chain) if status is not None), None)
+        after = next((seconds for seconds in map(retry_after_of, chain) if seconds is not None), None)
+        if isinstance(error, quoting):
+            # What such an error has besides its text is the answer.
+            garbled = isinstance(error, json.JSONDecodeError)
+            return Origin(type(error), blame="tier" if garbled else "request", status=status)
+        return Origin(type(error), _shown_attributes(tier, error), blame_of(error, status), status, after)
+    except Exception:  # noqa: BLE001 -- what a client raises may itself raise where it is looked at
+        return Origin(type(error))
+
+
+def _shown_attributes(tier: Tier, error: Exception) -> dict[str, Any]:
+    attributes = dict(vars(error))
+    if isinstance(error, OSError):
+        attributes |= {"errno": error.errno, "strerror": error.strerror, "filename": error.filename}
+    secrets = tuple(_secrets(tier.model))
+    return {name: _cleaned(value, secrets) for name, value in attributes.items()}
+
+
+def _cleaned(value: Any, secrets: tuple[str, ...]) -> Any:
+    """Return data without secrets in it; the client's own objects, such as its HTTP response, as they are."""
+    if isinstance(value, str):
+        return _without(value, secrets)
+    if type(value) is dict:
+        return {key: _cleaned(item, secrets) for key, item in value.items()}
+    return [_cleaned(item, secrets) for item in value] if type(value) is list else value
+
+
+def _without(text: str, secrets: tuple[str, ...]) -> str:
+    """Return a text with stars in place of secrets."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
 
 
 def what_is_wrong(error: Exception) -> str:
@@ -82,9 +123,8 @@ def _safe_text(tier: Tier, error: Exception, quoting: tuple[type[Exception], ...
     if isinstance(error, quoting):
         return what_is_wrong(error)
     try:
-        text = shown = str(error)
-        for secret in _secrets(tier.model):
-            shown = shown.replace(secret, "***")
+        text = str(error)
+        shown = _without(text, tuple(_secrets(tier.model)))
     except Exception:  # noqa: BLE001 -- what a client raises may itself raise
         return ""
     return None if shown == text else shown
