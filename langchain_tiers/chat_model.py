@@ -461,6 +461,7 @@ class TieredChatModel(Tiered, BaseChatModel):
             since=ask.since,
             node=run.node,
             pin=model,
+            settings=request.names,
             timeout=timeout,
             # An exact count would take the tokenizer of each tier's provider, and decides only whether a tier is
             # skipped.

@@ -441,6 +441,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             since=ask.since,
             node=node if place.tagged_node is None else place.tagged_node,
             pin=request.pin,
+            settings=frozenset(request.settings),
             timeout=request.timeout,
             tokens=tokens_of(request.messages),
             needs=needs_of(request.messages, tools=request.offers_tools),

@@ -68,6 +68,8 @@ class Origin:
         blame: Who can mend it.
         status: The HTTP status, or None where there was none.
         retry_after: Seconds that the provider asks to wait, or None.
+        unknown: The setting of the call that the client does not know, and says so before it asks; None where it was
+            not that.
     """
 
     kind: type[BaseException] = Exception
@@ -75,6 +77,7 @@ class Origin:
     blame: Blame = "tier"
     status: int | None = None
     retry_after: float | None = None
+    unknown: str | None = None
 
     def portable(self) -> Origin:
         """Return what of it can be pickled anywhere: a class that can be imported, and plain data."""

@@ -2,6 +2,8 @@
 
 import pickle
 import traceback
+from functools import reduce
+from operator import add
 
 import openai
 import pytest
@@ -10,7 +12,7 @@ from langchain.agents.middleware import ModelRetryMiddleware
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import FakeListChatModel
 
-from llm_tiers import AllTiersFailed
+from llm_tiers import AllTiersFailed, Tier
 from llm_tiers.testing import HttpError
 
 ASK = "What is the capital of France?"
@@ -146,3 +148,109 @@ def test_it_is_pickled_with_its_class(all_fail, tiered, take):
     assert isinstance(copy, openai.RateLimitError)
     assert isinstance(copy, AllTiersFailed)
     assert (copy.status_code, copy.trace, len(copy.exceptions)) == (429, failure.value.trace, 3)
+
+
+class TestTheCallersOwnMistake:
+    def test_a_setting_that_no_tier_knows_is_refused_before_a_request(self, chat, server, tiered, take):
+        with pytest.raises(TypeError, match="typo"):
+            chat("large").invoke(ASK, typo=1)
+
+        model = tiered()
+        for _ in range(2):
+            with pytest.raises(TypeError, match="unexpected keyword argument 'typo'") as failure:
+                take(model.bind(typo=1), ASK)
+            assert [error.tier for error in failure.value.exceptions] == ["small"]
+        assert server.requests == ()
+
+    @pytest.mark.parametrize("status", [400, 422])
+    def test_a_request_that_the_provider_refuses_is_sent_once(self, all_fail, server, tiered, take, status):
+        all_fail(HttpError(status, "Invalid value for 'messages[0].name'", code="invalid_value"))
+        with pytest.raises(openai.APIStatusError) as failure:
+            take(tiered(), ASK)
+        assert failure.value.status_code == status
+        assert [request.model for request in server.requests] == ["small"]
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            TOO_LONG,
+            HttpError(400, "Unknown parameter: 'logprobs'.", code="unknown_parameter"),
+            HttpError(400, "Unsupported value: 'temperature'", code="unsupported_value"),
+            HttpError(400, "This model does not support image inputs"),
+            HttpError(400, "Your credit balance is too low to access the API"),
+            HttpError(400, "The response was filtered", code="content_filter"),
+            HttpError(413, "Request too large"),
+        ],
+        ids=lambda fault: fault.message,
+    )
+    def test_a_request_that_another_tier_may_serve_goes_on(self, server, tiered, take, fault):
+        server.scripts["small"] = fault
+        (answer,) = [reduce(add, take(tiered(), ASK))]
+        assert answer.response_metadata["tiers"]["final"] == "medium"
+
+    def test_a_tier_of_another_provider_may_take_what_one_refuses(self, server, chat, tiered, take):
+        server.scripts["small"] = HttpError(400, "Bad request")
+        other = FakeListChatModel(responses=["Paris"])
+        answer = reduce(add, take(tiered(tiers=[chat("small"), Tier(other, name="other")]), ASK))
+        assert answer.content == "Paris"
+
+
+class Plain(FakeListChatModel):
+    """A client that takes no settings but these."""
+
+    def _call(self, messages, stop=None, run_manager=None):
+        return super()._call(messages, stop, run_manager)
+
+    def _generate(self, messages, stop=None, run_manager=None):
+        return super()._generate(messages, stop, run_manager)
+
+    async def _agenerate(self, messages, stop=None, run_manager=None):
+        return self._generate(messages, stop)
+
+    def _stream(self, messages, stop=None, run_manager=None):
+        yield from super()._stream(messages, stop, run_manager)
+
+    async def _astream(self, messages, stop=None, run_manager=None):
+        async for chunk in super()._astream(messages, stop, run_manager):
+            yield chunk
+
+    def bind_tools(self, tools):
+        return self
+
+
+class TestSettingsThatATierDoesNotKnow:
+    @pytest.fixture
+    def mixed(self, chat, tiered):
+        return tiered(
+            tiers=[Tier(Plain(responses=["Rome"]), name="plain"), chat("medium"), chat("large")],
+            judge=lambda q, a: True,
+        )
+
+    @pytest.mark.parametrize(
+        "setting", [{"seed": 1}, {"logprobs": True}, {"user": "me"}, {"parallel_tool_calls": False}], ids=str
+    )
+    def test_they_are_left_out_for_it_and_the_trace_says_so(self, server, mixed, take, setting):
+        (name,) = setting
+        for _ in range(2):
+            answer = reduce(add, take(mixed.bind(**setting), ASK))
+            trace = answer.response_metadata["tiers"]
+            assert (answer.content, trace["final"]) == ("Rome", "plain")
+            assert trace["warnings"] == [f"setting left out: plain does not know {name}"]
+        # The second time nobody tries.
+        assert [attempt["error"] for attempt in trace["attempts"]] == [None]
+        assert server.requests == ()
+
+    def test_the_tiers_that_know_them_are_given_them(self, server, mixed, take):
+        mixed = mixed.model_copy(update={"judge": lambda question, answer: answer != "Rome"})
+        take(mixed.bind(seed=7), ASK)
+        assert server.requests[-1].settings["seed"] == 7
+
+    def test_an_option_of_tools_is_one_of_them(self, mixed, take):
+        tool = {"name": "look_up", "description": "Look up.", "parameters": {"type": "object", "properties": {}}}
+        answer = reduce(add, take(mixed.bind_tools([tool], parallel_tool_calls=False), ASK))
+        warnings = answer.response_metadata["tiers"]["warnings"]
+        assert "setting left out: plain does not know parallel_tool_calls" in warnings
+
+    def test_a_standard_one_is_named_too(self, mixed, take):
+        answer = reduce(add, take(mixed.bind(temperature=0.5), ASK))
+        assert answer.response_metadata["tiers"]["warnings"] == ["setting left out: plain does not know temperature"]

@@ -5,6 +5,8 @@ import traceback
 
 import openai
 import pytest
+from llama_index.core.base.llms.types import CompletionResponse, LLMMetadata
+from llama_index.core.llms import CustomLLM
 
 from llm_tiers import AllTiersFailed
 from llm_tiers.testing import HttpError
@@ -73,3 +75,65 @@ def test_it_is_pickled_with_its_class(all_fail, tiered, take):
     copy = pickle.loads(pickle.dumps(failure.value))  # noqa: S301 -- our own bytes
     assert isinstance(copy, openai.RateLimitError)
     assert (copy.status_code, copy.trace, len(copy.exceptions)) == (429, failure.value.trace, 3)
+
+
+class TestTheCallersOwnMistake:
+    @pytest.mark.parametrize("method", ["complete", "chat", "chat_with_tools"])
+    def test_a_setting_that_no_tier_knows_is_refused_before_a_request(
+        self, server, tiered, take, asked, look_up, method
+    ):
+        given = {"complete": (ASK,), "chat": (asked,), "chat_with_tools": ([look_up], ASK)}[method]
+        llm = tiered()
+        for _ in range(2):
+            with pytest.raises(TypeError, match="unexpected keyword argument 'typo'") as failure:
+                take(llm, method, *given, typo=1)
+            assert isinstance(failure.value, AllTiersFailed)
+            assert [error.tier for error in failure.value.exceptions] == ["small"]
+        assert server.requests == ()
+
+    def test_a_request_that_the_provider_refuses_is_sent_once(self, all_fail, server, tiered, take):
+        all_fail(HttpError(400, "Invalid value for 'messages[0].name'", code="invalid_value"))
+        with pytest.raises(openai.BadRequestError):
+            take(tiered(), "complete", ASK)
+        assert [request.model for request in server.requests] == ["small"]
+
+    @pytest.mark.parametrize("message", ["Unknown parameter: 'logprobs'.", "This model does not support image inputs"])
+    def test_a_request_that_another_tier_may_serve_goes_on(self, server, tiered, take, trace_of, message):
+        server.scripts["small"] = HttpError(400, message)
+        assert trace_of(take(tiered(), "complete", ASK)[-1])["final"] == "medium"
+
+
+class Plain(CustomLLM):
+    """An LLM that takes no settings."""
+
+    model: str = "plain"
+
+    @property
+    def metadata(self):
+        return LLMMetadata(model_name=self.model)
+
+    def complete(self, prompt, formatted=False):
+        return CompletionResponse(text="Rome")
+
+    async def acomplete(self, prompt, formatted=False):
+        return CompletionResponse(text="Rome")
+
+    def stream_complete(self, prompt, formatted=False):
+        yield CompletionResponse(text="Rome", delta="Rome")
+
+    async def astream_complete(self, prompt, formatted=False):
+        async def chunks():
+            yield CompletionResponse(text="Rome", delta="Rome")
+
+        return chunks()
+
+
+@pytest.mark.parametrize("setting", ["seed", "logprobs", "user"])
+def test_a_setting_that_a_tier_does_not_know_is_left_out_for_it(server, like, tiered, take, trace_of, setting):
+    llm = tiered(tiers=[Plain(), like("medium"), like("large")], judge=lambda question, answer: True)
+    for _ in range(2):
+        trace = trace_of(take(llm, "complete", ASK, **{setting: 1})[-1])
+        assert trace["final"] == "plain"
+        assert trace["warnings"] == [f"setting left out: plain does not know {setting}"]
+    assert [attempt["error"] for attempt in trace["attempts"]] == [None]
+    assert server.requests == ()

@@ -27,6 +27,7 @@ class Call:
         tokens: Length of the input in tokens, or None where it is not known.
         needs: What a tier must be able to do to serve the call, such as `"tools"` or `"images"`.
         form: The form that an answer must have, or None where plain text will do.
+        settings: Names of the settings that the user gives the call.
         timeout: Seconds to wait for each tier; it replaces the tier's own time-out. None keeps the tier's own.
         messages: The framework's own messages, for a grader that takes them; the core does not read them.
     """
@@ -42,6 +43,7 @@ class Call:
     tokens: int | None = None
     needs: frozenset[str] = frozenset()
     form: Form | None = field(default=None, repr=False)
+    settings: frozenset[str] = frozenset()
     timeout: float | None = None
     messages: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 

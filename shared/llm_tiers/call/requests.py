@@ -54,6 +54,7 @@ class ModelCall:
         postscript: Text added to the user's own messages, or None.
         subject: For a judge, the name of the tier whose answer is judged.
         effort: Reasoning effort to ask of the model, or None for the model's own.
+        without: Names of the user's settings that the model does not know, and is not given.
     """
 
     tier: Tier
@@ -62,6 +63,7 @@ class ModelCall:
     postscript: str | None = None
     subject: str | None = None
     effort: str | None = None
+    without: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

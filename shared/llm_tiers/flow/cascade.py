@@ -12,8 +12,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llm_tiers.call.answer import Answer
-from llm_tiers.call.requests import Flow, Generate, Handoff, ModelCall, Reply, Request, Response, generate, hand_off
+from llm_tiers.call.requests import (
+    Flow,
+    Generate,
+    Generating,
+    Handoff,
+    ModelCall,
+    Reply,
+    Request,
+    Response,
+    generate,
+    hand_off,
+)
 from llm_tiers.errors import AllTiersFailed, TierError
+from llm_tiers.ladder.provider import provider_of
 from llm_tiers.policies.judges.case import Case, Judgement, Verdict
 from llm_tiers.policies.starters.base import Plan
 from llm_tiers.trace import Role
@@ -61,7 +73,7 @@ def _is_audited(policy: Policy, call: Call) -> bool:
 def _pinned(tier: Tier, ledger: Ledger) -> Flow:
     ledger.plan = Plan(start=tier.name, reason="pinned")
     # Nobody judges a pinned tier, so its answer may stream live: there is no other tier to fall back on.
-    reply = yield from hand_off(Handoff(ModelCall(tier)))
+    reply = yield from _handed_off(ledger, ModelCall(tier))
     ledger.add_reply(reply)
     if isinstance(reply, TierError):
         raise _all_failed(ledger)
@@ -121,8 +133,8 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
         else:
             reply, early = yield from _ask(policy, ledger, tier, beside, early, unjudged=top)
         if isinstance(reply, TierError):
-            if reply.broke_off:
-                # The user has half an answer; the whole of another one would be read as its end.
+            # The user has half an answer; the whole of another one would be read as its end.
+            if reply.broke_off or _is_hopeless(ledger, reply):
                 raise _all_failed(ledger)
             continue
         if top:
@@ -237,7 +249,7 @@ def _ask(
     own = ModelCall(tier, postscript=None if unjudged else _invitation(policy, ledger, tier))
     # Only a single call can stream live: with others beside it the driver has to wait for all of them.
     if unjudged and not beside:
-        reply = yield from hand_off(Handoff(own))
+        reply = yield from _handed_off(ledger, own)
         ledger.add_reply(reply)
         return reply, early
     cheaper = ledger.serving[: ledger.serving.index(tier.name)]
@@ -249,7 +261,7 @@ def _ask(
         )
         for other in beside
     )
-    replies = yield from generate(Generate((own, *others)))
+    replies = yield from _side_by_side(ledger, (own, *others))
     kept = [_without_abstention(reply, call) for reply, call in zip(replies, (own, *others), strict=True)]
     for call, reply in zip((own, *others), kept, strict=True):
         if call is own or call.role == "witness":
@@ -257,6 +269,64 @@ def _ask(
         else:
             early[call.tier.name] = reply
     return kept[0], early
+
+
+def _handed_off(ledger: Ledger, call: ModelCall) -> Generator[Request, Response, Reply]:
+    """Hand off to a model; once more where its client does not know a setting, since nothing has been asked then."""
+    call = _with_known_settings(ledger, call)
+    while True:
+        reply = _blamed(ledger, call, (yield from hand_off(Handoff(call))))
+        if not _knows_too_little(reply):
+            return reply
+        call = _with_known_settings(ledger, call)
+
+
+def _side_by_side(ledger: Ledger, calls: tuple[ModelCall, ...]) -> Generating:
+    """Call models side by side; those once more whose clients do not know a setting."""
+    replies: dict[str, Reply] = {}
+    while calls:
+        calls = tuple(_with_known_settings(ledger, call) for call in calls)
+        came = yield from generate(Generate(calls))
+        blamed = [_blamed(ledger, call, reply) for call, reply in zip(calls, came, strict=True)]
+        # A dict keeps the order in which the tiers were asked first.
+        replies |= {call.tier.name: reply for call, reply in zip(calls, blamed, strict=True)}
+        calls = tuple(call for call, reply in zip(calls, blamed, strict=True) if _knows_too_little(reply))
+    return tuple(replies.values())
+
+
+def _with_known_settings(ledger: Ledger, call: ModelCall) -> ModelCall:
+    """Leave out the settings that a tier does not know and another one may; the trace says so."""
+    without = ledger.taken.left_out(call.tier, ledger.call.settings)
+    for name in sorted(without - call.without):
+        ledger.warn(f"setting left out: {call.tier.name} does not know {name}")
+    return replace(call, without=without)
+
+
+def _blamed(ledger: Ledger, call: ModelCall, reply: Reply) -> Reply:
+    """Learn which setting a tier does not know; where no other tier does either, it is the caller's mistake."""
+    unknown = reply.origin.unknown if isinstance(reply, TierError) else None
+    if not isinstance(reply, TierError) or unknown is None:
+        return reply
+    # A setting that was left out and is complained of all the same is not the user's.
+    known = unknown in call.without
+    if known or not ledger.taken.refuse(call.tier, unknown):
+        reply.origin = replace(reply.origin, blame="setup" if known else "caller", unknown=None)
+    return reply
+
+
+def _knows_too_little(reply: Reply) -> bool:
+    return isinstance(reply, TierError) and reply.origin.unknown is not None and not reply.broke_off
+
+
+def _is_hopeless(ledger: Ledger, error: TierError) -> bool:
+    """Say whether no other tier would do better: the mistake is the caller's."""
+    if error.origin.blame == "caller":
+        return True
+    # Where a tier has answered, the request is none that any provider refuses.
+    if error.origin.blame != "refused" or ledger.answers:
+        return False
+    refusing = provider_of(ledger.ladder[error.tier].model)
+    return all(provider_of(tier.model) == refusing for tier in ledger.ladder)
 
 
 def _role(ledger: Ledger, beside: Tier, cheaper: Sequence[str]) -> Role:

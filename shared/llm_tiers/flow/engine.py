@@ -24,6 +24,7 @@ from llm_tiers.flow.gradings import Gradings
 from llm_tiers.flow.labels import after_feedback
 from llm_tiers.flow.ledger import Ledger
 from llm_tiers.ladder.prices import PriceBook
+from llm_tiers.ladder.taken import TakenSettings
 from llm_tiers.ladder.tiers import Ladder
 from llm_tiers.policies.guarantee import Guarantee
 from llm_tiers.trace import Certificate, Grading, Trace
@@ -95,6 +96,7 @@ class Engine:
         # Here, not at the first call: loading the public price list takes a noticeable part of a second.
         self._prices.load(ladder)
         self.ladder = Ladder(ladder, self._prices.usual(ladder))
+        self._taken = TakenSettings(self.ladder)
         self.policy = policy
         self.history = history
         self._on_trace = on_trace
@@ -242,7 +244,7 @@ class Engine:
             self.history.close()
 
     def _open(self, call: Call) -> Ledger:
-        return Ledger(call, self.ladder, self.policy, self._prices)
+        return Ledger(call, self.ladder, self.policy, self._prices, self._taken)
 
     def _remember(self, ledger: Ledger) -> None:
         record = ledger.record(self._clock())

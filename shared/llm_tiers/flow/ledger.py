@@ -11,6 +11,7 @@ from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import TierError
 from llm_tiers.flow.labels import labels_of_call
 from llm_tiers.history.record import Record
+from llm_tiers.ladder.taken import TakenSettings
 from llm_tiers.policies.judges.case import Findings
 from llm_tiers.policies.menu.rule import Rule
 from llm_tiers.trace import Attempt, Grading, Trace
@@ -40,11 +41,20 @@ class Ledger:
         ladder: The tiers.
         policy: The policy that answers it.
         prices: What the tiers cost.
+        taken: What is known of the settings that the tiers take.
     """
 
-    def __init__(self, call: Call, ladder: Ladder, policy: Policy, prices: PriceBook) -> None:
+    def __init__(
+        self,
+        call: Call,
+        ladder: Ladder,
+        policy: Policy,
+        prices: PriceBook,
+        taken: TakenSettings | None = None,
+    ) -> None:
         self.call = call
         self.ladder = ladder
+        self.taken = taken or TakenSettings(ladder)
         self.serving = ladder.names
         self.plan: Plan | None = None
         self.answers: list[Answer] = []

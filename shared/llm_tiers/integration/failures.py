@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from llm_tiers.errors import Origin, TierError
-from llm_tiers.integration.faults import blame_of, chain_of, retry_after_of, status_of
+from llm_tiers.integration.faults import blame_of, chain_of, retry_after_of, status_of, unknown_setting_in
 from llm_tiers.usage import Usage
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def tier_errors(
     tier: Tier,
     about_the_answer: tuple[type[Exception], ...] = (),
     passes: Callable[[Exception], bool] = lambda _: False,
+    settings: Collection[str] = (),
 ) -> Iterator[None]:
     """Turn what a tier's client raises into a `TierError`.
 
@@ -43,6 +45,7 @@ def tier_errors(
         tier: The tier.
         about_the_answer: The framework's own errors that quote the answer, besides those of pydantic and json.
         passes: Says of an error that it is no failure, such as a framework's way to interrupt a graph.
+        settings: Names of the settings that the user gives the call.
 
     Nothing else is raised, whatever the error holds.
 
@@ -58,6 +61,9 @@ def tier_errors(
         if passes(error):
             raise
         safe, usage, origin = _safe_text(tier, error, quoting), _usage_in(error), _origin_of(tier, error, quoting)
+        unknown = unknown_setting_in(error)
+        if unknown in settings:
+            origin = replace(origin, unknown=unknown, blame="request")
         if safe is None:
             # Nothing to hide: the client's own error is the cause.
             raise TierError(tier.name, error, usage=usage, origin=origin) from error

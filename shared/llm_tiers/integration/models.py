@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from llm_tiers.arguments import kind_of
 from llm_tiers.errors import ConfigError
+from llm_tiers.ladder.taken import knows
 from llm_tiers.ladder.tiers import Ladder, Tier
 from llm_tiers.policies.graders import Grader
 from llm_tiers.policies.judges.judge import Judge
@@ -30,12 +31,6 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _CLIENTS = frozenset({"client", "async_client", "root_client", "root_async_client"})
 """Fields that models fill themselves, from their other settings."""
-
-
-def knows(model: BaseModel, setting: str) -> bool:
-    """Say whether a model has a setting of this name."""
-    fields = type(model).model_fields
-    return setting in fields or any(field.alias == setting for field in fields.values())
 
 
 def known_settings(model: BaseModel, settings: Mapping[str, Any]) -> dict[str, Any]:

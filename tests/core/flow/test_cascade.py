@@ -2,12 +2,25 @@
 
 import dataclasses
 import inspect
+from types import SimpleNamespace
 
 import pytest
 
-from llm_tiers import AccuracyEstimator, AllTiersFailed, Answer, FunctionJudge, Judge, PromptJudge, TierError, Verdict
+from llm_tiers import (
+    AccuracyEstimator,
+    AllTiersFailed,
+    Answer,
+    FunctionJudge,
+    Judge,
+    Ladder,
+    PromptJudge,
+    Tier,
+    TierError,
+    Verdict,
+)
 from llm_tiers.agreement.equality import ExactEquality
 from llm_tiers.call.requests import Generate, Handoff, ModelCall, Prompt, Recall
+from llm_tiers.errors import Origin
 from llm_tiers.flow.cascade import cascade
 from llm_tiers.history.record import Recollection
 from llm_tiers.policies.judges import Judgement
@@ -127,6 +140,52 @@ class TestSteps:
         flow, _ = begin(Undecided())
         with pytest.raises(TypeError, match="the starter returned no plan"):
             next(flow)
+
+
+def refused(tier, blame="refused", unknown=None):
+    return TierError(tier, "no", origin=Origin(ValueError, blame=blame, unknown=unknown))
+
+
+class TestTheCallersMistake:
+    @pytest.mark.parametrize("blame", ["refused", "caller"])
+    def test_it_ends_the_call_at_once(self, begin, blame):
+        flow, _ = begin()
+        next(flow)
+        with pytest.raises(ValueError, match="no") as caught:
+            flow.send((refused("small", blame),))
+        assert isinstance(caught.value, AllTiersFailed)
+
+    @pytest.mark.parametrize("blame", ["tier", "setup", "request"])
+    def test_what_is_not_goes_one_tier_up(self, begin, blame):
+        flow, _ = begin()
+        next(flow)
+        assert names(flow.send((refused("small", blame),))) == [("generate", "medium")]
+
+    def test_where_a_tier_has_answered_a_refusal_goes_one_tier_up(self, begin):
+        flow, _ = begin(judge=Verdicts(small="invalid"))
+        next(flow)
+        flow.send((said("small"),))
+        assert names(flow.send((refused("medium"),))) == [("generate", "large")]
+
+    def test_a_setting_that_a_tier_does_not_know_is_left_out_for_it(self, begin):
+        class Other:
+            """Of another kind than the tiers around it, so that it may take the setting."""
+
+        large = Tier(Other(), name="large", price=(1, 1))
+        small = Tier(SimpleNamespace(), name="small", price=(1, 1))
+        flow, ledger = begin(tiers=Ladder([small, large]), settings=frozenset({"seed"}))
+        assert next(flow) == Generate((ModelCall(small),))
+        again = flow.send((refused("small", "request", "seed"),))
+        assert again == Generate((ModelCall(small, without=frozenset({"seed"})),))
+        assert end(flow, (said("small"),)) == said("small")
+        assert ledger.trace().warnings == ("setting left out: small does not know seed",)
+
+    def test_one_that_is_left_out_and_missed_all_the_same_is_asked_for_no_more(self, begin):
+        small, medium = (Tier(kind(), name=name) for kind, name in ((SimpleNamespace, "small"), (object, "medium")))
+        flow, _ = begin(tiers=Ladder([small, medium]), settings=frozenset({"seed"}))
+        next(flow)
+        flow.send((refused("small", "request", "seed"),))
+        assert names(flow.send((refused("small", "request", "seed"),))) == [("generate", "medium")]
 
 
 class TestWrongReplies:
