@@ -104,6 +104,8 @@ class TieredChatModel(Tiered, BaseChatModel):
         query_text: Takes the messages and returns the text to find similar calls by; by default the human ask.
         on_trace: Is called once with the `Trace` of each call, failed and cancelled ones included: when it ends or,
             where its answers are graded, after that, with the grades and their cost, from another thread.
+        on_exhausted: What happens where the planned tier and all above it fail: `"answer"` (the default) takes an
+            answer that no judge rejected from another tier, and the trace says that it is degraded; `"raise"` raises.
         inner_callbacks: Kinds of callback handlers that are called for the model calls inside too, besides tracers and
             token counters; by default other handlers are called for the outer run only, as with any chat model.
         temperature, max_tokens, stop, max_retries, api_key: Go to every tier that knows them, and not to the judge

@@ -91,6 +91,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             the query engine was asked.
         on_trace: Is called once with the `Trace` of each call, failed and cancelled ones included: when it ends or,
             where its answers are graded, after that, with the grades and their cost, from another thread.
+        on_exhausted: What happens where the planned tier and all above it fail: `"answer"` (the default) takes an
+            answer that no judge rejected from another tier, and the trace says that it is degraded; `"raise"` raises.
         context_window: Tokens that LlamaIndex may put into one prompt; by default the smallest of the tiers'.
         temperature, max_tokens, max_retries, api_key: Go to every tier that knows them, and not to the judge but for
             the last two. Tiers below the top retry once where their class would by default do it more often.

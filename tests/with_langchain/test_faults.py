@@ -50,14 +50,62 @@ def test_a_fault_goes_one_tier_up_and_leaves_no_label(server, tiered, ask, fault
     assert record["labels"] == {"medium": True, "large": True}
 
 
+# A stream that breaks off has shown the user half an answer; see test_a_live_stream_that_stops_halfway_fails.
+WHOLE_FAULTS = {name: fault for name, fault in FAULTS.items() if name != "error in the stream"}
+
+
+@pytest.mark.parametrize("start", ["medium", "large"])
+@pytest.mark.parametrize("fault", WHOLE_FAULTS.values(), ids=WHOLE_FAULTS)
+def test_where_the_start_and_all_above_fail_a_tier_below_answers(server, tiered, ask, fault, start):
+    server.scripts |= {"small": "Paris", "medium": HttpError(500), "large": fault}
+
+    answer = ask(tiered(starter=FixedStarter(start), judge=lambda question, answer: True))
+
+    assert answer.content == "Paris"
+    assert (trace_of(answer)["final"], trace_of(answer)["degraded"]) == ("small", True)
+    assert trace_of(answer)["warnings"] == [f"degraded: no tier from {start} up gave an answer, so small answered"]
+    assert {attempt["tier"] for attempt in trace_of(answer)["attempts"] if attempt["error"]} == {"medium", "large"}
+
+
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_fault_at_the_top_fails_the_call_with_every_cause(server, tiered, ask, fault):
+def test_where_the_user_wants_no_such_answer_the_call_fails_with_every_cause(server, tiered, ask, fault):
     server.scripts |= {"medium": HttpError(500), "large": fault}
 
     with pytest.raises(AllTiersFailed) as failure:
-        ask(tiered(starter=FixedStarter("medium")))
+        ask(tiered(starter=FixedStarter("medium"), on_exhausted="raise"))
 
     assert [error.tier for error in failure.value.exceptions] == ["medium", "large"]
+    assert "small" not in {request.model for request in server.requests}
+
+
+@pytest.mark.parametrize("fault", WHOLE_FAULTS.values(), ids=WHOLE_FAULTS)
+def test_where_the_tiers_below_fail_too_every_cause_is_raised(server, tiered, ask, fault):
+    server.scripts |= {"small": HttpError(503), "medium": HttpError(500), "large": fault}
+    with pytest.raises(AllTiersFailed) as failure:
+        ask(tiered(starter=FixedStarter("medium")))
+    assert [error.tier for error in failure.value.exceptions] == ["medium", "large", "small"]
+
+
+def test_an_answer_that_the_judge_rejects_is_not_returned_from_below_either(server, tiered, ask):
+    server.scripts |= {"medium": HttpError(500), "large": HttpError(500)}
+    with pytest.raises(AllTiersFailed, match="rejected by the judge: small"):
+        ask(tiered(starter=FixedStarter("medium"), judge=lambda question, answer: False))
+
+
+POLICIES = ["estimate", "llm-at", "agree", "doubt", "linucb", "metallm", "linucb-rules", "menu"]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("up", ["small", "medium"])
+def test_under_every_policy_the_one_tier_that_works_answers(server, tiered, ask, judged, policy, up):
+    server.scripts |= dict.fromkeys(("small", "medium", "large"), HttpError(500)) | {up: judged("Paris")}
+    answer = ask(tiered(policy=policy))
+    assert (answer.content, trace_of(answer)["final"]) == ("Paris", up)
+
+
+def test_another_word_for_what_is_to_be_done_is_refused(tiered):
+    with pytest.raises(ConfigError, match="on_exhausted='perhaps' must be 'answer'"):
+        tiered(on_exhausted="perhaps")
 
 
 def test_a_fault_of_the_judge_goes_one_tier_up(server, tiered, ask, judged):

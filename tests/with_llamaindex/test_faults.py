@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from llm_tiers import ChromaHistory, FixedStarter
+from llm_tiers import AllTiersFailed, ChromaHistory, FixedStarter
 from llm_tiers.testing import BrokenJson, Cut, Hang, HttpError, LoopbackServer
 
 ASK = "What is the capital of France?"
@@ -35,6 +35,30 @@ def test_a_fault_goes_one_tier_up_and_leaves_no_label(server, tiered, take, aske
     assert first["error"]
     (record,) = llm._engine.history.export()
     assert record["labels"] == {"medium": True, "large": True}
+
+
+@pytest.mark.parametrize("start", ["medium", "large"])
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_where_the_start_and_all_above_fail_a_tier_below_answers(server, tiered, take, trace_of, fault, start):
+    server.scripts |= {"small": "Paris", "medium": HttpError(500), "large": fault}
+    llm = tiered(starter=FixedStarter(start), judge=lambda question, answer: True)
+    if "stream" in take.way and getattr(fault, "after", None):
+        # Half an answer has been shown: nothing else may follow it.
+        with pytest.raises(AllTiersFailed):
+            take(llm, "complete", ASK)
+        return
+
+    trace = trace_of(take(llm, "complete", ASK)[-1])
+
+    assert (trace["final"], trace["degraded"]) == ("small", True)
+    assert trace["warnings"] == [f"degraded: no tier from {start} up gave an answer, so small answered"]
+
+
+def test_where_the_user_wants_no_such_answer_the_call_fails(server, tiered, take):
+    server.scripts |= {"medium": HttpError(500), "large": HttpError(500)}
+    with pytest.raises(AllTiersFailed):
+        take(tiered(starter=FixedStarter("medium"), on_exhausted="raise"), "complete", ASK)
+    assert "small" not in {request.model for request in server.requests}
 
 
 async def test_a_call_that_is_cancelled_leaves_its_trace_and_no_task(drops, server, tiered):

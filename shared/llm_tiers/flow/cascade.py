@@ -47,9 +47,9 @@ def cascade(policy: Policy, ledger: Ledger) -> Flow:
     Returns:
         The accepted answer: one that the judge found valid, or the top tier's, which is not judged. Where the top
         tier fails or has nothing to say, an earlier answer that the judge was unsure of is better than none; one that
-        it rejected is never returned. Where nothing comes from the start upward and the plan falls back, the tiers
-        below it are asked, dearest first. An answer that was cut short or filtered goes one tier up unjudged; the top
-        tier's is returned, with a warning in the trace.
+        it rejected is never returned. Where nothing comes from the start upward, the tiers that have not been asked yet
+        are, dearest first, unless the limits say otherwise. An answer that was cut short or filtered goes one tier up
+        unjudged; the top tier's is returned, with a warning in the trace.
 
     Raises:
         AllTiersFailed: No tier gave an answer that may be returned.
@@ -151,26 +151,32 @@ def _left(policy: Policy, ledger: Ledger, start: Tier, early: dict[str, Reply]) 
     # On a profiled call all tiers have answered already, those below the start too.
     for reply in early.values():
         ledger.add_reply(reply)
-    answer = _best_unrejected(ledger)
-    if answer is None and ledger.plan is not None and ledger.plan.falls_back:
-        answer = yield from _below(policy, ledger, start)
+    answer = None
+    if ledger.limits.on_exhausted == "answer":
+        answer = _best_unrejected(ledger) or (yield from _not_asked_yet(policy, ledger, start))
     if answer is None:
         raise _all_failed(ledger)
+    ledger.degraded = True
     return answer
 
 
-def _below(policy: Policy, ledger: Ledger, start: Tier) -> Generator[Request, Response, Answer | None]:
-    """Ask the tiers below a start from which nothing came, dearest first; None where they have no answer either."""
+def _not_asked_yet(policy: Policy, ledger: Ledger, start: Tier) -> Generator[Request, Response, Answer | None]:
+    """Ask the tiers that have not been asked, dearest first; None where they have no answer either.
+
+    These are the tiers below the start, and those above it that the judge has skipped.
+    """
     asked = {answer.tier for answer in ledger.answers} | {error.tier for error in ledger.errors}
-    for name in reversed(ledger.serving[: ledger.serving.index(start.name)]):
+    for name in reversed(ledger.serving):
         if name in asked:
             continue
         # Not live: it has to be looked at before the user sees it.
         reply, _ = yield from _ask(policy, ledger, ledger.ladder[name], (), {}, unjudged=False)
         if isinstance(reply, TierError):
+            if _is_hopeless(ledger, reply):
+                return None
             continue
         judgement = yield from _judge(policy, ledger, reply, ledger.ladder[name])
-        if judgement.verdict is not Verdict.INVALID and reply.value is not None and ledger.flaw(reply) is None:
+        if reply.value is not None and not _is_rejected(ledger, reply) and ledger.flaw(reply) is None:
             ledger.warn(f"degraded: no tier from {start.name} up gave an answer, so {name} answered")
             return reply if judgement.verdict is Verdict.UNCERTAIN else _accepted_answer(ledger, reply, judgement)
     return None
@@ -399,22 +405,26 @@ def _case(ledger: Ledger, answer: Answer) -> Case:
 
 def _best_unrejected(ledger: Ledger) -> Answer | None:
     """Return the dearest earlier answer that no judge rejected, with a warning in the trace; None if there is none."""
-    # By contents as well as by tier: if the judge rejected one tier's answer, the same answer of another tier, which
-    # was perhaps not judged, must not be returned either.
-    rejected = {
-        said
-        for answer in ledger.answers
-        if answer.tier in ledger.judgements and ledger.judgements[answer.tier].verdict is Verdict.INVALID
-        for said in (answer.value, answer.text)
-    }
     for tier in reversed(ledger.serving):
         for answer in ledger.answers:
-            if answer.tier != tier or answer.value is None or not rejected.isdisjoint({answer.value, answer.text}):
+            if answer.tier != tier or answer.value is None or _is_rejected(ledger, answer):
                 continue
             if ledger.flaw(answer) is None:
                 ledger.warn(f"no tier above gave an answer: {tier}'s is returned though no judge found it valid")
                 return answer
     return None
+
+
+def _is_rejected(ledger: Ledger, answer: Answer) -> bool:
+    # By contents as well as by tier: if the judge rejected one tier's answer, the same answer of another tier, which
+    # was perhaps not judged, must not be returned either.
+    rejected = {
+        said
+        for other in ledger.answers
+        if other.tier in ledger.judgements and ledger.judgements[other.tier].verdict is Verdict.INVALID
+        for said in (other.value, other.text)
+    }
+    return not rejected.isdisjoint({answer.value, answer.text})
 
 
 def _all_failed(ledger: Ledger) -> AllTiersFailed:

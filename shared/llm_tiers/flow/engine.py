@@ -23,6 +23,7 @@ from llm_tiers.flow.grading import ToGrade
 from llm_tiers.flow.gradings import Gradings
 from llm_tiers.flow.labels import after_feedback
 from llm_tiers.flow.ledger import Ledger
+from llm_tiers.flow.limits import Limits
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.ladder.taken import TakenSettings
 from llm_tiers.ladder.tiers import Ladder
@@ -69,6 +70,7 @@ class Engine:
         grader: Grades the answers of profiled calls, or None.
         graded: Whether grades come in another way, such as from a replayed table.
         grading_performer: Calls the grader's model, in no run of the user's; None where a function grades.
+        limits: How far a call goes.
         clock: Returns the time in seconds since 1970.
         new_id: Returns a fresh trace id.
 
@@ -88,6 +90,7 @@ class Engine:
         grader: Grader | None = None,
         graded: bool = False,
         grading_performer: Performer | None = None,
+        limits: Limits | None = None,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
@@ -101,6 +104,7 @@ class Engine:
         self.history = history
         self._on_trace = on_trace
         self._on_end = on_end
+        self._limits = limits or Limits()
         self._clock = clock
         self._new_id = new_id
         self._logged_kinds: set[str] = set()
@@ -244,7 +248,7 @@ class Engine:
             self.history.close()
 
     def _open(self, call: Call) -> Ledger:
-        return Ledger(call, self.ladder, self.policy, self._prices, self._taken)
+        return Ledger(call, self.ladder, self.policy, self._prices, self._taken, self._limits)
 
     def _remember(self, ledger: Ledger) -> None:
         record = ledger.record(self._clock())

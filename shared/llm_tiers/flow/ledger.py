@@ -10,6 +10,7 @@ from llm_tiers.call.answer import Answer
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import TierError
 from llm_tiers.flow.labels import labels_of_call
+from llm_tiers.flow.limits import Limits
 from llm_tiers.history.record import Record
 from llm_tiers.ladder.taken import TakenSettings
 from llm_tiers.policies.judges.case import Findings
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Ledger"]
 
+_DEFAULT = Limits()
+
 
 class Ledger:
     """The account of one call.
@@ -42,6 +45,7 @@ class Ledger:
         policy: The policy that answers it.
         prices: What the tiers cost.
         taken: What is known of the settings that the tiers take.
+        limits: How far the call goes.
     """
 
     def __init__(
@@ -51,10 +55,13 @@ class Ledger:
         policy: Policy,
         prices: PriceBook,
         taken: TakenSettings | None = None,
+        limits: Limits = _DEFAULT,
     ) -> None:
         self.call = call
         self.ladder = ladder
         self.taken = taken or TakenSettings(ladder)
+        self.limits = limits
+        self.degraded = False
         self.serving = ladder.names
         self.plan: Plan | None = None
         self.answers: list[Answer] = []
@@ -202,6 +209,7 @@ class Ledger:
             neighbours=plan.neighbours if plan else 0,
             attempts=self.attempts,
             final=self.accepted and self.accepted.tier,
+            degraded=self.degraded,
             confidence=self._confidence(),
             usage=self._total_usage(),
             cost_usd=self.cost_usd,

@@ -57,6 +57,7 @@ class Tiered(BaseModel):
     settings: Any = hidden_setting()
     audit: Any = hidden_setting()
     grade: Any = hidden_setting()
+    on_exhausted: Any = hidden_setting("answer")
     embedding: Any = hidden_setting()
     prices: Any = hidden_setting()
     node: Any = hidden_setting()
@@ -217,6 +218,7 @@ class Tiered(BaseModel):
             on_trace=on_trace,
             on_end=on_end,
             grader=grader,
+            limits=construction.limits,
             grading_performer=construction.framework.asking(ladders.judging if named else None),
         )
         # A copy with other settings is made of the fields, and has to share what was learned.

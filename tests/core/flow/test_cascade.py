@@ -22,6 +22,7 @@ from llm_tiers.agreement.equality import ExactEquality
 from llm_tiers.call.requests import Generate, Handoff, ModelCall, Prompt, Recall
 from llm_tiers.errors import Origin
 from llm_tiers.flow.cascade import cascade
+from llm_tiers.flow.limits import Limits
 from llm_tiers.history.record import Recollection
 from llm_tiers.policies.judges import Judgement
 from llm_tiers.policies.policy import Policy
@@ -417,9 +418,64 @@ class TestLastResort:
     def test_without_a_rejected_answer_none_is_mentioned(self, begin):
         flow, _ = begin("large")
         next(flow)
+        flow.send(failed("large"))
+        flow.send((failed("medium"),))
         with pytest.raises(AllTiersFailed) as caught:
-            flow.send(failed("large"))
+            flow.send((failed("small"),))
         assert "rejected" not in str(caught.value)
+
+
+class TestFromBelow:
+    def test_where_the_start_and_all_above_fail_the_tiers_below_are_asked_dearest_first(self, begin):
+        flow, ledger = begin("large")
+        next(flow)
+        assert names(flow.send(failed("large"))) == [("generate", "medium")]
+        assert names(flow.send((failed("medium"),))) == [("generate", "small")]
+        assert end(flow, (said("small"),)) == said("small")
+        trace = ledger.trace()
+        assert trace.degraded
+        assert trace.warnings == ("degraded: no tier from large up gave an answer, so small answered",)
+
+    def test_a_rejected_answer_is_not_returned_and_the_next_is_asked(self, begin):
+        flow, _ = begin("large", Verdicts(medium="invalid", small="uncertain"))
+        next(flow)
+        flow.send(failed("large"))
+        assert names(flow.send((said("medium", "5"),))) == [("generate", "small")]
+        assert end(flow, (said("small"),)) == said("small")
+
+    def test_what_was_rejected_is_not_returned_in_a_cheaper_tiers_words(self, begin):
+        flow, _ = begin("large", Verdicts(medium="invalid"))
+        next(flow)
+        flow.send(failed("large"))
+        flow.send((said("medium", "5"),))
+        with pytest.raises(AllTiersFailed):
+            flow.send((said("small", "5"),))
+
+    def test_a_tier_that_the_judge_skipped_is_asked_too(self, begin):
+        class Skipping(Verdicts):
+            def review(self, case):
+                judgement = yield from super().review(case)
+                return dataclasses.replace(judgement, skip_to="large") if case.answer.tier == "small" else judgement
+
+        flow, _ = begin(judge=Skipping(small="invalid"))
+        next(flow)
+        assert names(flow.send((said("small"),))) == [("generate", "large")]
+        assert names(flow.send(failed("large"))) == [("generate", "medium")]
+        assert end(flow, (said("medium", "5"),)) == said("medium", "5")
+
+    def test_an_answer_that_stands_is_not_degraded(self, begin):
+        flow, ledger = begin()
+        next(flow)
+        end(flow, (said("small"),))
+        assert not ledger.trace().degraded
+
+    def test_where_the_user_wants_none_of_this_nobody_is_asked(self, scripted):
+        ledger = scripted.ledger_of(Policy("tested", scripted.Planned("large"), Verdicts()))
+        ledger.limits = Limits(on_exhausted="raise")
+        flow = cascade(Policy("tested", scripted.Planned("large"), Verdicts()), ledger)
+        next(flow)
+        with pytest.raises(AllTiersFailed):
+            flow.send(failed("large"))
 
 
 class TestAbstention:
