@@ -106,6 +106,9 @@ class TieredChatModel(Tiered, BaseChatModel):
             where its answers are graded, after that, with the grades and their cost, from another thread.
         on_exhausted: What happens where the planned tier and all above it fail: `"answer"` (the default) takes an
             answer that no judge rejected from another tier, and the trace says that it is degraded; `"raise"` raises.
+        breaker: When a tier that fails is not asked for a while; `Breaker()` by default: after three failures in a row,
+            at once after a wrong key or for an unknown model, for 5 seconds at first; None for never. All models of the
+            process share what is known of a tier.
         inner_callbacks: Kinds of callback handlers that are called for the model calls inside too, besides tracers and
             token counters; by default other handlers are called for the outer run only, as with any chat model.
         temperature, max_tokens, stop, max_retries, api_key: Go to every tier that knows them, and not to the judge

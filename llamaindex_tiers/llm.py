@@ -93,6 +93,9 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             where its answers are graded, after that, with the grades and their cost, from another thread.
         on_exhausted: What happens where the planned tier and all above it fail: `"answer"` (the default) takes an
             answer that no judge rejected from another tier, and the trace says that it is degraded; `"raise"` raises.
+        breaker: When a tier that fails is not asked for a while; `Breaker()` by default: after three failures in a row,
+            at once after a wrong key or for an unknown model, for 5 seconds at first; None for never. All models of the
+            process share what is known of a tier.
         context_window: Tokens that LlamaIndex may put into one prompt; by default the smallest of the tiers'.
         temperature, max_tokens, max_retries, api_key: Go to every tier that knows them, and not to the judge but for
             the last two. Tiers below the top retry once where their class would by default do it more often.

@@ -49,12 +49,13 @@ class ConfigError(LlmTiersError, ValueError):
     """An argument is wrong. The message names the argument and the fix."""
 
 
-Blame: TypeAlias = Literal["tier", "setup", "request", "refused", "caller"]
+Blame: TypeAlias = Literal["tier", "setup", "request", "refused", "caller", "nobody"]
 """Who can mend a failed call.
 
 `"tier"`: it may work again later, as after a rate limit. `"setup"`: it will not before somebody changes something,
 such as a wrong key. `"request"`: another tier may serve this request, such as one that is too long. `"refused"`: the
 provider takes the request for a wrong one, as another tier of the same provider would. `"caller"`: no tier takes it.
+`"nobody"`: it was cancelled, or not asked.
 """
 
 

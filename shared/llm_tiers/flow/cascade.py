@@ -73,7 +73,7 @@ def _is_audited(policy: Policy, call: Call) -> bool:
 def _pinned(tier: Tier, ledger: Ledger) -> Flow:
     ledger.plan = Plan(start=tier.name, reason="pinned")
     # Nobody judges a pinned tier, so its answer may stream live: there is no other tier to fall back on.
-    reply = yield from _handed_off(ledger, ModelCall(tier))
+    reply = yield from _handed_off(ledger, ModelCall(tier, forced=True))
     ledger.add_reply(reply)
     if isinstance(reply, TierError):
         raise _all_failed(ledger)
@@ -84,18 +84,27 @@ def _pinned(tier: Tier, ledger: Ledger) -> Flow:
 
 def _serving(ledger: Ledger) -> tuple[Tier, ...]:
     """Return the tiers that can serve the call; the trace names the others."""
-    serving = []
+    able, call = [], ledger.call
     for tier in ledger.ladder:
-        shortfall = tier.shortfall(ledger.call.needs, ledger.call.tokens)
+        shortfall = _lacks(call, tier)
         if shortfall is None:
-            serving.append(tier)
+            able.append(tier)
         else:
             ledger.warn(f"tier {tier.name} skipped: {shortfall}")
             # An error too: if no tier can serve the call, `AllTiersFailed` must say why for each of them.
             ledger.errors.append(TierError(tier.name, f"cannot serve the call: {shortfall}"))
-    if not serving:
+    if not able:
         raise _all_failed(ledger)
-    return tuple(serving)
+    for tier in able:
+        if tier.name in call.down:
+            ledger.warn(f"breaker: {tier.name} skipped, {call.down[tier.name]}")
+    # Where all of them fail, the dearest is asked all the same.
+    return tuple(tier for tier in able if tier.name not in call.down) or (able[-1],)
+
+
+def _lacks(call: Call, tier: Tier) -> str | None:
+    """Say what a tier lacks to serve the call, whether or not it is asked now."""
+    return tier.shortfall(call.needs, call.tokens)
 
 
 def _from_start(serving: Sequence[Tier], ledger: Ledger) -> Sequence[Tier]:
@@ -119,11 +128,14 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
     """Ask one tier after the other until an answer stands."""
     early: dict[str, Reply] = {}
     lowest = 0
+    # Of a dearer tier that is not asked because it fails, nothing is known; so what a cheaper one says is judged.
+    last = ledger.ladder.index(tiers[-1].name)
+    judges_last = any(name in ledger.call.down for name in ledger.ladder.names[last + 1 :])
     for position, tier in enumerate(tiers):
         # The judge may skip tiers, but never the last one: without an answer from it the call would fail.
         if ledger.ladder.index(tier.name) < lowest and tier is not tiers[-1]:
             continue
-        top = tier is tiers[-1]
+        top = tier is tiers[-1] and not judges_last
         beside = _beside(ledger, tiers) if position == 0 else ()
         if tier.name in early:
             # In an audit this tier has answered already. Its answer is used only now, so that the call returns what it
@@ -163,10 +175,13 @@ def _left(policy: Policy, ledger: Ledger, start: Tier, early: dict[str, Reply]) 
 def _not_asked_yet(policy: Policy, ledger: Ledger, start: Tier) -> Generator[Request, Response, Answer | None]:
     """Ask the tiers that have not been asked, dearest first; None where they have no answer either.
 
-    These are the tiers below the start, and those above it that the judge has skipped.
+    These are the tiers below the start, those above it that the judge has skipped, and last the dearest of those whose
+    breaker is open.
     """
     asked = {answer.tier for answer in ledger.answers} | {error.tier for error in ledger.errors}
-    for name in reversed(ledger.serving):
+    call = ledger.call
+    failing = [tier.name for tier in ledger.ladder if tier.name in call.down and not _lacks(call, tier)]
+    for name in (*reversed(ledger.serving), *failing[-1:]):
         if name in asked:
             continue
         # Not live: it has to be looked at before the user sees it.
@@ -252,13 +267,14 @@ def _ask(
 ) -> Generator[Request, Response, tuple[Reply, dict[str, Reply]]]:
     """Ask `tier` and the tiers beside it, and add their replies to the ledger; a dearer tier's is kept for its turn."""
     # A tier whose answer is final must not be invited to abstain.
-    own = ModelCall(tier, postscript=None if unjudged else _invitation(policy, ledger, tier))
+    invitation = None if unjudged else _invitation(policy, ledger, tier)
+    own = ModelCall(tier, postscript=invitation, forced=tier.name in ledger.call.down)
     # Only a single call can stream live: with others beside it the driver has to wait for all of them.
     if unjudged and not beside:
         reply = yield from _handed_off(ledger, own)
         ledger.add_reply(reply)
         return reply, early
-    cheaper = ledger.serving[: ledger.serving.index(tier.name)]
+    cheaper = [name for name in ledger.serving if ledger.ladder.index(name) < ledger.ladder.index(tier.name)]
     others = tuple(
         ModelCall(
             other,

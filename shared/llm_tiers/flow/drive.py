@@ -30,7 +30,7 @@ from llm_tiers.call.requests import (
     Request,
     Response,
 )
-from llm_tiers.errors import TierError
+from llm_tiers.errors import Origin, TierError
 from llm_tiers.flow.deadline import within
 from llm_tiers.history.record import Recollection
 
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from llm_tiers.trace import Grading
 
 __all__ = ["adrive", "adrive_live", "drive", "drive_grading", "drive_live"]
+
+
+_NOBODY = Origin(blame="nobody")
 
 
 def drive(flow: Flow, performer: Performer, history: History | None, ledger: Ledger) -> Answer:
@@ -252,23 +255,26 @@ class _Attempt:
         except TimeoutError as bug:
             if self.seconds is None:
                 # Nobody set a time-out, so it is not the tier that is late.
-                charge(TierError(name, bug))
+                charge(TierError(name, bug, origin=_NOBODY))
                 raise
             self.reply = TierError(name, f"no answer within {self.seconds:g} s", broke_off=self.live)
         except TierError as error:
             # After the first chunk no other tier may answer: the user would read its answer as the rest of this one.
-            self.reply = TierError(name, error.cause, broke_off=True, usage=error.usage) if self.live else error
+            error.broke_off = error.broke_off or self.live
+            self.reply = error
         except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
             # The provider may bill the tokens of a call that is cut short, so the trace has to name it.
-            charge(TierError(name, "cancelled"))
+            charge(TierError(name, "cancelled", origin=_NOBODY))
             raise
         except BaseException as bug:
-            charge(TierError(name, bug))
+            charge(TierError(name, bug, origin=_NOBODY))
             raise
         charge(self.outcome)
 
 
 def _stream(call: ModelCall, performer: Performer, ledger: Ledger) -> Generator[Any, None, Reply]:
+    if (refusal := ledger.refusal(call)) is not None:
+        return refusal
     attempt = _Attempt(call, ledger, ledger.begin_step())
     with attempt.charged(), _closing_unless_late(performer.stream(call)) as stream:
         while attempt.is_chunk(item := within(attempt.seconds, partial(_next, stream))):
@@ -299,6 +305,8 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
     step = ledger.begin_step()
 
     def one(call: ModelCall) -> Reply:
+        if (refusal := ledger.refusal(call)) is not None:
+            return refusal
         attempt = _Attempt(call, ledger, step)
         with attempt.charged():
             attempt.reply = within(attempt.seconds, partial(performer.generate, call))
@@ -318,6 +326,9 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
 
 
 async def _astream(call: ModelCall, performer: AsyncPerformer, ledger: Ledger) -> AsyncGenerator[Any, None]:
+    if (refusal := ledger.refusal(call)) is not None:
+        yield refusal
+        return
     attempt = _Attempt(call, ledger, ledger.begin_step())
     with attempt.charged():
         async with aclosing(performer.astream(call)) as stream:
@@ -335,6 +346,8 @@ async def _agenerate(calls: tuple[ModelCall, ...], performer: AsyncPerformer, le
     step = ledger.begin_step()
 
     async def one(call: ModelCall) -> Reply:
+        if (refusal := ledger.refusal(call)) is not None:
+            return refusal
         attempt = _Attempt(call, ledger, step)
         with attempt.charged():
             async with asyncio.timeout(attempt.seconds):

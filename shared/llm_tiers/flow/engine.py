@@ -17,6 +17,7 @@ from llm_tiers.arguments import grade_of, kind_of, require
 from llm_tiers.call.answer import Answer
 from llm_tiers.call.call import Call
 from llm_tiers.errors import AllTiersFailed, ConfigError, UnknownTrace
+from llm_tiers.flow.breakers import Breakers
 from llm_tiers.flow.cascade import cascade
 from llm_tiers.flow.drive import adrive, adrive_live, drive, drive_live
 from llm_tiers.flow.grading import ToGrade
@@ -24,6 +25,7 @@ from llm_tiers.flow.gradings import Gradings
 from llm_tiers.flow.labels import after_feedback
 from llm_tiers.flow.ledger import Ledger
 from llm_tiers.flow.limits import Limits
+from llm_tiers.ladder.breaker import Breaker
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.ladder.taken import TakenSettings
 from llm_tiers.ladder.tiers import Ladder
@@ -71,6 +73,7 @@ class Engine:
         graded: Whether grades come in another way, such as from a replayed table.
         grading_performer: Calls the grader's model, in no run of the user's; None where a function grades.
         limits: How far a call goes.
+        breaker: When a tier that fails is not asked for a while; None for never.
         clock: Returns the time in seconds since 1970.
         new_id: Returns a fresh trace id.
 
@@ -91,6 +94,7 @@ class Engine:
         graded: bool = False,
         grading_performer: Performer | None = None,
         limits: Limits | None = None,
+        breaker: Breaker | None = None,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
@@ -105,6 +109,7 @@ class Engine:
         self._on_trace = on_trace
         self._on_end = on_end
         self._limits = limits or Limits()
+        self._breakers = Breakers(self.ladder, breaker)
         self._clock = clock
         self._new_id = new_id
         self._logged_kinds: set[str] = set()
@@ -228,6 +233,10 @@ class Engine:
         starter = self.policy.starter
         return starter.forecast(self.ladder, differing=differing) if isinstance(starter, Guarantee) else None
 
+    def stats(self) -> dict[str, Any]:
+        """Return how the tiers are: `tiers` has the state of each one's breaker, by its name."""
+        return {"tiers": self._breakers.stats()}
+
     def flush_grades(self, seconds: float) -> bool:
         """Wait until the answers of earlier calls are graded, and say whether they are.
 
@@ -248,7 +257,8 @@ class Engine:
             self.history.close()
 
     def _open(self, call: Call) -> Ledger:
-        return Ledger(call, self.ladder, self.policy, self._prices, self._taken, self._limits)
+        call = replace(call, down=self._breakers.down())
+        return Ledger(call, self.ladder, self.policy, self._prices, self._taken, self._limits, self._breakers)
 
     def _remember(self, ledger: Ledger) -> None:
         record = ledger.record(self._clock())
@@ -270,7 +280,9 @@ class Engine:
     def _report(self, trace: Trace, to_grade: ToGrade | None) -> None:
         logger.debug("call %s ended at tier %s", trace.trace_id, trace.final)
         for warning in trace.warnings:
-            self._log_once(warning)
+            # The breaker itself has said so when it opened.
+            if not warning.startswith("breaker: "):
+                self._log_once(warning)
         _call_hook(self._on_end, trace)
         if to_grade is None or self._gradings is None:
             _call_hook(self._on_trace, trace)

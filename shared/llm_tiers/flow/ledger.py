@@ -21,6 +21,7 @@ from llm_tiers.usage import TotalUsage, Usage
 if TYPE_CHECKING:
     from llm_tiers.call.call import Call
     from llm_tiers.call.requests import ModelCall, Reply
+    from llm_tiers.flow.breakers import Breakers
     from llm_tiers.flow.grading import ToGrade
     from llm_tiers.ladder.prices import PriceBook
     from llm_tiers.ladder.tiers import Ladder, Tier
@@ -46,6 +47,7 @@ class Ledger:
         prices: What the tiers cost.
         taken: What is known of the settings that the tiers take.
         limits: How far the call goes.
+        breakers: The breakers of the tiers, or None.
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class Ledger:
         prices: PriceBook,
         taken: TakenSettings | None = None,
         limits: Limits = _DEFAULT,
+        breakers: Breakers | None = None,
     ) -> None:
         self.call = call
         self.ladder = ladder
         self.taken = taken or TakenSettings(ladder)
         self.limits = limits
+        self._breakers = breakers
         self.degraded = False
         self.serving = ladder.names
         self.plan: Plan | None = None
@@ -144,8 +148,17 @@ class Ledger:
             self._steps.append(0.0)
             return len(self._steps) - 1
 
+    def refusal(self, call: ModelCall) -> TierError | None:
+        """Return the failure that stands for a model call that is not made, since its tier fails; None: make it."""
+        refusal = None if self._breakers is None else self._breakers.refusal(call)
+        if refusal is not None:
+            self.warn(f"breaker: {call.tier.name} was not asked ({call.role})")
+        return refusal
+
     def charge(self, call: ModelCall, reply: Reply, seconds: float, step: int) -> None:
         """Account for a model call that ended, from any thread."""
+        if self._breakers is not None:
+            self._breakers.record(call, reply)
         if isinstance(reply, TierError):
             attempt = Attempt(
                 tier=call.tier.name,

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from llm_tiers.arguments import check_call_settings, check_known, without_values
 from llm_tiers.flow.limits import Limits, OnExhausted
+from llm_tiers.ladder.breaker import Breaker, as_breaker
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.policies.graders import as_grader
 from llm_tiers.policies.named import as_policy
@@ -43,7 +44,12 @@ _OF_ANSWERS = ("temperature", "max_tokens")
 
 
 _LIMITS = tuple(one.name for one in fields(Limits))
-"""The arguments that say how far a call goes; there None means something."""
+"""The arguments that say how far a call goes."""
+
+_NONE_SAYS_SOMETHING = (*_LIMITS, "breaker")
+"""Arguments for which None is another value than the default."""
+
+DEFAULT_BREAKER = Breaker()
 
 
 class TieredArguments(TypedDict, total=False):
@@ -62,6 +68,7 @@ class TieredArguments(TypedDict, total=False):
     audit: float | None
     settings: str | os.PathLike[str] | None
     on_exhausted: OnExhausted
+    breaker: Breaker | None
     embedding: object | None
     grade: Any
     prices: Mapping[str, Price | tuple[float, float]] | None
@@ -113,6 +120,7 @@ class Construction:
         prices: The price book.
         grader: Grades the answers of profiled calls, or None.
         limits: How far a call goes.
+        breaker: When a tier that fails is not asked for a while, or None.
         fields: The model's fields, as pydantic gets them; they may hold keys.
     """
 
@@ -122,6 +130,7 @@ class Construction:
     prices: PriceBook
     grader: Grader | None
     limits: Limits
+    breaker: Breaker | None
     fields: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -149,8 +158,9 @@ class Construction:
         policy = as_policy(**{name: given.get(name) for name in _OF_POLICIES})
         grader = as_grader(given.get("grade"))
         limits = Limits(**{name: given[name] for name in _LIMITS if name in given})
+        breaker = as_breaker(given.get("breaker", DEFAULT_BREAKER))
         prices = PriceBook(given.get("prices"))
-        return cls(framework, made, policy, prices, grader, limits, {**given, "tiers": made})
+        return cls(framework, made, policy, prices, grader, limits, breaker, {**given, "tiers": made})
 
     def initialise(self, init: Callable[..., None], **defaults: Any) -> None:
         """Call pydantic's constructor with the fields that were given.
@@ -164,7 +174,7 @@ class Construction:
         """
         # None stands for "not given": pydantic would count it as set, and a copy would then pass it on.
         fields = {**defaults, **self.fields}
-        given = {name: value for name, value in fields.items() if value is not None or name in _LIMITS}
+        given = {name: value for name, value in fields.items() if value is not None or name in _NONE_SAYS_SOMETHING}
         try:
             init(**given)
         except ValidationError as error:

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import ValidationError
 
 from llm_tiers.errors import Origin, TierError
 from llm_tiers.integration.faults import blame_of, chain_of, retry_after_of, status_of, unknown_setting_in
+from llm_tiers.ladder.provider import secrets_of
 from llm_tiers.usage import Usage
 
 if TYPE_CHECKING:
     from llm_tiers.ladder.tiers import Tier
 
 __all__ = ["tier_errors", "what_is_wrong"]
-
-_SHORTEST_SECRET = 8
-"""Fewest characters of a secret: a dummy such as "x" is none, and would be found in every word."""
-
-_SECRET = re.compile(r"(?:\A|_)(?:key|token|secret|password)\Z", re.IGNORECASE)
-"""Names of fields that hold a secret as plain text."""
 
 _UNREADABLE = "the answer cannot be read"
 
@@ -90,7 +84,7 @@ def _shown_attributes(tier: Tier, error: Exception) -> dict[str, Any]:
     attributes = dict(vars(error))
     if isinstance(error, OSError):
         attributes |= {"errno": error.errno, "strerror": error.strerror, "filename": error.filename}
-    secrets = tuple(_secrets(tier.model))
+    secrets = tuple(secrets_of(tier.model))
     return {name: _cleaned(value, secrets) for name, value in attributes.items()}
 
 
@@ -130,7 +124,7 @@ def _safe_text(tier: Tier, error: Exception, quoting: tuple[type[Exception], ...
         return what_is_wrong(error)
     try:
         text = str(error)
-        shown = _without(text, tuple(_secrets(tier.model)))
+        shown = _without(text, tuple(secrets_of(tier.model)))
     except Exception:  # noqa: BLE001 -- what a client raises may itself raise
         return ""
     return None if shown == text else shown
@@ -161,22 +155,3 @@ def _of_completion(error: Any) -> tuple[Any, Any]:
 def _of_body(error: Any) -> tuple[Any, Any]:
     usage = error.response.json()["usage"]
     return usage["prompt_tokens"], usage["completion_tokens"]
-
-
-def _secrets(model: Any) -> Iterator[str]:
-    for name in type(model).model_fields if isinstance(model, BaseModel) else ():
-        value = getattr(model, name, None)
-        if isinstance(value, SecretStr):
-            value = value.get_secret_value()
-        # Keys may be given as headers as well, such as `default_headers`.
-        elif isinstance(value, Mapping) and name.endswith("headers"):
-            yield from filter(_is_secret, map(str, value.values()))
-            continue
-        elif not _SECRET.search(name):
-            continue
-        if isinstance(value, str) and _is_secret(value):
-            yield value
-
-
-def _is_secret(text: str) -> bool:
-    return len(text) >= _SHORTEST_SECRET

@@ -13,6 +13,7 @@ from llm_tiers.errors import ConfigError
 from llm_tiers.flow.engine import Engine
 from llm_tiers.history import as_history
 from llm_tiers.integration.asker import Asker
+from llm_tiers.integration.construction import DEFAULT_BREAKER
 from llm_tiers.ladder.tiers import Ladder
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Tiered(BaseModel):
     audit: Any = hidden_setting()
     grade: Any = hidden_setting()
     on_exhausted: Any = hidden_setting("answer")
+    breaker: Any = hidden_setting(DEFAULT_BREAKER)
     embedding: Any = hidden_setting()
     prices: Any = hidden_setting()
     node: Any = hidden_setting()
@@ -152,6 +154,15 @@ class Tiered(BaseModel):
         """Report in asyncio how right an answer was; as `feedback`."""
         await asyncio.to_thread(self.feedback, trace_id, correct=correct, tier=tier)
 
+    def stats(self) -> dict[str, Any]:
+        """Return how the tiers are.
+
+        Returns:
+            Under `tiers`, by a tier's name: its breaker's `state` (`"closed"`, `"open"`, `"half-open"`), the
+            `failures_in_a_row`, how often it has `opened`, the `seconds_left` until it is tried, and `why`.
+        """
+        return self._engine.stats()
+
     def certificate(self, node: str = "") -> Certificate | None:
         """Return what the policy's `Guarantee` has proved at a node; None where nothing holds.
 
@@ -219,6 +230,7 @@ class Tiered(BaseModel):
             on_end=on_end,
             grader=grader,
             limits=construction.limits,
+            breaker=construction.breaker,
             grading_performer=construction.framework.asking(ladders.judging if named else None),
         )
         # A copy with other settings is made of the fields, and has to share what was learned.

@@ -25,6 +25,7 @@ from llm_tiers.flow.cascade import cascade
 from llm_tiers.flow.limits import Limits
 from llm_tiers.history.record import Recollection
 from llm_tiers.policies.judges import Judgement
+from llm_tiers.policies.named import as_policy
 from llm_tiers.policies.policy import Policy
 
 
@@ -296,7 +297,7 @@ class TestShortfall:
 class TestPin:
     def test_the_pinned_tier_answers_unjudged_and_nothing_is_recalled(self, begin):
         flow, ledger = begin(AccuracyEstimator(), Verdicts(small="invalid"), pin="small")
-        assert next(flow) == Handoff(ModelCall(ledger.ladder["small"]))
+        assert next(flow) == Handoff(ModelCall(ledger.ladder["small"], forced=True))
         assert end(flow, said("small", None)) == said("small", None)
         assert (ledger.trace().start, ledger.trace().reason) == ("small", "pinned")
 
@@ -423,6 +424,79 @@ class TestLastResort:
         with pytest.raises(AllTiersFailed) as caught:
             flow.send((failed("small"),))
         assert "rejected" not in str(caught.value)
+
+
+class TestDown:
+    """Tiers that are not asked, since their breaker is open."""
+
+    def down(self, *tiers):
+        return dict.fromkeys(tiers, "its breaker is open")
+
+    def test_they_are_not_asked_and_the_trace_says_so(self, begin):
+        flow, ledger = begin(down=self.down("small"))
+        assert names(next(flow)) == [("generate", "medium")]
+        end(flow, (said("medium"),))
+        assert ledger.trace().warnings == ("breaker: small skipped, its breaker is open",)
+        assert ledger.trace().start == "medium"
+
+    def test_nobody_witnesses_or_profiles_with_them(self, begin, scripted):
+        flow, _ = begin("large", None, ("small", "medium"), down=self.down("small"))
+        assert names(next(flow)) == [("generate", "large"), ("witness", "medium")]
+
+    def test_where_dearer_ones_are_down_the_dearest_that_is_up_is_judged(self, begin):
+        judge = Verdicts(medium="uncertain")
+        flow, ledger = begin("large", judge, down=self.down("large"))
+        assert names(next(flow)) == [("generate", "medium")]
+        assert end(flow, (said("medium"),)) == said("medium")
+        assert [case.answer.tier for case in judge.seen] == ["medium"]
+        assert ledger.trace().degraded
+
+    def test_what_is_found_valid_there_is_not_degraded(self, begin):
+        flow, ledger = begin("large", down=self.down("large"))
+        next(flow)
+        end(flow, (said("medium"),))
+        assert not ledger.trace().degraded
+
+    def test_before_the_call_fails_they_are_asked_all_the_same(self, begin):
+        flow, _ = begin("medium", Verdicts(medium="invalid", small="invalid"), down=self.down("large"))
+        next(flow)
+        assert names(flow.send((said("medium", "5"),))) == [("generate", "small")]
+        request = flow.send((said("small", "6"),))
+        assert names(request) == [("generate", "large")]
+        assert request.calls[0].forced
+        assert end(flow, (said("large", "7"),)) == said("large", "7")
+
+    def test_where_all_are_down_the_dearest_is_asked(self, begin):
+        flow, _ = begin(down=self.down("small", "medium", "large"))
+        request = next(flow)
+        assert isinstance(request, Handoff)
+        assert names(request) == [("generate", "large")]
+        assert request.call.forced
+        assert end(flow, said("large")) == said("large")
+
+    def test_a_pinned_tier_is_asked_whatever_its_breaker_says(self, begin):
+        flow, _ = begin(pin="small", down=self.down("small"))
+        assert next(flow).call.forced
+
+    def test_who_judges_is_up(self, begin):
+        flow, _ = begin(judge=PromptJudge(), down=self.down("medium"))
+        next(flow)
+        assert names(flow.send((said("small"),))) == [("judge", "large")]
+
+    @pytest.mark.parametrize(
+        "policy", ["estimate", "llm-at", "agree", "doubt", "linucb", "metallm", "linucb-rules", "menu"]
+    )
+    @pytest.mark.parametrize("down", ["small", "medium", "large"])
+    def test_no_policy_plans_with_them(self, scripted, policy, down):
+        policy = as_policy(policy=policy)
+        for number in range(40):
+            ledger = scripted.ledger_of(policy, id=f"call-{number}", down=self.down(down))
+            flow = cascade(policy, ledger)
+            request = next(flow)
+            while isinstance(request, Recall):
+                request = flow.send(Recollection())
+            assert down not in {name for _, name in names(request)}
+            assert ledger.plan.start != down
 
 
 class TestFromBelow:

@@ -185,7 +185,7 @@ class Guarantee(RuleJudge):
             reason = f"top tier: {near.error or 'no history is kept'}"
             return Plan(ladder.top.name, reason, warnings=warnings)
         standing: Standing = near.learned
-        if any(tier.shortfall(call.needs, call.tokens) for tier in ladder):
+        if any(call.shortfall(tier) for tier in ladder):
             reason = "top tier: not all tiers can serve the call, so what is proved does not hold"
             return Plan(ladder.top.name, reason)
         certificate = self._certificate(standing, study)

@@ -166,7 +166,7 @@ class MenuStarter:
         study = self.study(ladder)
         known, where, warnings = yield from _look_up(call, study)
         choice = known.choice
-        serving = [tier.name for tier in ladder if not tier.shortfall(call.needs, call.tokens)]
+        serving = [tier.name for tier in ladder if not call.shortfall(tier)]
         able = len(serving) == len(ladder)
         rule, profiles = self.decide(known, call.id) if able else (choice.rule, False)
         if not set(rule.tiers) <= set(serving):
