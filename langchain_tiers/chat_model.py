@@ -109,6 +109,9 @@ class TieredChatModel(Tiered, BaseChatModel):
         breaker: When a tier that fails is not asked for a while; `Breaker()` by default: after three failures in a row,
             at once after a wrong key or for an unknown model, for 5 seconds at first; None for never. All models of the
             process share what is known of a tier.
+        history_timeout: Seconds for all that one call asks of the history, and for the vectors of its query; then it
+            goes on without, and the trace says so. 0.25 by default, None for no limit. What is loaded once does not
+            count.
         inner_callbacks: Kinds of callback handlers that are called for the model calls inside too, besides tracers and
             token counters; by default other handlers are called for the outer run only, as with any chat model.
         temperature, max_tokens, stop, max_retries, api_key: Go to every tier that knows them, and not to the judge

@@ -96,6 +96,9 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         breaker: When a tier that fails is not asked for a while; `Breaker()` by default: after three failures in a row,
             at once after a wrong key or for an unknown model, for 5 seconds at first; None for never. All models of the
             process share what is known of a tier.
+        history_timeout: Seconds for all that one call asks of the history, and for the vectors of its query; then it
+            goes on without, and the trace says so. 0.25 by default, None for no limit. What is loaded once does not
+            count.
         context_window: Tokens that LlamaIndex may put into one prompt; by default the smallest of the tiers'.
         temperature, max_tokens, max_retries, api_key: Go to every tier that knows them, and not to the judge but for
             the last two. Tiers below the top retry once where their class would by default do it more often.

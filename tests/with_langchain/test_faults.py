@@ -7,6 +7,7 @@ from operator import add
 
 import pytest
 
+from langchain_tiers import TieredChatModel
 from llm_tiers import AllTiersFailed, ConfigError, FixedStarter, PromptJudge, Tier
 from llm_tiers.testing import BrokenJson, Cut, Hang, HttpError, Reply
 
@@ -130,6 +131,27 @@ def test_a_tier_that_takes_too_long_goes_one_tier_up(chat, server, tiered, ask, 
     assert trace_of(answer)["attempts"][0]["tier"] == "small"
     assert trace_of(answer)["attempts"][0]["error"]
     hang.release()
+
+
+def test_a_slow_embedding_costs_a_call_a_bounded_time(tiered, ask):
+    released = threading.Event()
+
+    def embed(text):
+        released.wait()
+        return [1.0, 0.0]
+
+    model = tiered(embedding=embed, history_timeout=0.05)
+    answer = ask(model)
+    assert answer.content == "Paris"
+    assert "history: no answer within history_timeout=0.05 s" in trace_of(answer)["warnings"]
+    released.set()
+
+
+def test_how_long_a_history_may_take_by_default(chat, tiers):
+    with TieredChatModel(tiers=tiers) as model:
+        assert model._engine._limits.history_timeout == 0.25
+    with TieredChatModel(tiers=tiers, history_timeout=None) as model, model.model_copy(update={"node": "x"}) as copy:
+        assert copy._engine._limits.history_timeout is None
 
 
 def test_the_trace_says_how_long_was_waited(chat, server, tiered, ask):

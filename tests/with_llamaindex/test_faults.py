@@ -1,6 +1,7 @@
 """A tier that fails goes one tier up, teaches nothing about itself, and costs nothing but time."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -88,6 +89,18 @@ def test_a_history_that_fails_costs_no_answer(tiered, take, trace_of, monkeypatc
         items = take(tiered(history=history), "complete", ASK)
 
     assert trace_of(items[-1])["warnings"] == ["history: OSError: disk full"]
+
+
+def test_a_slow_embedding_costs_a_call_a_bounded_time(tiered, take, trace_of):
+    released = threading.Event()
+
+    def embed(text):
+        released.wait()
+        return [1.0, 0.0]
+
+    items = take(tiered(embedding=embed, history_timeout=0.05), "complete", ASK)
+    assert "history: no answer within history_timeout=0.05 s" in trace_of(items[-1])["warnings"]
+    released.set()
 
 
 def test_a_server_that_is_gone(like, tiered, trace_of):

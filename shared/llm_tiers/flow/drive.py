@@ -31,7 +31,8 @@ from llm_tiers.call.requests import (
     Response,
 )
 from llm_tiers.errors import Origin, TierError
-from llm_tiers.flow.deadline import within
+from llm_tiers.flow.deadline import Busy, within
+from llm_tiers.flow.patience import HistoryTooSlow, prepare
 from llm_tiers.history.record import Recollection
 
 if TYPE_CHECKING:
@@ -190,10 +191,14 @@ def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recolle
     """Look up the history; a failure becomes a warning, since the user's answer does not depend on the history."""
     if history is None:
         return Recollection()
+    wanted = {} if request.study is None else {"study": request.study}
+    # Embedded once for each call, however often the flow asks.
+    ask = partial(history.recall, request.text, node=request.node, k=request.k, vector=ledger.vector, **wanted)
     try:
-        wanted = {} if request.study is None else {"study": request.study}
-        # Embedded once for each call, however often the flow asks.
-        found = history.recall(request.text, node=request.node, k=request.k, vector=ledger.vector, **wanted)
+        prepare(history)
+        found = ledger.history_time.within(ask)
+    except (HistoryTooSlow, Busy) as error:
+        return Recollection(error=str(error))
     except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning in the trace
         return Recollection(error=f"{type(error).__name__}: {error}")
     ledger.vector = found.vector

@@ -19,12 +19,14 @@ from llm_tiers.call.call import Call
 from llm_tiers.errors import AllTiersFailed, ConfigError, UnknownTrace
 from llm_tiers.flow.breakers import Breakers
 from llm_tiers.flow.cascade import cascade
+from llm_tiers.flow.deadline import Busy, Late
 from llm_tiers.flow.drive import adrive, adrive_live, drive, drive_live
 from llm_tiers.flow.grading import ToGrade
 from llm_tiers.flow.gradings import Gradings
 from llm_tiers.flow.labels import after_feedback
 from llm_tiers.flow.ledger import Ledger
 from llm_tiers.flow.limits import Limits
+from llm_tiers.flow.patience import HistoryTooSlow, prepare
 from llm_tiers.ladder.breaker import Breaker
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.ladder.taken import TakenSettings
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "Outcome", "TraceHook"]
 
 logger = logging.getLogger("llm_tiers")
+
+_MOST_LATE = 8
+"""Most requests to a history that nobody waits for any more; each keeps a thread."""
 
 _SECONDS_AT_CLOSE = 30.0
 """How long `close` waits for what is being graded."""
@@ -110,6 +115,7 @@ class Engine:
         self._on_end = on_end
         self._limits = limits or Limits()
         self._breakers = Breakers(self.ladder, breaker)
+        self._late_history = Late(_MOST_LATE)
         self._clock = clock
         self._new_id = new_id
         self._logged_kinds: set[str] = set()
@@ -258,7 +264,9 @@ class Engine:
 
     def _open(self, call: Call) -> Ledger:
         call = replace(call, down=self._breakers.down())
-        return Ledger(call, self.ladder, self.policy, self._prices, self._taken, self._limits, self._breakers)
+        return Ledger(
+            call, self.ladder, self.policy, self._prices, self._taken, self._limits, self._breakers, self._late_history
+        )
 
     def _remember(self, ledger: Ledger) -> None:
         record = ledger.record(self._clock())
@@ -270,7 +278,12 @@ class Engine:
         if self.history is None:
             return
         try:
-            self.history.remember(record)
+            prepare(self.history)
+            ledger.history_time.within(partial(self.history.remember, record), last=True)
+        except HistoryTooSlow:
+            ledger.warn("history: too slow; the record of the call is kept later")
+        except Busy as error:
+            ledger.warn(f"history: the record of the call is not kept: {error}")
         except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning
             ledger.warn(f"history: {type(error).__name__}: {error}")
 

@@ -11,6 +11,7 @@ from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import TierError
 from llm_tiers.flow.labels import labels_of_call
 from llm_tiers.flow.limits import Limits
+from llm_tiers.flow.patience import HistoryTime
 from llm_tiers.history.record import Record
 from llm_tiers.ladder.taken import TakenSettings
 from llm_tiers.policies.judges.case import Findings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from llm_tiers.call.call import Call
     from llm_tiers.call.requests import ModelCall, Reply
     from llm_tiers.flow.breakers import Breakers
+    from llm_tiers.flow.deadline import Late
     from llm_tiers.flow.grading import ToGrade
     from llm_tiers.ladder.prices import PriceBook
     from llm_tiers.ladder.tiers import Ladder, Tier
@@ -48,6 +50,7 @@ class Ledger:
         taken: What is known of the settings that the tiers take.
         limits: How far the call goes.
         breakers: The breakers of the tiers, or None.
+        late: Counts what earlier calls asked of the history and did not wait for.
     """
 
     def __init__(
@@ -59,11 +62,13 @@ class Ledger:
         taken: TakenSettings | None = None,
         limits: Limits = _DEFAULT,
         breakers: Breakers | None = None,
+        late: Late | None = None,
     ) -> None:
         self.call = call
         self.ladder = ladder
         self.taken = taken or TakenSettings(ladder)
         self.limits = limits
+        self.history_time = HistoryTime(limits.history_timeout, late)
         self._breakers = breakers
         self.degraded = False
         self.serving = ladder.names

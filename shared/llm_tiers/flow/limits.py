@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
-from llm_tiers.arguments import require
+from llm_tiers.arguments import require, require_number
 
 __all__ = ["Limits", "OnExhausted"]
 
@@ -21,15 +21,26 @@ class Limits:
         on_exhausted: Where no tier from the start upward gives an answer that stands: `"answer"` takes one that no
             judge rejected from another tier, those below the start included, and the trace says that it is degraded;
             `"raise"` raises `AllTiersFailed`.
+        history_timeout: Seconds for all that a call asks of its history, and for making vectors of the query; then the
+            call goes on without it. What is loaded once, such as the default embedding and a folder, does not count.
+            None has no limit.
 
     Raises:
         ConfigError: An argument is out of its range.
     """
 
     on_exhausted: OnExhausted = "answer"
+    history_timeout: float | None = 0.25
 
     def __post_init__(self) -> None:
         require(
             self.on_exhausted in ("answer", "raise"),
             f"on_exhausted={self.on_exhausted!r} must be 'answer' (a tier below may answer) or 'raise'",
         )
+        _check_seconds(self.history_timeout, "history_timeout")
+
+
+def _check_seconds(seconds: object, name: str) -> None:
+    if seconds is not None:
+        require_number(seconds, name)
+        require(cast("float", seconds) > 0, f"{name}={seconds!r} must be more than 0 seconds, or None for no limit")

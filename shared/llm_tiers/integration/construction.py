@@ -69,6 +69,7 @@ class TieredArguments(TypedDict, total=False):
     settings: str | os.PathLike[str] | None
     on_exhausted: OnExhausted
     breaker: Breaker | None
+    history_timeout: float | None
     embedding: object | None
     grade: Any
     prices: Mapping[str, Price | tuple[float, float]] | None

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, PrivateAttr
 
 from llm_tiers.errors import ConfigError
 from llm_tiers.flow.engine import Engine
+from llm_tiers.flow.limits import Limits
 from llm_tiers.history import as_history
 from llm_tiers.integration.asker import Asker
 from llm_tiers.integration.construction import DEFAULT_BREAKER
@@ -60,6 +61,7 @@ class Tiered(BaseModel):
     grade: Any = hidden_setting()
     on_exhausted: Any = hidden_setting("answer")
     breaker: Any = hidden_setting(DEFAULT_BREAKER)
+    history_timeout: Any = hidden_setting(Limits().history_timeout)
     embedding: Any = hidden_setting()
     prices: Any = hidden_setting()
     node: Any = hidden_setting()

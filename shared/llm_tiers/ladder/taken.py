@@ -83,7 +83,10 @@ def _lacks(model: Any, setting: str) -> bool:
 def _stated(model: Any, setting: str) -> bool | None:
     """Say whether the method that a model's client is asked by names a setting; None where that cannot be seen."""
     for method in _methods(model):
-        parameters = inspect.signature(method).parameters
+        try:
+            parameters = inspect.signature(method).parameters
+        except (TypeError, ValueError):
+            return None
         if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
             return None
         return setting in parameters
@@ -94,8 +97,8 @@ def _methods(model: Any) -> Iterator[Callable[..., Any]]:
     for name in _CLIENTS:
         for path in _METHODS:
             try:
-                method = attrgetter(path)(getattr(model, name))
-            except Exception:  # noqa: BLE001, S112 -- a client is looked at, and may do anything then
+                method = attrgetter(f"{name}.{path}")(model)
+            except AttributeError:
                 continue
             if callable(method):
                 yield method
