@@ -6,6 +6,7 @@ from functools import reduce
 from operator import add
 
 import pytest
+from langchain_openai import ChatOpenAI
 
 from langchain_tiers import TieredChatModel
 from llm_tiers import AllTiersFailed, ConfigError, FixedStarter, PromptJudge, Tier
@@ -142,7 +143,7 @@ def test_a_slow_embedding_costs_a_call_a_bounded_time(tiered, ask):
 
     model = tiered(embedding=embed, history_timeout=0.05)
     answer = ask(model)
-    assert answer.content == "Paris"
+    assert answer.content
     assert "history: no answer within history_timeout=0.05 s" in trace_of(answer)["warnings"]
     released.set()
 
@@ -230,3 +231,64 @@ async def test_a_cancelled_call_stops_the_request(server, tiered):
     with pytest.raises(asyncio.CancelledError):
         await call
     assert [request.model for request in server.requests] == ["small"]
+
+
+class TestDeadline:
+    def test_it_bounds_the_whole_call(self, server, chat, tiered, ask):
+        hangs = {name: Hang() for name in ("small", "medium", "large")}
+        server.scripts |= hangs
+        with pytest.raises(AllTiersFailed, match=r"no answer before deadline=0\.2 s") as failure:
+            ask(tiered(deadline=0.2))
+        assert [attempt.tier for attempt in failure.value.trace.attempts] == ["small"]
+        assert failure.value.trace.seconds < 5
+        assert "deadline: medium was not asked, deadline=0.2 s is over" in failure.value.trace.warnings
+        for hang in hangs.values():
+            hang.release()
+
+    def test_an_earlier_answer_is_better_than_none(self, server, tiered, ask):
+        server.scripts |= {"small": Reply("Lyon"), "medium": (hang := Hang())}
+        answer = ask(tiered(deadline=1, judge=lambda question, answer: None))
+        assert (answer.content, trace_of(answer)["degraded"]) == ("Lyon", True)
+        hang.release()
+
+    def test_one_that_is_not_reached_changes_nothing(self, tiered, ask):
+        assert trace_of(ask(tiered(deadline=60)))["warnings"] == []
+
+    @pytest.mark.parametrize("wrong", [0, -1, "fast"])
+    def test_one_that_is_none_is_refused(self, tiered, wrong):
+        with pytest.raises(ConfigError, match="deadline"):
+            tiered(deadline=wrong)
+
+
+def test_late_threads_are_bounded_and_the_trace_says_so(chat, server, tiered):
+    server.scripts["small"] = hang = Hang()
+    tiers = [Tier(chat("small"), timeout=0.01), chat("large")]
+    model = tiered(tiers=tiers, breaker=None, starter=FixedStarter("small"))
+    before = threading.active_count()
+
+    answers = [model.invoke(ASK) for _ in range(30)]
+
+    late = [thread for thread in threading.enumerate() if thread.name == "llm-tiers-deadline"]
+    assert len(late) <= 16
+    # Each request that hangs keeps one of the server's as well.
+    assert threading.active_count() - before <= 2 * 16 + 4
+    assert {answer.content for answer in answers} == {"Paris"}
+    assert trace_of(answers[-1])["warnings"] == ["late: small was not asked, 16 earlier calls have not ended"]
+    hang.release()
+
+
+def test_what_a_tier_gets_by_default(server, key, tiered):
+    plain = {"base_url": server.base_url, "api_key": key}
+    own = ChatOpenAI(model="medium", max_retries=5, timeout=7, **plain)
+    ladder = tiered(tiers=[ChatOpenAI(model="small", **plain), own, ChatOpenAI(model="large", **plain)])._engine.ladder
+    small, medium, large = (tier.model for tier in ladder)
+    assert (small.max_retries, small.request_timeout) == (1, 300)
+    assert (medium.max_retries, medium.request_timeout) == (5, 7)
+    assert (large.max_retries, large.request_timeout) == (None, 300)
+
+
+def test_below_the_top_a_client_retries_once(server, key, tiered, ask):
+    server.scripts["small"] = HttpError(500)
+    plain = {"base_url": server.base_url, "api_key": key}
+    ask(tiered(tiers=[ChatOpenAI(model="small", **plain), ChatOpenAI(model="large", **plain)]))
+    assert len(server.requests_to("small")) == 2

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from llm_tiers import AllTiersFailed, ChromaHistory, FixedStarter
+from llm_tiers import AllTiersFailed, ChromaHistory, FixedStarter, Tier
 from llm_tiers.testing import BrokenJson, Cut, Hang, HttpError, LoopbackServer
 
 ASK = "What is the capital of France?"
@@ -109,3 +109,28 @@ def test_a_server_that_is_gone(like, tiered, trace_of):
     llm = tiered(tiers=[like("small", api_base=address), like("large")])
 
     assert trace_of(llm.complete(ASK))["attempts"][0]["error"].startswith("APIConnectionError")
+
+
+def test_a_deadline_bounds_the_whole_call(drops, server, tiered, take):
+    server.scripts |= (hangs := {name: Hang() for name in ("small", "medium", "large")})
+    with pytest.raises(AllTiersFailed, match=r"no answer before deadline=0\.2 s") as failure:
+        take(tiered(deadline=0.2), "complete", ASK)
+    assert [attempt.tier for attempt in failure.value.trace.attempts] == ["small"]
+    assert "deadline: medium was not asked, deadline=0.2 s is over" in failure.value.trace.warnings
+    for hang in hangs.values():
+        hang.release()
+
+
+def test_late_threads_are_bounded_and_the_trace_says_so(drops, like, server, tiered, trace_of):
+    server.scripts["small"] = hang = Hang()
+    tiers = [Tier(like("small"), timeout=0.01), like("large")]
+    llm = tiered(tiers=tiers, breaker=None, starter=FixedStarter("small"))
+    traces = [trace_of(llm.complete(ASK)) for _ in range(20)]
+    assert len([thread for thread in threading.enumerate() if thread.name == "llm-tiers-deadline"]) <= 16
+    assert traces[-1]["warnings"] == ["late: small was not asked, 16 earlier calls have not ended"]
+    hang.release()
+
+
+def test_a_class_that_would_wait_for_ever_gets_a_time_out(like, tiered):
+    ladder = tiered(tiers=[like("small", timeout=7), like("medium"), like("large")])._engine.ladder
+    assert [tier.model.timeout for tier in ladder] == [7, 60, 60]

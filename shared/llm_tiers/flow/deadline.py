@@ -1,17 +1,24 @@
-"""Running work in another thread, and waiting for it no longer than a time-out."""
+"""Running work in another thread, and waiting for it no longer than a time-out; and how long a call may take."""
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import math
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-__all__ = ["Busy", "Late", "within"]
+__all__ = ["Busy", "Deadline", "Late", "LateTiers", "TooLate", "awithin", "within"]
 
 Result = TypeVar("Result")
+
+
+class TooLate(TimeoutError):  # noqa: N818
+    """Work did not end in time; a time-out inside the work is another error."""
 
 
 class Busy(Exception):  # noqa: N818
@@ -53,6 +60,41 @@ class Late:
             self._number -= 1
 
 
+class LateTiers:
+    """The model calls that nobody waits for any more, by the name of the tier.
+
+    Args:
+        most: So many for each tier.
+    """
+
+    def __init__(self, most: int = 16) -> None:
+        self._most = most
+        self._by_name: dict[str, Late] = {}
+
+    def of(self, name: str) -> Late:
+        """Return the count of a tier."""
+        return self._by_name.setdefault(name, Late(self._most))
+
+
+class Deadline:
+    """How long a call may take in all.
+
+    Args:
+        seconds: So long from now on; None has no limit.
+        clock: Returns seconds.
+    """
+
+    def __init__(self, seconds: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._began = clock()
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left, at least 0."""
+        return math.inf if self.seconds is None else max(0.0, self.seconds - (self._clock() - self._began))
+
+
 def within(seconds: float | None, work: Callable[[], Result], late: Late | None = None) -> Result:
     """Do some work and return its result, but wait for it no longer than `seconds`.
 
@@ -62,16 +104,13 @@ def within(seconds: float | None, work: Callable[[], Result], late: Late | None 
     Args:
         seconds: The time-out; None does the work in this thread.
         work: What to do. It sees a copy of the caller's context.
-        late: Counts the late work, and bounds it; None has no bound.
+        late: Counts the late work, or None.
 
     Raises:
-        TimeoutError: The work did not end in time.
-        Busy: It was not begun, since too much late work has not ended.
+        TooLate: The work did not end in time.
     """
     if seconds is None or seconds == math.inf:
         return work()
-    if late is not None:
-        late.check()
     # A plain thread and a bare future, not an executor: Python joins an executor's threads at exit, so a client that
     # hangs would hold up the end of the program.
     outcome: Future[Result] = Future()
@@ -86,8 +125,28 @@ def within(seconds: float | None, work: Callable[[], Result], late: Late | None 
     threading.Thread(target=run, name="llm-tiers-deadline", daemon=True).start()
     try:
         return outcome.result(seconds)
-    except BaseException:
-        # Not only a time-out: whoever is interrupted leaves the work behind as well.
-        if late is not None and not outcome.done():
+    except BaseException as error:
+        if outcome.done():
+            raise
+        # Not only after a time-out: whoever is interrupted leaves the work behind as well.
+        if late is not None:
             late.add(outcome)
+        if isinstance(error, TimeoutError):
+            raise TooLate from error
+        raise
+
+
+@asynccontextmanager
+async def awithin(seconds: float | None) -> AsyncGenerator[None]:
+    """Wait no longer than `seconds` for what is done in asyncio, which is cancelled then.
+
+    Raises:
+        TooLate: It did not end in time.
+    """
+    try:
+        async with asyncio.timeout(seconds) as scope:
+            yield
+    except TimeoutError as error:
+        if scope.expired():
+            raise TooLate from error
         raise

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing, closing, contextmanager, suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,8 +28,9 @@ from llm_tiers.call.requests import (
     Request,
     Response,
 )
-from llm_tiers.errors import Origin, TierError
-from llm_tiers.flow.deadline import Busy, within
+from llm_tiers.errors import TierError
+from llm_tiers.flow.attempt import Attempt
+from llm_tiers.flow.deadline import Busy, awithin, within
 from llm_tiers.flow.patience import HistoryTooSlow, prepare
 from llm_tiers.history.record import Recollection
 
@@ -45,9 +44,6 @@ if TYPE_CHECKING:
     from llm_tiers.trace import Grading
 
 __all__ = ["adrive", "adrive_live", "drive", "drive_grading", "drive_live"]
-
-
-_NOBODY = Origin(blame="nobody")
 
 
 def drive(flow: Flow, performer: Performer, history: History | None, ledger: Ledger) -> Answer:
@@ -205,84 +201,12 @@ def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recolle
     return found
 
 
-@dataclass(slots=True)
-class _Attempt:
-    """One model call while it lasts, the same for all four ways to perform it.
-
-    Attributes:
-        call: The model call.
-        ledger: The account of the user's call.
-        step: The round of model calls that it belongs to.
-        reply: How it ended, or None while it lasts.
-        live: The user has been given a chunk of it.
-    """
-
-    call: ModelCall
-    ledger: Ledger
-    step: int
-    reply: Reply | None = None
-    live: bool = False
-
-    @property
-    def seconds(self) -> float | None:
-        """How long to wait: a time-out of the user's call takes precedence over the tier's own."""
-        return self.call.tier.timeout if self.ledger.call.timeout is None else self.ledger.call.timeout
-
-    @property
-    def outcome(self) -> Reply:
-        """How the call ended."""
-        if self.reply is None:
-            raise RuntimeError("the model call has not ended")
-        return self.reply
-
-    def is_chunk(self, item: Any) -> bool:
-        """Keep what a stream gave: True for a chunk, which goes to the user, False for the answer at the end."""
-        if isinstance(item, Answer):
-            self.reply = replace(item, live=self.live)
-            return False
-        self.live = True
-        return True
-
-    @contextmanager
-    def charged(self) -> Iterator[None]:
-        """Charge the call to the ledger when it ends, however it ends; a failure of the tier becomes the reply.
-
-        The clock is that of the wall: a tier that keeps the user waiting is slow, whatever it computes meanwhile.
-        """
-        started = time.perf_counter()
-
-        def charge(reply: Reply) -> None:
-            self.ledger.charge(self.call, reply, time.perf_counter() - started, self.step)
-
-        name = self.call.tier.name
-        try:
-            yield
-        except TimeoutError as bug:
-            if self.seconds is None:
-                # Nobody set a time-out, so it is not the tier that is late.
-                charge(TierError(name, bug, origin=_NOBODY))
-                raise
-            self.reply = TierError(name, f"no answer within {self.seconds:g} s", broke_off=self.live)
-        except TierError as error:
-            # After the first chunk no other tier may answer: the user would read its answer as the rest of this one.
-            error.broke_off = error.broke_off or self.live
-            self.reply = error
-        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
-            # The provider may bill the tokens of a call that is cut short, so the trace has to name it.
-            charge(TierError(name, "cancelled", origin=_NOBODY))
-            raise
-        except BaseException as bug:
-            charge(TierError(name, bug, origin=_NOBODY))
-            raise
-        charge(self.outcome)
-
-
 def _stream(call: ModelCall, performer: Performer, ledger: Ledger) -> Generator[Any, None, Reply]:
     if (refusal := ledger.refusal(call)) is not None:
         return refusal
-    attempt = _Attempt(call, ledger, ledger.begin_step())
+    attempt = Attempt(call, ledger, ledger.begin_step())
     with attempt.charged(), _closing_unless_late(performer.stream(call)) as stream:
-        while attempt.is_chunk(item := within(attempt.seconds, partial(_next, stream))):
+        while attempt.is_chunk(item := within(attempt.thread_seconds, partial(_next, stream), attempt.late)):
             yield item
     return attempt.outcome
 
@@ -312,9 +236,9 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
     def one(call: ModelCall) -> Reply:
         if (refusal := ledger.refusal(call)) is not None:
             return refusal
-        attempt = _Attempt(call, ledger, step)
+        attempt = Attempt(call, ledger, step)
         with attempt.charged():
-            attempt.reply = within(attempt.seconds, partial(performer.generate, call))
+            attempt.reply = within(attempt.thread_seconds, partial(performer.generate, call), attempt.late)
         return attempt.outcome
 
     # The first runs in the caller's own thread: most calls have only one, and need no pool.
@@ -334,13 +258,13 @@ async def _astream(call: ModelCall, performer: AsyncPerformer, ledger: Ledger) -
     if (refusal := ledger.refusal(call)) is not None:
         yield refusal
         return
-    attempt = _Attempt(call, ledger, ledger.begin_step())
+    attempt = Attempt(call, ledger, ledger.begin_step())
     with attempt.charged():
         async with aclosing(performer.astream(call)) as stream:
             while attempt.reply is None:
                 # Around the one chunk and not around the `yield`: the time that the user takes for a chunk is not the
                 # tier's, and `asyncio.timeout` would cancel the user's task.
-                async with asyncio.timeout(attempt.seconds):
+                async with awithin(attempt.seconds):
                     item = await anext(stream)
                 if attempt.is_chunk(item):
                     yield item
@@ -353,9 +277,9 @@ async def _agenerate(calls: tuple[ModelCall, ...], performer: AsyncPerformer, le
     async def one(call: ModelCall) -> Reply:
         if (refusal := ledger.refusal(call)) is not None:
             return refusal
-        attempt = _Attempt(call, ledger, step)
+        attempt = Attempt(call, ledger, step)
         with attempt.charged():
-            async with asyncio.timeout(attempt.seconds):
+            async with awithin(attempt.seconds):
                 attempt.reply = await performer.agenerate(call)
         return attempt.outcome
 

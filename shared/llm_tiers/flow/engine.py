@@ -19,7 +19,7 @@ from llm_tiers.call.call import Call
 from llm_tiers.errors import AllTiersFailed, ConfigError, UnknownTrace
 from llm_tiers.flow.breakers import Breakers
 from llm_tiers.flow.cascade import cascade
-from llm_tiers.flow.deadline import Busy, Late
+from llm_tiers.flow.deadline import Busy, Late, LateTiers
 from llm_tiers.flow.drive import adrive, adrive_live, drive, drive_live
 from llm_tiers.flow.grading import ToGrade
 from llm_tiers.flow.gradings import Gradings
@@ -80,6 +80,7 @@ class Engine:
         limits: How far a call goes.
         breaker: When a tier that fails is not asked for a while; None for never.
         clock: Returns the time in seconds since 1970.
+        monotonic: Returns seconds, by which a call's deadline is reckoned.
         new_id: Returns a fresh trace id.
 
     Raises:
@@ -101,6 +102,7 @@ class Engine:
         limits: Limits | None = None,
         breaker: Breaker | None = None,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         policy.check(ladder)
@@ -116,7 +118,9 @@ class Engine:
         self._limits = limits or Limits()
         self._breakers = Breakers(self.ladder, breaker)
         self._late_history = Late(_MOST_LATE)
+        self._late_tiers = LateTiers()
         self._clock = clock
+        self._monotonic = monotonic
         self._new_id = new_id
         self._logged_kinds: set[str] = set()
         self._logged_lock = threading.Lock()
@@ -265,7 +269,16 @@ class Engine:
     def _open(self, call: Call) -> Ledger:
         call = replace(call, down=self._breakers.down())
         return Ledger(
-            call, self.ladder, self.policy, self._prices, self._taken, self._limits, self._breakers, self._late_history
+            call,
+            self.ladder,
+            self.policy,
+            self._prices,
+            taken=self._taken,
+            limits=self._limits,
+            breakers=self._breakers,
+            late=self._late_history,
+            late_tiers=self._late_tiers,
+            clock=self._monotonic,
         )
 
     def _remember(self, ledger: Ledger) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from llm_tiers.flow.deadline import within
+from llm_tiers.flow.deadline import TooLate, within
 
 if TYPE_CHECKING:
     from llm_tiers.flow.deadline import Late
@@ -51,24 +51,15 @@ class HistoryTime:
         """
         if self._seconds is None:
             return work()
+        if self._late is not None:
+            self._late.check()
         left = self._seconds - self._spent
         if left <= 0 and not last:
             raise self._too_slow
         started = self._clock()
-        ended = False
-
-        def noted() -> Result:
-            nonlocal ended
-            try:
-                return work()
-            finally:
-                ended = True
-
         try:
-            return within(max(left, 0.0), noted, self._late)
-        except TimeoutError as error:
-            if ended:  # its own, not ours
-                raise
+            return within(max(left, 0.0), work, self._late)
+        except TooLate as error:
             raise self._too_slow from error
         finally:
             self._spent += self._clock() - started

@@ -70,6 +70,7 @@ class TieredArguments(TypedDict, total=False):
     on_exhausted: OnExhausted
     breaker: Breaker | None
     history_timeout: float | None
+    deadline: float | None
     embedding: object | None
     grade: Any
     prices: Mapping[str, Price | tuple[float, float]] | None

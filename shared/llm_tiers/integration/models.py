@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from llm_tiers.arguments import kind_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.ladder.taken import knows
-from llm_tiers.ladder.tiers import Ladder, Tier
+from llm_tiers.ladder.tiers import DEFAULT_TIMEOUT, Ladder, Tier
 from llm_tiers.policies.graders import Grader
 from llm_tiers.policies.judges.judge import Judge
 
@@ -21,10 +21,12 @@ __all__ = [
     "as_tiers",
     "check_grading_model",
     "check_own_models",
+    "defaults_of",
     "known_settings",
     "knows",
     "rebuilt",
     "rebuilt_or_refused",
+    "with_defaults",
 ]
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -66,6 +68,44 @@ def _without(arguments: dict[str, Any], settings: Mapping[str, Any], model: Base
     replaced = {name for key in settings for name, field in fields.items() if key in (name, field.alias)}
     names = replaced | {fields[name].alias for name in replaced}
     return {name: value for name, value in arguments.items() if name not in names}
+
+
+def defaults_of(model: BaseModel, *, last: bool, timeout: bool) -> dict[str, Any]:
+    """Return the settings of a client that differ from its class's own defaults, where the user has said nothing.
+
+    A tier that hangs is left after a time, and one below the top retries once: the next tier up is the better retry.
+
+    Args:
+        model: The model.
+        last: It is the top tier.
+        timeout: It gets a time-out, since the user has given none.
+    """
+    retries = _unset(model, "max_retries")
+    defaults: dict[str, Any] = {}
+    if not last and (retries is None or (isinstance(retries, int) and retries > 1)):
+        defaults["max_retries"] = 1
+    if timeout and _unset(model, "timeout") is None:
+        defaults["timeout"] = DEFAULT_TIMEOUT
+    return defaults
+
+
+_SET = object()
+
+
+def _unset(model: BaseModel, setting: str) -> Any:
+    """Return the value of a setting that its class has chosen; `_SET` where the user has, or where there is none."""
+    for name, field in type(model).model_fields.items():
+        if setting in (name, field.alias):
+            return _SET if name in model.model_fields_set else getattr(model, name)
+    return _SET
+
+
+def with_defaults(model: Model, defaults: Mapping[str, Any]) -> Model:
+    """Return a model made anew with some defaults, or itself where its class does not let that happen."""
+    try:
+        return rebuilt(model, defaults) if defaults else model
+    except (ValueError, TypeError):
+        return model
 
 
 def as_tiers(

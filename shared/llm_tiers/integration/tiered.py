@@ -62,6 +62,7 @@ class Tiered(BaseModel):
     on_exhausted: Any = hidden_setting("answer")
     breaker: Any = hidden_setting(DEFAULT_BREAKER)
     history_timeout: Any = hidden_setting(Limits().history_timeout)
+    deadline: Any = hidden_setting(Limits().deadline)
     embedding: Any = hidden_setting()
     prices: Any = hidden_setting()
     node: Any = hidden_setting()
