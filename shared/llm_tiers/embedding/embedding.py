@@ -62,6 +62,11 @@ class Embedding:
         """The length of the vectors, or None until the first one was made."""
         return self._dimension
 
+    @property
+    def quick(self) -> bool:
+        """Whether it is one of this package's own: a text takes milliseconds, and no network, once it is loaded."""
+        return isinstance(self._embed, Lazy)
+
     def load(self) -> None:
         """Load the model of an embedding that is loaded at its first text."""
         if isinstance(self._embed, Lazy):

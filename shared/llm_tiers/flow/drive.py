@@ -192,7 +192,7 @@ def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recolle
     ask = partial(history.recall, request.text, node=request.node, k=request.k, vector=ledger.vector, **wanted)
     try:
         prepare(history)
-        found = ledger.history_time.within(ask)
+        found = ledger.history_time.within(history, ask)
     except (HistoryTooSlow, Busy) as error:
         return Recollection(error=str(error))
     except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning in the trace

@@ -292,7 +292,7 @@ class Engine:
             return
         try:
             prepare(self.history)
-            ledger.history_time.within(partial(self.history.remember, record), last=True)
+            ledger.history_time.within(self.history, partial(self.history.remember, record), last=True)
         except HistoryTooSlow:
             ledger.warn("history: too slow; the record of the call is kept later")
         except Busy as error:

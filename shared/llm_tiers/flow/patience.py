@@ -38,10 +38,11 @@ class HistoryTime:
         self._late = late
         self._spent = 0.0
 
-    def within(self, work: Callable[[], Result], *, last: bool = False) -> Result:
-        """Do some work with the history in the time that is left.
+    def within(self, history: History, work: Callable[[], Result], *, last: bool = False) -> Result:
+        """Do some work with a history in the time that is left.
 
         Args:
+            history: The history.
             work: What to do.
             last: It is begun also where no time is left, and then continues after the call.
 
@@ -57,8 +58,10 @@ class HistoryTime:
         if left <= 0 and not last:
             raise self._too_slow
         started = self._clock()
+        # A thread costs more than such a history takes, and makes sense only where one may have to be left behind.
+        seconds = None if getattr(history, "quick", False) else max(left, 0.0)
         try:
-            return within(max(left, 0.0), work, self._late)
+            return within(seconds, work, self._late)
         except TooLate as error:
             raise self._too_slow from error
         finally:

@@ -194,6 +194,11 @@ class ChromaHistory:
         """What turns queries into vectors."""
         return self._embedding
 
+    @property
+    def quick(self) -> bool:
+        """Whether a look-up takes milliseconds once `prepare` has run: nothing of it leaves this process."""
+        return self._embedding.quick and not self._place.shared and self._durability == "background"
+
     def prepare(self) -> None:
         """Load what the first look-up needs from this machine: the model of the default embeddings, and the folder.
 

@@ -74,11 +74,20 @@ def test_all_requests_of_a_call_share_the_time():
         now[0] += seconds
         return seconds
 
-    assert left.within(lambda: takes(0.4)) == 0.4
-    assert left.within(lambda: takes(0.7)) == 0.7
+    assert left.within(None, lambda: takes(0.4)) == 0.4
+    assert left.within(None, lambda: takes(0.7)) == 0.7
     with pytest.raises(HistoryTooSlow, match=r"no answer within history_timeout=1 s"):
-        left.within(lambda: takes(0.1))
+        left.within(None, lambda: takes(0.1))
     assert now == [pytest.approx(1.1)]
+
+
+def test_one_that_is_quick_needs_no_thread(scripted, tmp_path):
+    here = threading.current_thread()
+    with ChromaHistory() as local, ChromaHistory(embedding=lambda text: [1.0]) as own:
+        assert HistoryTime(1.0).within(local, threading.current_thread) is here
+        assert HistoryTime(1.0).within(own, threading.current_thread) is not here
+    with ChromaHistory(tmp_path, durability="sync") as synced:
+        assert HistoryTime(1.0).within(synced, threading.current_thread) is not here
 
 
 def test_a_history_in_time_is_used(scripted, way):
