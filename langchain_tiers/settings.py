@@ -96,7 +96,7 @@ def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
 
 
 def _configured(tier: Tier, settings: Mapping[str, Any], *, last: bool) -> BaseChatModel:
-    defaults = defaults_of(tier.model, last=last, timeout=tier.timeout is None)
+    defaults = defaults_of(tier.model, last=last, timeout=tier.timeout)
     own = {name: value for name, value in defaults.items() if name not in settings}
     model: BaseChatModel = rebuilt_or_refused(with_defaults(tier.model, own), settings, f"tier {tier.name!r}")
     if getattr(model, "stream_usage", True) is None:

@@ -95,7 +95,8 @@ def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
         replace(tier, model=_with_settings(tier, known), timeout=tier.timeout or known.get("timeout"))
         for tier in tiers
     ]
-    made = [replace(tier, model=_with_time_out(tier)) for tier in made]
+    if "timeout" not in known:
+        made = [replace(tier, model=_with_time_out(tier)) for tier in made]
     if _RETRIES not in known:
         made = [*(replace(tier, model=_retrying_once(tier.model)) for tier in made[:-1]), made[-1]]
     for tier in made:
@@ -182,7 +183,7 @@ def _with_settings(tier: Tier, settings: Mapping[str, Any]) -> LLM:
 def _with_time_out(tier: Tier) -> LLM:
     """Return the tier's model with a time-out where its class would wait as long as its client likes."""
     model: LLM = tier.model
-    defaults = defaults_of(model, last=True, timeout=tier.timeout is None)
+    defaults = defaults_of(model, last=True, timeout=tier.timeout)
     return _renewed(model, with_defaults(model, defaults), defaults)
 
 

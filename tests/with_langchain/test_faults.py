@@ -280,8 +280,11 @@ def test_late_threads_are_bounded_and_the_trace_says_so(chat, server, tiered):
 def test_what_a_tier_gets_by_default(server, key, tiered):
     plain = {"base_url": server.base_url, "api_key": key}
     own = ChatOpenAI(model="medium", max_retries=5, timeout=7, **plain)
-    ladder = tiered(tiers=[ChatOpenAI(model="small", **plain), own, ChatOpenAI(model="large", **plain)])._engine.ladder
-    small, medium, large = (tier.model for tier in ladder)
+    timed = Tier(ChatOpenAI(model="timed", **plain), timeout=3)
+    tiers = [timed, ChatOpenAI(model="small", **plain), own, ChatOpenAI(model="large", **plain)]
+    timed, small, medium, large = (tier.model for tier in tiered(tiers=tiers)._engine.ladder)
+    # A little longer than the tier's, whose message says more.
+    assert (timed.max_retries, timed.request_timeout) == (1, 4)
     assert (small.max_retries, small.request_timeout) == (1, 300)
     assert (medium.max_retries, medium.request_timeout) == (5, 7)
     assert (large.max_retries, large.request_timeout) == (None, 300)

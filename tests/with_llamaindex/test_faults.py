@@ -131,6 +131,8 @@ def test_late_threads_are_bounded_and_the_trace_says_so(drops, like, server, tie
     hang.release()
 
 
-def test_a_class_that_would_wait_for_ever_gets_a_time_out(like, tiered):
-    ladder = tiered(tiers=[like("small", timeout=7), like("medium"), like("large")])._engine.ladder
-    assert [tier.model.timeout for tier in ladder] == [7, 60, 60]
+def test_how_long_a_client_waits_by_default(like, tiered):
+    tiers = [Tier(like("timed"), timeout=3), like("small", timeout=7), like("medium"), like("large")]
+    ladder = tiered(tiers=tiers)._engine.ladder
+    # A little longer than the tier's, whose message says more; and no longer than the class's own.
+    assert [tier.model.timeout for tier in ladder] == [4, 7, 60, 60]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -70,7 +71,7 @@ def _without(arguments: dict[str, Any], settings: Mapping[str, Any], model: Base
     return {name: value for name, value in arguments.items() if name not in names}
 
 
-def defaults_of(model: BaseModel, *, last: bool, timeout: bool) -> dict[str, Any]:
+def defaults_of(model: BaseModel, *, last: bool, timeout: float | None) -> dict[str, Any]:
     """Return the settings of a client that differ from its class's own defaults, where the user has said nothing.
 
     A tier that hangs is left after a time, and one below the top retries once: the next tier up is the better retry.
@@ -78,25 +79,33 @@ def defaults_of(model: BaseModel, *, last: bool, timeout: bool) -> dict[str, Any
     Args:
         model: The model.
         last: It is the top tier.
-        timeout: It gets a time-out, since the user has given none.
+        timeout: The tier's own time-out in seconds, or None. The client's is a little longer: the tier's says what is
+            wrong, and the client's ends what nobody waits for any more.
     """
     retries = _unset(model, "max_retries")
     defaults: dict[str, Any] = {}
     if not last and (retries is None or (isinstance(retries, int) and retries > 1)):
         defaults["max_retries"] = 1
-    if timeout and _unset(model, "timeout") is None:
-        defaults["timeout"] = DEFAULT_TIMEOUT
+    own = _unset(model, "timeout")
+    longest = DEFAULT_TIMEOUT if timeout is None else timeout + _LONGER
+    if longest < math.inf and (own is None or (isinstance(own, int | float) and own > longest)):
+        defaults["timeout"] = longest
     return defaults
 
 
 _SET = object()
+
+_LONGER = 1.0
+"""Seconds by which a client waits longer than its tier."""
 
 
 def _unset(model: BaseModel, setting: str) -> Any:
     """Return the value of a setting that its class has chosen; `_SET` where the user has, or where there is none."""
     for name, field in type(model).model_fields.items():
         if setting in (name, field.alias):
-            return _SET if name in model.model_fields_set else getattr(model, name)
+            value = getattr(model, name)
+            # LlamaIndex's classes give all their fields themselves; another value than the class's own is the user's.
+            return value if name not in model.model_fields_set or value == field.default else _SET
     return _SET
 
 
