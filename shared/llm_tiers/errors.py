@@ -18,9 +18,10 @@ LlmTiersError
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
 if TYPE_CHECKING:
@@ -157,8 +158,8 @@ class AllTiersFailed(LlmTiersError):  # noqa: N818
     trace: Trace | None = None
 
     def __new__(cls, message: str, exceptions: Sequence[TierError], like: TierError | None = None) -> Self:  # noqa: D102
-        kind: Any = like.origin.kind if like else Exception
-        return cast("Self", _blank(_all_tiers_failed(kind), message, exceptions))
+        made = _all_tiers_failed(like.origin.kind if like else Exception)
+        return cast("Self", _blank(made, message, exceptions))
 
     def __init__(self, message: str, exceptions: Sequence[TierError], like: TierError | None = None) -> None:
         # Not the base's, which is the client's: it may want anything.
@@ -200,11 +201,22 @@ def _blank(made: type[AllTiersFailed], message: str, exceptions: Sequence[TierEr
     return cast("AllTiersFailed", built_in.__new__(made, *given))
 
 
-@cache
-def _all_tiers_failed(kind: Any) -> type[AllTiersFailed]:
-    """Return the class that is both `AllTiersFailed` and `kind`, or as much of `kind` as can be combined."""
+_made: dict[type[BaseException], type[AllTiersFailed]] = {}
+_making = threading.Lock()
+
+
+def _all_tiers_failed(kind: type[BaseException]) -> type[AllTiersFailed]:
+    """Return the class that is both `AllTiersFailed` and `kind`; it is made once."""
+    with _making:
+        if kind not in _made:
+            _made[kind] = _combined(kind)
+        return _made[kind]
+
+
+def _combined(kind: type[BaseException]) -> type[AllTiersFailed]:
+    """Make the class that is both `AllTiersFailed` and `kind`, or as much of `kind` as can be combined."""
     if issubclass(kind, AllTiersFailed):  # a tier that is a tiered model itself
-        return cast("type[AllTiersFailed]", kind)
+        return kind
     for base in kind.__mro__:
         if base in (Exception, BaseException, object):
             break

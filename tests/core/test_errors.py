@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+import threading
 
 import pytest
 
@@ -166,6 +167,21 @@ def test_it_has_the_attributes_of_the_error_it_stands_for():
 
 def test_the_class_is_made_once():
     assert type(failed_like(KeyError("a"))) is type(failed_like(KeyError("b")))
+
+
+def test_of_many_threads_one_makes_the_class():
+    kind, made, barrier = type("Fresh", (Exception,), {}), set(), threading.Barrier(8)
+
+    def make():
+        barrier.wait()
+        made.add(type(failed_like(kind("no"))))
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
 
 
 def test_a_ladder_inside_a_ladder_makes_no_further_class():

@@ -67,7 +67,8 @@ def _is_audited(policy: Policy, call: Call) -> bool:
     """Say whether the call is one of those that all tiers answer."""
     # Drawn from the call's id, as exploration is: sync and async draw the same, and no generator is shared by threads.
     # The prefix keeps this draw independent of the starter's, which is made from the same id.
-    return policy.audit > 0 and random.Random(f"audit:{call.id}").random() < policy.audit
+    # Where a tier is not asked, not all can answer.
+    return policy.audit > 0 and not call.down and random.Random(f"audit:{call.id}").random() < policy.audit
 
 
 def _pinned(tier: Tier, ledger: Ledger) -> Flow:

@@ -21,8 +21,8 @@ _TOO_LONG = frozenset({HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_U
 
 _OF_THE_TIER = re.compile(
     # The model: how much it reads and writes, what it knows, what it refuses to read.
-    r"context|too (?:long|large|many)|max\w*[ _](?:output[ _])?tokens|token limit"
-    r"|support|(?:unknown|unrecogni[sz]ed|unexpected|extra) \w*\s?(?:param|argument|field|input|key)"
+    r"context|too (?:long|large|many)|max\w{0,20}[ _](?:output[ _])?tokens|token limit"
+    r"|support|(?:unknown|unrecogni[sz]ed|unexpected|extra) \w{0,20}\s?(?:param|argument|field|input|key)"
     r"|unknown_parameter|not (?:allowed|available|enabled|permitted|found)|does not exist"
     r"|deprecated|\bmodel\b|content.?(?:filter|policy|management)|safety|moderation"
     # The account: providers say these with status 400 too.
@@ -35,6 +35,8 @@ _UNKNOWN_SETTING = re.compile(r"unexpected keyword argument '(\w+)'")
 _UNSENDABLE = "not JSON serializable"
 
 _LONGEST_CHAIN = 10
+_MOST_OF_A_TEXT = 4_000
+"""Characters of an error that are looked at: it may quote the whole prompt, and says what it is about before."""
 
 
 def chain_of(error: BaseException | None) -> Iterator[BaseException]:
@@ -93,7 +95,7 @@ def blame_of(error: BaseException, status: int | None) -> Blame:
     if status in _REFUSED:
         # What is said besides the text, such as OpenAI's code, is part of it, or of the body.
         said = f"{error} {getattr(error, 'code', '')} {getattr(error, 'body', '')}"
-        return "request" if _OF_THE_TIER.search(said) else "refused"
+        return "request" if _OF_THE_TIER.search(said[:_MOST_OF_A_TEXT]) else "refused"
     if status is None and isinstance(error, TypeError):
         return "caller" if _UNSENDABLE in str(error) else "setup"
     # Python's own errors come of what was asked or answered, but for those of the network.

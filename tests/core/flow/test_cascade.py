@@ -443,6 +443,12 @@ class TestDown:
         flow, _ = begin("large", None, ("small", "medium"), down=self.down("small"))
         assert names(next(flow)) == [("generate", "large"), ("witness", "medium")]
 
+    def test_no_call_is_audited_meanwhile(self, scripted):
+        policy = Policy("tested", scripted.Planned("small"), Verdicts(), audit=1.0)
+        for down, asked in (({}, 3), (self.down("medium"), 1)):
+            flow = cascade(policy, scripted.ledger_of(policy, down=down))
+            assert len(names(next(flow))) == asked
+
     def test_where_dearer_ones_are_down_the_dearest_that_is_up_is_judged(self, begin):
         judge = Verdicts(medium="uncertain")
         flow, ledger = begin("large", judge, down=self.down("large"))
