@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: demo test test-lowest check format clean
+.PHONY: demo test test-lowest faults check format clean
 
 demo: .venv/demo-ready
 	$(BIN)/llm-tiers demo
@@ -19,6 +19,10 @@ test-lowest:
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[all,test]'
 	.venv-lowest/bin/python -m pytest --numprocesses auto --dist worksteal tests/with_langchain tests/with_llamaindex
+
+# What becomes of a call when a tier fails: every cell of the matrix, printed; `make test` asks a part of them.
+faults: .venv/test-ready
+	$(BIN)/python tests/faults/fault_matrix.py
 
 check: .venv/test-ready
 	$(BIN)/ruff check .

@@ -69,7 +69,7 @@ class ChatPerformer:
             # The user streams, so the answer is kept in its chunks, to be shown in them if it is accepted.
             return withholding(list(result_last(self.stream(call))))
         config = self.run.child_config(call)
-        with _tier_errors(call.tier), set_config_context(config) as context:
+        with self._tier_errors(call), set_config_context(config) as context:
             # In the child's context: a `RunnableBinding` merges the callbacks of the context that it runs in into its
             # config, and would bring back the handlers that `quiet_config` leaves out.
             message = context.run(self._model(call).invoke, self._input(call), config, **self._settings(call))
@@ -80,7 +80,7 @@ class ChatPerformer:
         if self._in_chunks(call):
             return withholding([item async for item in self.astream(call)])
         config = self.run.child_config(call)
-        with _tier_errors(call.tier), set_config_context(config) as context:
+        with self._tier_errors(call), set_config_context(config) as context:
             invoked = self._model(call).ainvoke(self._input(call), config, **self._settings(call))
             message = await asyncio.create_task(_awaited(invoked), context=context)
         return self._answer(call, message)
@@ -96,7 +96,7 @@ class ChatPerformer:
                 for message in messages:
                     yield received.add(_as_chunk(message))
 
-        with _tier_errors(call.tier):
+        with self._tier_errors(call):
             blank = yield from from_first_word(chunks(), _says)
         return replace(self._answer(call, _joined(received), received.chunks), chunks=blank)
 
@@ -112,18 +112,22 @@ class ChatPerformer:
                 async for message in messages:
                     yield received.add(_as_chunk(message))
 
-        with _tier_errors(call.tier):
+        with self._tier_errors(call):
             async with aclosing(afrom_first_word(chunks(), _says, blank)) as shown:
                 async for chunk in shown:
                     yield chunk
         yield replace(self._answer(call, _joined(received), received.chunks), chunks=tuple(blank))
+
+    def _tier_errors(self, call: ModelCall) -> AbstractContextManager[None]:
+        settings = self.request.names if call.prompt is None else ()
+        return tier_errors(call.tier, (OutputParserException,), _interrupts, settings)
 
     def _in_chunks(self, call: ModelCall) -> bool:
         return self.streaming and call.prompt is None
 
     def _model(self, call: ModelCall) -> Runnable[Any, Any]:
         if call.prompt is None:
-            return self.request.model_for(call.tier)
+            return self.request.model_for(call.tier, call.without)
         # A judge is asked without the user's `temperature` and `max_tokens`, which are meant for answers.
         judges = self.judging or ()
         tier = next((tier for tier in judges if tier.name == call.tier.name), call.tier)
@@ -137,7 +141,7 @@ class ChatPerformer:
         return with_postscript(messages, call.postscript) if call.postscript else list(messages)
 
     def _settings(self, call: ModelCall) -> dict[str, Any]:
-        settings = self.request.settings_for(call.tier) if call.prompt is None else {}
+        settings = self.request.settings_for(call.tier, call.without) if call.prompt is None else {}
         # One name at most: both are the same setting, as different providers call it.
         known = [name for name in _EFFORTS if knows(call.tier.model, name)]
         return settings | dict.fromkeys(known[:1] if call.effort is not None else (), call.effort)
@@ -280,10 +284,6 @@ def _usage(message: AIMessage) -> Usage | None:
         cache_write_tokens=read.get("cache_creation") or 0,
         reasoning_tokens=written.get("reasoning") or 0,
     )
-
-
-def _tier_errors(tier: Tier) -> AbstractContextManager[None]:
-    return tier_errors(tier, (OutputParserException,), _interrupts)
 
 
 def _interrupts(error: Exception) -> bool:

@@ -71,8 +71,17 @@ class Request:
         """Whether the answer may call tools."""
         return self.tools is not None or bool(self.structured and self.structured.shape.tools)
 
-    def model_for(self, tier: Tier) -> Runnable[Any, Any]:
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the user's settings, those of the tools included."""
+        return frozenset(self.settings) | frozenset(() if self.tools is None else self.tools.options)
+
+    def model_for(self, tier: Tier, without: frozenset[str] = frozenset()) -> Runnable[Any, Any]:
         """Return the tier's model with the tools or the object asked for.
+
+        Args:
+            tier: The tier.
+            without: Options of the tools that its model does not know.
 
         Raises:
             TierError: The tier cannot give such an object.
@@ -80,13 +89,18 @@ class Request:
         if self.structured is not None:
             return self.structured.bound(tier)
         model: Runnable[Any, Any] = tier.model
-        return model if self.tools is None else self.tools.bound(tier.model)
+        return model if self.tools is None else self.tools.bound(tier.model, without)
 
-    def settings_for(self, tier: Tier) -> dict[str, Any]:
-        """Return the settings without those standard ones that the tier's model does not know."""
+    def settings_for(self, tier: Tier, without: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """Return the settings without those standard ones that the tier's model does not know.
+
+        Args:
+            tier: The tier.
+            without: Other settings that it does not know.
+        """
         return {
             name: value
             for name, value in self.settings.items()
             # Every chat model's methods take `stop`, whether or not it is a field as well.
-            if name == "stop" or name not in STANDARD_SETTINGS or knows(tier.model, name)
+            if name not in without and (name == "stop" or name not in STANDARD_SETTINGS or knows(tier.model, name))
         }

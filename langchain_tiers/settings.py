@@ -18,7 +18,13 @@ from llm_tiers.arguments import check_api_key, kind_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration import models
 from llm_tiers.integration.construction import Framework, TieredArguments
-from llm_tiers.integration.models import check_grading_model, check_own_models, rebuilt_or_refused
+from llm_tiers.integration.models import (
+    check_grading_model,
+    check_own_models,
+    defaults_of,
+    rebuilt_or_refused,
+    with_defaults,
+)
 from llm_tiers.ladder.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
@@ -81,14 +87,18 @@ def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
     known = {name: value for name, value in settings.items() if value is not None}
     made = [
         # A client's time-out ends each of its attempts; the tier's ends all of them together.
-        replace(tier, model=_configured(tier, known), timeout=tier.timeout or known.get("timeout"))
+        replace(
+            tier, model=_configured(tier, known, last=tier is tiers[-1]), timeout=tier.timeout or known.get("timeout")
+        )
         for tier in tiers
     ]
     return Ladder([*map(with_profile, made[:-1]), made[-1]])
 
 
-def _configured(tier: Tier, settings: Mapping[str, Any]) -> BaseChatModel:
-    model: BaseChatModel = rebuilt_or_refused(tier.model, settings, f"tier {tier.name!r}")
+def _configured(tier: Tier, settings: Mapping[str, Any], *, last: bool) -> BaseChatModel:
+    defaults = defaults_of(tier.model, last=last, timeout=tier.timeout)
+    own = {name: value for name, value in defaults.items() if name not in settings}
+    model: BaseChatModel = rebuilt_or_refused(with_defaults(tier.model, own), settings, f"tier {tier.name!r}")
     if getattr(model, "stream_usage", True) is None:
         # Without being asked, OpenAI's client leaves the usage out of streams where the base URL is not OpenAI's.
         return model.model_copy(update={"stream_usage": True})

@@ -34,12 +34,18 @@ class ToolBinding:
     tools: tuple[dict[str, Any], ...]
     options: Mapping[str, Any]
 
-    def bound(self, model: BaseChatModel) -> Runnable[Any, Any]:
-        """Return a tier's model with the tools, in its provider's format."""
+    def bound(self, model: BaseChatModel, without: frozenset[str] = frozenset()) -> Runnable[Any, Any]:
+        """Return a tier's model with the tools, in its provider's format.
+
+        Args:
+            model: The model.
+            without: Options that it does not know.
+        """
+        options = {name: value for name, value in self.options.items() if name not in without}
         # Only a bare function is converted, and so made strict, where the provider wants that.
-        strict = {"strict", "response_format"} & self.options.keys()
+        strict = {"strict", "response_format"} & options.keys()
         tools = [tool.get("function", tool) if strict else tool for tool in self.tools]
-        return model.bind_tools(tools, **self.options)
+        return model.bind_tools(tools, **options)
 
     @property
     def form(self) -> Form:

@@ -91,10 +91,22 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             the query engine was asked.
         on_trace: Is called once with the `Trace` of each call, failed and cancelled ones included: when it ends or,
             where its answers are graded, after that, with the grades and their cost, from another thread.
+        on_exhausted: What happens where the planned tier and all above it fail: `"answer"` (the default) takes an
+            answer that no judge rejected from another tier, and the trace says that it is degraded; `"raise"` raises.
+        breaker: When a tier that fails is not asked for a while; `Breaker()` by default: after three failures in a row,
+            at once after a wrong key or for an unknown model, for 5 seconds at first; None for never. All models of the
+            process share what is known of a tier.
+        history_timeout: Seconds for all that one call asks of the history, and for the vectors of its query; then it
+            goes on without, and the trace says so. 0.25 by default, None for no limit. What is loaded once does not
+            count.
+        deadline: Seconds for the whole call, 900 by default, None for no limit: after that no tier is asked any more,
+            and in asyncio what is under way is cancelled. In sync code a deadline of your own leaves what is under way,
+            in its own thread, as `timeout` does.
         context_window: Tokens that LlamaIndex may put into one prompt; by default the smallest of the tiers'.
         temperature, max_tokens, max_retries, api_key: Go to every tier that knows them, and not to the judge but for
             the last two. Tiers below the top retry once where their class would by default do it more often.
-        timeout: Seconds to wait for each tier before the call goes one tier up; `Tier(llm, timeout=...)` wins.
+        timeout: Seconds to wait for each tier before the call goes one tier up; `Tier(llm, timeout=...)` wins. 300 by
+            default; in sync code the tier's client then keeps it, as far as its class has a time-out.
 
         The settings of every LLM (`callback_manager`, `system_prompt`, `output_parser`, `rate_limiter`, ...) are taken
         too; some are by default the tiers' own, where all tiers have the same.
@@ -441,6 +453,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             since=ask.since,
             node=node if place.tagged_node is None else place.tagged_node,
             pin=request.pin,
+            settings=frozenset(request.settings),
             timeout=request.timeout,
             tokens=tokens_of(request.messages),
             needs=needs_of(request.messages, tools=request.offers_tools),

@@ -56,7 +56,7 @@ class LLMPerformer:
         """Call a model and wait for its answer."""
         if self._in_chunks(call):
             return withholding(list(result_last(self.stream(call))))
-        attempt = _Attempt(call.tier, self._wants_object(call))
+        attempt = _Attempt(call.tier, self._wants_object(call), self._settings(call))
         with attempt.failing(), self._model(call) as model, attempt.reading(), recording(attempt.recorded):
             # `structured_predict` returns an object and nothing else: text and tokens come from the events that are
             # recorded.
@@ -67,14 +67,14 @@ class LLMPerformer:
         """Call a model and wait for its answer."""
         if self._in_chunks(call):
             return withholding([item async for item in self.astream(call)])
-        attempt = _Attempt(call.tier, self._wants_object(call))
+        attempt = _Attempt(call.tier, self._wants_object(call), self._settings(call))
         with attempt.failing(), self._model(call) as model, attempt.reading(), recording(attempt.recorded):
             attempt.response = await cast("Awaitable[Any]", self._asked(call, model, "a")())
         return attempt.answer()
 
     def stream(self, call: ModelCall) -> Generator[Any, None, Answer]:
         """Call a model, yield its chunks as they come, and return the whole answer."""
-        attempt = _Attempt(call.tier, self._wants_object(call))
+        attempt = _Attempt(call.tier, self._wants_object(call), self._settings(call))
         with attempt.failing(), self._model(call) as model, attempt.reading():
             # A generator, so that the request is sent with the first chunk and inside the recording.
             opened = partial(_opened, self._asked(call, model, "stream_"))
@@ -84,7 +84,7 @@ class LLMPerformer:
 
     async def astream(self, call: ModelCall) -> AsyncGenerator[Any, None]:
         """Call a model, yield its chunks as they come and, last, the whole `Answer`."""
-        attempt = _Attempt(call.tier, self._wants_object(call))
+        attempt = _Attempt(call.tier, self._wants_object(call), self._settings(call))
         with attempt.failing(), self._model(call) as model, attempt.reading():
             opened = _aopened(self._asked(call, model, "astream_"))
             taken = attempt.ataking(arecording_each(opened, attempt.recorded))
@@ -95,6 +95,9 @@ class LLMPerformer:
 
     def _in_chunks(self, call: ModelCall) -> bool:
         return self.streaming and call.prompt is None
+
+    def _settings(self, call: ModelCall) -> frozenset[str]:
+        return frozenset(self.request.settings) if call.prompt is None else frozenset()
 
     def _wants_object(self, call: ModelCall) -> bool:
         return call.prompt is None and self.request.shape is not None
@@ -109,7 +112,7 @@ class LLMPerformer:
 
     def _asked(self, call: ModelCall, model: LLM, way: str) -> Callable[[], Any]:
         if call.prompt is None:
-            return self.request.asked_of(model, way, call.postscript)
+            return self.request.asked_of(model, way, call.postscript, call.without)
         if not model.metadata.is_chat_model:
             # A completion model knows no roles, so the system's words come first.
             return partial(getattr(model, f"{way}complete"), f"{call.prompt.system}\n\n{call.prompt.user}")
@@ -126,13 +129,14 @@ class _Attempt:
 
     tier: Tier
     wants_object: bool
+    settings: frozenset[str] = frozenset()
     recorded: Recorded = field(default_factory=Recorded)
     chunks: list[Any] = field(default_factory=list)
     blank: list[Any] = field(default_factory=list)
     response: Any = None
 
     def failing(self) -> AbstractContextManager[None]:
-        return tier_errors(self.tier, (OutputParserException,))
+        return tier_errors(self.tier, (OutputParserException,), settings=self.settings)
 
     @contextmanager
     def reading(self) -> Iterator[None]:

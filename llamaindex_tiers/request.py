@@ -133,16 +133,20 @@ class Request:
             return self
         return replace(self, form=form_of_text(self.settings, parser))
 
-    def asked_of(self, model: LLM, way: str, postscript: str | None) -> Callable[[], Any]:
+    def asked_of(
+        self, model: LLM, way: str, postscript: str | None, without: frozenset[str] = frozenset()
+    ) -> Callable[[], Any]:
         """Return what asks a tier's model, with copies of all that it is given.
 
         Args:
             model: The model.
             way: What stands before the method's name: `""`, `"a"`, `"stream_"` or `"astream_"`.
             postscript: A sentence of ours to add to the ask, or None. An object has no room for what it invites to.
+            without: Names of settings that the model does not know.
         """
         # Copies for each attempt: LlamaIndex's methods add to the history and the settings that they are given.
-        settings = {name: copied(value) for name, value in self.settings.items() if _is_known(model, name)}
+        known = {name: value for name, value in self.settings.items() if name not in without and _is_known(model, name)}
+        settings = {name: copied(value) for name, value in known.items()}
         if self.shape is not None:
             return self.shape.asked_of(model, way, settings)
         method = getattr(model, way + self.method)

@@ -20,7 +20,14 @@ from llm_tiers.arguments import check_api_key, kind_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration import models
 from llm_tiers.integration.construction import Framework, TieredArguments
-from llm_tiers.integration.models import check_grading_model, check_own_models, known_settings, rebuilt_or_refused
+from llm_tiers.integration.models import (
+    check_grading_model,
+    check_own_models,
+    defaults_of,
+    known_settings,
+    rebuilt_or_refused,
+    with_defaults,
+)
 from llm_tiers.ladder.tiers import Ladder, Tier
 
 if TYPE_CHECKING:
@@ -88,6 +95,8 @@ def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
         replace(tier, model=_with_settings(tier, known), timeout=tier.timeout or known.get("timeout"))
         for tier in tiers
     ]
+    if "timeout" not in known:
+        made = [replace(tier, model=_with_time_out(tier)) for tier in made]
     if _RETRIES not in known:
         made = [*(replace(tier, model=_retrying_once(tier.model)) for tier in made[:-1]), made[-1]]
     for tier in made:
@@ -169,6 +178,13 @@ def _with_settings(tier: Tier, settings: Mapping[str, Any]) -> LLM:
         asking = {**made.additional_kwargs, "stream_options": {"include_usage": True}}  # type: ignore[attr-defined]
         return made.model_copy(update={"additional_kwargs": asking})
     return made
+
+
+def _with_time_out(tier: Tier) -> LLM:
+    """Return the tier's model with a time-out where its class would wait as long as its client likes."""
+    model: LLM = tier.model
+    defaults = defaults_of(model, last=True, timeout=tier.timeout)
+    return _renewed(model, with_defaults(model, defaults), defaults)
 
 
 def _streams_like_openai(model: LLM) -> bool:

@@ -3,7 +3,14 @@
 import pytest
 
 from llm_tiers import AccuracyEstimator
+from llm_tiers.ladder.breaker import forget_circuits
 from llm_tiers.testing import LoopbackServer
+
+
+@pytest.fixture(autouse=True)
+def _breakers_closed():
+    """Close all breakers: tests share the server's address and its models' names, and so their breakers' state."""
+    forget_circuits()
 
 
 def _judged(answer, verdict="yes"):

@@ -22,6 +22,7 @@ from llm_tiers.errors import (
 )
 from llm_tiers.flow.engine import Engine, Outcome
 from llm_tiers.history import ChromaHistory
+from llm_tiers.ladder.breaker import Breaker
 from llm_tiers.ladder.price import Price
 from llm_tiers.ladder.tiers import Ladder, Tier
 from llm_tiers.policies.graders import Grader
@@ -39,6 +40,7 @@ __all__ = [  # noqa: RUF022 -- in the order that `sorted` gives, as the test of 
     "AllTiersFailed",
     "Answer",
     "Attempt",
+    "Breaker",
     "Call",
     "Certificate",
     "ChromaHistory",

@@ -111,6 +111,8 @@ class Trace(BaseModel):
         neighbours: How many similar past calls the estimates rest on.
         attempts: Every model call, in the order of their ends.
         final: Name of the tier whose answer was returned; None where none was.
+        degraded: No tier from the start upward gave an answer that stands, so another one's was returned; `warnings`
+            says whose.
         confidence: Chance that the answer is right, in [0, 1]; `reason` says by which grades, or that it rests on
             agreement alone. Of the doubt cascade: that the top tier would have given the same answer. None where
             nothing is known.
@@ -136,6 +138,7 @@ class Trace(BaseModel):
     neighbours: int = 0
     attempts: tuple[Attempt, ...] = ()
     final: str | None = None
+    degraded: bool = False
     confidence: float | None = None
     usage: TotalUsage | None = None
     cost_usd: float | None = None

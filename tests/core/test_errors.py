@@ -2,10 +2,12 @@
 
 import inspect
 import pickle
+import threading
 
 import pytest
 
 from llm_tiers import AllTiersFailed, ConfigError, HistoryError, LlmTiersError, TierError, Trace, UnknownTrace, errors
+from llm_tiers.errors import Origin
 
 
 def test_every_exception_has_the_one_base():
@@ -18,7 +20,6 @@ def test_every_exception_has_the_one_base():
     ("name", "parent"),
     [
         ("ConfigError", ValueError),
-        ("AllTiersFailed", ExceptionGroup),
         ("HistoryLocked", HistoryError),
         ("HistoryUnreachable", HistoryError),
         ("EmbeddingMismatch", HistoryError),
@@ -110,6 +111,106 @@ def test_a_tier_error_says_whether_the_stream_had_begun():
     assert not TierError("small", "down").broke_off
     copy = pickle.loads(pickle.dumps(TierError("small", "down", broke_off=True)))  # noqa: S301 -- our own bytes
     assert copy.broke_off
+
+
+class Refused(Exception):  # noqa: N818
+    """Stands for an error of a client's: its constructor wants more than a text."""
+
+    def __init__(self, message, *, response, body):
+        super().__init__(message)
+        self.response = response
+        self.body = body
+        self.status_code = 429
+
+
+class Gone(ConnectionError):  # noqa: N818
+    """An `OSError`, which cannot be combined with a group."""
+
+
+def failed_like(error, **attributes):
+    like = TierError("large", error, origin=Origin(type(error), {**vars(error), **attributes}))
+    return AllTiersFailed("nobody answered", [TierError("small", "down"), like], like)
+
+
+@pytest.mark.parametrize("error", [Refused("no", response=object(), body={}), Gone("no"), KeyError("no")], ids=repr)
+def test_it_is_caught_by_the_class_of_the_error_it_stands_for_as_well(error):
+    failure = failed_like(error)
+
+    for kind in (type(error), AllTiersFailed, LlmTiersError):
+        with pytest.raises(kind) as caught:
+            raise failure
+        assert caught.value is failure
+    assert [one.tier for one in failure.exceptions] == ["small", "large"]
+    assert failure.message == "nobody answered"
+    assert str(failure).startswith("nobody answered")
+    assert type(failure).__name__ == f"AllTiersFailed[{type(error).__name__}]"
+
+
+def test_it_is_a_group_unless_the_class_it_stands_for_cannot_be_one():
+    assert isinstance(failed_like(Refused("no", response=None, body=None)), ExceptionGroup)
+    assert not isinstance(failed_like(Gone("no")), ExceptionGroup)
+
+
+def test_where_a_class_allows_none_below_it_the_next_one_up_is_stood_for():
+    class Last(LookupError):  # noqa: N818
+        def __init_subclass__(cls):
+            raise TypeError("no class below this one")
+
+    assert isinstance(failed_like(Last("no")), LookupError)
+
+
+def test_it_has_the_attributes_of_the_error_it_stands_for():
+    response = object()
+    failure = failed_like(Refused("no", response=response, body={"code": "x"}))
+    assert (failure.response, failure.body, failure.status_code) == (response, {"code": "x"}, 429)
+
+
+def test_the_class_is_made_once():
+    assert type(failed_like(KeyError("a"))) is type(failed_like(KeyError("b")))
+
+
+def test_of_many_threads_one_makes_the_class():
+    kind, made, barrier = type("Fresh", (Exception,), {}), set(), threading.Barrier(8)
+
+    def make():
+        barrier.wait()
+        made.add(type(failed_like(kind("no"))))
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+
+
+def test_a_ladder_inside_a_ladder_makes_no_further_class():
+    inner = failed_like(KeyError("no"))
+    assert type(failed_like(inner)) is type(inner)
+
+
+@pytest.mark.parametrize("error", [Refused("no", response=object(), body={"code": "x"}), Gone("no")], ids=repr)
+def test_it_can_be_pickled_without_what_cannot(error):
+    failure = failed_like(error, refused=lambda: None)
+    failure.trace = Trace(trace_id="abc", policy="default")
+
+    copy = pickle.loads(pickle.dumps(failure))  # noqa: S301 -- our own bytes
+
+    assert type(copy) is type(failure)
+    assert copy.trace == failure.trace
+    assert [str(one) for one in copy.exceptions] == [str(one) for one in failure.exceptions]
+    assert not hasattr(copy, "refused")
+    assert getattr(copy, "body", None) == getattr(error, "body", None)
+
+
+def test_it_can_be_pickled_where_the_class_it_stands_for_cannot():
+    class Local(Exception):  # noqa: N818
+        pass
+
+    copy = pickle.loads(pickle.dumps(failed_like(Local("no"))))  # noqa: S301 -- our own bytes
+
+    assert isinstance(copy, AllTiersFailed)
+    assert [str(one) for one in copy.exceptions] == ["tier 'small' failed: down", "tier 'large' failed: Local: no"]
 
 
 def test_a_config_error_is_no_tier_error():

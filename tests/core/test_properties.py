@@ -135,6 +135,39 @@ def story(world):
     return asked, None, rejected
 
 
+def witnesses_of(world, asked):
+    return {n for n in world.witnesses if world.fits[n]} if asked else set()
+
+
+def open_answers(world, asked, rejected):
+    """Return whose answers may stand in for one: given, and rejected by nobody, in no words."""
+    said = {world.answers[n] for n in rejected}
+    return {
+        n
+        for n in {*asked, *witnesses_of(world, asked)}
+        if world.answers[n] not in (None, DOWN) and world.answers[n] not in said and not abstained(world, n)
+    }
+
+
+def last_resort(world, asked, rejected):
+    """Tell what follows where nobody's answer stands: who else is asked in turn, and whose answer is taken."""
+    usable = open_answers(world, asked, rejected)
+    if usable:
+        return [], max(usable)
+    known, turns, rejected = {*asked, *witnesses_of(world, asked)}, [], list(rejected)
+    for position in reversed(world.serving):
+        if position in known:
+            continue
+        turns.append(position)
+        if world.answers[position] == DOWN:
+            continue
+        if judged(world, position) is False:
+            rejected.append(position)
+        elif open_answers(world, [position], rejected) >= {position}:
+            return turns, position
+    return turns, None
+
+
 @many
 @given(world=worlds())
 def test_the_cost_adds_up(scripted, world):
@@ -200,32 +233,40 @@ def test_a_rejected_answer_is_never_returned_and_the_final_one_was_given(scripte
 def test_whoever_answers_first_and_right_is_returned(scripted, world):
     performer, _, outcome = ask(scripted, world)
     asked, standing, rejected = story(world)
-    assert [name for role, name in performer.roles if role == "generate"] == [world.names[n] for n in asked]
+    more, instead = ([], None) if standing is not None else last_resort(world, asked, rejected)
+    assert [name for role, name in performer.roles if role == "generate"] == [world.names[n] for n in [*asked, *more]]
     answer = None if isinstance(outcome, AllTiersFailed) else outcome.answer
     if standing is not None and (world.answers[standing] is not None or world.missing_counts):
         assert answer.tier == world.names[standing]
         return
-    witnesses = [n for n in world.witnesses if world.fits[n]] if asked else []
-    open_answers = {
-        n
-        for n in {*asked, *witnesses}
-        if world.answers[n] not in (None, DOWN) and n not in rejected and not abstained(world, n)
-    }
-    usable = {n for n in open_answers if world.answers[n] not in {world.answers[r] for r in rejected}}
+    if standing is None:
+        assert (answer and answer.tier) == (None if instead is None else world.names[instead])
+        assert answer is None or outcome.trace.degraded
+        return
+    usable = open_answers(world, asked, rejected)
     if usable:
         assert answer.tier == world.names[max(usable)]
-    elif standing is not None:
-        assert answer.value is None
     else:
-        assert answer is None
+        assert answer.value is None
+    assert not outcome.trace.degraded
 
 
 @many
 @given(world=worlds())
 def test_labels_follow_the_rule(scripted, world):
     _, bench, outcome = ask(scripted, world)
-    asked, standing, _ = story(world)
+    asked, standing, rejected = story(world)
     records = bench.history.records
+    if standing is None:
+        _, instead = last_resort(world, asked, rejected)
+        # One that is found valid teaches as any other, but nothing of the tiers that failed.
+        valid = instead is not None and instead not in asked and judged(world, instead) is True
+        taught = valid and instead not in witnesses_of(world, asked)
+        assert [record.final for record in records] == ([world.names[instead]] if taught else [])
+        for record in records:
+            assert record.labels[record.final]
+            assert not [name for name in record.labels if world.answers[world.names.index(name)] == DOWN]
+        return
     accepted = None if standing is None else value(world, standing, standing)
     failed = isinstance(outcome, AllTiersFailed) or world.names.index(outcome.answer.tier) != standing
     if failed or (accepted is None and not world.missing_counts):

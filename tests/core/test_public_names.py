@@ -16,6 +16,7 @@ NAMES = [
     "AllTiersFailed",
     "Answer",
     "Attempt",
+    "Breaker",
     "Call",
     "Certificate",
     "ChromaHistory",

@@ -8,7 +8,7 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
 from langchain_tiers import TieredChatModel
-from llm_tiers import Certificate, Forecast, Guarantee, Tier
+from llm_tiers import Breaker, Certificate, Forecast, Guarantee, Tier
 from llm_tiers.testing import HttpError, LoopbackRequest, LoopbackServer, Reply, ToolCall
 
 
@@ -24,6 +24,15 @@ with LoopbackServer({"small": script, "large": HttpError(429, retry_after=1)}) a
     url: str = server.base_url
 
 model = TieredChatModel(["openai:small", Tier("openai:large", timeout=30)], timeout=60, temperature=0)
+patient = TieredChatModel(
+    ["openai:small", "openai:large"],
+    on_exhausted="raise",
+    breaker=Breaker(failures=5),
+    history_timeout=None,
+    deadline=30,
+)
+hasty = TieredChatModel(["openai:small", "openai:large"], breaker=None)
+states: dict[str, Any] = patient.stats()
 answer: AIMessage = model.invoke("What is the capital of France?", model="large", stop=["END"])
 promising = TieredChatModel(["openai:small", "openai:large"], policy=Guarantee(0.05, expected_calls=10_000))
 held: Certificate | None = promising.certificate("research/plan")

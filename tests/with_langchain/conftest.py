@@ -27,6 +27,7 @@ def take(request):
                 return list(runnable.stream(given))
         return asyncio.run(taken(runnable, given))
 
+    take.way = request.param
     return take
 
 
@@ -55,6 +56,8 @@ def tiered(tiers):
 
     def make(**settings):
         defaults = {"tiers": tiers, "prices": dict.fromkeys(NAMES, (1, 2)), "policy": "estimate"}
+        # On a busy machine a look-up may take longer than the default allows.
+        defaults |= {"history_timeout": 30}
         models.append(TieredChatModel(**defaults | settings))
         return models[-1]
 

@@ -6,7 +6,9 @@ from functools import reduce
 from operator import add
 
 import pytest
+from langchain_openai import ChatOpenAI
 
+from langchain_tiers import TieredChatModel
 from llm_tiers import AllTiersFailed, ConfigError, FixedStarter, PromptJudge, Tier
 from llm_tiers.testing import BrokenJson, Cut, Hang, HttpError, Reply
 
@@ -50,14 +52,62 @@ def test_a_fault_goes_one_tier_up_and_leaves_no_label(server, tiered, ask, fault
     assert record["labels"] == {"medium": True, "large": True}
 
 
+# A stream that breaks off has shown the user half an answer; see test_a_live_stream_that_stops_halfway_fails.
+WHOLE_FAULTS = {name: fault for name, fault in FAULTS.items() if name != "error in the stream"}
+
+
+@pytest.mark.parametrize("start", ["medium", "large"])
+@pytest.mark.parametrize("fault", WHOLE_FAULTS.values(), ids=WHOLE_FAULTS)
+def test_where_the_start_and_all_above_fail_a_tier_below_answers(server, tiered, ask, fault, start):
+    server.scripts |= {"small": "Paris", "medium": HttpError(500), "large": fault}
+
+    answer = ask(tiered(starter=FixedStarter(start), judge=lambda question, answer: True))
+
+    assert answer.content == "Paris"
+    assert (trace_of(answer)["final"], trace_of(answer)["degraded"]) == ("small", True)
+    assert trace_of(answer)["warnings"] == [f"degraded: no tier from {start} up gave an answer, so small answered"]
+    assert {attempt["tier"] for attempt in trace_of(answer)["attempts"] if attempt["error"]} == {"medium", "large"}
+
+
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_fault_at_the_top_fails_the_call_with_every_cause(server, tiered, ask, fault):
+def test_where_the_user_wants_no_such_answer_the_call_fails_with_every_cause(server, tiered, ask, fault):
     server.scripts |= {"medium": HttpError(500), "large": fault}
 
     with pytest.raises(AllTiersFailed) as failure:
-        ask(tiered(starter=FixedStarter("medium")))
+        ask(tiered(starter=FixedStarter("medium"), on_exhausted="raise"))
 
     assert [error.tier for error in failure.value.exceptions] == ["medium", "large"]
+    assert "small" not in {request.model for request in server.requests}
+
+
+@pytest.mark.parametrize("fault", WHOLE_FAULTS.values(), ids=WHOLE_FAULTS)
+def test_where_the_tiers_below_fail_too_every_cause_is_raised(server, tiered, ask, fault):
+    server.scripts |= {"small": HttpError(503), "medium": HttpError(500), "large": fault}
+    with pytest.raises(AllTiersFailed) as failure:
+        ask(tiered(starter=FixedStarter("medium")))
+    assert [error.tier for error in failure.value.exceptions] == ["medium", "large", "small"]
+
+
+def test_an_answer_that_the_judge_rejects_is_not_returned_from_below_either(server, tiered, ask):
+    server.scripts |= {"medium": HttpError(500), "large": HttpError(500)}
+    with pytest.raises(AllTiersFailed, match="rejected by the judge: small"):
+        ask(tiered(starter=FixedStarter("medium"), judge=lambda question, answer: False))
+
+
+POLICIES = ["estimate", "llm-at", "agree", "doubt", "linucb", "metallm", "linucb-rules", "menu"]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("up", ["small", "medium"])
+def test_under_every_policy_the_one_tier_that_works_answers(server, tiered, ask, judged, policy, up):
+    server.scripts |= dict.fromkeys(("small", "medium", "large"), HttpError(500)) | {up: judged("Paris")}
+    answer = ask(tiered(policy=policy))
+    assert (answer.content, trace_of(answer)["final"]) == ("Paris", up)
+
+
+def test_another_word_for_what_is_to_be_done_is_refused(tiered):
+    with pytest.raises(ConfigError, match="on_exhausted='perhaps' must be 'answer'"):
+        tiered(on_exhausted="perhaps")
 
 
 def test_a_fault_of_the_judge_goes_one_tier_up(server, tiered, ask, judged):
@@ -82,6 +132,27 @@ def test_a_tier_that_takes_too_long_goes_one_tier_up(chat, server, tiered, ask, 
     assert trace_of(answer)["attempts"][0]["tier"] == "small"
     assert trace_of(answer)["attempts"][0]["error"]
     hang.release()
+
+
+def test_a_slow_embedding_costs_a_call_a_bounded_time(tiered, ask):
+    released = threading.Event()
+
+    def embed(text):
+        released.wait()
+        return [1.0, 0.0]
+
+    model = tiered(embedding=embed, history_timeout=0.05)
+    answer = ask(model)
+    assert answer.content
+    assert "history: no answer within history_timeout=0.05 s" in trace_of(answer)["warnings"]
+    released.set()
+
+
+def test_how_long_a_history_may_take_by_default(chat, tiers):
+    with TieredChatModel(tiers=tiers) as model:
+        assert model._engine._limits.history_timeout == 0.25
+    with TieredChatModel(tiers=tiers, history_timeout=None) as model, model.model_copy(update={"node": "x"}) as copy:
+        assert copy._engine._limits.history_timeout is None
 
 
 def test_the_trace_says_how_long_was_waited(chat, server, tiered, ask):
@@ -160,3 +231,67 @@ async def test_a_cancelled_call_stops_the_request(server, tiered):
     with pytest.raises(asyncio.CancelledError):
         await call
     assert [request.model for request in server.requests] == ["small"]
+
+
+class TestDeadline:
+    def test_it_bounds_the_whole_call(self, server, chat, tiered, ask):
+        hangs = {name: Hang() for name in ("small", "medium", "large")}
+        server.scripts |= hangs
+        with pytest.raises(AllTiersFailed, match=r"no answer before deadline=0\.2 s") as failure:
+            ask(tiered(deadline=0.2))
+        assert [attempt.tier for attempt in failure.value.trace.attempts] == ["small"]
+        assert failure.value.trace.seconds < 5
+        assert "deadline: medium was not asked, deadline=0.2 s is over" in failure.value.trace.warnings
+        for hang in hangs.values():
+            hang.release()
+
+    def test_an_earlier_answer_is_better_than_none(self, server, tiered, ask):
+        server.scripts |= {"small": Reply("Lyon"), "medium": (hang := Hang())}
+        answer = ask(tiered(deadline=1, judge=lambda question, answer: None))
+        assert (answer.content, trace_of(answer)["degraded"]) == ("Lyon", True)
+        hang.release()
+
+    def test_one_that_is_not_reached_changes_nothing(self, tiered, ask):
+        assert trace_of(ask(tiered(deadline=60)))["warnings"] == []
+
+    @pytest.mark.parametrize("wrong", [0, -1, "fast"])
+    def test_one_that_is_none_is_refused(self, tiered, wrong):
+        with pytest.raises(ConfigError, match="deadline"):
+            tiered(deadline=wrong)
+
+
+def test_late_threads_are_bounded_and_the_trace_says_so(chat, server, tiered):
+    server.scripts["small"] = hang = Hang()
+    tiers = [Tier(chat("small"), timeout=0.01), chat("large")]
+    model = tiered(tiers=tiers, breaker=None, starter=FixedStarter("small"))
+    before = set(threading.enumerate())
+
+    answers = [model.invoke(ASK) for _ in range(30)]
+
+    new = set(threading.enumerate()) - before
+    assert len([thread for thread in new if thread.name == "llm-tiers-deadline"]) <= 16
+    # Each request that hangs keeps one of the server's as well.
+    assert len(new) <= 2 * 16 + 4
+    assert {answer.content for answer in answers} == {"Paris"}
+    assert trace_of(answers[-1])["warnings"] == ["late: small was not asked, 16 earlier calls have not ended"]
+    hang.release()
+
+
+def test_what_a_tier_gets_by_default(server, key, tiered):
+    plain = {"base_url": server.base_url, "api_key": key}
+    own = ChatOpenAI(model="medium", max_retries=5, timeout=7, **plain)
+    timed = Tier(ChatOpenAI(model="timed", **plain), timeout=3)
+    tiers = [timed, ChatOpenAI(model="small", **plain), own, ChatOpenAI(model="large", **plain)]
+    timed, small, medium, large = (tier.model for tier in tiered(tiers=tiers)._engine.ladder)
+    # A little longer than the tier's, whose message says more.
+    assert (timed.max_retries, timed.request_timeout) == (1, 4)
+    assert (small.max_retries, small.request_timeout) == (1, 300)
+    assert (medium.max_retries, medium.request_timeout) == (5, 7)
+    assert (large.max_retries, large.request_timeout) == (None, 300)
+
+
+def test_below_the_top_a_client_retries_once(server, key, tiered, ask):
+    server.scripts["small"] = HttpError(500)
+    plain = {"base_url": server.base_url, "api_key": key}
+    ask(tiered(tiers=[ChatOpenAI(model="small", **plain), ChatOpenAI(model="large", **plain)]))
+    assert len(server.requests_to("small")) == 2

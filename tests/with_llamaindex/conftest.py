@@ -76,6 +76,8 @@ def tiered(tiers):
     def make(**settings):
         # Not the default, which asks several tiers at once: these tests are about who is asked, and with what.
         defaults = {"tiers": tiers, "policy": "estimate", "prices": dict.fromkeys((*NAMES, *OF_OPENAI), (1, 2))}
+        # On a busy machine a look-up may take longer than the default allows.
+        defaults |= {"history_timeout": 30}
         models.append(TieredLLM(**defaults | settings))
         return models[-1]
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llm_tiers.call.form import Form
+    from llm_tiers.ladder.tiers import Tier
 
 __all__ = ["Call"]
 
@@ -27,7 +30,9 @@ class Call:
         tokens: Length of the input in tokens, or None if it is not known.
         needs: What a tier must be able to do to serve the call, such as `"tools"` or `"images"`.
         form: The form that an answer must have, or None where plain text will do.
+        settings: Names of the settings that the user gives the call.
         timeout: Seconds to wait for each tier; it replaces the tier's own time-out. None keeps the tier's own.
+        down: Names of the tiers that are not asked now, since they fail, each with the reason.
         messages: The framework's own messages, for a grader that takes them; the core does not read them.
     """
 
@@ -42,10 +47,16 @@ class Call:
     tokens: int | None = None
     needs: frozenset[str] = frozenset()
     form: Form | None = field(default=None, repr=False)
+    settings: frozenset[str] = frozenset()
     timeout: float | None = None
+    down: Mapping[str, str] = field(default_factory=dict)
     messages: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def question(self) -> str:
         """What the judge takes for the question."""
         return self.ask or self.query
+
+    def shortfall(self, tier: Tier) -> str | None:
+        """Say why a tier cannot serve the call, or is not asked now; None where it can."""
+        return tier.shortfall(self.needs, self.tokens) or self.down.get(tier.name)

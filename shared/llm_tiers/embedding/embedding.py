@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llm_tiers.embedding.lazy import Lazy
 from llm_tiers.embedding.naming import has_lasting_name, name_of_function
 from llm_tiers.errors import ConfigError
 
@@ -60,6 +61,16 @@ class Embedding:
     def dimension(self) -> int | None:
         """The length of the vectors, or None until the first one was made."""
         return self._dimension
+
+    @property
+    def quick(self) -> bool:
+        """Whether it is one of this package's own: a text takes milliseconds, and no network, once it is loaded."""
+        return isinstance(self._embed, Lazy)
+
+    def load(self) -> None:
+        """Load the model of an embedding that is loaded at its first text."""
+        if isinstance(self._embed, Lazy):
+            self._embed.model()
 
     def embed(self, text: str) -> Vector:
         """Return the vector of `text`: float32, one dimension, unit length.

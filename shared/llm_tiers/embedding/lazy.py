@@ -29,13 +29,17 @@ class Lazy:
 
     def __call__(self, text: str) -> Any:
         """Return the vector of `text`; the first call loads the model."""
+        return self.model()(text)
+
+    def model(self) -> Callable[[str], Any]:
+        """Return the model, loaded."""
         key = self._load, self._arguments
         model = self._loaded.get(key)
         if model is None:
             with Lazy._loading:
                 # Looked up once more: another thread may have loaded it while this one waited for the lock.
                 model = self._loaded.get(key) or self._loaded.setdefault(key, self._load(*self._arguments))
-        return model(text)
+        return model
 
     @classmethod
     def renew_lock(cls) -> None:

@@ -12,8 +12,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llm_tiers.call.answer import Answer
-from llm_tiers.call.requests import Flow, Generate, Handoff, ModelCall, Reply, Request, Response, generate, hand_off
+from llm_tiers.call.requests import (
+    Flow,
+    Generate,
+    Generating,
+    Handoff,
+    ModelCall,
+    Reply,
+    Request,
+    Response,
+    generate,
+    hand_off,
+)
 from llm_tiers.errors import AllTiersFailed, TierError
+from llm_tiers.ladder.provider import provider_of
 from llm_tiers.policies.judges.case import Case, Judgement, Verdict
 from llm_tiers.policies.starters.base import Plan
 from llm_tiers.trace import Role
@@ -35,9 +47,9 @@ def cascade(policy: Policy, ledger: Ledger) -> Flow:
     Returns:
         The accepted answer: one that the judge found valid, or the top tier's, which is not judged. Where the top
         tier fails or has nothing to say, an earlier answer that the judge was unsure of is better than none; one that
-        it rejected is never returned. Where nothing comes from the start upward and the plan falls back, the tiers
-        below it are asked, dearest first. An answer that was cut short or filtered goes one tier up unjudged; the top
-        tier's is returned, with a warning in the trace.
+        it rejected is never returned. Where nothing comes from the start upward, the tiers that have not been asked yet
+        are, dearest first, unless the limits say otherwise. An answer that was cut short or filtered goes one tier up
+        unjudged; the top tier's is returned, with a warning in the trace.
 
     Raises:
         AllTiersFailed: No tier gave an answer that may be returned.
@@ -55,13 +67,14 @@ def _is_audited(policy: Policy, call: Call) -> bool:
     """Say whether the call is one of those that all tiers answer."""
     # Drawn from the call's id, as exploration is: sync and async draw the same, and no generator is shared by threads.
     # The prefix keeps this draw independent of the starter's, which is made from the same id.
-    return policy.audit > 0 and random.Random(f"audit:{call.id}").random() < policy.audit
+    # Where a tier is not asked, not all can answer.
+    return policy.audit > 0 and not call.down and random.Random(f"audit:{call.id}").random() < policy.audit
 
 
 def _pinned(tier: Tier, ledger: Ledger) -> Flow:
     ledger.plan = Plan(start=tier.name, reason="pinned")
     # Nobody judges a pinned tier, so its answer may stream live: there is no other tier to fall back on.
-    reply = yield from hand_off(Handoff(ModelCall(tier)))
+    reply = yield from _handed_off(ledger, ModelCall(tier, forced=True))
     ledger.add_reply(reply)
     if isinstance(reply, TierError):
         raise _all_failed(ledger)
@@ -72,18 +85,27 @@ def _pinned(tier: Tier, ledger: Ledger) -> Flow:
 
 def _serving(ledger: Ledger) -> tuple[Tier, ...]:
     """Return the tiers that can serve the call; the trace names the others."""
-    serving = []
+    able, call = [], ledger.call
     for tier in ledger.ladder:
-        shortfall = tier.shortfall(ledger.call.needs, ledger.call.tokens)
+        shortfall = _lacks(call, tier)
         if shortfall is None:
-            serving.append(tier)
+            able.append(tier)
         else:
             ledger.warn(f"tier {tier.name} skipped: {shortfall}")
             # An error too: if no tier can serve the call, `AllTiersFailed` must say why for each of them.
             ledger.errors.append(TierError(tier.name, f"cannot serve the call: {shortfall}"))
-    if not serving:
+    if not able:
         raise _all_failed(ledger)
-    return tuple(serving)
+    for tier in able:
+        if tier.name in call.down:
+            ledger.warn(f"breaker: {tier.name} skipped, {call.down[tier.name]}")
+    # Where all of them fail, the dearest is asked all the same.
+    return tuple(tier for tier in able if tier.name not in call.down) or (able[-1],)
+
+
+def _lacks(call: Call, tier: Tier) -> str | None:
+    """Say what a tier lacks to serve the call, whether or not it is asked now."""
+    return tier.shortfall(call.needs, call.tokens)
 
 
 def _from_start(serving: Sequence[Tier], ledger: Ledger) -> Sequence[Tier]:
@@ -107,11 +129,14 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
     """Ask one tier after the other until an answer stands."""
     early: dict[str, Reply] = {}
     lowest = 0
+    # Of a dearer tier that is not asked because it fails, nothing is known; so what a cheaper one says is judged.
+    last = ledger.ladder.index(tiers[-1].name)
+    judges_last = any(name in ledger.call.down for name in ledger.ladder.names[last + 1 :])
     for position, tier in enumerate(tiers):
         # The judge may skip tiers, but never the last one: without an answer from it the call would fail.
         if ledger.ladder.index(tier.name) < lowest and tier is not tiers[-1]:
             continue
-        top = tier is tiers[-1]
+        top = tier is tiers[-1] and not judges_last
         beside = _beside(ledger, tiers) if position == 0 else ()
         if tier.name in early:
             # In an audit this tier has answered already. Its answer is used only now, so that the call returns what it
@@ -121,8 +146,8 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
         else:
             reply, early = yield from _ask(policy, ledger, tier, beside, early, unjudged=top)
         if isinstance(reply, TierError):
-            if reply.broke_off:
-                # The user has half an answer; the whole of another one would be read as its end.
+            # The user has half an answer; the whole of another one would be read as its end.
+            if reply.broke_off or _is_hopeless(ledger, reply):
                 raise _all_failed(ledger)
             continue
         if top:
@@ -139,26 +164,35 @@ def _left(policy: Policy, ledger: Ledger, start: Tier, early: dict[str, Reply]) 
     # On a profiled call all tiers have answered already, those below the start too.
     for reply in early.values():
         ledger.add_reply(reply)
-    answer = _best_unrejected(ledger)
-    if answer is None and ledger.plan is not None and ledger.plan.falls_back:
-        answer = yield from _below(policy, ledger, start)
+    answer = None
+    if ledger.limits.on_exhausted == "answer":
+        answer = _best_unrejected(ledger) or (yield from _not_asked_yet(policy, ledger, start))
     if answer is None:
         raise _all_failed(ledger)
+    ledger.degraded = True
     return answer
 
 
-def _below(policy: Policy, ledger: Ledger, start: Tier) -> Generator[Request, Response, Answer | None]:
-    """Ask the tiers below a start from which nothing came, dearest first; None where they have no answer either."""
+def _not_asked_yet(policy: Policy, ledger: Ledger, start: Tier) -> Generator[Request, Response, Answer | None]:
+    """Ask the tiers that have not been asked, dearest first; None where they have no answer either.
+
+    These are the tiers below the start, those above it that the judge has skipped, and last the dearest of those whose
+    breaker is open.
+    """
     asked = {answer.tier for answer in ledger.answers} | {error.tier for error in ledger.errors}
-    for name in reversed(ledger.serving[: ledger.serving.index(start.name)]):
+    call = ledger.call
+    failing = [tier.name for tier in ledger.ladder if tier.name in call.down and not _lacks(call, tier)]
+    for name in (*reversed(ledger.serving), *failing[-1:]):
         if name in asked:
             continue
         # Not live: it has to be looked at before the user sees it.
         reply, _ = yield from _ask(policy, ledger, ledger.ladder[name], (), {}, unjudged=False)
         if isinstance(reply, TierError):
+            if _is_hopeless(ledger, reply):
+                return None
             continue
         judgement = yield from _judge(policy, ledger, reply, ledger.ladder[name])
-        if judgement.verdict is not Verdict.INVALID and reply.value is not None and ledger.flaw(reply) is None:
+        if reply.value is not None and not _is_rejected(ledger, reply) and ledger.flaw(reply) is None:
             ledger.warn(f"degraded: no tier from {start.name} up gave an answer, so {name} answered")
             return reply if judgement.verdict is Verdict.UNCERTAIN else _accepted_answer(ledger, reply, judgement)
     return None
@@ -234,13 +268,14 @@ def _ask(
 ) -> Generator[Request, Response, tuple[Reply, dict[str, Reply]]]:
     """Ask `tier` and the tiers beside it, and add their replies to the ledger; a dearer tier's is kept for its turn."""
     # A tier whose answer is final must not be invited to abstain.
-    own = ModelCall(tier, postscript=None if unjudged else _invitation(policy, ledger, tier))
+    invitation = None if unjudged else _invitation(policy, ledger, tier)
+    own = ModelCall(tier, postscript=invitation, forced=tier.name in ledger.call.down)
     # Only a single call can stream live: with others beside it the driver has to wait for all of them.
     if unjudged and not beside:
-        reply = yield from hand_off(Handoff(own))
+        reply = yield from _handed_off(ledger, own)
         ledger.add_reply(reply)
         return reply, early
-    cheaper = ledger.serving[: ledger.serving.index(tier.name)]
+    cheaper = [name for name in ledger.serving if ledger.ladder.index(name) < ledger.ladder.index(tier.name)]
     others = tuple(
         ModelCall(
             other,
@@ -249,7 +284,7 @@ def _ask(
         )
         for other in beside
     )
-    replies = yield from generate(Generate((own, *others)))
+    replies = yield from _side_by_side(ledger, (own, *others))
     kept = [_without_abstention(reply, call) for reply, call in zip(replies, (own, *others), strict=True)]
     for call, reply in zip((own, *others), kept, strict=True):
         if call is own or call.role == "witness":
@@ -257,6 +292,64 @@ def _ask(
         else:
             early[call.tier.name] = reply
     return kept[0], early
+
+
+def _handed_off(ledger: Ledger, call: ModelCall) -> Generator[Request, Response, Reply]:
+    """Hand off to a model; once more where its client does not know a setting, since nothing has been asked then."""
+    call = _with_known_settings(ledger, call)
+    while True:
+        reply = _blamed(ledger, call, (yield from hand_off(Handoff(call))))
+        if not _knows_too_little(reply):
+            return reply
+        call = _with_known_settings(ledger, call)
+
+
+def _side_by_side(ledger: Ledger, calls: tuple[ModelCall, ...]) -> Generating:
+    """Call models side by side; those once more whose clients do not know a setting."""
+    replies: dict[str, Reply] = {}
+    while calls:
+        calls = tuple(_with_known_settings(ledger, call) for call in calls)
+        came = yield from generate(Generate(calls))
+        blamed = [_blamed(ledger, call, reply) for call, reply in zip(calls, came, strict=True)]
+        # A dict keeps the order in which the tiers were asked first.
+        replies |= {call.tier.name: reply for call, reply in zip(calls, blamed, strict=True)}
+        calls = tuple(call for call, reply in zip(calls, blamed, strict=True) if _knows_too_little(reply))
+    return tuple(replies.values())
+
+
+def _with_known_settings(ledger: Ledger, call: ModelCall) -> ModelCall:
+    """Leave out the settings that a tier does not know and another one may; the trace says so."""
+    without = ledger.taken.left_out(call.tier, ledger.call.settings)
+    for name in sorted(without - call.without):
+        ledger.warn(f"setting left out: {call.tier.name} does not know {name}")
+    return replace(call, without=without)
+
+
+def _blamed(ledger: Ledger, call: ModelCall, reply: Reply) -> Reply:
+    """Learn which setting a tier does not know; where no other tier does either, it is the caller's mistake."""
+    unknown = reply.origin.unknown if isinstance(reply, TierError) else None
+    if not isinstance(reply, TierError) or unknown is None:
+        return reply
+    # A setting that was left out and is complained of all the same is not the user's.
+    known = unknown in call.without
+    if known or not ledger.taken.refuse(call.tier, unknown):
+        reply.origin = replace(reply.origin, blame="setup" if known else "caller", unknown=None)
+    return reply
+
+
+def _knows_too_little(reply: Reply) -> bool:
+    return isinstance(reply, TierError) and reply.origin.unknown is not None and not reply.broke_off
+
+
+def _is_hopeless(ledger: Ledger, error: TierError) -> bool:
+    """Say whether no other tier would do better: the mistake is the caller's."""
+    if error.origin.blame == "caller":
+        return True
+    # Where a tier has answered, the request is none that any provider refuses.
+    if error.origin.blame != "refused" or ledger.answers:
+        return False
+    refusing = provider_of(ledger.ladder[error.tier].model)
+    return all(provider_of(tier.model) == refusing for tier in ledger.ladder)
 
 
 def _role(ledger: Ledger, beside: Tier, cheaper: Sequence[str]) -> Role:
@@ -329,17 +422,9 @@ def _case(ledger: Ledger, answer: Answer) -> Case:
 
 def _best_unrejected(ledger: Ledger) -> Answer | None:
     """Return the dearest earlier answer that no judge rejected, with a warning in the trace; None if there is none."""
-    # By contents as well as by tier: if the judge rejected one tier's answer, the same answer of another tier, which
-    # was perhaps not judged, must not be returned either.
-    rejected = {
-        said
-        for answer in ledger.answers
-        if answer.tier in ledger.judgements and ledger.judgements[answer.tier].verdict is Verdict.INVALID
-        for said in (answer.value, answer.text)
-    }
     for tier in reversed(ledger.serving):
         for answer in ledger.answers:
-            if answer.tier != tier or answer.value is None or not rejected.isdisjoint({answer.value, answer.text}):
+            if answer.tier != tier or answer.value is None or _is_rejected(ledger, answer):
                 continue
             if ledger.flaw(answer) is None:
                 ledger.warn(f"no tier above gave an answer: {tier}'s is returned though no judge found it valid")
@@ -347,9 +432,33 @@ def _best_unrejected(ledger: Ledger) -> Answer | None:
     return None
 
 
+def _is_rejected(ledger: Ledger, answer: Answer) -> bool:
+    # By contents as well as by tier: if the judge rejected one tier's answer, the same answer of another tier, which
+    # was perhaps not judged, must not be returned either.
+    rejected = {
+        said
+        for other in ledger.answers
+        if other.tier in ledger.judgements and ledger.judgements[other.tier].verdict is Verdict.INVALID
+        for said in (other.value, other.text)
+    }
+    return not rejected.isdisjoint({answer.value, answer.text})
+
+
 def _all_failed(ledger: Ledger) -> AllTiersFailed:
     tiers = ", ".join(ledger.ladder.names)
     rejected = [name for name, judgement in ledger.judgements.items() if judgement.verdict is Verdict.INVALID]
     detail = f" (rejected by the judge: {', '.join(rejected)})" if rejected else ""
     causes = "; ".join(str(error) for error in ledger.errors)
-    return AllTiersFailed(f"no tier of {tiers} gave an answer that may be returned{detail}: {causes}", ledger.errors)
+    for error in ledger.errors:
+        # A traceback of the group shows those of its parts, each with all that the client's libraries did before.
+        # Each error is in `cause`, with its own.
+        error.with_traceback(None).__suppress_context__ = True
+        error.__cause__ = None
+    message = f"no tier of {tiers} gave an answer that may be returned{detail}: {causes}"
+    return AllTiersFailed(message, ledger.errors, _dearest_failure(ledger))
+
+
+def _dearest_failure(ledger: Ledger) -> TierError | None:
+    """Return the failure of the top tier; where its client raised nothing, that of the dearest whose client did."""
+    raised = [error for error in ledger.errors if error.origin.kind is not Exception]
+    return max(raised, key=lambda error: ledger.ladder.index(error.tier), default=None)

@@ -1,19 +1,101 @@
-"""Running work in another thread, and waiting for it no longer than a time-out."""
+"""Running work in another thread, and waiting for it no longer than a time-out; and how long a call may take."""
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
+import math
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
-__all__ = ["within"]
+__all__ = ["Busy", "Deadline", "Late", "LateTiers", "TooLate", "awithin", "within"]
 
 Result = TypeVar("Result")
 
 
-def within(seconds: float | None, work: Callable[[], Result]) -> Result:
+class TooLate(TimeoutError):  # noqa: N818
+    """Work did not end in time; a time-out inside the work is another error."""
+
+
+class Busy(Exception):  # noqa: N818
+    """Work was not begun: too much that nobody waits for any more has not ended."""
+
+
+class Late:
+    """Counts work that nobody waits for any more: each keeps a thread until it ends by itself.
+
+    Args:
+        most: So much of it at a time; after that nothing new is begun.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._number = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return self._number
+
+    def check(self) -> None:
+        """Say that there is room for more.
+
+        Raises:
+            Busy: There is none.
+        """
+        if self._number >= self._most:
+            raise Busy(f"{self._most} earlier calls have not ended")
+
+    def add(self, work: Future[Any]) -> None:
+        """Count some work until it ends."""
+        with self._lock:
+            self._number += 1
+        work.add_done_callback(self._remove)
+
+    def _remove(self, _: Future[Any]) -> None:
+        with self._lock:
+            self._number -= 1
+
+
+class LateTiers:
+    """The model calls that nobody waits for any more, by the name of the tier.
+
+    Args:
+        most: So many for each tier.
+    """
+
+    def __init__(self, most: int = 16) -> None:
+        self._most = most
+        self._by_name: dict[str, Late] = {}
+
+    def of(self, name: str) -> Late:
+        """Return the count of a tier."""
+        return self._by_name.setdefault(name, Late(self._most))
+
+
+class Deadline:
+    """How long a call may take in all.
+
+    Args:
+        seconds: So long from now on; None has no limit.
+        clock: Returns seconds.
+    """
+
+    def __init__(self, seconds: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._began = clock()
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left, at least 0."""
+        return math.inf if self.seconds is None else max(0.0, self.seconds - (self._clock() - self._began))
+
+
+def within(seconds: float | None, work: Callable[[], Result], late: Late | None = None) -> Result:
     """Do some work and return its result, but wait for it no longer than `seconds`.
 
     A thread cannot be cancelled: late work continues until it ends by itself, and its result is lost. It does not keep
@@ -22,11 +104,12 @@ def within(seconds: float | None, work: Callable[[], Result]) -> Result:
     Args:
         seconds: The time-out; None does the work in this thread.
         work: What to do. It sees a copy of the caller's context.
+        late: Counts the late work, or None.
 
     Raises:
-        TimeoutError: The work did not end in time.
+        TooLate: The work did not end in time.
     """
-    if seconds is None:
+    if seconds is None or seconds == math.inf:
         return work()
     # A plain thread and a bare future, not an executor: Python joins an executor's threads at exit, so a client that
     # hangs would hold up the end of the program.
@@ -40,4 +123,30 @@ def within(seconds: float | None, work: Callable[[], Result]) -> Result:
             outcome.set_exception(error)
 
     threading.Thread(target=run, name="llm-tiers-deadline", daemon=True).start()
-    return outcome.result(seconds)
+    try:
+        return outcome.result(seconds)
+    except BaseException as error:
+        if outcome.done():
+            raise
+        # Not only after a time-out: whoever is interrupted leaves the work behind as well.
+        if late is not None:
+            late.add(outcome)
+        if isinstance(error, TimeoutError):
+            raise TooLate from error
+        raise
+
+
+@asynccontextmanager
+async def awithin(seconds: float | None) -> AsyncGenerator[None]:
+    """Wait no longer than `seconds` for what is done in asyncio, which is cancelled then.
+
+    Raises:
+        TooLate: It did not end in time.
+    """
+    try:
+        async with asyncio.timeout(seconds) as scope:
+            yield
+    except TimeoutError as error:
+        if scope.expired():
+            raise TooLate from error
+        raise

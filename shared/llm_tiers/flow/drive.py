@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import aclosing, closing, contextmanager, suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,7 +29,9 @@ from llm_tiers.call.requests import (
     Response,
 )
 from llm_tiers.errors import TierError
-from llm_tiers.flow.deadline import within
+from llm_tiers.flow.attempt import Attempt
+from llm_tiers.flow.deadline import Busy, awithin, within
+from llm_tiers.flow.patience import HistoryTooSlow, prepare
 from llm_tiers.history.record import Recollection
 
 if TYPE_CHECKING:
@@ -187,91 +187,26 @@ def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recolle
     """Look up the history; a failure becomes a warning, since the user's answer does not depend on the history."""
     if history is None:
         return Recollection()
+    wanted = {} if request.study is None else {"study": request.study}
+    # Embedded once for each call, however often the flow asks.
+    ask = partial(history.recall, request.text, node=request.node, k=request.k, vector=ledger.vector, **wanted)
     try:
-        wanted = {} if request.study is None else {"study": request.study}
-        # Embedded once for each call, however often the flow asks.
-        found = history.recall(request.text, node=request.node, k=request.k, vector=ledger.vector, **wanted)
+        prepare(history)
+        found = ledger.history_time.within(history, ask)
+    except (HistoryTooSlow, Busy) as error:
+        return Recollection(error=str(error))
     except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning in the trace
         return Recollection(error=f"{type(error).__name__}: {error}")
     ledger.vector = found.vector
     return found
 
 
-@dataclass(slots=True)
-class _Attempt:
-    """One model call while it lasts, the same for all four ways to perform it.
-
-    Attributes:
-        call: The model call.
-        ledger: The account of the user's call.
-        step: The round of model calls that it belongs to.
-        reply: How it ended, or None while it lasts.
-        live: The user has been given a chunk of it.
-    """
-
-    call: ModelCall
-    ledger: Ledger
-    step: int
-    reply: Reply | None = None
-    live: bool = False
-
-    @property
-    def seconds(self) -> float | None:
-        """How long to wait: a time-out of the user's call takes precedence over the tier's own."""
-        return self.call.tier.timeout if self.ledger.call.timeout is None else self.ledger.call.timeout
-
-    @property
-    def outcome(self) -> Reply:
-        """How the call ended."""
-        if self.reply is None:
-            raise RuntimeError("the model call has not ended")
-        return self.reply
-
-    def is_chunk(self, item: Any) -> bool:
-        """Keep what a stream gave: True for a chunk, which goes to the user, False for the answer at the end."""
-        if isinstance(item, Answer):
-            self.reply = replace(item, live=self.live)
-            return False
-        self.live = True
-        return True
-
-    @contextmanager
-    def charged(self) -> Iterator[None]:
-        """Charge the call to the ledger when it ends, however it ends; a failure of the tier becomes the reply.
-
-        The clock is that of the wall: a tier that keeps the user waiting is slow, whatever it computes meanwhile.
-        """
-        started = time.perf_counter()
-
-        def charge(reply: Reply) -> None:
-            self.ledger.charge(self.call, reply, time.perf_counter() - started, self.step)
-
-        name = self.call.tier.name
-        try:
-            yield
-        except TimeoutError as bug:
-            if self.seconds is None:
-                # Nobody set a time-out, so it is not the tier that is late.
-                charge(TierError(name, bug))
-                raise
-            self.reply = TierError(name, f"no answer within {self.seconds:g} s", broke_off=self.live)
-        except TierError as error:
-            # After the first chunk no other tier may answer: the user would read its answer as the rest of this one.
-            self.reply = TierError(name, error.cause, broke_off=True, usage=error.usage) if self.live else error
-        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
-            # The provider may bill the tokens of a call that is cut short, so the trace has to name it.
-            charge(TierError(name, "cancelled"))
-            raise
-        except BaseException as bug:
-            charge(TierError(name, bug))
-            raise
-        charge(self.outcome)
-
-
 def _stream(call: ModelCall, performer: Performer, ledger: Ledger) -> Generator[Any, None, Reply]:
-    attempt = _Attempt(call, ledger, ledger.begin_step())
+    if (refusal := ledger.refusal(call)) is not None:
+        return refusal
+    attempt = Attempt(call, ledger, ledger.begin_step())
     with attempt.charged(), _closing_unless_late(performer.stream(call)) as stream:
-        while attempt.is_chunk(item := within(attempt.seconds, partial(_next, stream))):
+        while attempt.is_chunk(item := within(attempt.thread_seconds, partial(_next, stream), attempt.late)):
             yield item
     return attempt.outcome
 
@@ -299,9 +234,11 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
     step = ledger.begin_step()
 
     def one(call: ModelCall) -> Reply:
-        attempt = _Attempt(call, ledger, step)
+        if (refusal := ledger.refusal(call)) is not None:
+            return refusal
+        attempt = Attempt(call, ledger, step)
         with attempt.charged():
-            attempt.reply = within(attempt.seconds, partial(performer.generate, call))
+            attempt.reply = within(attempt.thread_seconds, partial(performer.generate, call), attempt.late)
         return attempt.outcome
 
     # The first runs in the caller's own thread: most calls have only one, and need no pool.
@@ -318,13 +255,16 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
 
 
 async def _astream(call: ModelCall, performer: AsyncPerformer, ledger: Ledger) -> AsyncGenerator[Any, None]:
-    attempt = _Attempt(call, ledger, ledger.begin_step())
+    if (refusal := ledger.refusal(call)) is not None:
+        yield refusal
+        return
+    attempt = Attempt(call, ledger, ledger.begin_step())
     with attempt.charged():
         async with aclosing(performer.astream(call)) as stream:
             while attempt.reply is None:
                 # Around the one chunk and not around the `yield`: the time that the user takes for a chunk is not the
                 # tier's, and `asyncio.timeout` would cancel the user's task.
-                async with asyncio.timeout(attempt.seconds):
+                async with awithin(attempt.seconds):
                     item = await anext(stream)
                 if attempt.is_chunk(item):
                     yield item
@@ -335,9 +275,11 @@ async def _agenerate(calls: tuple[ModelCall, ...], performer: AsyncPerformer, le
     step = ledger.begin_step()
 
     async def one(call: ModelCall) -> Reply:
-        attempt = _Attempt(call, ledger, step)
+        if (refusal := ledger.refusal(call)) is not None:
+            return refusal
+        attempt = Attempt(call, ledger, step)
         with attempt.charged():
-            async with asyncio.timeout(attempt.seconds):
+            async with awithin(attempt.seconds):
                 attempt.reply = await performer.agenerate(call)
         return attempt.outcome
 

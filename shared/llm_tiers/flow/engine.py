@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,21 +17,25 @@ from llm_tiers.arguments import grade_of, kind_of, require
 from llm_tiers.call.answer import Answer
 from llm_tiers.call.call import Call
 from llm_tiers.errors import AllTiersFailed, ConfigError, UnknownTrace
+from llm_tiers.flow.breakers import Breakers
 from llm_tiers.flow.cascade import cascade
+from llm_tiers.flow.deadline import Busy, Late, LateTiers
 from llm_tiers.flow.drive import adrive, adrive_live, drive, drive_live
 from llm_tiers.flow.grading import ToGrade
 from llm_tiers.flow.gradings import Gradings
 from llm_tiers.flow.labels import after_feedback
 from llm_tiers.flow.ledger import Ledger
+from llm_tiers.flow.limits import Limits
+from llm_tiers.flow.patience import HistoryTooSlow, prepare
+from llm_tiers.ladder.breaker import Breaker
 from llm_tiers.ladder.prices import PriceBook
+from llm_tiers.ladder.taken import TakenSettings
 from llm_tiers.ladder.tiers import Ladder
 from llm_tiers.policies.guarantee import Guarantee
 from llm_tiers.trace import Certificate, Grading, Trace
 from llm_tiers.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from llm_tiers.call.performer import AsyncPerformer, Performer
     from llm_tiers.history.record import History, Record
     from llm_tiers.policies.graders.grader import Grader
@@ -41,6 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "Outcome", "TraceHook"]
 
 logger = logging.getLogger("llm_tiers")
+
+_MOST_LATE = 8
+"""Most requests to a history that nobody waits for any more; each keeps a thread."""
 
 _SECONDS_AT_CLOSE = 30.0
 """How long `close` waits for what is being graded."""
@@ -70,7 +77,10 @@ class Engine:
         grader: Grades the answers of profiled calls, or None.
         graded: Whether grades come in another way, such as from a replayed table.
         grading_performer: Calls the grader's model, in no run of the user's; None where a function grades.
+        limits: How far a call goes.
+        breaker: When a tier that fails is not asked for a while; None for never.
         clock: Returns the time in seconds since 1970.
+        monotonic: Returns seconds, by which a call's deadline is reckoned.
         new_id: Returns a fresh trace id.
 
     Raises:
@@ -89,7 +99,10 @@ class Engine:
         grader: Grader | None = None,
         graded: bool = False,
         grading_performer: Performer | None = None,
+        limits: Limits | None = None,
+        breaker: Breaker | None = None,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         policy.check(ladder)
@@ -97,11 +110,17 @@ class Engine:
         # Here, not at the first call: loading the public price list takes a noticeable part of a second.
         self._prices.load(ladder)
         self.ladder = Ladder(ladder, self._prices.usual(ladder))
+        self._taken = TakenSettings(self.ladder)
         self.policy = policy
         self.history = history
         self._on_trace = on_trace
         self._on_end = on_end
+        self._limits = limits or Limits()
+        self._breakers = Breakers(self.ladder, breaker)
+        self._late_history = Late(_MOST_LATE)
+        self._late_tiers = LateTiers()
         self._clock = clock
+        self._monotonic = monotonic
         self._new_id = new_id
         self._logged_kinds: set[str] = set()
         self._logged_lock = threading.Lock()
@@ -224,6 +243,10 @@ class Engine:
         starter = self.policy.starter
         return starter.forecast(self.ladder, differing=differing) if isinstance(starter, Guarantee) else None
 
+    def stats(self) -> dict[str, Any]:
+        """Return how the tiers are: `tiers` has the state of each one's breaker, by its name."""
+        return {"tiers": self._breakers.stats()}
+
     def flush_grades(self, seconds: float) -> bool:
         """Wait until the answers of earlier calls are graded, and say whether they are.
 
@@ -244,7 +267,19 @@ class Engine:
             self.history.close()
 
     def _open(self, call: Call) -> Ledger:
-        return Ledger(call, self.ladder, self.policy, self._prices)
+        call = replace(call, down=self._breakers.down())
+        return Ledger(
+            call,
+            self.ladder,
+            self.policy,
+            self._prices,
+            taken=self._taken,
+            limits=self._limits,
+            breakers=self._breakers,
+            late=self._late_history,
+            late_tiers=self._late_tiers,
+            clock=self._monotonic,
+        )
 
     def _remember(self, ledger: Ledger) -> None:
         record = ledger.record(self._clock())
@@ -256,26 +291,24 @@ class Engine:
         if self.history is None:
             return
         try:
-            self.history.remember(record)
+            prepare(self.history)
+            ledger.history_time.within(self.history, partial(self.history.remember, record), last=True)
+        except HistoryTooSlow:
+            ledger.warn("history: too slow; the record of the call is kept later")
+        except Busy as error:
+            ledger.warn(f"history: the record of the call is not kept: {error}")
         except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning
             ledger.warn(f"history: {type(error).__name__}: {error}")
 
-    @contextmanager
-    def _traced(self, ledger: Ledger) -> Iterator[None]:
-        """Pass on the trace at the end of the call, however the call ends."""
-        try:
-            yield
-        except AllTiersFailed as error:
-            error.trace = ledger.trace()
-            raise
-        finally:
-            # `finally`, so that cancelled calls and streams that the user abandons are reported too.
-            self._report(ledger.trace(), ledger.to_grade)
+    def _traced(self, ledger: Ledger) -> _Traced:
+        return _Traced(ledger, self._report)
 
     def _report(self, trace: Trace, to_grade: ToGrade | None) -> None:
         logger.debug("call %s ended at tier %s", trace.trace_id, trace.final)
         for warning in trace.warnings:
-            self._log_once(warning)
+            # The breaker itself has said so when it opened.
+            if not warning.startswith("breaker: "):
+                self._log_once(warning)
         _call_hook(self._on_end, trace)
         if to_grade is None or self._gradings is None:
             _call_hook(self._on_trace, trace)
@@ -291,6 +324,28 @@ class Engine:
                 return
             self._logged_kinds.add(kind)
         logger.warning("%s (logged once; every trace has it)", warning)
+
+
+class _Traced:
+    """Passes on the trace at the end of a call, however the call ends: cancelled and abandoned streams included.
+
+    The traceback of a failure begins here: the frames of the flow are the same each time, and the user's own code
+    should be in sight. A class, since `contextlib` would put them back.
+    """
+
+    def __init__(self, ledger: Ledger, report: Callable[[Trace, ToGrade | None], None]) -> None:
+        self._ledger = ledger
+        self._report = report
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        trace = self._ledger.trace()
+        if isinstance(error, AllTiersFailed):
+            error.trace = trace
+            error.__traceback__ = None
+        self._report(trace, self._ledger.to_grade)
 
 
 def _call_hook(hook: TraceHook | None, trace: Trace) -> None:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from llm_tiers.agreement.equality import InCall
 from llm_tiers.call.answer import Answer
 from llm_tiers.embedding.vector import Vector
-from llm_tiers.errors import TierError
+from llm_tiers.errors import Origin, TierError
+from llm_tiers.flow.deadline import Busy, Deadline, LateTiers
 from llm_tiers.flow.labels import labels_of_call
+from llm_tiers.flow.limits import Limits
+from llm_tiers.flow.patience import HistoryTime
 from llm_tiers.history.record import Record
+from llm_tiers.ladder.taken import TakenSettings
 from llm_tiers.policies.judges.case import Findings
 from llm_tiers.policies.menu.rule import Rule
 from llm_tiers.trace import Attempt, Grading, Trace
 from llm_tiers.usage import TotalUsage, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llm_tiers.call.call import Call
     from llm_tiers.call.requests import ModelCall, Reply
+    from llm_tiers.flow.breakers import Breakers
+    from llm_tiers.flow.deadline import Late
     from llm_tiers.flow.grading import ToGrade
     from llm_tiers.ladder.prices import PriceBook
     from llm_tiers.ladder.tiers import Ladder, Tier
@@ -27,6 +36,8 @@ if TYPE_CHECKING:
     from llm_tiers.policies.starters.base import Plan
 
 __all__ = ["Ledger"]
+
+_DEFAULT = Limits()
 
 
 class Ledger:
@@ -40,11 +51,36 @@ class Ledger:
         ladder: The tiers.
         policy: The policy that answers it.
         prices: What the tiers cost.
+        taken: What is known of the settings that the tiers take.
+        limits: How far the call goes.
+        breakers: The breakers of the tiers, or None.
+        late: Counts what earlier calls asked of the history and did not wait for.
+        late_tiers: Counts the model calls that earlier calls did not wait for.
+        clock: Returns seconds.
     """
 
-    def __init__(self, call: Call, ladder: Ladder, policy: Policy, prices: PriceBook) -> None:
+    def __init__(
+        self,
+        call: Call,
+        ladder: Ladder,
+        policy: Policy,
+        prices: PriceBook,
+        taken: TakenSettings | None = None,
+        limits: Limits = _DEFAULT,
+        breakers: Breakers | None = None,
+        late: Late | None = None,
+        late_tiers: LateTiers | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.call = call
         self.ladder = ladder
+        self.taken = taken or TakenSettings(ladder)
+        self.limits = limits
+        self.history_time = HistoryTime(limits.history_timeout, late)
+        self.deadline = Deadline(limits.deadline, clock)
+        self.late_tiers = LateTiers() if late_tiers is None else late_tiers
+        self._breakers = breakers
+        self.degraded = False
         self.serving = ladder.names
         self.plan: Plan | None = None
         self.answers: list[Answer] = []
@@ -127,8 +163,32 @@ class Ledger:
             self._steps.append(0.0)
             return len(self._steps) - 1
 
+    def refusal(self, call: ModelCall) -> TierError | None:
+        """Return the failure that stands for a model call that is not made; None where it is to be made.
+
+        It is not made after the deadline, while too many earlier ones of its tier have not ended, and while its breaker
+        is open.
+        """
+        name = call.tier.name
+        if self.deadline.left <= 0:
+            return self._refused(name, "deadline", f"deadline={self.deadline.seconds:g} s is over")
+        try:
+            self.late_tiers.of(name).check()
+        except Busy as error:
+            return self._refused(name, "late", str(error))
+        refusal = None if self._breakers is None else self._breakers.refusal(call)
+        if refusal is not None:
+            self.warn(f"breaker: {name} was not asked ({call.role})")
+        return refusal
+
+    def _refused(self, name: str, kind: str, why: str) -> TierError:
+        self.warn(f"{kind}: {name} was not asked, {why}")
+        return TierError(name, f"not asked: {why}", origin=Origin(blame="nobody"))
+
     def charge(self, call: ModelCall, reply: Reply, seconds: float, step: int) -> None:
         """Account for a model call that ended, from any thread."""
+        if self._breakers is not None:
+            self._breakers.record(call, reply)
         if isinstance(reply, TierError):
             attempt = Attempt(
                 tier=call.tier.name,
@@ -192,6 +252,7 @@ class Ledger:
             neighbours=plan.neighbours if plan else 0,
             attempts=self.attempts,
             final=self.accepted and self.accepted.tier,
+            degraded=self.degraded,
             confidence=self._confidence(),
             usage=self._total_usage(),
             cost_usd=self.cost_usd,

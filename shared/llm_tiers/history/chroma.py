@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
@@ -192,6 +193,20 @@ class ChromaHistory:
     def embedding(self) -> Embedding:
         """What turns queries into vectors."""
         return self._embedding
+
+    @property
+    def quick(self) -> bool:
+        """Whether a look-up takes milliseconds once `prepare` has run: nothing of it leaves this process."""
+        return self._embedding.quick and not self._place.shared and self._durability == "background"
+
+    def prepare(self) -> None:
+        """Load what the first look-up needs from this machine: the model of the default embeddings, and the folder.
+
+        What goes wrong here is said by the look-up.
+        """
+        with suppress(HistoryError, ConfigError, OSError, ImportError):
+            self._embedding.load()
+            self._usable().prepare()
 
     def recall(
         self, text: str, *, node: str, k: int, vector: Vector | None = None, study: Study | None = None

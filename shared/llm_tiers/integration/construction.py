@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 from pydantic import BaseModel, ValidationError
 
 from llm_tiers.arguments import check_call_settings, check_known, without_values
+from llm_tiers.flow.limits import Limits, OnExhausted
+from llm_tiers.ladder.breaker import Breaker, as_breaker
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.policies.graders import as_grader
 from llm_tiers.policies.named import as_policy
@@ -41,6 +43,15 @@ _OF_ANSWERS = ("temperature", "max_tokens")
 """Settings that are meant for answers; a judge that replies with one word must not be given them."""
 
 
+_LIMITS = tuple(one.name for one in fields(Limits))
+"""The arguments that say how far a call goes."""
+
+_NONE_SAYS_SOMETHING = (*_LIMITS, "breaker")
+"""Arguments for which None is another value than the default."""
+
+DEFAULT_BREAKER = Breaker()
+
+
 class TieredArguments(TypedDict, total=False):
     """The arguments of every model over a ladder; the docstrings of the models describe them."""
 
@@ -56,6 +67,10 @@ class TieredArguments(TypedDict, total=False):
     learning: float | None
     audit: float | None
     settings: str | os.PathLike[str] | None
+    on_exhausted: OnExhausted
+    breaker: Breaker | None
+    history_timeout: float | None
+    deadline: float | None
     embedding: object | None
     grade: Any
     prices: Mapping[str, Price | tuple[float, float]] | None
@@ -106,6 +121,8 @@ class Construction:
         policy: The policy that the arguments choose.
         prices: The price book.
         grader: Grades the answers of profiled calls, or None.
+        limits: How far a call goes.
+        breaker: When a tier that fails is not asked for a while, or None.
         fields: The model's fields, as pydantic gets them; they may hold keys.
     """
 
@@ -114,6 +131,8 @@ class Construction:
     policy: Policy
     prices: PriceBook
     grader: Grader | None
+    limits: Limits
+    breaker: Breaker | None
     fields: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -140,7 +159,10 @@ class Construction:
         made = framework.as_tiers(tiers, api_key)
         policy = as_policy(**{name: given.get(name) for name in _OF_POLICIES})
         grader = as_grader(given.get("grade"))
-        return cls(framework, made, policy, PriceBook(given.get("prices")), grader, {**given, "tiers": made})
+        limits = Limits(**{name: given[name] for name in _LIMITS if name in given})
+        breaker = as_breaker(given.get("breaker", DEFAULT_BREAKER))
+        prices = PriceBook(given.get("prices"))
+        return cls(framework, made, policy, prices, grader, limits, breaker, {**given, "tiers": made})
 
     def initialise(self, init: Callable[..., None], **defaults: Any) -> None:
         """Call pydantic's constructor with the fields that were given.
@@ -153,7 +175,8 @@ class Construction:
             ConfigError: A value has the wrong type.
         """
         # None stands for "not given": pydantic would count it as set, and a copy would then pass it on.
-        given = {name: value for name, value in {**defaults, **self.fields}.items() if value is not None}
+        fields = {**defaults, **self.fields}
+        given = {name: value for name, value in fields.items() if value is not None or name in _NONE_SAYS_SOMETHING}
         try:
             init(**given)
         except ValidationError as error:

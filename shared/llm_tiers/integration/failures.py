@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import ValidationError
 
-from llm_tiers.errors import TierError
+from llm_tiers.errors import Origin, TierError
+from llm_tiers.integration.faults import blame_of, chain_of, retry_after_of, status_of, unknown_setting_in
+from llm_tiers.ladder.provider import secrets_of
 from llm_tiers.usage import Usage
 
 if TYPE_CHECKING:
     from llm_tiers.ladder.tiers import Tier
 
 __all__ = ["tier_errors", "what_is_wrong"]
-
-_SHORTEST_SECRET = 8
-"""Fewest characters of a secret: a dummy such as "x" is none, and would be found in every word."""
-
-_SECRET = re.compile(r"(?:\A|_)(?:key|token|secret|password)\Z", re.IGNORECASE)
-"""Names of fields that hold a secret as plain text."""
 
 _UNREADABLE = "the answer cannot be read"
 
@@ -35,6 +31,7 @@ def tier_errors(
     tier: Tier,
     about_the_answer: tuple[type[Exception], ...] = (),
     passes: Callable[[Exception], bool] = lambda _: False,
+    settings: Collection[str] = (),
 ) -> Iterator[None]:
     """Turn what a tier's client raises into a `TierError`.
 
@@ -42,6 +39,7 @@ def tier_errors(
         tier: The tier.
         about_the_answer: The framework's own errors that quote the answer, besides those of pydantic and json.
         passes: Says of an error that it is no failure, such as a framework's way to interrupt a graph.
+        settings: Names of the settings that the user gives the call.
 
     Nothing else is raised, whatever the error holds.
 
@@ -56,11 +54,54 @@ def tier_errors(
     except Exception as error:  # clients raise whatever they like
         if passes(error):
             raise
-        safe, usage = _safe_text(tier, error, quoting), _usage_in(error)
+        safe, usage, origin = _safe_text(tier, error, quoting), _usage_in(error), _origin_of(tier, error, quoting)
+        unknown = unknown_setting_in(error)
+        if unknown in settings:
+            origin = replace(origin, unknown=unknown, blame="request")
         if safe is None:
-            # Nothing to hide: the client's own error is the cause, for those who match its class.
-            raise TierError(tier.name, error, usage=usage) from error
-        raise TierError(tier.name, ": ".join(filter(None, (type(error).__name__, safe))), usage=usage) from None
+            # Nothing to hide: the client's own error is the cause.
+            raise TierError(tier.name, error, usage=usage, origin=origin) from error
+        text = ": ".join(filter(None, (type(error).__name__, safe)))
+        raise TierError(tier.name, text, usage=usage, origin=origin) from None
+
+
+def _origin_of(tier: Tier, error: Exception, quoting: tuple[type[Exception], ...]) -> Origin:
+    """Return what is to be known of an error besides its text, also where that may not be shown."""
+    try:
+        chain = tuple(chain_of(error))
+        status = next((status for status in map(status_of, chain) if status is not None), None)
+        after = next((seconds for seconds in map(retry_after_of, chain) if seconds is not None), None)
+        if isinstance(error, quoting):
+            # What such an error has besides its text is the answer.
+            garbled = isinstance(error, json.JSONDecodeError)
+            return Origin(type(error), blame="tier" if garbled else "request", status=status)
+        return Origin(type(error), _shown_attributes(tier, error), blame_of(error, status), status, after)
+    except Exception:  # noqa: BLE001 -- what a client raises may itself raise where it is looked at
+        return Origin(type(error))
+
+
+def _shown_attributes(tier: Tier, error: Exception) -> dict[str, Any]:
+    attributes = dict(vars(error))
+    if isinstance(error, OSError):
+        attributes |= {"errno": error.errno, "strerror": error.strerror, "filename": error.filename}
+    secrets = tuple(secrets_of(tier.model))
+    return {name: _cleaned(value, secrets) for name, value in attributes.items()}
+
+
+def _cleaned(value: Any, secrets: tuple[str, ...]) -> Any:
+    """Return data without secrets in it; the client's own objects, such as its HTTP response, as they are."""
+    if isinstance(value, str):
+        return _without(value, secrets)
+    if type(value) is dict:
+        return {key: _cleaned(item, secrets) for key, item in value.items()}
+    return [_cleaned(item, secrets) for item in value] if type(value) is list else value
+
+
+def _without(text: str, secrets: tuple[str, ...]) -> str:
+    """Return a text with stars in place of secrets."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
 
 
 def what_is_wrong(error: Exception) -> str:
@@ -82,9 +123,8 @@ def _safe_text(tier: Tier, error: Exception, quoting: tuple[type[Exception], ...
     if isinstance(error, quoting):
         return what_is_wrong(error)
     try:
-        text = shown = str(error)
-        for secret in _secrets(tier.model):
-            shown = shown.replace(secret, "***")
+        text = str(error)
+        shown = _without(text, tuple(secrets_of(tier.model)))
     except Exception:  # noqa: BLE001 -- what a client raises may itself raise
         return ""
     return None if shown == text else shown
@@ -115,22 +155,3 @@ def _of_completion(error: Any) -> tuple[Any, Any]:
 def _of_body(error: Any) -> tuple[Any, Any]:
     usage = error.response.json()["usage"]
     return usage["prompt_tokens"], usage["completion_tokens"]
-
-
-def _secrets(model: Any) -> Iterator[str]:
-    for name in type(model).model_fields if isinstance(model, BaseModel) else ():
-        value = getattr(model, name, None)
-        if isinstance(value, SecretStr):
-            value = value.get_secret_value()
-        # Keys may be given as headers as well, such as `default_headers`.
-        elif isinstance(value, Mapping) and name.endswith("headers"):
-            yield from filter(_is_secret, map(str, value.values()))
-            continue
-        elif not _SECRET.search(name):
-            continue
-        if isinstance(value, str) and _is_secret(value):
-            yield value
-
-
-def _is_secret(text: str) -> bool:
-    return len(text) >= _SHORTEST_SECRET

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -10,7 +11,8 @@ from pydantic import BaseModel
 
 from llm_tiers.arguments import kind_of
 from llm_tiers.errors import ConfigError
-from llm_tiers.ladder.tiers import Ladder, Tier
+from llm_tiers.ladder.taken import knows
+from llm_tiers.ladder.tiers import DEFAULT_TIMEOUT, Ladder, Tier
 from llm_tiers.policies.graders import Grader
 from llm_tiers.policies.judges.judge import Judge
 
@@ -20,22 +22,18 @@ __all__ = [
     "as_tiers",
     "check_grading_model",
     "check_own_models",
+    "defaults_of",
     "known_settings",
     "knows",
     "rebuilt",
     "rebuilt_or_refused",
+    "with_defaults",
 ]
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _CLIENTS = frozenset({"client", "async_client", "root_client", "root_async_client"})
 """Fields that models fill themselves, from their other settings."""
-
-
-def knows(model: BaseModel, setting: str) -> bool:
-    """Say whether a model has a setting of this name."""
-    fields = type(model).model_fields
-    return setting in fields or any(field.alias == setting for field in fields.values())
 
 
 def known_settings(model: BaseModel, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +69,52 @@ def _without(arguments: dict[str, Any], settings: Mapping[str, Any], model: Base
     replaced = {name for key in settings for name, field in fields.items() if key in (name, field.alias)}
     names = replaced | {fields[name].alias for name in replaced}
     return {name: value for name, value in arguments.items() if name not in names}
+
+
+def defaults_of(model: BaseModel, *, last: bool, timeout: float | None) -> dict[str, Any]:
+    """Return the settings of a client that differ from its class's own defaults, where the user has said nothing.
+
+    A tier that hangs is left after a time, and one below the top retries once: the next tier up is the better retry.
+
+    Args:
+        model: The model.
+        last: It is the top tier.
+        timeout: The tier's own time-out in seconds, or None. The client's is a little longer: the tier's says what is
+            wrong, and the client's ends what nobody waits for any more.
+    """
+    retries = _unset(model, "max_retries")
+    defaults: dict[str, Any] = {}
+    if not last and (retries is None or (isinstance(retries, int) and retries > 1)):
+        defaults["max_retries"] = 1
+    own = _unset(model, "timeout")
+    longest = DEFAULT_TIMEOUT if timeout is None else timeout + _LONGER
+    if longest < math.inf and (own is None or (isinstance(own, int | float) and own > longest)):
+        defaults["timeout"] = longest
+    return defaults
+
+
+_SET = object()
+
+_LONGER = 1.0
+"""Seconds by which a client waits longer than its tier."""
+
+
+def _unset(model: BaseModel, setting: str) -> Any:
+    """Return the value of a setting that its class has chosen; `_SET` where the user has, or where there is none."""
+    for name, field in type(model).model_fields.items():
+        if setting in (name, field.alias):
+            value = getattr(model, name)
+            # LlamaIndex's classes give all their fields themselves; another value than the class's own is the user's.
+            return value if name not in model.model_fields_set or value == field.default else _SET
+    return _SET
+
+
+def with_defaults(model: Model, defaults: Mapping[str, Any]) -> Model:
+    """Return a model made anew with some defaults, or itself where its class does not let that happen."""
+    try:
+        return rebuilt(model, defaults) if defaults else model
+    except (ValueError, TypeError):
+        return model
 
 
 def as_tiers(

@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field, PrivateAttr
 
 from llm_tiers.errors import ConfigError
 from llm_tiers.flow.engine import Engine
+from llm_tiers.flow.limits import Limits
 from llm_tiers.history import as_history
 from llm_tiers.integration.asker import Asker
+from llm_tiers.integration.construction import DEFAULT_BREAKER
 from llm_tiers.ladder.tiers import Ladder
 
 if TYPE_CHECKING:
@@ -57,6 +59,10 @@ class Tiered(BaseModel):
     settings: Any = hidden_setting()
     audit: Any = hidden_setting()
     grade: Any = hidden_setting()
+    on_exhausted: Any = hidden_setting("answer")
+    breaker: Any = hidden_setting(DEFAULT_BREAKER)
+    history_timeout: Any = hidden_setting(Limits().history_timeout)
+    deadline: Any = hidden_setting(Limits().deadline)
     embedding: Any = hidden_setting()
     prices: Any = hidden_setting()
     node: Any = hidden_setting()
@@ -151,6 +157,15 @@ class Tiered(BaseModel):
         """Report in asyncio how right an answer was; as `feedback`."""
         await asyncio.to_thread(self.feedback, trace_id, correct=correct, tier=tier)
 
+    def stats(self) -> dict[str, Any]:
+        """Return how the tiers are.
+
+        Returns:
+            Under `tiers`, by a tier's name: its breaker's `state` (`"closed"`, `"open"`, `"half-open"`), the
+            `failures_in_a_row`, how often it has `opened`, the `seconds_left` until it is tried, and `why`.
+        """
+        return self._engine.stats()
+
     def certificate(self, node: str = "") -> Certificate | None:
         """Return what the policy's `Guarantee` has proved at a node; None where nothing holds.
 
@@ -217,6 +232,8 @@ class Tiered(BaseModel):
             on_trace=on_trace,
             on_end=on_end,
             grader=grader,
+            limits=construction.limits,
+            breaker=construction.breaker,
             grading_performer=construction.framework.asking(ladders.judging if named else None),
         )
         # A copy with other settings is made of the fields, and has to share what was learned.

@@ -10,7 +10,10 @@ from typing import Any
 from llm_tiers.errors import ConfigError
 from llm_tiers.ladder.price import STEP, Price, as_price
 
-__all__ = ["Ladder", "Tier"]
+__all__ = ["DEFAULT_TIMEOUT", "Ladder", "Tier"]
+
+DEFAULT_TIMEOUT = 300.0
+"""Seconds that a tier without a time-out of its own gets: nobody waits for ever."""
 
 _NAME_ATTRIBUTES = ("model_name", "model", "model_id", "deployment_name")
 
@@ -29,7 +32,8 @@ class Tier:
         context_window: Most input tokens that the tier takes, or None for no limit.
         capabilities: What the tier can do of `"tools"`, `"images"` and so on; None for everything.
         timeout: Seconds to wait for an answer, or for the next piece of one that streams live, before the call goes
-            one tier up; None waits as long as the model's client does.
+            one tier up; `math.inf` for no limit. None: 300 seconds, which in sync code the model's own client keeps, as
+            far as its class has a time-out.
 
     Raises:
         ConfigError: No name can be found, or another argument is out of its range.

@@ -133,7 +133,7 @@ class Doubt(Judge):
         experience = past.learned or Experience.none(ladder.names)
         share = self._share(past, call.created, experience)
         # The flow skips these tiers by itself. Here they are left out too, or the plan would count on their answers.
-        serving = (p for p, tier in enumerate(ladder) if not tier.shortfall(call.needs, call.tokens))
+        serving = (p for p, tier in enumerate(ladder) if not call.shortfall(tier))
         insight = _Insight(experience, share, tuple(serving))
         outlook, costs = insight.expect([None] * len(ladder), {}, ladder)
         # If no tier can serve the call, the flow says so with each tier's reason; the plan then only has to exist.

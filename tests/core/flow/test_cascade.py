@@ -2,15 +2,30 @@
 
 import dataclasses
 import inspect
+from types import SimpleNamespace
 
 import pytest
 
-from llm_tiers import AccuracyEstimator, AllTiersFailed, Answer, FunctionJudge, Judge, PromptJudge, TierError, Verdict
+from llm_tiers import (
+    AccuracyEstimator,
+    AllTiersFailed,
+    Answer,
+    FunctionJudge,
+    Judge,
+    Ladder,
+    PromptJudge,
+    Tier,
+    TierError,
+    Verdict,
+)
 from llm_tiers.agreement.equality import ExactEquality
 from llm_tiers.call.requests import Generate, Handoff, ModelCall, Prompt, Recall
+from llm_tiers.errors import Origin
 from llm_tiers.flow.cascade import cascade
+from llm_tiers.flow.limits import Limits
 from llm_tiers.history.record import Recollection
 from llm_tiers.policies.judges import Judgement
+from llm_tiers.policies.named import as_policy
 from llm_tiers.policies.policy import Policy
 
 
@@ -129,6 +144,52 @@ class TestSteps:
             next(flow)
 
 
+def refused(tier, blame="refused", unknown=None):
+    return TierError(tier, "no", origin=Origin(ValueError, blame=blame, unknown=unknown))
+
+
+class TestTheCallersMistake:
+    @pytest.mark.parametrize("blame", ["refused", "caller"])
+    def test_it_ends_the_call_at_once(self, begin, blame):
+        flow, _ = begin()
+        next(flow)
+        with pytest.raises(ValueError, match="no") as caught:
+            flow.send((refused("small", blame),))
+        assert isinstance(caught.value, AllTiersFailed)
+
+    @pytest.mark.parametrize("blame", ["tier", "setup", "request"])
+    def test_what_is_not_goes_one_tier_up(self, begin, blame):
+        flow, _ = begin()
+        next(flow)
+        assert names(flow.send((refused("small", blame),))) == [("generate", "medium")]
+
+    def test_where_a_tier_has_answered_a_refusal_goes_one_tier_up(self, begin):
+        flow, _ = begin(judge=Verdicts(small="invalid"))
+        next(flow)
+        flow.send((said("small"),))
+        assert names(flow.send((refused("medium"),))) == [("generate", "large")]
+
+    def test_a_setting_that_a_tier_does_not_know_is_left_out_for_it(self, begin):
+        class Other:
+            """Of another kind than the tiers around it, so that it may take the setting."""
+
+        large = Tier(Other(), name="large", price=(1, 1))
+        small = Tier(SimpleNamespace(), name="small", price=(1, 1))
+        flow, ledger = begin(tiers=Ladder([small, large]), settings=frozenset({"seed"}))
+        assert next(flow) == Generate((ModelCall(small),))
+        again = flow.send((refused("small", "request", "seed"),))
+        assert again == Generate((ModelCall(small, without=frozenset({"seed"})),))
+        assert end(flow, (said("small"),)) == said("small")
+        assert ledger.trace().warnings == ("setting left out: small does not know seed",)
+
+    def test_one_that_is_left_out_and_missed_all_the_same_is_asked_for_no_more(self, begin):
+        small, medium = (Tier(kind(), name=name) for kind, name in ((SimpleNamespace, "small"), (object, "medium")))
+        flow, _ = begin(tiers=Ladder([small, medium]), settings=frozenset({"seed"}))
+        next(flow)
+        flow.send((refused("small", "request", "seed"),))
+        assert names(flow.send((refused("small", "request", "seed"),))) == [("generate", "medium")]
+
+
 class TestWrongReplies:
     def test_a_recall_takes_a_recollection(self, begin):
         flow, _ = begin(AccuracyEstimator())
@@ -236,7 +297,7 @@ class TestShortfall:
 class TestPin:
     def test_the_pinned_tier_answers_unjudged_and_nothing_is_recalled(self, begin):
         flow, ledger = begin(AccuracyEstimator(), Verdicts(small="invalid"), pin="small")
-        assert next(flow) == Handoff(ModelCall(ledger.ladder["small"]))
+        assert next(flow) == Handoff(ModelCall(ledger.ladder["small"], forced=True))
         assert end(flow, said("small", None)) == said("small", None)
         assert (ledger.trace().start, ledger.trace().reason) == ("small", "pinned")
 
@@ -358,9 +419,143 @@ class TestLastResort:
     def test_without_a_rejected_answer_none_is_mentioned(self, begin):
         flow, _ = begin("large")
         next(flow)
+        flow.send(failed("large"))
+        flow.send((failed("medium"),))
         with pytest.raises(AllTiersFailed) as caught:
-            flow.send(failed("large"))
+            flow.send((failed("small"),))
         assert "rejected" not in str(caught.value)
+
+
+class TestDown:
+    """Tiers that are not asked, since their breaker is open."""
+
+    def down(self, *tiers):
+        return dict.fromkeys(tiers, "its breaker is open")
+
+    def test_they_are_not_asked_and_the_trace_says_so(self, begin):
+        flow, ledger = begin(down=self.down("small"))
+        assert names(next(flow)) == [("generate", "medium")]
+        end(flow, (said("medium"),))
+        assert ledger.trace().warnings == ("breaker: small skipped, its breaker is open",)
+        assert ledger.trace().start == "medium"
+
+    def test_nobody_witnesses_or_profiles_with_them(self, begin, scripted):
+        flow, _ = begin("large", None, ("small", "medium"), down=self.down("small"))
+        assert names(next(flow)) == [("generate", "large"), ("witness", "medium")]
+
+    def test_no_call_is_audited_meanwhile(self, scripted):
+        policy = Policy("tested", scripted.Planned("small"), Verdicts(), audit=1.0)
+        for down, asked in (({}, 3), (self.down("medium"), 1)):
+            flow = cascade(policy, scripted.ledger_of(policy, down=down))
+            assert len(names(next(flow))) == asked
+
+    def test_where_dearer_ones_are_down_the_dearest_that_is_up_is_judged(self, begin):
+        judge = Verdicts(medium="uncertain")
+        flow, ledger = begin("large", judge, down=self.down("large"))
+        assert names(next(flow)) == [("generate", "medium")]
+        assert end(flow, (said("medium"),)) == said("medium")
+        assert [case.answer.tier for case in judge.seen] == ["medium"]
+        assert ledger.trace().degraded
+
+    def test_what_is_found_valid_there_is_not_degraded(self, begin):
+        flow, ledger = begin("large", down=self.down("large"))
+        next(flow)
+        end(flow, (said("medium"),))
+        assert not ledger.trace().degraded
+
+    def test_before_the_call_fails_they_are_asked_all_the_same(self, begin):
+        flow, _ = begin("medium", Verdicts(medium="invalid", small="invalid"), down=self.down("large"))
+        next(flow)
+        assert names(flow.send((said("medium", "5"),))) == [("generate", "small")]
+        request = flow.send((said("small", "6"),))
+        assert names(request) == [("generate", "large")]
+        assert request.calls[0].forced
+        assert end(flow, (said("large", "7"),)) == said("large", "7")
+
+    def test_where_all_are_down_the_dearest_is_asked(self, begin):
+        flow, _ = begin(down=self.down("small", "medium", "large"))
+        request = next(flow)
+        assert isinstance(request, Handoff)
+        assert names(request) == [("generate", "large")]
+        assert request.call.forced
+        assert end(flow, said("large")) == said("large")
+
+    def test_a_pinned_tier_is_asked_whatever_its_breaker_says(self, begin):
+        flow, _ = begin(pin="small", down=self.down("small"))
+        assert next(flow).call.forced
+
+    def test_who_judges_is_up(self, begin):
+        flow, _ = begin(judge=PromptJudge(), down=self.down("medium"))
+        next(flow)
+        assert names(flow.send((said("small"),))) == [("judge", "large")]
+
+    @pytest.mark.parametrize(
+        "policy", ["estimate", "llm-at", "agree", "doubt", "linucb", "metallm", "linucb-rules", "menu"]
+    )
+    @pytest.mark.parametrize("down", ["small", "medium", "large"])
+    def test_no_policy_plans_with_them(self, scripted, policy, down):
+        policy = as_policy(policy=policy)
+        for number in range(40):
+            ledger = scripted.ledger_of(policy, id=f"call-{number}", down=self.down(down))
+            flow = cascade(policy, ledger)
+            request = next(flow)
+            while isinstance(request, Recall):
+                request = flow.send(Recollection())
+            assert down not in {name for _, name in names(request)}
+            assert ledger.plan.start != down
+
+
+class TestFromBelow:
+    def test_where_the_start_and_all_above_fail_the_tiers_below_are_asked_dearest_first(self, begin):
+        flow, ledger = begin("large")
+        next(flow)
+        assert names(flow.send(failed("large"))) == [("generate", "medium")]
+        assert names(flow.send((failed("medium"),))) == [("generate", "small")]
+        assert end(flow, (said("small"),)) == said("small")
+        trace = ledger.trace()
+        assert trace.degraded
+        assert trace.warnings == ("degraded: no tier from large up gave an answer, so small answered",)
+
+    def test_a_rejected_answer_is_not_returned_and_the_next_is_asked(self, begin):
+        flow, _ = begin("large", Verdicts(medium="invalid", small="uncertain"))
+        next(flow)
+        flow.send(failed("large"))
+        assert names(flow.send((said("medium", "5"),))) == [("generate", "small")]
+        assert end(flow, (said("small"),)) == said("small")
+
+    def test_what_was_rejected_is_not_returned_in_a_cheaper_tiers_words(self, begin):
+        flow, _ = begin("large", Verdicts(medium="invalid"))
+        next(flow)
+        flow.send(failed("large"))
+        flow.send((said("medium", "5"),))
+        with pytest.raises(AllTiersFailed):
+            flow.send((said("small", "5"),))
+
+    def test_a_tier_that_the_judge_skipped_is_asked_too(self, begin):
+        class Skipping(Verdicts):
+            def review(self, case):
+                judgement = yield from super().review(case)
+                return dataclasses.replace(judgement, skip_to="large") if case.answer.tier == "small" else judgement
+
+        flow, _ = begin(judge=Skipping(small="invalid"))
+        next(flow)
+        assert names(flow.send((said("small"),))) == [("generate", "large")]
+        assert names(flow.send(failed("large"))) == [("generate", "medium")]
+        assert end(flow, (said("medium", "5"),)) == said("medium", "5")
+
+    def test_an_answer_that_stands_is_not_degraded(self, begin):
+        flow, ledger = begin()
+        next(flow)
+        end(flow, (said("small"),))
+        assert not ledger.trace().degraded
+
+    def test_where_the_user_wants_none_of_this_nobody_is_asked(self, scripted):
+        ledger = scripted.ledger_of(Policy("tested", scripted.Planned("large"), Verdicts()))
+        ledger.limits = Limits(on_exhausted="raise")
+        flow = cascade(Policy("tested", scripted.Planned("large"), Verdicts()), ledger)
+        next(flow)
+        with pytest.raises(AllTiersFailed):
+            flow.send(failed("large"))
 
 
 class TestAbstention:

@@ -70,14 +70,14 @@ class TestWhole:
         assert is_closed(flow)
 
     def test_sync_failure(self, scripted, start):
-        flow, ledger = start("large")
+        flow, ledger = start("large", pin="large")
         with pytest.raises(AllTiersFailed):
             drive(flow, scripted.ScriptedPerformer({"large": scripted.Down()}), None, ledger)
         assert errors(ledger) == [("generate", "large", "Down: overloaded")]
         assert is_closed(flow)
 
     async def test_async_failure(self, scripted, start):
-        flow, ledger = start("large")
+        flow, ledger = start("large", pin="large")
         with pytest.raises(AllTiersFailed):
             await adrive(flow, scripted.ScriptedPerformer({"large": scripted.Down()}), None, ledger)
         assert errors(ledger) == [("generate", "large", "Down: overloaded")]

@@ -469,7 +469,7 @@ def test_an_outcome_does_not_change(scripted, bench):
 def test_tier_errors_that_a_performer_raises_keep_their_cause(scripted, bench):
     cause = scripted.Down("no capacity")
     with pytest.raises(AllTiersFailed) as caught:
-        bench("large").ask(scripted.ScriptedPerformer({"large": cause}))
+        bench("large").ask(scripted.ScriptedPerformer({"large": cause}), pin="large")
     (error,) = caught.value.exceptions
     assert isinstance(error, TierError)
     assert error.cause is cause

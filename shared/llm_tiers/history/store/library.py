@@ -149,6 +149,16 @@ class Library:
             f"{self.embedding} with {given} dimensions",
         )
 
+    def prepare(self) -> None:
+        """Open what is on this machine, which may take Chroma a second; a server is asked when it is needed.
+
+        Raises:
+            HistoryError: It cannot be opened.
+        """
+        if not self._opened and not self._shelf_provider.shared:
+            with chroma_errors("opening"):
+                self._open_if_present()
+
     def _open_if_present(self) -> None:
         """Open what exists; a new history has nothing to open, so its first call does not wait for Chroma."""
         if not self._opened and self._shelf_provider.may_hold(self.namespace):

@@ -184,11 +184,11 @@ class Guarantee(RuleJudge):
         if not isinstance(near.learned, Standing):
             warnings = () if near.error is None else (f"history: {near.error}",)
             reason = f"top tier: {near.error or 'no history is kept'}"
-            return Plan(ladder.top.name, reason, warnings=warnings, falls_back=True)
+            return Plan(ladder.top.name, reason, warnings=warnings)
         standing: Standing = near.learned
-        if any(tier.shortfall(call.needs, call.tokens) for tier in ladder):
+        if any(call.shortfall(tier) for tier in ladder):
             reason = "top tier: not all tiers can serve the call, so what is proved does not hold"
-            return Plan(ladder.top.name, reason, falls_back=True)
+            return Plan(ladder.top.name, reason)
         certificate = self._certificate(standing, study)
         # The rule is drawn before it is known whether the call is audited, and independently of that: so audits show
         # the mixture as it answers. From the call's id, so that sync and async draw the same.

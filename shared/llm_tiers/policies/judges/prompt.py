@@ -136,7 +136,9 @@ class PromptJudge(Judge):
         if isinstance(self.model, str):
             return ladder[self.model]
         floor = 1 if self.floor is None else ladder.index(self.floor)
-        return ladder[ladder.names[max(floor, ladder.index(case.answer.tier))]]
+        able = ladder.names[max(floor, ladder.index(case.answer.tier)) :]
+        # One that fails now says nothing of the answer; the next dearer one knows as much.
+        return ladder[next((name for name in able if name not in case.call.down), able[0])]
 
 
 def _own_tier(model: Any) -> Tier:

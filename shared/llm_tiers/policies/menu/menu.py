@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -168,12 +168,12 @@ class MenuStarter:
         study = self.study(ladder)
         known, where, warnings = yield from _look_up(call, study)
         choice = known.choice
-        serving = [tier.name for tier in ladder if not tier.shortfall(call.needs, call.tokens)]
+        serving = [tier.name for tier in ladder if not call.shortfall(tier)]
         able = len(serving) == len(ladder)
         # A call that not all tiers can serve cannot be profiled.
         rule, profiles = self.decide(known, call.id) if able else (choice.rule, False)
         if not set(rule.tiers) <= set(serving):
-            rule = Single(ladder.names, serving[-1] if serving else ladder.names[-1])
+            rule = Single(ladder.names, self._single(choice, call, ladder, serving))
         reason = f"profiled, {rule.name}" if profiles else f"rule {rule.name}"
         # The confidence is that of the chosen rule; a profiled call may be answered by another.
         stated = choice if rule is choice.rule else None
@@ -185,6 +185,16 @@ class MenuStarter:
             insight=_Insight(rule, stated),
             confidence=None if stated is None else stated.confidence.get(frozenset(rule.tiers)),
         )
+
+    def _single(self, choice: Choice, call: Call, ladder: Ladder, serving: Sequence[str]) -> str:
+        """Return the tier that answers where the rule cannot be run: the dearest that can serve the call.
+
+        Where tiers are missing because they fail, which may last for hours, it is the one that is worth most.
+        """
+        if not call.down:
+            return serving[-1] if serving else ladder.names[-1]
+        rate = 1 / self.worth_usd if self.worth_usd else self.price / ladder.costs[ladder.names[-1]]
+        return max(serving or ladder.names, key=lambda name: choice.estimates[name] - rate * ladder.costs[name])
 
     def decide(self, known: Known, call_id: str) -> tuple[Rule, bool]:
         """Return the rule that answers a call, and whether the call is profiled."""

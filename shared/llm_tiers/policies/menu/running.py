@@ -25,8 +25,7 @@ __all__ = ["FixedRule", "RuleJudge", "is_flawed", "plan_of"]
 def plan_of(rule: Rule, reason: str) -> Plan:
     """Return the plan by which the flow begins a rule; the rule itself is passed on to the judge."""
     *witnesses, start = rule.first
-    # A rule may begin at the top tier, and that may be down.
-    return Plan(start=start, witnesses=tuple(witnesses), reason=reason, insight=rule, falls_back=True)
+    return Plan(start=start, witnesses=tuple(witnesses), reason=reason, insight=rule)
 
 
 class FixedRule:

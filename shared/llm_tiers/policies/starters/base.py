@@ -33,7 +33,6 @@ class Plan:
         insight: What the starter passes on to a judge of the same policy.
         confidence: The chance that is stated for the top tier's answer, which no judge sees; None where none is.
         certificate: What the policy has proved at the call's node, for the trace; None where nothing.
-        falls_back: Where nothing comes from the start upward, the tiers below it are asked, dearest first.
     """
 
     start: str
@@ -48,7 +47,6 @@ class Plan:
     insight: Any = None
     confidence: float | None = None
     certificate: Certificate | None = None
-    falls_back: bool = False
 
 
 Planning: TypeAlias = Generator[Request, Response, Plan]

@@ -205,7 +205,7 @@ class LinUCB:
             vector = None
         promises = self.promises(arms, ladder, vector)
         # The flow skips the other tiers by itself. If none can serve the call, the plan only has to exist.
-        serving = [tier.name for tier in ladder if not tier.shortfall(call.needs, call.tokens)] or list(ladder.names)
+        serving = [tier.name for tier in ladder if not call.shortfall(tier)] or list(ladder.names)
         # The first of equals, as `max` returns it, is the cheapest.
         arm = max(self.usable(ladder, serving), key=lambda name: promises[name].bound)
         return replace(

@@ -7,10 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_tiers import AllTiersFailed, Answer, ConfigError, Engine, Guarantee, Ladder, Policy, Tier, TierError, Usage
+from llm_tiers import (
+    AllTiersFailed,
+    Answer,
+    Call,
+    ConfigError,
+    Engine,
+    Guarantee,
+    Ladder,
+    Policy,
+    Tier,
+    TierError,
+    Usage,
+)
 from llm_tiers.agreement.imagined import imagined_ladders
 from llm_tiers.history import ChromaHistory
-from llm_tiers.history.record import Record
+from llm_tiers.history.record import Recollection, Record
 from llm_tiers.policies.menu import FixedRule, RuleJudge
 from llm_tiers.policies.menu.backed import Backed
 from llm_tiers.policies.menu.learning import Learning
@@ -375,3 +387,17 @@ def test_an_answer_that_was_cut_is_none_where_the_top_tier_is_down():
     engine = engine_of(menu(), ChromaHistory(embedding=lambda _text: [1.0, 0.0]))
     with pytest.raises(AllTiersFailed):
         engine.run(engine.call("what?"), Cut({"a": "1", "b": "2"}))
+
+
+@pytest.mark.parametrize(("quality", "answers"), [(0.0, "b"), (1.0, "c")])
+def test_while_a_tier_is_down_the_one_of_the_others_that_is_worth_most_answers(quality, answers):
+    starter = MenuStarter(quality=quality)
+    ladder = engine_of(menu()).ladder
+    call = Call(id="1", query="what?", down={"a": "its breaker is open"})
+    planning = starter.plan(call, ladder)
+    next(planning)
+    with pytest.raises(StopIteration) as stop:
+        planning.send(Recollection())
+    plan = stop.value.value
+    assert (plan.start, plan.audit) == (answers, False)
+    assert "a" not in plan.witnesses
