@@ -12,9 +12,8 @@ if TYPE_CHECKING:
 __all__ = ["Learning"]
 
 _FIRST = 8
-_FLOOR, _CEILING = 0.003, 0.5
-"""Now and then a call is profiled though nothing is expected of it, since models change. Never more than every second
-after the first few: a new user's calls must not all cost what all tiers together do."""
+_FLOOR = 0.003
+"""Now and then a call is profiled though nothing is expected of it, since models change."""
 
 _HORIZON = 500
 """What is learned is taken to serve as many calls as the node has seen, but at least so many."""
@@ -42,7 +41,7 @@ class Learning:
         if len(profile.calls) < _FIRST:
             return 1.0
         saved = choice.regret * max(profile.count, _HORIZON) / (2 * choice.weight)
-        return min(_FLOOR + saved / max(choice.asking, 1e-300), _CEILING)
+        return min(_FLOOR + saved / max(choice.asking, 1e-300), 1.0)
 
     def _is_exhausted(self, profile: Profile, choice: Choice) -> bool:
         credit = _CREDIT * choice.top_cost * self.share / 0.2

@@ -14,6 +14,7 @@ from llm_tiers.errors import ConfigError
 from llm_tiers.policies.judges.judge import Judge, Review
 from llm_tiers.policies.menu.learning import Learning
 from llm_tiers.policies.menu.profile import NO_PROFILE, Profile, ProfiledCall, profiled_call
+from llm_tiers.policies.menu.profiling import ASKED_SHARE, Profiling
 from llm_tiers.policies.menu.rule import Rule, Single
 from llm_tiers.policies.menu.running import RuleJudge, plan_of
 from llm_tiers.policies.menu.worth import Choice, choose, cost_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from llm_tiers.call.call import Call
     from llm_tiers.history.record import Record
     from llm_tiers.ladder.tiers import Ladder, Tier
-    from llm_tiers.policies.judges.case import Case
+    from llm_tiers.policies.judges.case import Case, Judgement
 
 __all__ = ["Known", "MenuJudge", "MenuStarter", "ProfileOf"]
 
@@ -91,8 +92,9 @@ class _Insight:
 class MenuStarter:
     """Start the rule that is worth most at the call's node: the chance to be right, less what the answers cost.
 
-    Some calls are profiled: all tiers answer them, and every rule is replayed on what they said. Where the answers are
-    graded, by a check, the user or a grader, their grades say who was right. Where they are not, half of what is taken
+    Some calls are profiled: all tiers answer them, and every rule is replayed on what they said. Where the two dearest
+    tiers below the top agree, its answer is foreseen and asked for on a quarter of these calls, which stand for the
+    others. Where the answers are graded, by a check, the user or a grader, their grades say who was right. Where they are not, half of what is taken
     for true is "the top tier is right", and half what agreement shows. A profiled call returns the answer of the rule
     that is right most often.
 
@@ -168,25 +170,35 @@ class MenuStarter:
         choice = known.choice
         serving = [tier.name for tier in ladder if not tier.shortfall(call.needs, call.tokens)]
         able = len(serving) == len(ladder)
-        rule, profiles = self.decide(known, call.id) if able else (choice.rule, False)
+        rule, audits = self.decide(known, call.id) if able else (choice.rule, False)
+        profiled = isinstance(rule, Profiling)
         if not set(rule.tiers) <= set(serving):
             rule = Single(ladder.names, serving[-1] if serving else ladder.names[-1])
-        reason = f"profiled, {rule.name}" if profiles else f"rule {rule.name}"
+        reason = f"profiled, {rule.name}" if audits or profiled else f"rule {rule.name}"
         stated = choice if rule is choice.rule else None
         return replace(
             plan_of(rule, f"{reason}; {_basis(known.profile)}{where}"),
             estimates=choice.estimates,
-            audit=profiles,
+            audit=audits,
+            profiled=profiled,
             warnings=(*warnings, *_doubts_about_top(known)),
             insight=_Insight(rule, stated),
             confidence=None if stated is None else stated.confidence.get(frozenset(rule.tiers)),
         )
 
     def decide(self, known: Known, call_id: str) -> tuple[Rule, bool]:
-        """Return the rule that answers a call, and whether the call is profiled."""
-        chance = self.learning.chance(known.profile, known.choice)
-        profiles = random.Random(f"profile:{self.seed}:{call_id}").random() < chance
-        return known.choice.surest if profiles else known.choice.rule, profiles
+        """Return the rule that answers a call, and whether all tiers are asked whatever the rule says.
+
+        On a profiled call where they are not, the rule is a `Profiling`.
+        """
+        choice = known.choice
+        chance = self.learning.chance(known.profile, choice)
+        if random.Random(f"profile:{self.seed}:{call_id}").random() >= chance:
+            return choice.rule, False
+        # A draw of its own: the calls on which all tiers are asked must represent all.
+        if random.Random(f"top:{self.seed}:{call_id}").random() < ASKED_SHARE:
+            return choice.surest, True
+        return Profiling(choice.rule.ladder, choice.rule, choice.surest), False
 
 
 def _look_up(call: Call, study: ProfileOf) -> Generator[Request, Response, tuple[Known, str, tuple[str, ...]]]:
@@ -206,20 +218,20 @@ def _look_up(call: Call, study: ProfileOf) -> Generator[Request, Response, tuple
 
 
 def _basis(profile: Profile) -> str:
-    number = len(profile.counted)
-    if not number:
+    number, spared = len(profile.counted), sum(profile.spared.values())
+    if not number + spared:
         return "no call profiled yet"
     by = "agreement" if profile.source is None else f"grades ({profile.source})"
-    return f"{number} profiled calls by {by}"
+    without = f", {spared:.0f} more without the top tier" if spared else ""
+    return f"{number} profiled calls{without} by {by}"
 
 
 def _doubts_about_top(known: Known) -> tuple[str, ...]:
     """Warn of a tier below the top that seems to be right more often."""
-    better = known.profile.better_than_top
+    better, top = known.choice.better_than_top, tuple(known.choice.estimates)[-1]
     if better is None:
         return ()
-    names = tuple(known.choice.estimates)
-    return (f"top tier: {names[better]} seems to be right more often than {names[-1]}, which is dearer",)
+    return (f"top tier: {better} seems to be right more often than {top}, which is dearer",)
 
 
 class MenuJudge(Judge):
@@ -254,3 +266,11 @@ class MenuJudge(Judge):
         asked = frozenset((case.answer.tier, *(other.tier for other in case.others)))
         stated = None if insight.choice is None else insight.choice.confidence.get(asked)
         return replace(judgement, by="menu", confidence=stated)
+
+    def settle(self, case: Case) -> Judgement | None:
+        """Return an earlier answer to a profiled call that stands instead of the top tier's, or None."""
+        insight = case.insight
+        if not isinstance(insight, _Insight):
+            raise TypeError("MenuJudge goes with MenuStarter")
+        judgement = self._rules.settle(replace(case, insight=insight.rule))
+        return None if judgement is None else replace(judgement, by="menu")

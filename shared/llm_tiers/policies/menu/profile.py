@@ -17,7 +17,10 @@ from llm_tiers.history.grades import best_grades
 if TYPE_CHECKING:
     from llm_tiers.history.record import GradeSource, Record
 
-__all__ = ["NO_PROFILE", "Profile", "ProfiledCall", "profiled_call"]
+__all__ = ["NO_PROFILE", "UNASKED", "Profile", "ProfiledCall", "profiled_call"]
+
+UNASKED = -2
+"""Stands for what the top tier would have said, where its answer was foreseen and so not paid for."""
 
 _KEPT = 1_000
 """The newest so many profiled calls are kept."""
@@ -25,8 +28,8 @@ _KEPT = 1_000
 _FEW = 8
 """From so many graded calls on, those without grades are left out."""
 
-_MANY, _STANDARD_ERRORS = 20, 1.0
-"""A tier is said to be better than the top from so many graded calls on, and by so many standard errors."""
+_RIGHT = 0.5
+"""Least grade that counts as right where graded calls are told apart."""
 
 _TRUST_IN_TOP = 0.5
 """Half of what is taken for true is "the top tier is right", half is what the tiers' agreement shows."""
@@ -34,13 +37,14 @@ _TRUST_IN_TOP = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ProfiledCall:
-    """A call that all tiers answered.
+    """A call that all tiers answered, or all but a top tier whose answer was foreseen.
 
     Attributes:
         id: Its trace id.
-        said: By tier, cheapest first, a number: equal numbers are equal answers, -1 is none.
+        said: By tier, cheapest first, a number: equal numbers are equal answers, -1 is none, `UNASKED` stands last
+            where the top tier was not asked.
         costs: By tier, what its answer cost in US$, or what one usually costs where that is not known.
-        grades: By tier, how right its answer is, in [0, 1]; empty where not every answer is graded.
+        grades: By tier that was asked, how right its answer is, in [0, 1]; empty where not every answer is graded.
         source: Who graded it.
     """
 
@@ -50,20 +54,30 @@ class ProfiledCall:
     grades: tuple[float, ...] = ()
     source: GradeSource | None = None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the top tier was asked too."""
+        return self.said[-1] != UNASKED
+
 
 def profiled_call(record: Record, usual: Mapping[str, float]) -> ProfiledCall | None:
-    """Return what a record says of all tiers; None where it is no profiled call, or not all of them answered.
+    """Return what a record says of all tiers; None where it is no profiled call, or one below the top did not answer.
 
     Args:
         record: The past call.
         usual: By tier, cheapest first, what an answer usually costs.
     """
-    if not record.audited or any(name not in record.answered for name in usual):
+    *below, top = usual
+    if not (record.audited or record.profiled) or any(name not in record.answered for name in below):
         return None
     # An answer that cannot be compared has no number in the record. It differs from all others.
     unlike = len(usual)
     said = [record.said.get(name, unlike + place) for place, name in enumerate(usual)]
     costs = tuple(record.costs.get(name, cost) for name, cost in usual.items())
+    # A top tier that failed counts as one that was not asked: what it would have said is as unknown.
+    if top not in record.answered:
+        grades, source = _grades(record, tuple(below), said[:-1])
+        return ProfiledCall(record.id, (*_in_order(said[:-1]), UNASKED), costs, grades, source)
     grades, source = _grades(record, tuple(usual), said)
     return ProfiledCall(record.id, _in_order(said), costs, grades, source)
 
@@ -123,15 +137,36 @@ class Profile:
         return Profile(calls, self.count, self.spent, self.learning)
 
     @cached_property
+    def is_graded(self) -> bool:
+        """Whether enough calls are graded to leave out those that are not."""
+        return sum(bool(call.grades) for call in self.calls) >= _FEW
+
+    @cached_property
     def counted(self) -> tuple[ProfiledCall, ...]:
-        """The profiled calls that count: the graded ones, where there are a few, else all."""
-        graded = tuple(call for call in self.calls if call.grades)
-        return graded if len(graded) >= _FEW else self.calls
+        """The calls that all tiers answered and that count: the graded ones, where there are a few, else all."""
+        return tuple(call for call in self.calls if call.is_complete and (call.grades or not self.is_graded))
+
+    @cached_property
+    def spared(self) -> Mapping[tuple[tuple[int, ...], tuple[bool, ...]], float]:
+        """How many calls the top tier was not asked on, by what the tiers below it said and who of them was right.
+
+        Who was right is empty where that is not known.
+        """
+        complete = sum(call.is_complete for call in self.calls)
+        # A grader that compares answers with the top's cannot grade a call without one. Such a call stands for as much
+        # as an ungraded one with it would, of which only the graded part counts.
+        ungraded = len(self.counted) / complete if complete else 1.0
+        found = Counter(
+            (call.said[:-1], tuple(grade >= _RIGHT for grade in call.grades if self.is_graded))
+            for call in self.calls
+            if not call.is_complete
+        )
+        return {(said, right): number if right else number * ungraded for (said, right), number in found.items()}
 
     @property
     def source(self) -> GradeSource | None:
         """By whose grades the tiers are known; None: by their agreement alone."""
-        sources = Counter(call.source for call in self.counted if call.source is not None)
+        sources = Counter(call.source for call in self.calls if call.source is not None)
         return sources.most_common(1)[0][0] if sources else None
 
     @cached_property
@@ -142,25 +177,10 @@ class Profile:
         ladders = imagined_ladders(len(self.calls[0].said))
         return ladders.weights(Counter(call.said for call in self.calls))
 
-    @cached_property
-    def better_than_top(self) -> int | None:
-        """The position of a tier that seems to be right more often than the top tier, or None.
-
-        By grades alone: without them a top tier that errs looks like hard queries.
-        """
-        # Until a few are graded, those that are stand among others that are not.
-        if not self.counted or not all(call.grades for call in self.counted):
-            return None
-        right = np.array([call.grades for call in self.counted])
-        ahead = right[:, :-1] - right[:, -1:]
-        surely = ahead.mean(axis=0) - _STANDARD_ERRORS * ahead.std(axis=0) / np.sqrt(len(ahead))
-        best = int(surely.argmax())
-        return best if len(ahead) >= _MANY and surely[best] > 0 else None
-
     def right(self, tiers: int) -> NDArray[np.float64]:
         """Return how right each tier was on each call that counts, calls x tiers, in [0, 1]."""
         weights = self.ladder_weights
-        if weights is None:
+        if weights is None or not self.counted:
             return np.empty((0, tiers))
         ladders = imagined_ladders(tiers)
         ungraded = {call.said for call in self.counted if not call.grades}
