@@ -38,10 +38,16 @@ from llm_tiers.replay.performer import RecordedPerformer
 from llm_tiers.replay.run import recorded_history
 
 PRICE = 0.1
+"""The weight of the cost in a reward: the default of `LinUCB`."""
+
 PASSES = 10
+"""Passes over a file: with one, hundreds of dimensions leave a bandit no time to learn."""
+
 SEEDS = (0, 1, 2)
 FLOW_QUESTIONS = 200
 WIDE = 384
+"""The dimensions of MiniLM's vectors."""
+
 CONSOLE = Console(width=120)
 
 
@@ -70,6 +76,7 @@ class Stream:
 
 def published(stream: Stream, rows: Sequence[int]) -> list[int]:
     """MetaLLM's bandit: the tier that it chooses for each question, told its reward."""
+    # From the arms alone instead of `LinUCB.paper()`, so that the reward is the recorded one, as mabwiser is told it.
     arms, names = Arms(Settings(ridge=1.0)), stream.table.tiers
     chosen = []
     for row in rows:
@@ -106,7 +113,7 @@ def of_mabwiser(stream: Stream, rows: Sequence[int]) -> list[int]:
     chosen: list[int] = []
     for row in rows:
         x = stream.rows.vectors[row].astype(np.float64)[None]
-        # mabwiser does not predict before its first lesson. Nothing being known, the first arm is the first of equals.
+        # mabwiser cannot predict before its first observation. Until then all arms are equal, so the first is chosen.
         chosen.append(mab.predict(x) if chosen else 0)
         learn = mab.partial_fit if len(chosen) > 1 else mab.fit
         learn([chosen[-1]], [float(stream.rewards[row, chosen[-1]])], x)
@@ -129,6 +136,7 @@ def truth(stream: Stream) -> Table:
         rows = once * PASSES
         papers, ours = published(stream, rows), mended(stream, rows)
         cells = [gathered(stream, once, papers[: len(once)])]
+        # mabwiser is slow, and two orders show whether the choices are the same.
         if seed in (None, SEEDS[0]):
             theirs = of_mabwiser(stream, once)
             same = sum(one == other for one, other in zip(theirs, papers, strict=False))
@@ -181,6 +189,7 @@ def starts_in_the_flow(table: ReplayTable, rows: Sequence[int], bandit: LinUCB) 
             call = Call(id=str(row), query=str(row), created=0.0)
             trace = engine.run(call, RecordedPerformer(table, row)).trace
             starts.append(trace.start or "")
+            # `LinUCB.paper` and `rewards="grades"` learn from grades only, so the truth comes as feedback.
             if recorded(table, row, trace.start or ""):
                 engine.feedback(call.id, correct=bool(table.correct[row, table.tiers.index(trace.final or "")]))
     return starts
@@ -239,6 +248,7 @@ def time_per_update() -> None:
         began = time.perf_counter()
         arms = arms.after(name, x, 1.0)
         ours.append(time.perf_counter() - began)
+    # Fewer, since each of mabwiser's inverts a matrix.
     for x in vectors[:60]:
         began = time.perf_counter()
         mab.partial_fit([name], [1.0], x[None])
@@ -257,7 +267,7 @@ def files() -> list[Path]:
 
 
 def main() -> None:
-    # What a replay warns of is in its traces; here it would stand between the tables.
+    # The warnings of replays are in their traces; logged, they would stand between the tables.
     logging.getLogger("llm_tiers").setLevel(logging.ERROR)
     time_per_update()
     for path in files():

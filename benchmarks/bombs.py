@@ -2,8 +2,8 @@
 
     python benchmarks/bombs.py [--over MILLISECONDS]
 
-An expression that sees a bounded part of an answer is given that much of it. What reads whole answers is given all of
-the megabyte. The aim is 50 ms each.
+An expression that sees only a bounded part of an answer is given a text of that length; whatever reads whole answers is
+given the megabyte. The aim is 50 ms each.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from llm_tiers.call.answer import ToolCall
 from llm_tiers.integration.finish import finish_in
 from llm_tiers.policies.graders import prompt as grading
 from llm_tiers.policies.judges import markers, prompt, verdict
+from llm_tiers.profile import checks
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "shared" / "llm_tiers"
@@ -67,7 +68,7 @@ METHODS = {"search", "match", "fullmatch", *EACH}
 """How expressions are used: for the first thing that they find, or for each."""
 
 KNOWN_BY_NAME = 80
-"""Most characters of a word, a date, a number or the name of a field."""
+"""The most characters of a word, a date, a number or the name of a field."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Reader:
     worst: tuple[str, ...] = ()
 
     def texts(self) -> Iterator[str]:
+        # Twice: most expressions are slow only if the end does not match, and go back then.
         for text in (*self.worst, *(piece * (self.bound // len(piece)) for piece in PIECES)):
             yield text[: self.bound]
             yield text[: self.bound - 1] + "\x01"
@@ -183,16 +185,17 @@ BOUNDS = {
     "agreement/objects.py::_FENCED": objects._LONGEST_JSON,  # noqa: SLF001
     "agreement/quantities.py": 2 * quantities._MOST_DIGITS,  # noqa: SLF001
     "agreement/dates.py": KNOWN_BY_NAME,
-    "policies/graders/prompt.py": grading._MOST_OF_A_REPLY,  # noqa: SLF001
+    "policies/graders/prompt.py": grading._LONGEST_REPLY,  # noqa: SLF001
     "policies/judges/markers.py": prompt.ANSWER_LIMIT,
     "policies/judges/verdict.py": verdict._HEAD + 1,  # noqa: SLF001
+    "profile/checks.py": checks._LONGEST,  # noqa: SLF001
 }
 """How much of an answer the expressions of a file are given; some of them less."""
 
 
 def readers() -> dict[str, Reader]:
     found = {}
-    for module in (texts, final_answer, refusals, objects, quantities, dates, markers, verdict, grading):
+    for module in (texts, final_answer, refusals, objects, quantities, dates, markers, verdict, grading, checks):
         for name, (pattern, methods) in expressions_of(module).items():
             bound = BOUNDS.get(name, BOUNDS[name.partition("::")[0]])
             found[name] = Reader(expression(pattern, methods), bound)
@@ -247,6 +250,7 @@ def readers() -> dict[str, Reader]:
         "call/patterns.py::matches": Reader(
             partial(patterns.matches, "(a|b)*a(a|b){200}c"), MEGABYTE, ("ab" * (patterns.LONGEST_MATCHED // 2),)
         ),
+        "profile/checks.py::CHECKS": Reader(lambda text: checks.CHECKS["contains"]("", text, "1")),
         "integration/finish.py::finish_in": Reader(lambda text: finish_in({"finish_reason": text})),
         "policies/judges/markers.py::marked": Reader(
             lambda text: markers.marked("seed", [("answer", text)]), prompt.ANSWER_LIMIT
@@ -283,6 +287,7 @@ def _flaw_of_call(text: str) -> object:
     return form.Form({"look_up": {"properties": {"city": {"pattern": "^(a+)+$"}}}}).flaw(call)
 
 
+# Of CPU time, since the machine may be busy with something else.
 def milliseconds(run: Callable[[str], object], text: str) -> float:
     gc.disable()  # as `timeit` does: what it collects is not of this text
     try:

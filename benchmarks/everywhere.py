@@ -29,6 +29,7 @@ from everywhere.sets import RecordedSet
 from llm_tiers.policies.menu.menu import MenuStarter
 from llm_tiers.replay import BUNDLED
 
+# From nearly the cheapest to nearly the best.
 KNOBS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
 
 

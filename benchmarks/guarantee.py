@@ -30,6 +30,7 @@ from promises.streams import Ints, Streams
 
 from llm_tiers.replay import BUNDLED, load_table
 
+# From stricter than the cheapest tiers allow on most sets to looser than needed.
 DELTAS = (0.03, 0.05, 0.1, 0.15)
 DRIFTING = (0.05, 0.15)
 
@@ -58,6 +59,7 @@ def streams_of(outcomes: Outcomes, streams: int, calls: int) -> Ints:
 
 
 def cell_of(outcomes: Outcomes, rows: Ints, delta: float) -> Cell:
+    # All streams at once in arrays; through the flow they would take many hours.
     ours = Streams(outcomes, rows, delta).run()
     theirs = [run_smart(outcomes, stream, delta) for stream in rows]
     return Cell(
@@ -66,6 +68,7 @@ def cell_of(outcomes: Outcomes, rows: Ints, delta: float) -> Cell:
         float(ours.total.mean() / rows.shape[1]),
         float(np.mean([one.cost for one in theirs])),
         float(ours.broke.mean()),
+        # A little above delta, because its mixture may promise exactly that, and come out a rounding error above.
         float(np.mean([one.of_all > delta + 1e-9 for one in theirs])),
         float(ours.asked.mean()),
         float(np.mean([one.n for one in theirs])),
@@ -113,6 +116,7 @@ def main() -> None:
     print("| set | worse | delta | broken | withdrawn after, median | within 500 | earned again | withdrawn before |")
     print("|---|---|---|---|---|---|---|---|")
     for table in tables:
+        # Fewer streams, because every line takes a run of its own over all of them.
         rows = streams_of(outcomes_of(table), max(arguments.streams // 5, 1), arguments.calls)
         for line in drift_lines(table, rows, DRIFTING):
             print(line, flush=True)

@@ -1,4 +1,4 @@
-"""The default on scripted streams of tool calls, free text and RAG answers, through the whole product.
+"""The default policy on scripted streams of tool calls, free text and RAG answers, through the whole product.
 
     python benchmarks/streams.py [--seeds 3] [--calls 400] [--policy default] [--http] [--json OUT.json]
 
@@ -17,14 +17,17 @@ from pathlib import Path
 
 from streams.kinds import Stream, free_text, tool_calls, two_tiers
 from streams.models import over_http, within_process
-from streams.report import row_of, table
+from streams.report import LATE, row_of, table
 from streams.run import Ran, run
 
+# How often each tier is right: the spread of the bundled sets, a close ladder, and one where even the cheapest will do.
 SKILLS = ((0.60, 0.80, 0.95), (0.82, 0.92, 0.97), (0.94, 0.96, 0.98))
 
 
 def streams(calls: int) -> Iterator[Callable[[int], Stream]]:
-    """Yield what makes each stream of its seed."""
+    """Yield functions that make each stream from a seed."""
+    # The share of calls on which tool arguments coincide decides whether agreement is worth anything, so it is varied;
+    # a grader of 0.85 is a mediocre judging model, one of 0.96 a good check.
     for coincide in (0.0, 0.3, 0.6, 0.85):
         yield partial(tool_calls, coincide, calls)
     for context in (False, True):
@@ -50,6 +53,8 @@ def main() -> None:
     parser.add_argument("--http", action="store_true", help="over real clients")
     parser.add_argument("--json", type=Path, help="write the figures")
     arguments = parser.parse_args()
+    if arguments.calls <= LATE:
+        parser.error(f"--calls must be more than {LATE}, from which on the late calls are counted")
     began = time.monotonic()
     rows = [
         row_of([ran(make(seed), seed, arguments.policy, http=arguments.http) for seed in range(arguments.seeds)])

@@ -15,6 +15,7 @@ from llm_tiers.policies.menu.worth import outcome_of
 __all__ = ["run_menu"]
 
 _WARM = 100
+"""Calls that are left out of the late figures: by then the first profiled calls are over."""
 
 
 def run_menu(recorded: RecordedSet, quality: float, *, graded: bool, seed: int) -> Outcome:
@@ -40,6 +41,7 @@ def run_menu(recorded: RecordedSet, quality: float, *, graded: bool, seed: int) 
 
 
 def _calibration(stated: list[float], right: list[float], bins: int = 10) -> float | None:
+    # Only the second half: at first a confidence rests on imagined calls, not on seen ones.
     half = len(stated) // 2
     chances, came_true = np.array(stated[half:]), np.array(right[half:])
     known = np.isfinite(chances)

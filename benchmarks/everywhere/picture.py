@@ -21,12 +21,14 @@ def draw(points: Sequence[Point], path: Path, default: float) -> None:
     ours = [point for point in points if point.policy == "menu" and point.quality == default]
     names = list(dict.fromkeys(point.set for point in ours))
     figure = Figure(figsize=(13, 1.6 + 0.45 * len(names)), layout="constrained")
+    # A figure of its own instead of pyplot's, which would look for a display.
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True)
     for graded, colour in _COLOURS.items():
         some = {point.set: point for point in ours if point.graded is graded}
         places = [names.index(name) + (0.18 if graded else -0.18) for name in some]
         label = "answers of profiled calls graded" if graded else "ungraded"
+        # Two standard errors: about 95%.
         gains, errors = [p.gain for p in some.values()], [2 * p.gain_se for p in some.values()]
         left.barh(places, gains, 0.34, xerr=errors, color=colour, label=label)
         right.barh(places, [p.cost for p in some.values()], 0.34, color=colour)

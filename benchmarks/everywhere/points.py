@@ -12,7 +12,10 @@ from everywhere.sets import Outcome, RecordedSet
 __all__ = ["Point", "point_of"]
 
 _NOISE = 2.0
+"""Standard errors by which an accuracy must differ to count."""
+
 _LEARNING_SHARE = 0.2
+"""The share of the spend that learning may take, as the default's `learning=`: single tiers learn nothing."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Point:
         cost: In usual answers of the dearest tier.
         gain: Points of worth beyond the best single tier in hindsight; `gain_se` its standard error over shuffles.
         below_top: Points of accuracy below the dearest tier; `below_best` below the most accurate single tier.
-        dominated: A single tier is as accurate and cheaper, beyond noise and the learning share.
+        dominated: Whether a single tier is as accurate and cheaper, beyond noise and the learning share.
         profiled: How many calls all tiers answered.
         calibration: Error of the stated confidence, or None.
     """
@@ -56,6 +59,7 @@ def point_of(policy: str, recorded: RecordedSet, quality: float, outcomes: list[
     accuracy = float(np.mean([one.accuracy for one in outcomes]))
     cost = float(np.mean([one.cost for one in outcomes]))
     gains = [one.worth(quality) - recorded.best_single(quality) for one in outcomes]
+    # Only between orders of one sample: how the sample itself was drawn is not in it.
     spread = float(np.std(gains, ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0
     stated = [one.calibration for one in outcomes if one.calibration is not None]
     singles = [single.accuracy for single in recorded.singles]

@@ -14,6 +14,8 @@ __all__ = ["report"]
 
 def report(points: Sequence[Point], sets: Sequence[RecordedSet], default: float) -> Iterator[str]:
     """Yield Markdown: the lines, then the gains by set."""
+    # Ungraded, "right" can only mean what the top tier says. Where a cheaper tier is right more often, that has to
+    # fail, so these sets have lines of their own.
     best = {recorded.name for recorded in sets if recorded.top_is_best}
     ours = [point for point in points if point.policy == "menu"]
     yield "| the menu, learning charged | mean | worst |"
@@ -37,6 +39,7 @@ def _gains(title: str, points: Sequence[Point]) -> str:
     if not points:
         return f"| {title} | - | - |"
     gains = [point.gain for point in points]
+    # Of the mean over sets, whose shuffles are independent.
     error = float(np.sqrt(sum(point.gain_se**2 for point in points)) / len(points))
     worst = min(points, key=lambda point: point.gain)
     return f"| {title} | {np.mean(gains):+.2f} ± {error:.2f} | {worst.gain:+.2f} ({worst.set}) |"

@@ -17,6 +17,9 @@ FLOWS = ("llm-at", "estimate", "linucb", "cascade-routing", "doubt")
 """Policies that are replayed through the real flow."""
 
 _NEIGHBOURS, _PROFILED_FIRST, _PROFILED_LATER, _STRENGTH = 20, 50, 0.01, 10.0
+"""Of the router: the neighbours it looks at, its profiled calls at first and as a share later, and how many neighbours
+the mean over all questions counts for."""
+
 _WITH_QUALITY = ("cascade-routing", "doubt")
 
 
@@ -45,6 +48,7 @@ def run_router(recorded: RecordedSet, quality: float, *, seed: int) -> Outcome:
 
     Source: "Is Escalation Worth It?" (arXiv 2605.06350) finds such a router better than cascades on thresholds.
     """
+    # The same order as the menu's with this seed.
     draw = np.random.default_rng(seed)
     order = draw.permutation(len(recorded.right))
     vectors = recorded.table.embedding / np.linalg.norm(recorded.table.embedding, axis=1, keepdims=True).clip(1e-12)
@@ -61,8 +65,11 @@ def run_router(recorded: RecordedSet, quality: float, *, seed: int) -> Outcome:
 
 
 def _routed(recorded: RecordedSet, vectors: NDArray[np.float32], known: list[int], row: int, price: float) -> int:
+    # The dearest, as the menu starts too.
     if not known:
         return len(recorded.names) - 1
+    # Neighbours' worth, weighted by similarity, and shrunk towards the mean over all known questions: with few of them,
+    # the nearest say little.
     worth = recorded.right[known] - price * recorded.costs[known]
     similar = vectors[known] @ vectors[row]
     near = np.argsort(-similar)[:_NEIGHBOURS]

@@ -16,7 +16,7 @@ __all__ = ["Outcome", "RecordedSet", "price_of"]
 
 
 def price_of(quality: float) -> float:
-    """What a usual answer of the dearest tier may cost, in chances to be right."""
+    """Return what a usual answer of the dearest tier may cost, in probability of a right answer."""
     return 0.5 * float(1 - quality) ** 3
 
 
@@ -80,7 +80,8 @@ class RecordedSet:
 
     @cached_property
     def usual(self) -> dict[str, float]:
-        """What an answer of 300 tokens to 1,000 costs by the prices, in the dearest tier's."""
+        """What an answer of 300 tokens to 1,000 costs by the prices, in units of the dearest tier's."""
+        # As `PriceBook.usual` assumes, since the policy knows no more before the first call.
         price = 1_000 * self.table.price_in + 300 * self.table.price_out
         return dict(zip(self.names, (price / price[-1]).tolist(), strict=True))
 
@@ -108,6 +109,7 @@ class RecordedSet:
         return ProfiledCall(str(row), said, tuple(self.costs[row].tolist()), grades, "grader" if graded else None)
 
 
+# As `profiled_call` numbers them: by first appearance, so that equal patterns are found in a cache.
 def _in_order(row: list[int]) -> tuple[int, ...]:
     numbers: dict[int, int] = {}
     return tuple(number if number < 0 else numbers.setdefault(number, len(numbers)) for number in row)

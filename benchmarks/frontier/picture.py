@@ -1,4 +1,4 @@
-"""The picture: accuracy against cost, a panel a table, a line a policy."""
+"""The picture: accuracy against cost, with a panel for each table and a line for each policy."""
 
 from __future__ import annotations
 
@@ -38,10 +38,12 @@ _MARKS = {
 
 def draw(panels: list[Panel], path: Path) -> None:
     """Draw the panels of each table's first embedding into a PNG file."""
+    # Reversed, so that a file's first embedding is the one that stays.
     by_file = {panel.base.file: panel for panel in reversed(panels)}
     shown = [by_file[file] for file in dict.fromkeys(panel.base.file for panel in panels)]
     width, height = _PANEL_INCHES
     figure = Figure(figsize=(width * len(shown), height), layout="constrained")
+    # A figure of its own instead of pyplot's, which would look for a display.
     FigureCanvasAgg(figure)
     for axes, panel in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
         _draw_panel(axes, panel)
@@ -71,6 +73,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
         zorder=6,
         label="LLM-AT, published",
     )
+    # Tiers' prices differ by factors of ten.
     axes.set_xscale("log")
     axes.margins(0.08)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

@@ -61,7 +61,7 @@ def _point(ladder: str, results: Sequence[ReplayResult]) -> Point:
         policy=first.policy,
         knob=first.knob,
         accuracy=fmean(result.accuracy for result in results),
-        # The standard deviation of a bootstrap's mean is known without drawing.
+        # What a bootstrap would find by drawing: the standard deviation of a mean over questions.
         accuracy_se=float(right.std() / np.sqrt(len(right))),
         cost_usd=fmean(result.cost_usd for result in results),
         minutes=fmean(result.minutes for result in results),
@@ -93,6 +93,7 @@ def reached(points: Iterable[Point], accuracy: float) -> Reached | None:
 
 
 def _reached(triples: Iterable[tuple[float, float, float]], accuracy: float) -> Reached | None:
+    # Points that cost more without being more accurate are skipped: the frontier is what is left.
     low: tuple[float, float, float] | None = None
     for high in sorted(triples):
         if high[1] >= accuracy:
@@ -111,6 +112,7 @@ def interval(points: Sequence[Point], base: Point) -> tuple[float, float]:
     A draw in which the accuracy is not reached counts as infinite.
     """
     n = len(base.right)
+    # How often each question is drawn, instead of the questions themselves: one matrix product gives all draws' sums.
     drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=DRAWS)
     accuracies, costs = (
         np.stack([getattr(point, name) for point in (base, *points)]) @ drawn.T for name in ("right", "costs")
@@ -119,5 +121,6 @@ def interval(points: Sequence[Point], base: Point) -> tuple[float, float]:
     for accuracy, cost in zip(accuracies.T / n, costs.T, strict=True):
         at = _reached(zip(cost[1:], accuracy[1:], cost[1:], strict=True), float(accuracy[0]))
         ratios.append(at.cost_usd / cost[0] if at else np.inf)
+    # "nearest", since between a number and infinity there is nothing to interpolate.
     low, high = np.quantile(ratios, [0.05, 0.95], method="nearest")
     return float(low), float(high)

@@ -10,12 +10,14 @@ from frontier.runs import KNOBS, PUBLISHED, USELESS
 from llm_tiers.replay import load_table, replay_policy
 
 _NEAR_TOP = 0.002
+"""How far below the top tier's accuracy still counts as near it."""
 
 
 class Panel:
     """All points on one table with one embedding, and those that others are compared with."""
 
     def __init__(self, points: Sequence[Point]) -> None:
+        # Points on other ladders have costs of their own, and would stand on the wrong frontier.
         self.points = [point for point in points if not point.ladder]
         first = points[0]
         table = load_table(first.file, first.embedding)
@@ -93,6 +95,7 @@ def _of_doubt(panel: Panel) -> Iterator[str]:
 
 
 def _ratio_of_ladders(panel: Panel, ladder: str, accuracy: float) -> str:
+    # Against the same settings and orders on the plain ladder, since the full frontier has more of both.
     usual, there = (reached(panel.ladders[name], accuracy) for name in ("usual", ladder))
     return f"{there.cost_usd / usual.cost_usd:.2f}" if there and usual else "-"
 

@@ -36,10 +36,10 @@ KNOBS: Mapping[str, tuple[float, ...]] = {
 }
 
 JUDGED = ("agree", "estimate", "llm-at", "llm-at-answers")
-"""Policies that a recorded judge's verdicts matter to; in a table without any they have one setting."""
+"""Policies that depend on a recorded judge's verdicts; on a table without verdicts they have one setting."""
 
 USELESS = {"copy": with_copy, "worse": with_worse}
-"""Ladders with a tier that is of no use; the doubt cascade is replayed on them, at some settings and in some orders."""
+"""Ladders with a useless tier. The doubt cascade is replayed on them, at some settings and in some orders."""
 USELESS_KNOBS = (0.24, 0.27, 0.3, 0.33, 0.37, 0.43)
 USELESS_ORDERS = 2
 
@@ -122,6 +122,7 @@ def run_all(files: Sequence[Path], orders: int) -> list[Run]:
         for embedding in embeddings[path]
         for seed in range(orders)
     ]
+    # Processes, because a replay is Python code that holds the GIL.
     with ProcessPoolExecutor(initializer=_quiet) as pool:
         learning = pool.map(Learning.run, jobs)
         fixed = pool.map(Fixed.run, map(Fixed, files))
@@ -132,6 +133,7 @@ def run_all(files: Sequence[Path], orders: int) -> list[Run]:
             for run in runs
         ]
         done += [run for runs in learning for run in runs]
+    # In the order of the files as given, whichever ended first; `sorted` keeps the order within each.
     return sorted(done, key=lambda run: files.index(Path(run.result.file)))
 
 

@@ -1,4 +1,4 @@
-"""A table in which tiers have become worse, and what guarantees make of that."""
+"""A table in which tiers have become worse, and how guarantees react to it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from promises.outcomes import outcomes_of
 from promises.streams import Ints, Streams
 
 SOON = 500
+"""Calls within which a broken promise should be found."""
 
 
 def worse(table: ReplayTable, tiers: int, *, share: float = 0.5, seed: int = 0) -> ReplayTable:
     """Return the table with one wrong answer of the cheapest `tiers`, the same of all, to a share of the questions."""
     hit = np.random.default_rng(seed).random(len(table)) < share
     said, correct = table.answer_equal.copy(), table.correct.copy()
-    # A number that no tier of the row has.
+    # A number that no tier of the row has: the wrong answers equal each other, which is the worst case for rules that
+    # stop where two tiers agree.
     said[hit, :tiers] = table.answer_equal.max() + 1
     correct[hit, :tiers] = False
     return replace(table, answer_equal=said, answer_exact=said, correct=correct)
@@ -49,5 +51,6 @@ def _found(runs: Streams, half: int) -> str:
     return f"{len(broken)} | {np.median(waited):.0f} | {np.mean(waited <= SOON):.1%} | {earned} | {_early(runs, half)}"
 
 
+# False alarms: no change had come yet.
 def _early(runs: Streams, half: int) -> int:
     return sum(any(at <= half for at in ends) for ends in runs.withdrawn)

@@ -1,4 +1,4 @@
-"""A stream through the real flow, judge and history, beside the same stream in arrays."""
+"""A stream through the real flow, judge and history, compared with the same stream in arrays."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from promises.streams import Ints, Streams
 def same_decisions(
     table: ReplayTable, *, delta: float = 0.1, calls: int = 1_500, seed: int = 0, judged: bool = False
 ) -> str:
-    """Say whether both decide alike on every call, and cost the same."""
+    """Say whether both make the same decisions on every call, at the same cost."""
+    # The arrays are a second implementation of `Standing`, fast enough for hundreds of streams; this shows that they
+    # agree.
     questions = np.flatnonzero(table.answer_equal[:, -1] >= 0)
     rows = np.random.default_rng(seed).integers(len(questions), size=calls)
     ids = [f"stream-{seed}-{place}" for place in range(calls)]
@@ -61,7 +63,7 @@ def through_the_flow(
 
 
 def lots_of(ids: Sequence[str]) -> np.ndarray:
-    """Return what the flow draws of the calls' ids: 2 x 1 x T."""
+    """Return the numbers that the flow draws from the calls' ids: 2 x 1 x T."""
     draws = []
     for name in ids:
         lots = random.Random(f"guarantee:{name}")

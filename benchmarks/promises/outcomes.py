@@ -38,12 +38,14 @@ class Outcomes:
 
 def outcomes_of(table: ReplayTable, *, judged: bool = False) -> Outcomes:
     """Return what the rules do; `judged` adds those that need the recorded judge's verdicts."""
-    # Only questions that the top tier answers: the others teach a guarantee nothing, and no tier can equal them.
+    # Only questions that the top tier answers: a guarantee learns nothing from the others, and no answer can equal
+    # none.
     kept = table.answer_equal[:, -1] >= 0
     said, verdict = table.answer_equal[kept], table.verdict[kept]
     costs = ((table.gen_in * table.price_in + table.gen_out * table.price_out) / 1e6)[kept]
     prices = table.price_in[table.judge_tier] * table.judge_in + table.price_out[table.judge_tier] * table.judge_out
     judging = np.where((table.verdict >= 0) & (table.answer_equal >= 0), prices / 1e6, 0.0)[kept]
+    # In answers of the top tier, so that sets with different prices can be compared.
     unit = costs[:, -1].mean()
     menu = menu_of(table.tiers, judged=judged)
     calls = [

@@ -12,7 +12,7 @@ from promises.streams import Ints
 
 
 class Published(NamedTuple):
-    """What SMART came to on a stream.
+    """SMART's outcome on a stream.
 
     Attributes:
         cost: Mean cost of a call, in mean answers of the top tier.
@@ -32,6 +32,7 @@ def run_smart(outcomes: Outcomes, rows: Ints, delta: float, *, alpha: float = 0.
     tiers = tuple(Counted() for _ in range(outcomes.equal.shape[1]))
     spent, n = 0.0, 0
     while True:
+        # As the profiler looks: the top tier and all tiers that are still open answer each of the next ten items.
         part = rows[n : n + EVERY]
         n += len(part)
         spent += outcomes.asking[part, -1].sum()
@@ -46,6 +47,7 @@ def run_smart(outcomes: Outcomes, rows: Ints, delta: float, *, alpha: float = 0.
         )
         if profiler.stops(tiers, n):
             break
+    # The expected cost and loss of the mixture instead of drawn ones, as for ours, so that fewer streams show as much.
     mix = np.array(profiler.mix(tiers, n))
     spent += outcomes.asking[rows[n:]].sum(axis=0) @ mix
     differs = float(mix[:-1] @ (1 - outcomes.equal.mean(axis=0)))

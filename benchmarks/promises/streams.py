@@ -11,6 +11,7 @@ from llm_tiers.policies.guarantee.standing import EVERY, FIRST, GROWTH
 from llm_tiers.policies.guarantee.worth import look, verdicts_pay
 from promises.outcomes import Outcomes
 
+# Two losses instead of the 21 of `LOSSES`: answers equal the top tier's or not, and ten times less is counted.
 RIGHT_OR_NOT = np.array([0.0, 1.0])
 
 Ints = NDArray[np.int64]
@@ -24,20 +25,21 @@ class Streams:
         outcomes: What the rules do.
         rows: S x T, the questions.
         delta: The promise.
-        alpha: One less the confidence.
+        alpha: 1 minus the confidence.
 
     Attributes:
         total: S, what all calls cost, in mean answers of the top tier.
-        broke: S, whether a mixture ever answered that truly differs on more than delta.
+        broke: S, whether a mixture that truly differs on more than delta ever answered.
         asked: S, profiled calls and audits.
         withdrawn: By stream, the calls at which a certificate was withdrawn.
         earned: By stream, the calls from which one held.
-        broken_by_drift: S, whether what answered when the change came then truly differed on more than delta.
+        broken_by_drift: S, whether the mixture in use when the change came truly differed on more than delta after it.
     """
 
     def __init__(self, outcomes: Outcomes, rows: Ints, delta: float, *, alpha: float = 0.05) -> None:
         streams, self.top = len(rows), len(outcomes.rules) - 1
         self.outcomes, self.rows, self.delta, self.alpha = outcomes, rows, delta, alpha
+        # The fields of `Standing`, each with an axis for the streams in front.
         self.counts = np.zeros((streams, self.top + 1, 2))
         self.costs = np.zeros((streams, self.top + 1))
         self.asking, self.judging, self.profiled, self.looked, self.share = np.zeros((5, streams))
@@ -61,6 +63,7 @@ class Streams:
         """
         calls = self.rows.shape[1]
         random = np.random.default_rng(seed)
+        # Between two looks the mixture stays the same, so a block of calls is one step on arrays.
         for begin in range(0, calls, EVERY):
             if after is not None and begin == calls // 2:
                 self.outcomes = after
@@ -89,7 +92,7 @@ class Streams:
         return found
 
     def _costs(self, questions: Ints, audited: Flags, rule: Ints | None) -> Floats:
-        """Return what a block costs: with the rules that were drawn, or their mean, so that fewer streams tell as much.
+        """Return what a block costs: with the rules that were drawn or, so that fewer streams do, as their mean.
 
         SMART's cost is such a mean, too.
         """
@@ -111,14 +114,15 @@ class Streams:
     def _audited(self, questions: Ints, drawn: Floats, rule: Ints) -> Flags:
         """Return which calls of a block are profiled; each audit changes the chance of the next."""
         watching = self.proved & ~self.profiles
-        astray = np.where(self.one != self.top, 1 - self.share, 0) + np.where(self.other != self.top, self.share, 0)
-        risky = astray > self.delta * (1 + 1e-4)
+        below_top = np.where(self.one != self.top, 1 - self.share, 0) + np.where(self.other != self.top, self.share, 0)
+        risky = below_top > self.delta * (1 + 1e-4)
         audited = np.zeros(questions.shape, bool)
         for place in range(questions.shape[1]):
             beside_top = share_beside_top(self.wealth, self.asking, self.costs[:, -1])
             share = np.where(rule[:, place] == self.top, beside_top, share_of_audits(self.wealth))
             chance = np.where(self.profiles, 1.0, np.where(risky, share, 0.0))
             audited[:, place] = drawn[:, place] < chance
+            # While everything is profiled there is nothing to suspect yet, as in `Standing.with_evidence`.
             told = np.flatnonzero(audited[:, place] & watching)
             if len(told):
                 losses = self.outcomes.losses
@@ -133,8 +137,10 @@ class Streams:
         rows = questions[who, when]
         losses, costs = self.outcomes.losses[rows], self.outcomes.costs[rows]
         asking = self.outcomes.asking[rows].sum(axis=1)
+        # As in the study: a verdict that was not asked for counts as worse, and as dear as possible.
         unknown = np.ix_(~self.judges[who], self.outcomes.judged)
         losses[unknown], costs[unknown] = 1.0, asking[~self.judges[who], None]
+        # `add.at`, because a stream may have several profiled calls in a block, and `+=` would add one of them.
         np.add.at(self.counts, who, np.stack([1 - losses, losses], axis=-1))
         np.add.at(self.costs, who, costs)
         np.add.at(self.asking, who, asking)
@@ -175,5 +181,6 @@ class Streams:
         self.profiles[due] = found.more > 0
         self.broke[due] |= self.differs(due) > self.delta + 1e-9
         for stream in due[self.proved[due]]:
+            # Once for each certificate: the first, and the next after each withdrawal.
             if len(self.earned[stream]) <= len(self.withdrawn[stream]):
                 self.earned[stream].append(end)

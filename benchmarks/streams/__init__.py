@@ -1,1 +1,1 @@
-"""Scripted streams, and what the default comes to on them."""
+"""Scripted streams, and what the default policy reaches on them."""

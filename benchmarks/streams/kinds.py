@@ -53,7 +53,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Stream:
-    """Calls one after the other, the same under every policy.
+    """A sequence of calls that is the same under every policy.
 
     Attributes:
         name: As in the table.
@@ -62,7 +62,7 @@ class Stream:
         said: Takes the number of a call and the position of a tier, and returns what that tier says.
         tokens: Input and output tokens of each answer.
         tool: Whether the model is asked to call `TOOL`.
-        grader: How often the grade function is right, or None: nobody grades.
+        grader: How often the grade function is right, or None if nobody grades.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Stream:
     grader: float | None = None
 
     def question(self, call: int) -> str:
-        """The ask; its number is how a scripted model knows it."""
+        """The ask. It holds the call's number, by which a scripted model looks up what it says."""
         return f"Case {call}: what should be done?"
 
     def number(self, question: str) -> int:
@@ -91,7 +91,8 @@ class Stream:
 def tool_calls(coincide: float, calls: int, seed: int) -> Stream:
     """Tool calls that are all valid and right, whose arguments coincide on a share of the calls.
 
-    Order and kind are the same; the reason is a sentence, which each tier words in its own way on the others.
+    Order and kind are always the same. The reason is a sentence, which each tier words in its own way on the other
+    calls.
     """
     draw = np.random.default_rng(seed)
     alike = draw.random(calls) < coincide
@@ -109,7 +110,7 @@ def tool_calls(coincide: float, calls: int, seed: int) -> Stream:
 def free_text(skills: Sequence[float], grader: float | None, calls: int, seed: int, *, context: bool = False) -> Stream:
     """Free text, no two answers alike; with `context` the input is long, as in RAG."""
     draw = np.random.default_rng(seed)
-    # Every second question is as hard for one tier as for another.
+    # For every second question all tiers draw one difficulty, so that their errors are correlated, as real models' are.
     shared, own = draw.random((calls, 1)), draw.random((calls, len(skills)))
     hard = np.where(draw.permutation(calls)[:, None] % 2 == 0, shared, own)
     wording = draw.integers(0, 6, (calls, len(skills), 3))
@@ -127,6 +128,7 @@ def free_text(skills: Sequence[float], grader: float | None, calls: int, seed: i
 
 def two_tiers(grader: float | None, calls: int, seed: int) -> Stream:
     """Free text of two tiers, of which the cheap one is always wrong."""
+    # The worst case for a policy that explores: every call that it gives to the cheap tier is lost.
     wording = np.random.default_rng(seed).integers(0, 6, (calls, 2, 3))
     right = np.tile([False, True], (calls, 1))
     by = "ungraded" if grader is None else "graded by a check"

@@ -32,6 +32,7 @@ class Scripted(BaseChatModel):
         return self.bind(tools=tools, **settings)
 
     def _generate(self, messages: list[BaseMessage], *_: object, **__: object) -> ChatResult:
+        # Nothing of the model is real except its interface: the tokens are the stream's, so that costs are exact.
         said, (given, written) = self.script(str(messages[-1].content))
         calls = [] if said.arguments is None else [{"name": "open_ticket", "args": said.arguments, "id": "call"}]
         usage = {"input_tokens": given, "output_tokens": written, "total_tokens": given + written}

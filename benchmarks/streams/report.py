@@ -1,4 +1,4 @@
-"""What a default comes to on the scripted streams."""
+"""What a default policy reaches on the scripted streams."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from streams.run import Ran
 
-__all__ = ["Row", "row_of", "table"]
+__all__ = ["LATE", "Row", "row_of", "table"]
 
-_LEARNED, _LATE = 100, 200
-"""Calls from which on a node's default is taken to have learned."""
+_LEARNED, LATE = 100, 200
+"""The calls from which the policy at a node counts as having learned, and as having settled."""
 
 
 class Row(TypedDict):
@@ -21,7 +21,7 @@ class Row(TypedDict):
 
     Attributes:
         first: Cost of the first 20 calls.
-        accuracy: From call 100 on, as all that follow.
+        accuracy: From call 100 on, as are all figures below except `late`, `left` and `profiled`.
         middle: The middle tier's accuracy.
         top: The top tier's.
         above_line: Accuracy above that of a coin between middle and top at the same cost.
@@ -29,7 +29,7 @@ class Row(TypedDict):
         served: The same without profiled calls.
         late: What a call cost from call 200 on.
         left: The first call after the last one that the cheapest tier answered, the largest of the seeds.
-        profiled: How many calls all tiers answered, of all.
+        profiled: How many of all calls were answered by all tiers.
     """
 
     stream: str
@@ -48,6 +48,7 @@ class Row(TypedDict):
 def row_of(runs: Sequence[Ran]) -> Row:
     """Return the figures of one stream, run with several seeds."""
     costs = runs[0].stream.costs
+    # With two tiers, the upper one stands for both.
     middle = (len(costs) - 1) // 2 if len(costs) > 2 else 1  # noqa: PLR2004
     accuracy = float(np.mean([one.accuracy(_LEARNED) for one in runs]))
     cost = float(np.mean([one.cost(_LEARNED) for one in runs]))
@@ -61,7 +62,7 @@ def row_of(runs: Sequence[Ran]) -> Row:
         above_line=accuracy - _of_coin(right, costs, middle, cost),
         cost=float(cost / costs[middle]),
         served=float(np.mean([one.cost(_LEARNED, served=True) for one in runs]) / costs[middle]),
-        late=float(np.mean([one.cost(_LATE) for one in runs]) / costs[middle]),
+        late=float(np.mean([one.cost(LATE) for one in runs]) / costs[middle]),
         left=max(one.left() for one in runs),
         profiled=float(np.mean([sum(one.profiled) for one in runs])),
     )
@@ -80,5 +81,6 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
 def _of_coin(right: NDArray[np.float64], costs: NDArray[np.float64], middle: int, cost: float) -> float:
     if middle == len(costs) - 1:
         return float(right[-1])
+    # Whoever spends this much could as well choose between the two by a coin: a policy has to do better than that.
     share = min(max((cost - costs[middle]) / (costs[-1] - costs[middle]), 0.0), 1.0)
     return float(right[middle] + share * (right[-1] - right[middle]))

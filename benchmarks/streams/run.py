@@ -17,7 +17,7 @@ __all__ = ["Ran", "run"]
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a stream came to.
+    """The outcome of a stream.
 
     Attributes:
         stream: The stream.
@@ -48,7 +48,7 @@ class Ran:
 
 
 def run(stream: Stream, tiers: Sequence[Tier], seed: int, *, policy: str = "default") -> Ran:
-    """Answer a stream; a grade function, where there is one, has finished before the next call."""
+    """Answer a stream; if there is a grade function, it has finished before the next call."""
     model = TieredChatModel(list(tiers), policy=policy, grade=_grade_of(stream, seed))
     asked = model.bind_tools([TOOL], tool_choice="open_ticket") if stream.tool else model
     finals, costs, profiled = [], [], []
@@ -56,6 +56,7 @@ def run(stream: Stream, tiers: Sequence[Tier], seed: int, *, policy: str = "defa
         for call in range(len(stream.right)):
             answer = asked.invoke(stream.question(call))
             trace = Trace.model_validate(answer.response_metadata["tiers"])
+            # Otherwise it would depend on the machine's speed which grades the next call knows of.
             model.flush_grades()
             finals.append(stream.tiers.index(trace.final or stream.tiers[-1]))
             costs.append(trace.cost_usd or 0.0)
@@ -71,6 +72,7 @@ def _grade_of(stream: Stream, seed: int) -> Callable[[str, str], bool] | None:
     def grade(question: str, answer: str) -> bool:
         call = stream.number(question)
         tier = next(tier for tier in range(len(stream.tiers)) if stream.said(call, tier).text == answer)
+        # By lot, but the same for the same answer, as it would be with a model that grades at temperature 0.
         errs = random.Random(f"{seed}-{call}-{tier}").random() >= reliability
         return bool(stream.right[call, tier]) != errs
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
@@ -32,18 +33,22 @@ app = typer.Typer(
     name="llm-tiers",
     help="Call by call, the cheapest LLM tier that gets it right.",
     no_args_is_help=True,
+    # Rich's tracebacks show local variables, and so keys and prompts.
     pretty_exceptions_enable=False,
 )
 
+
+# What a single command needs is imported in its function: Chroma alone takes a second to load, and `--help` should not
+# wait for it.
 
 # As in most tools, `-` is standard output.
 _STDOUT = Path("-")
 
 _PUBLISHED = ("llm-at", "metallm", "smart-paper:0.1", "guarantee:0.1")
-"""What the demo shows of the three published systems, SMART's mended beside it."""
+"""The policies that the demo shows for the three published systems, and the guarantee beside SMART."""
 
 _INTERRUPTED = 130
-"""The status of a command that Ctrl-C ended, as shells have it."""
+"""The exit status after Ctrl-C, by the convention of shells: 128 plus the signal's number."""
 
 _NEEDS_MATPLOTLIB = "needs matplotlib: pip install 'llm-tiers[plot]'"
 
@@ -96,7 +101,8 @@ def replay(
     feedback: Annotated[
         float,
         typer.Option(
-            metavar="P", help="Give feedback on the returned answer, from the truth, on this share of the calls."
+            metavar="P",
+            help="On this share of the calls, give feedback on the returned answer from the recorded truth.",
         ),
     ] = 0.0,
     json_path: Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Write the results.")] = None,
@@ -107,7 +113,7 @@ def replay(
         _check_writable("--json", json_path)
         _check_writable("--plot", plot)
         if plot is not None and not _can_draw():
-            # Before the replay, which may take minutes.
+            # Checked before the replay, which may take minutes.
             raise ConfigError(f"--plot {_NEEDS_MATPLOTLIB}")
         tables = [_table(file, embedding) for file in files]
         if not 0 <= feedback <= 1:
@@ -132,15 +138,15 @@ def calibrate(
         typer.Option(
             metavar="A",
             help="Target: this share of right answers, in [0, 1], as cheaply as possible. "
-            "In a history right means what the top tier says.",
+            "In a history, right means equal to the top tier's answer.",
         ),
     ] = None,
     cost: Annotated[
         str | None,
         typer.Option(
             metavar="USD|S%",
-            help="Target: at most so many US$ for 1,000 calls, or such a share of what the top tier alone costs, "
-            "as right as possible.",
+            help="Target: as right as possible for at most this many US$ per 1,000 calls, or at most this share of "
+            "what the top tier alone costs.",
         ),
     ] = None,
     as_good_as: Annotated[
@@ -158,7 +164,7 @@ def calibrate(
         ),
     ] = None,
     node: Annotated[
-        str | None, typer.Option(metavar="NODE", help="Of a history, only the calls of this node and those under it.")
+        str | None, typer.Option(metavar="NODE", help="Of a history, only the calls of this node and the nodes below.")
     ] = None,
     namespace: Annotated[str, typer.Option(metavar="NAME", help="Namespace of a history.")] = "default",
     embedding: Annotated[
@@ -168,14 +174,14 @@ def calibrate(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="TIERS.json", help="Write the settings that `settings=` of the models loads.")
+        Path | None, typer.Option(metavar="TIERS.json", help="Write the settings, for `settings=` of the models.")
     ] = None,
     json_path: Annotated[
         Path | None,
         typer.Option("--json", metavar="OUT.json", help="Write all points; - prints them instead of the table."),
     ] = None,
 ) -> None:
-    """Find the policy and knob that reach a target on your own traffic. Status 1: none does."""
+    """Find the policy and knob that reach a target on your own traffic. The exit status is 1 if none does."""
     from llm_tiers.calibration import aim_of, calibrate, candidates_of, sample_of
 
     with _errors_in_one_line():
@@ -199,7 +205,7 @@ def profile(
         Path,
         typer.Argument(
             metavar="DATA.jsonl",
-            help='One question a line: {"question": ...} or {"messages": [...]}, and if you like "key" (the right '
+            help='One question per line: {"question": ...} or {"messages": [...]}, optionally with "key" (the right '
             'answer, or a list of them), "node" and "id".',
         ),
     ],
@@ -215,31 +221,31 @@ def profile(
         str | None,
         typer.Option(
             metavar="TARGET",
-            help="exact or contains (the words of the key), or a function of question, answer and key, named as the "
-            "ladder is, that returns True, False, a number in [0, 1] or None.",
+            help="exact or contains (compares words with the key's), or a function of question, answer and key, named "
+            "like the ladder, that returns True, False, a number in [0, 1] or None.",
         ),
     ] = None,
     max_cost: Annotated[
         float | None,
         typer.Option(min=0, metavar="USD", help="Stop before this is exceeded, earlier runs of the file included."),
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Questions that are answered at once.")] = 8,
+    concurrency: Annotated[int, typer.Option(min=1, help="How many questions are asked at once.")] = 8,
     requests_per_minute: Annotated[
-        float | None, typer.Option(min=0.1, metavar="N", help="Most requests to one tier in a minute.")
+        float | None, typer.Option(min=0.1, metavar="N", help="The most requests to one tier per minute.")
     ] = None,
     retries: Annotated[
         int,
-        typer.Option(min=0, help="Tries more of a call after 429, a server's error or a lost connection."),
+        typer.Option(min=0, help="How often a call is repeated after 429, a server error or a lost connection."),
     ] = 5,
     *,
-    text: Annotated[bool, typer.Option("--text", help="Keep questions and answers in the file too.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before money is spent.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Also keep questions and answers as text in the file.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Begin without asking.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only estimate what it would cost.")] = False,
 ) -> None:
-    """Let every tier of a ladder answer a sample, and write a replay file. Status 1: not every question is in it.
+    """Let every tier of a ladder answer a sample, and write a replay file.
 
-    The answers are kept in OUT.npz.progress.jsonl as they come: the same command goes on where an earlier one was
-    stopped, and pays for no answer twice.
+    The exit status is 1 if a question is missing in it. The answers are kept in OUT.npz.progress.jsonl as they come:
+    the same command continues where an earlier one was stopped, and pays for no answer twice.
     """
     from llm_tiers.profile import Limits, Profiling, load_check, load_ladder
 
@@ -250,6 +256,7 @@ def profile(
         function = None if check is None else load_check(check)
         limits = Limits(concurrency, requests_per_minute, retries, max_cost)
         with Profiling(data, out, load_ladder(ladder), check=function, limits=limits) as profiling:
+            # Everything is checked by now, so nobody agrees to a cost and then sees an error.
             if _agreed(profiling, max_cost=max_cost, yes=yes, dry_run=dry_run):
                 _print_profile(_profiled(profiling, with_text=text), profiling, out)
 
@@ -267,12 +274,16 @@ def warm_start(
         typer.Option(metavar="NAME", help="wordllama, minilm or hashed.", show_default="as a model without embedding="),
     ] = None,
 ) -> None:
-    """Give a history the questions of a replay file as profiled calls; a second time adds nothing."""
+    """Add the questions of a replay file to a history as profiled calls. Doing it again adds nothing."""
     from llm_tiers.history import ChromaHistory
     from llm_tiers.profile import warm_start as start
+    from llm_tiers.replay import load_table
 
-    with _errors_in_one_line(), ChromaHistory(history, namespace=namespace, embedding=embedding) as opened:
-        done = start(opened, file, node=node)
+    with _errors_in_one_line():
+        # Read before the history is opened, which would make a folder: a wrong file should leave none behind.
+        load_table(file)
+        with ChromaHistory(history, namespace=namespace, embedding=embedding) as opened:
+            done = start(opened, file, node=node)
         typer.echo(f"{done.added} calls added to {history}, {done.known} known already; graded: {done.right_means}")
 
 
@@ -280,12 +291,12 @@ def warm_start(
 def demo(
     plot: Annotated[Path, typer.Option(metavar="OUT.png", help="Where the picture goes.")] = Path("llm-tiers-demo.png"),
 ) -> None:
-    """Show the main job on 1,900 recorded questions: what each tier, the published systems and llm-tiers reach."""
+    """Show on 1,900 recorded questions what each tier, the published systems and llm-tiers reach."""
     from llm_tiers.replay import BUNDLED
 
     with _errors_in_one_line():
         _check_writable("--plot", plot)
-        # The picture is optional here: the tables show the same.
+        # Without matplotlib there is no picture; the tables show the same.
         results = _replay_all(
             [_table(path, None) for path in BUNDLED], None, _Order.FILE, [0], None, published=_PUBLISHED
         )
@@ -306,12 +317,12 @@ def _agreed(profiling: Profiling, *, max_cost: float | None, yes: bool, dry_run:
     if dry_run:
         return False
     if max_cost is not None and profiling.progress.spent + estimate.usd > max_cost:
-        typer.echo(f"that is more than --max-cost {max_cost:g} allows: it will stop before it is exceeded", err=True)
-    # With a bound on the cost, or with nothing left to pay for, there is nothing to ask.
+        typer.echo(f"that is more than --max-cost {max_cost:g}: asking will stop before that is exceeded", err=True)
+    # With a bound on the cost the user has agreed already, and with no call left there is nothing to agree to.
     if yes or max_cost is not None or not estimate.calls:
         return True
     if not sys.stdin.isatty():
-        raise ConfigError("nobody can be asked whether to begin: give --yes, or --max-cost")
+        raise ConfigError("there is no terminal to ask whether to begin: give --yes, or --max-cost")
     return typer.confirm("Begin?", err=True)
 
 
@@ -324,7 +335,9 @@ def _profiled(profiling: Profiling, *, with_text: bool) -> Profile:
                 cost = profiling.progress.spent
                 progress.update(task, advance=1, description=f"profiling, US$ {cost:.4g}")
 
-            return profiling.run(on_answer=advance, say=progress.console.print, with_text=with_text)
+            # Without markup: a provider's message may hold "[/INST]", which rich would take for a closing tag.
+            say = partial(progress.console.print, markup=False, highlight=False)
+            return profiling.run(on_answer=advance, say=say, with_text=with_text)
     except KeyboardInterrupt:
         kept = len(profiling.progress.answers)
         typer.echo(
@@ -340,6 +353,7 @@ def _print_profile(found: Profile, profiling: Profiling, out: Path) -> None:
         Console().print(table_of(found))
     for line in lines_of(found, out, profiling.progress.path):
         typer.echo(line, err=True)
+    # The file is usable, but a script should notice that it does not cover the sample.
     if not found.is_whole:
         raise typer.Exit(1)
 
@@ -349,7 +363,7 @@ def _sweep(sample: Sample) -> Iterator[Sweep]:
     from llm_tiers.calibration import Sweep
 
     with _bar("calibrating") as (progress, task):
-        # The second, finer sweep is planned only when the first has ended, so the total grows.
+        # The second, finer sweep is planned only after the first has ended, so the total grows.
         def plan(questions: int) -> None:
             progress.update(task, total=(progress.tasks[0].total or 0) + questions)
 
@@ -371,7 +385,7 @@ def _print_calibration(found: Calibration, json_path: Path | None) -> None:
         if json_path is not None:
             json_path.write_text(points)
         Console().print(table_of(found))
-    # With the points on standard output, the advice must not get between a reader and the JSON.
+    # If the JSON goes to standard output, the advice must not be mixed into it.
     for line in advice(found):
         typer.echo(line, err=json_path == _STDOUT)
 
@@ -379,7 +393,7 @@ def _print_calibration(found: Calibration, json_path: Path | None) -> None:
 def _save_settings(settings: Settings | None, out: Path | None) -> None:
     """Write the settings, or exit with status 1 if there are none."""
     if settings is None:
-        # Wrong arguments exit with 2, so a script can distinguish them from a target that no setting reaches.
+        # Not 2, which stands for wrong arguments: a script must be able to distinguish the two.
         raise typer.Exit(1)
     if out is not None:
         write_settings(out, settings)
@@ -399,7 +413,7 @@ def _errors_in_one_line() -> Iterator[None]:
 def _check_writable(option: str, path: Path | None) -> None:
     if path is None:
         return
-    # Checked before the work: a result that cannot be written is lost.
+    # Checked before the work, which may take minutes or cost money.
     if not path.parent.is_dir():
         raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
@@ -412,7 +426,7 @@ def _table(path: Path, embedding: str | None) -> ReplayTable:
     table = load_table(path, embedding)
     if not table.has_verdicts:
         typer.echo(
-            f"note: {path} records no verdicts, so a judge is never sure and judged calls end at the top", err=True
+            f"note: {path} records no verdicts, so a judge is never sure and judged calls end at the top tier", err=True
         )
     return table
 
@@ -426,12 +440,12 @@ def _replay_all(
     published: Sequence[str] = ("llm-at",),
     truth: _Truth | None = None,
 ) -> list[ReplayResult]:
-    """Replay every table with every policy and seed, check all before the first runs, and print a summary a table."""
+    """Replay every table with every policy and seed, and print a summary for each table."""
     from llm_tiers.replay import replay, replay_policy
     from llm_tiers.replay.summary import summary
 
     plans = [(table, policies or _all_policies(table, published)) for table in tables]
-    # All names are checked before the first replay, which may take minutes.
+    # All names are checked before the first replay: a misspelt one should not show after minutes.
     for table, names in plans:
         for name in names:
             replay_policy(name, table, knob=knob)
@@ -460,7 +474,7 @@ def _all_policies(table: ReplayTable, published: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Log no warnings of recorded calls: nothing is wrong now, and there is nobody to act on them."""
+    """Suppress warnings about recorded calls, on which nobody can act now."""
     logger = logging.getLogger("llm_tiers")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -472,7 +486,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _bar(text: str, total: int = 0) -> Iterator[tuple[Progress, TaskID]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # Standard output is for results, which may go into a file.
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield progress, progress.add_task(text, total=total)
@@ -485,7 +499,7 @@ def _progress(total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], 
 
 
 def _can_draw() -> bool:
-    # Not by importing it, which is slow.
+    # Importing it would be slow.
     return find_spec("matplotlib") is not None
 
 

@@ -57,7 +57,7 @@ OF_NO_MODEL = {
     "testing/recording.py::Recording.load": "for tests",
     "testing/recording.py::_MARKED": "for tests",
     "testing/wire.py::events": "for tests",
-    "profile/progress.py::Progress._parsed": "the profile's own file",
+    "profile/progress.py::Progress._parse": "the profile's own file",
     "profile/questions.py::_question": "the user's file",
 }
 TESTED_ELSEWHERE = {

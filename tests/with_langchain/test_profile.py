@@ -1,5 +1,6 @@
 """`llm-tiers profile` over real ChatOpenAI clients, in processes of its own that are interrupted and killed."""
 
+import errno
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from langchain_tiers import TieredChatModel
+from llm_tiers import ChromaHistory, ReplayFileError
 from llm_tiers.cli import app
 from llm_tiers.profile import warm_start
 from llm_tiers.replay import load_table
@@ -306,6 +308,49 @@ class TestFaults:
         assert len(server.requests) == 1
         assert not (place / "out.npz").exists()
 
+    def test_what_a_provider_says_is_shown_as_it_is(self, profile, place, server):
+        said = []
+
+        def busy(request):
+            if not said:
+                said.append(request)
+                return HttpError(429, "[/INST] [org-7] slow down", retry_after=0.01)
+            return correct(request)
+
+        server.scripts["large"] = busy
+        done = profile()
+        assert done.exit_code == 0, done.output
+        assert "[/INST] [org-7] slow down" in flat(done)
+
+    def test_a_full_disk_ends_the_asking_and_what_was_written_is_kept(self, profile, place, server, monkeypatch):
+        synced = []
+
+        def sync(descriptor):
+            synced.append(descriptor)
+            if len(synced) > 5:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("os.fsync", sync)
+            done = profile("--concurrency", 1)
+        assert done.exit_code == 1, done.output
+        assert "stopped: out.npz.progress.jsonl: cannot be written: No space left on device" in flat(done)
+        assert len(server.requests) == 5
+        server.forget()
+        assert profile().exit_code == 0
+        assert len(server.requests) <= 16 - 4
+
+    def test_once_it_stops_nobody_waits_to_ask_again(self, profile, place, server):
+        server.scripts["small"] = lambda request: (
+            HttpError(429, retry_after=20) if request.ask == "What is 0 and 0?" else correct(request)
+        )
+        server.scripts["large"] = HttpError(401, "Incorrect API key provided")
+        done = profile("--concurrency", 3)
+        assert done.exit_code == 1
+        assert "stopped: tier 'large' failed" in flat(done)
+        assert "1 x tier 'small' failed" in flat(done)
+        assert Counter(map(asked, server.requests))["small", "What is 0 and 0?"] == 1
+
     def test_requests_are_spaced(self, profile, place, server):
         write(place, sums(3))
         done = profile("--requests-per-minute", 240)
@@ -326,6 +371,7 @@ class TestCost:
         done = profile("--max-cost", most)
         assert done.exit_code == 1
         assert "stopped: the next question may cost" in flat(done)
+        assert "a larger --max-cost goes on" in flat(done)
         asked_for = len(server.requests)
         assert 0 < asked_for * self.COST / 2 <= most
         assert profile("--max-cost", 1).exit_code == 0
@@ -403,6 +449,46 @@ class TestBadInput:
         assert "must be a function of question, answer and key, not a int" in flat(profile("--check", "app.py:number"))
         assert "its signature is (name, **settings)" in flat(profile("--check", "app.py:client"))
 
+    def test_a_check_by_name_that_is_misspelt_is_told_the_names(self, profile):
+        assert "--check exat must be exact, contains, module:attribute or file.py:attribute" in flat(
+            profile("--check", "exat")
+        )
+
+    @pytest.mark.parametrize("name", ["exact", "contains"])
+    def test_a_check_by_keys_without_a_key_is_refused_before_anything_is_asked(self, profile, place, server, name):
+        write(place, [{"question": line["question"]} for line in sums(3)])
+        done = profile("--check", name)
+        assert done.exit_code == 2
+        assert f"--check {name} compares answers with keys, and no line of data.jsonl has one" in flat(done)
+        assert not server.requests
+
+    def test_a_file_that_holds_both_ladder_and_check_is_run_once(self, profile, place):
+        with (place / "app.py").open("a") as file:
+            file.write("\nwith open('loads', 'a') as loads:\n    loads.write('x')\n")
+        assert profile("--check", "app.py:check").exit_code == 1
+        assert (place / "loads").read_text() == "x"
+
+    def test_a_file_that_failed_is_run_again(self, profile, place):
+        (place / "wrong.py").write_text("raise RuntimeError('not yet')\n")
+        assert "importing wrong.py raised RuntimeError: not yet" in flat(profile("--check", "wrong.py:check"))
+        (place / "wrong.py").write_text("def check(question, answer, key):\n    return 1\n")
+        assert profile("--check", "wrong.py:check").exit_code == 0
+
+    def test_a_file_of_the_same_name_in_another_folder_is_another_file(self, profile, place):
+        (place / "other").mkdir()
+        (place / "other" / "app.py").write_text("def check(question, answer, key):\n    return 1\n")
+        assert profile("--check", "other/app.py:check").exit_code == 0
+        assert load_table(place / "out.npz").correct.all()
+
+    @pytest.mark.parametrize("ladder", ["leaves.py:model", "stops.py:model"])
+    def test_code_that_ends_the_process_is_named(self, profile, place, ladder):
+        (place / "leaves.py").write_text("import sys\nsys.exit()\n")
+        (place / "stops.py").write_text("import sys\ndef model():\n    sys.exit(0)\n")
+        done = profile(ladder=ladder)
+        assert done.exit_code == 2
+        assert f"--ladder {ladder}" in flat(done)
+        assert "raised SystemExit" in flat(done)
+
 
 class TestWarmStart:
     @pytest.fixture
@@ -452,12 +538,55 @@ class TestWarmStart:
         assert record.grades == {}
         assert record.labels == {"small": False, "large": True}
 
+    @pytest.mark.parametrize(
+        ("name", "value", "message"),
+        [
+            ("grades", np.nan, "the array 'grades' must lie in"),
+            ("grades", 2.0, "the array 'grades' must lie in"),
+            ("grades", "much", "the array 'grades' holds <U4, not numbers"),
+            ("said", 0.5, "the array 'said' holds float64, not whole numbers"),
+            ("created", "today", "the array 'created' holds <U5, not numbers"),
+            ("created", np.inf, "the array 'created' has an undefined value"),
+        ],
+    )
+    def test_an_array_of_a_strange_file_is_named(self, file, chat, name, value, message):
+        with np.load(file) as arrays:
+            changed = dict(arrays)
+        changed[name] = np.full(changed[name].shape, value)
+        np.savez(file, **changed)
+        with ChromaHistory() as history, pytest.raises(ReplayFileError) as caught:
+            warm_start(history, file)
+        assert message in str(caught.value)
+
     def test_a_model_with_other_tiers_is_refused(self, file, chat):
         with (
             TieredChatModel([chat("small"), chat("medium")], prices={"small": (1, 2), "medium": (3, 4)}) as model,
             pytest.raises(ValueError, match="its tiers are small, large, the model's are small, medium"),
         ):
             warm_start(model, file)
+
+    def test_a_cost_that_is_not_known_stays_unknown(self, file):
+        with np.load(file) as arrays:
+            changed = dict(arrays)
+        changed["cost_usd"][5, 0] = np.nan
+        np.savez(file, **changed)
+        with ChromaHistory() as history:
+            warm_start(history, file, node="sums")
+            record = history.recall("What is 5 and 5?", node="sums", k=1).neighbours[0].record
+        assert record.cost_usd is None
+        assert record.costs == pytest.approx({"large": 0.002})
+
+    def test_the_sample_in_place_of_the_replay_file_is_refused_without_advice_on_pickles(self, place):
+        done = CliRunner().invoke(app, ["warm-start", str(place / "data.jsonl"), str(place / "history")])
+        assert done.exit_code == 2
+        assert "data.jsonl: not a readable .npz file" in flat(done)
+        assert "pickle" not in flat(done)
+
+    def test_a_wrong_file_leaves_no_history_behind(self, place):
+        done = CliRunner().invoke(app, ["warm-start", str(place / "nothing.npz"), str(place / "history")])
+        assert done.exit_code == 2
+        assert "there is no such file" in flat(done)
+        assert not (place / "history").exists()
 
     def test_the_command_gives_a_folder_to_the_next_process(self, file, place):
         first, second = (

@@ -1,1 +1,1 @@
-"""What is said of one call: what is asked, what is answered, and what the flow asks its driver for."""
+"""The data of one call: what is asked, what is answered, and what the flow requests from its driver."""

@@ -13,6 +13,8 @@ __all__ = ["Answer", "Finish", "ToolCall"]
 Finish: TypeAlias = Literal["stop", "length", "filter"]
 """Why an answer ends: the model was done, a limit on tokens cut it short, or the provider filtered it."""
 
+# "stop" is absent, and so is None: a provider that gives no reason has most likely returned the whole answer.
+
 _UNFINISHED: dict[Finish | None, str] = {
     "length": "cut short at the limit of tokens",
     "filter": "filtered by the provider",
@@ -25,7 +27,7 @@ class ToolCall:
 
     Attributes:
         name: Name of the tool.
-        arguments: The arguments; None where they are no JSON object.
+        arguments: The arguments; None if they are not a JSON object.
     """
 
     name: str
@@ -40,13 +42,13 @@ class Answer:
         tier: Name of the tier.
         text: The answer as a judge reads it.
         value: What decides whether two answers are equal; None for a missing answer, such as an empty one or a refusal.
-        usage: The tokens, or None where the provider does not say.
+        usage: The tokens, or None if the provider does not report them.
         message: The framework's own object, which is returned to the user.
         seconds: How long the call took; None lets the driver's clock decide.
         tool_calls: The tools that the answer calls.
-        chunks: The pieces as the provider streamed them, where it did; the framework's own objects.
-        live: The user has been shown the chunks as they came.
-        finish: Why the answer ends; None where the provider does not say.
+        chunks: The chunks as the provider streamed them, if it did; the framework's own objects.
+        live: Whether the user has already received the chunks as they came.
+        finish: Why the answer ends; None if the provider does not say.
     """
 
     tier: str
@@ -62,5 +64,5 @@ class Answer:
 
     @property
     def unfinished(self) -> str | None:
-        """Why this is not the model's whole answer; None where it is, as far as the provider says."""
+        """Why this is not the model's whole answer; None if it is, as far as the provider says."""
         return _UNFINISHED.get(self.finish)

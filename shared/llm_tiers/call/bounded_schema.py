@@ -1,4 +1,4 @@
-"""Checking a value that a stranger wrote against a user's JSON schema, with a bound on the work."""
+"""Checking a value that a model wrote against a user's JSON schema, with a bound on the work."""
 
 from __future__ import annotations
 
@@ -19,41 +19,44 @@ from llm_tiers.call.patterns import LONGEST_MATCHED, matches
 __all__ = ["STEPS", "TooMuchWorkError", "first_error", "is_recursive"]
 
 STEPS = 8_000
-"""Most keywords that are checked in one value, of some microseconds each. Where the alternatives of a schema refer back
-to it, their number doubles with each level of the value, or worse."""
+"""The most keywords that are checked in one value, at some microseconds each. If alternatives of a schema refer back to
+it, their number at least doubles with each level of the value."""
 
 _STEPS_OF_AN_ERROR = 4
+"""What making an error object costs, in steps."""
+
 _ERRORS = 50
-"""Errors of which the best one is reported."""
+"""The number of errors of which the most relevant one is reported."""
 
 Keyword: TypeAlias = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
+# jsonschema calls keywords with a fixed signature, which has no place for a counter of the one check that is running.
 _left: ContextVar[list[int]] = ContextVar("llm_tiers_schema_steps")
 
 
 class TooMuchWorkError(Exception):
-    """The value takes more steps to check than `STEPS`."""
+    """Checking the value would take more than `STEPS` steps."""
 
 
 def first_error(value: object, schema: Mapping[str, Any], *, tries_all: bool = False) -> ValidationError | None:
-    """Return the best reason why a JSON value does not fit a schema, or None where it fits.
+    """Return the most relevant error of a JSON value against a schema; None if it fits.
 
     What cannot be checked in bounded time is taken on trust: patterns with lookaround or backreferences, and
     `unevaluatedProperties` beside `patternProperties`. A text that is too long for its pattern does not fit.
 
     Args:
-        value: The value; its depth and number of values are bounded already.
-        schema: The schema, which is one.
-        tries_all: Look through each alternative to its end, as pydantic does, so that the steps measure the
-            work that pydantic has with the value; otherwise an alternative ends at its first error.
+        value: The value. Its depth and its number of values must be bounded already.
+        schema: A valid schema.
+        tries_all: Whether to check each alternative to its end, as pydantic does, so that the steps measure pydantic's
+            work with the value; otherwise an alternative ends at its first error.
 
     Raises:
         TooMuchWorkError: It takes too many steps.
         RecursionError: The schema refers to itself without end.
-        referencing.exceptions.Unresolvable: The schema refers to what is elsewhere.
+        referencing.exceptions.Unresolvable: The schema refers to another document.
     """
     checker = _bounded(validator_for(schema, default=Draft202012Validator), _trusts_rest(schema), tries_all)
-    # An empty registry, so that nothing is fetched.
+    # An empty registry, so that no reference is fetched from the network.
     registry: Registry[Any] = Registry()
     token = _left.set([STEPS])
     try:
@@ -65,14 +68,18 @@ def first_error(value: object, schema: Mapping[str, Any], *, tries_all: bool = F
 
 
 def _trusts_rest(schema: Any) -> bool:
-    """Say whether a schema has `patternProperties`: jsonschema runs them itself to find what is left unevaluated."""
+    """Say whether a schema has `patternProperties` anywhere.
+
+    For `unevaluatedProperties` jsonschema matches these patterns itself, with Python's engine.
+    """
     if isinstance(schema, Mapping):
         return "patternProperties" in schema or any(map(_trusts_rest, schema.values()))
     return isinstance(schema, list) and any(map(_trusts_rest, schema))
 
 
 def is_recursive(schema: Mapping[str, Any]) -> bool:
-    """Say whether a schema's definitions refer to themselves, so that a value may be nested without end."""
+    """Say whether a schema's definitions refer to themselves, so that a value may be nested to any depth."""
+    # Pydantic's name, and that of older drafts.
     definitions = schema.get("$defs") or schema.get("definitions") or {}
     refers = {name: _names_referred_to(definition) for name, definition in definitions.items()}
     try:
@@ -94,7 +101,7 @@ def _names_referred_to(schema: Any) -> set[str]:
 
 @lru_cache(maxsize=32)
 def _bounded(kind: Any, trusts_rest: bool, tries_all: bool) -> Any:  # noqa: FBT001 -- keys of the cache
-    """Return a validator of a draft that counts its steps, and whose own keywords are linear."""
+    """Return the validator of a draft, changed so that it counts steps and replaces keywords that are not linear."""
     own: dict[str, Keyword] = {
         "pattern": _pattern,
         "patternProperties": _pattern_properties,
@@ -141,6 +148,7 @@ def _alternatives(
         failed = [*found] if tries_all else [*islice(found, 1)]
         fitting += not failed
         errors += failed
+        # `anyOf` is decided by the first that fits, `oneOf` by the second.
         if fitting and (most is None or fitting > most):
             break
     if not fitting or (most is not None and fitting > most):
@@ -148,7 +156,8 @@ def _alternatives(
 
 
 def _chosen(value: Any, discriminator: Any) -> Mapping[str, Any] | None:
-    """Return the alternative that a field of the value names, as OpenAPI and pydantic have it, or None."""
+    """Return the alternative that a field of the value names by OpenAPI's `discriminator`, or None."""
+    # Pydantic writes it for tagged unions. All other alternatives are then neither tried nor reported.
     if not (isinstance(value, dict) and isinstance(discriminator, Mapping)):
         return None
     name = value.get(discriminator.get("propertyName", ""))
@@ -160,6 +169,7 @@ def _chosen(value: Any, discriminator: Any) -> Mapping[str, Any] | None:
 def _pattern(_validator: Any, pattern: str, value: Any, _schema: Any) -> Iterator[ValidationError]:
     if not isinstance(value, str):
         return
+    # Matching 100 characters takes about as long as a keyword.
     _spend(len(value) // 100)
     if len(value) > LONGEST_MATCHED or matches(pattern, value) is False:
         yield ValidationError("pattern")
@@ -190,14 +200,15 @@ def _additional_properties(validator: Any, allowed: Any, value: Any, schema: Any
 
 
 def _work(names: Mapping[str, Any]) -> int:
-    """Return how many steps it is worth to match all names of an object."""
+    """Return how many steps matching all names of an object with one pattern costs."""
     return len(names) // 10 + sum(map(len, names)) // 100
 
 
 def _unique_items(_validator: Any, wanted: Any, value: Any, _schema: Any) -> Iterator[ValidationError]:
     if wanted is not True or not isinstance(value, list):
         return
-    # As texts, whose hashes nobody can choose; those of numbers may all be the same.
+    # As texts, whose hashes are salted. Numbers can be chosen so that all have one hash, and a set takes quadratic
+    # time.
     texts = [_canonical(item) for item in value]
     _spend(sum(map(len, texts)) // 5)
     if len(set(texts)) < len(texts):
@@ -205,7 +216,7 @@ def _unique_items(_validator: Any, wanted: Any, value: Any, _schema: Any) -> Ite
 
 
 def _canonical(value: Any) -> str:
-    """Return a JSON value as a text that equal values have in common, as the schema's language has it: 1.0 is 1."""
+    """Return a text that is the same for values that are equal in the sense of JSON Schema, where 1.0 is 1."""
     return json.dumps(_with_whole_numbers(value), sort_keys=True)
 
 

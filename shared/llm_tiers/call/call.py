@@ -13,18 +13,18 @@ __all__ = ["Call"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of the tiered model, without the framework's own objects, but for `messages`.
+    """One call of the tiered model, without the framework's own objects except `messages`.
 
     Attributes:
         id: The trace id.
         query: The text that is embedded and looked up in the history.
-        ask: The human ask as the judge reads it; empty where it is the query.
+        ask: The human ask as the judge reads it; empty if it is the same as the query.
         context: The conversation before the ask, as the judge reads it.
         since: What was done since the ask, such as tool calls and their results, as the judge reads it.
         node: Where in the user's graph the call comes from; `""` is the root, `/` separates levels.
         created: When the call began, in seconds since 1970.
         pin: Name of the one tier that must answer, or None.
-        tokens: Length of the input in tokens, or None where it is not known.
+        tokens: Length of the input in tokens, or None if it is not known.
         needs: What a tier must be able to do to serve the call, such as `"tools"` or `"images"`.
         form: The form that an answer must have, or None where plain text will do.
         timeout: Seconds to wait for each tier; it replaces the tier's own time-out. None keeps the tier's own.

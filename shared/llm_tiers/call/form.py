@@ -1,4 +1,4 @@
-"""The form that an answer must have, where the user asks for one: which tools it may call, what object it must be."""
+"""The form that an answer must have, if the user asks for one: which tools it may call, what object it must be."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from llm_tiers.arguments import kind_of
 from llm_tiers.call.json_text import bound_flaw, read_json
 from llm_tiers.errors import ConfigError
 
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 ANY_TOOL = "*"
-"""Stands for the name of the tool that must be called where any will do."""
+"""Stands for the name of the tool that must be called, if any tool will do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,10 @@ class Form:
     Attributes:
         tools: The JSON schema of each tool's arguments, by the tool's name.
         must_call: The tool that must be called, `ANY_TOOL`, or None.
-        object_flaw: Takes an answer without tool calls and says why it is not the object asked for, or None where it
-            is; None where no object is asked for.
-        text_flaw: Takes an answer without tool calls and says why it cannot be read, or None where it can; one that
-            can be read is still judged, as any text. None where nobody is known to read it.
+        object_flaw: A function that takes an answer without tool calls and returns why it is not the object asked for,
+            or None if it is. None if no object is asked for.
+        text_flaw: A function that takes an answer without tool calls and returns why it cannot be parsed, or None if it
+            can; an answer that can be parsed is still judged, like any text. None if no parser is known.
     """
 
     tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -50,13 +51,13 @@ class Form:
     text_flaw: Callable[[Answer], str | None] | None = None
 
     def covers(self, answer: Answer) -> bool:
-        """Say whether the form has anything to say of the answer; it has not where plain text will do."""
+        """Say whether the form decides about the answer; it does not if plain text will do."""
         formed = bool(answer.tool_calls) or self.must_call is not None or self.object_flaw is not None
         return formed or self._unreadable(answer) is not None
 
     def flaw(self, answer: Answer) -> str | None:
-        """Say why the answer does not have the form, without its contents, or None where it has."""
-        # A call is checked even where an object is asked for: agents offer both.
+        """Return why the answer does not have the form, without quoting it; None if it has the form."""
+        # Tool calls are checked even if an object is asked for: agents offer both.
         if answer.tool_calls:
             return next(filter(None, map(self._call_flaw, answer.tool_calls)), None) or self._missing(answer)
         if self.must_call is not None:
@@ -67,6 +68,7 @@ class Form:
         return None if self.text_flaw is None or answer.tool_calls else self.text_flaw(answer)
 
     def _call_flaw(self, call: ToolCall) -> str | None:
+        # Without the name: a model may write anything there, and traces hold nothing of an answer.
         if call.name not in self.tools:
             return "unknown tool"
         if call.arguments is None:
@@ -82,7 +84,10 @@ class Form:
 
 
 def function_of(tool: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """Return a tool's name and the schema of its arguments, from OpenAI's format; a provider's own may have neither."""
+    """Return a tool's name and the schema of its arguments.
+
+    The tool is in OpenAI's format, with or without the `function` around it; a provider's own tool may have neither.
+    """
     given = tool.get("function")
     function = given if isinstance(given, Mapping) else tool
     return function.get("name", ""), function.get("parameters") or {}
@@ -94,19 +99,19 @@ def tool_schemas(tools: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, A
 
 
 def forced_tool(choice: Any) -> str | None:
-    """Return the tool that a `tool_choice` forces, or `ANY_TOOL`; each provider has its own way to say it."""
+    """Return the name of the tool that a `tool_choice` forces, or `ANY_TOOL`; None if it forces none."""
     if isinstance(choice, Mapping):
         function = choice.get("function")
         named = function if isinstance(function, Mapping) else choice
         return named.get("name") or (ANY_TOOL if choice.get("type") in ("any", "required") else None)
-    # `any` and True are LangChain's ways, `required` is OpenAI's.
+    # LangChain says `any` or True, OpenAI says `required`.
     if choice in ("any", "required", True):
         return ANY_TOOL
     return choice if isinstance(choice, str) and choice not in ("auto", "none") else None
 
 
 def json_flaw(schema: Mapping[str, Any]) -> Callable[[Answer], str | None]:
-    """Return what says why an answer's text is not JSON that fits a schema."""
+    """Return a function that says why an answer's text is not JSON that fits a schema."""
 
     def flaw(answer: Answer) -> str | None:
         try:
@@ -119,15 +124,23 @@ def json_flaw(schema: Mapping[str, Any]) -> Callable[[Answer], str | None]:
 
 
 def schema_in(response_format: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the JSON schema that a `response_format` holds, in one of OpenAI's ways; None where it asks for none.
+    """Return the JSON schema in a `response_format` of one of OpenAI's kinds; None if it has none.
 
     Raises:
-        ConfigError: It is no JSON schema.
+        ConfigError: It is not a valid JSON schema.
     """
     if response_format.get("type") == "json_object":
         return {"type": "object"}
     if response_format.get("type") == "json_schema":
-        response_format = response_format.get("json_schema", {}).get("schema", {})
+        given = response_format.get("json_schema", {})
+        schema = given.get("schema", {}) if isinstance(given, Mapping) else given
+        if not isinstance(schema, Mapping):
+            raise ConfigError(
+                f"response_format: the schema of a 'json_schema' must be an object, not {kind_of(schema)}; give "
+                '{"type": "json_schema", "json_schema": {"name": ..., "schema": {...}}}'
+            )
+        response_format = schema
+    # A JSON schema by itself is taken too.
     elif "properties" not in response_format:
         return None
     check_schema(response_format, "response_format")
@@ -135,29 +148,30 @@ def schema_in(response_format: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def check_schema(schema: Mapping[str, Any], argument: str) -> None:
-    """Check that the types that a schema names exist; its other keywords are left to the provider.
+    """Check that a schema names only types that exist; its other keywords are left to the provider.
 
     Raises:
-        ConfigError: It does not; the message begins with `argument`.
+        ConfigError: A type does not exist; the message begins with `argument`.
     """
     error = _error_in(_as_text(schema))
-    # Only a wrong type is surely a mistake: providers have keywords of their own, and change the meaning of others.
+    # Only a wrong type is certainly a mistake: providers have keywords of their own, and give others another meaning.
     if error is not None and error[0].endswith(".type"):
         raise ConfigError(f"{argument} has no valid JSON schema: {error[0]}: {error[1]}")
 
 
 def schema_flaw(value: object, schema: Mapping[str, Any]) -> str | None:
-    """Say where a JSON value does not fit a JSON schema, without the value, or None where it does.
+    """Return where a JSON value does not fit a JSON schema, without quoting the value; None if it fits.
 
-    What is too deep, too large or out of range to be checked does not fit, nor what takes too long to check. A null in
-    place of a property that may be left out is taken for one that was left out. What cannot be checked otherwise is
-    taken on trust: a schema in another dialect, such as OpenAPI's, what a schema refers to elsewhere, and patterns with
-    lookaround or backreferences, which no engine checks in linear time.
+    A value that is too deep, too large or out of range, or takes too long to check, does not fit. A null for an
+    optional property counts as a property that was left out. What cannot be checked is taken on trust: schemas in other
+    dialects, such as OpenAPI's, references to other documents, and patterns with lookaround or backreferences, which no
+    engine checks in linear time.
     """
     from referencing.exceptions import Unresolvable
 
     from llm_tiers.call.bounded_schema import TooMuchWorkError, first_error
 
+    # Before the schema is looked at: checking a value that is too large is what has to be avoided.
     bound = bound_flaw(value)
     if bound is not None:
         return bound
@@ -175,10 +189,10 @@ def schema_flaw(value: object, schema: Mapping[str, Any]) -> str | None:
 
 
 def work_flaw(value: object, schema: Mapping[str, Any]) -> str | None:
-    """Say why a JSON value is too much work for a pydantic class, or None where it is not.
+    """Return why a JSON value is too much work for a pydantic class; None if it is not.
 
-    Pydantic looks through all members of a union. Where these refer back to the union, its work doubles with each level
-    of the value, or worse, and nothing stops it.
+    Pydantic tries all members of a union. If these refer back to the union, its work at least doubles with each level
+    of the value, and nothing stops it.
 
     Args:
         value: The value.
@@ -200,13 +214,14 @@ def work_flaw(value: object, schema: Mapping[str, Any]) -> str | None:
 
 
 def _as_text(schema: Mapping[str, Any]) -> str:
-    # As text, because a dict cannot be the key of a cache.
+    # A text, because a dict cannot be the key of a cache. `default`, since a pydantic class may put anything in a
+    # default.
     return json.dumps(schema, sort_keys=True, default=str)
 
 
 @lru_cache(maxsize=1024)  # an agent binds the same tools for every turn
 def _error_in(schema: str) -> tuple[str, str] | None:
-    """Return where a schema is none and why, or None."""
+    """Return where a schema is not valid, and why; None if it is."""
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import Draft202012Validator, validator_for
 
@@ -229,13 +244,14 @@ def _without_nulls(value: Any, schema: Any) -> Any:
     return {
         key: _without_nulls(item, properties.get(key))
         for key, item in value.items()
-        # Models write null for what they leave out; a required field has to say whether it takes one.
+        # Models write null for what they leave out. Not so for required fields: their schema says whether null is
+        # allowed.
         if not (item is None and key in properties and key not in required)
     }
 
 
 def _path(schema_path: Iterable[str | int]) -> str:
-    """Return where in a value an error is, by the names that the schema gives: those in the value may be anything."""
+    """Return where in a value an error is, by the schema's names: those in the value may be anything."""
     path, steps = "$", iter(schema_path)
     for step in steps:
         if step == "properties":

@@ -1,4 +1,4 @@
-"""A tool call's arguments while they stream: whether reading what has come so far would take too long."""
+"""A tool call's arguments while they stream: whether parsing the text so far would take too long."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from llm_tiers.call.json_text import is_shallow
 __all__ = ["GrowingJson"]
 
 _STEP = 4_096
-"""Characters between two looks, at least; and the longest name or run of blanks that may still be going on."""
+"""The fewest characters between two looks, and the longest name or run of blanks that may still be unfinished."""
 
 _SHARE = 16
-"""A look at a long text comes when it has grown by a sixteenth, so that all looks together take linear time."""
+"""A long text is looked at each time it has grown by a sixteenth, so that all looks together take linear time."""
 
 _TAIL = 512
-"""Most characters that are left to take off the end of a text that has ended."""
+"""The most characters that a parser may have to take off the end of a text that is complete."""
 
 _BLANKS = " \t\r\n"
-# Numbers are not worked out: Python refuses those of more than 4,300 digits.
+# `len`, so that numbers are not computed: Python refuses those of more than 4,300 digits.
 _DECODER = json.JSONDecoder(strict=False, parse_int=len, parse_float=len)
 _UNTERMINATED = "Unterminated string"
 
@@ -26,9 +26,9 @@ _UNTERMINATED = "Unterminated string"
 class GrowingJson:
     """A JSON text that comes in pieces.
 
-    LangChain reads what has come so far by taking characters off its end until the rest can be completed. Where that is
+    LangChain parses the text so far by taking characters off its end until the rest can be completed. If that point is
     far from the end, the time grows with the square of the length, in LangChain's code and with the GIL held: minutes
-    for 64 kB of blanks. Such a text is hopeless: nobody may be left to read it.
+    for 64 kB of blanks. Such a text is called hopeless here, and must not reach a parser.
     """
 
     def __init__(self) -> None:
@@ -39,12 +39,13 @@ class GrowingJson:
 
     @property
     def text(self) -> str:
-        """All that has come."""
+        """The text so far."""
+        # Joined once and kept joined: adding each piece to a text would copy the whole each time.
         self._pieces = ["".join(self._pieces)]
         return self._pieces[0]
 
     def add(self, piece: str) -> bool:
-        """Take one more piece, and say whether the whole has become hopeless."""
+        """Add a piece, and say whether the text has become hopeless."""
         self._pieces.append(piece)
         self._length += len(piece)
         if not self._hopeless and self._length >= self._next_look:
@@ -53,7 +54,7 @@ class GrowingJson:
         return self._hopeless
 
     def end(self) -> bool:
-        """Say whether the whole is hopeless, now that no piece will follow."""
+        """Say whether the text is hopeless, now that it is complete."""
         self._hopeless = self._hopeless or _is_hopeless(self.text, _TAIL)
         return self._hopeless
 
@@ -71,7 +72,8 @@ def _is_hopeless(text: str, tail: int) -> bool:
         if not error.msg.startswith(_UNTERMINATED):
             # Blanks at the end were read before the error was found.
             return len(text) - min(error.pos, len(text.rstrip(_BLANKS))) > tail
-        # A long value is a document. A name that goes on for long is completed by nobody: its value is missing.
+        # A long unfinished value can be completed by a quote. A long unfinished name cannot, since its value is
+        # missing: the parser would take off the whole name.
         return len(text) - error.pos > tail and _is_name(text[: error.pos])
     return bool(text[end:].strip(_BLANKS))
 
@@ -81,6 +83,7 @@ def _is_name(before: str) -> bool:
     try:
         _DECODER.raw_decode(before.lstrip(_BLANKS) + '"":')
     except json.JSONDecodeError as error:
-        # In a list, or after a name, the colon is wrong; after a name of an object, its value is missing.
+        # With an empty name and a colon added, the error tells which it is. In a list, or as a value, the colon is
+        # wrong; as a name in an object, the colon is right and the error comes behind it, where the value is missing.
         return error.pos > len(before.lstrip(_BLANKS)) + 2
     return False

@@ -12,31 +12,33 @@ import numpy as np
 __all__ = ["DEPTH", "VALUES", "bound_flaw", "is_shallow", "is_too_deep", "read_json"]
 
 DEPTH = 64
-"""Most levels of lists and objects; parsers and validators call themselves for each, and Python gives up at 1,000."""
+"""The most levels of lists and objects. Parsers and validators recurse at each, and Python stops at 1,000 calls."""
 
 VALUES = 4_000
-"""Most values, names included, that are checked against a schema, which takes some microseconds each."""
+"""The most values that are checked against a schema, which takes some microseconds each."""
 
 _LARGEST = 2**1023
-"""Numbers from here on are infinite to those who calculate with floats."""
+"""Whole numbers from here on are refused: as floats they would be infinite, or nearly so."""
 
 
 def read_json(text: str) -> Any:
-    """Return what a JSON text says.
+    """Parse a JSON text.
 
     Raises:
-        ValueError: It is no JSON, or nested too deeply.
+        ValueError: It is not JSON, or nested too deeply.
     """
     if not is_shallow(text):
+        # Of the parser's own class, so that callers catch one error; without the text, which must not be quoted.
         raise json.JSONDecodeError("nested too deeply", text[:0], 0)
     return json.loads(text)
 
 
 def is_shallow(text: str, depth: int = DEPTH) -> bool:
-    """Say whether a text, read as JSON, is nested no deeper than `depth`; in time linear in its length."""
+    """Say whether a text, read as JSON, is nested no deeper than `depth`. It takes linear time."""
+    # Almost all texts are decided here.
     if text.count("[") + text.count("{") <= depth:
         return True
-    # Escaped characters inside strings are neither quotes nor backslashes.
+    # Without escaped backslashes and quotes, every quote that is left begins or ends a string.
     plain = text.encode("ascii", "replace").replace(rb"\\", b"").replace(rb"\"", b"")
     codes = np.frombuffer(plain, dtype=np.uint8)
     outside = np.cumsum(codes == ord('"')) % 2 == 0
@@ -48,7 +50,8 @@ def is_shallow(text: str, depth: int = DEPTH) -> bool:
 
 
 def bound_flaw(value: object) -> str | None:
-    """Say why a JSON value cannot be checked against a schema, without the value; None where it can."""
+    """Return why a JSON value is not checked against a schema, without quoting it; None if it can be checked."""
+    # Level by level instead of recursively: how deep the value is, is not known yet.
     level: list[Any] = [value]
     seen = 0
     for _ in range(DEPTH + 1):

@@ -1,4 +1,4 @@
-"""Regular expressions of a user's schema, run on a stranger's text in time linear in its length."""
+"""Regular expressions of a user's schema, matched with a model's text in linear time."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pydantic_core.core_schema import str_schema
 __all__ = ["LONGEST_MATCHED", "matches"]
 
 LONGEST_MATCHED = 10_000
-"""Most characters that are matched: in the worst case the engine takes each of them to each step of the pattern."""
+"""The most characters that are matched: at worst the time is the text's length times the pattern's size."""
 
 
 def matches(pattern: str, text: str) -> bool | None:
-    """Say whether a pattern is found in a text; None where that cannot be told.
+    """Say whether a pattern is found in a text; None if that cannot be determined.
 
-    Python's own engine may take a time exponential in the length of the text, so the one of pydantic is used. It has
-    neither lookaround nor backreferences: a pattern with them is not checked, and neither is a text that is longer
-    than `LONGEST_MATCHED`.
+    Python's own engine may take time exponential in the length of the text, so pydantic's engine is used. It has
+    neither lookaround nor backreferences: a pattern with them is not checked, nor is a text longer than
+    `LONGEST_MATCHED`.
     """
     found = _compiled(pattern)
     if found is None or len(text) > LONGEST_MATCHED:
         return None
     try:
-        # The engine reads UTF-8, which lone surrogates are not.
+        # Lone surrogates, which JSON can escape, are not valid UTF-8, and the engine reads UTF-8.
         found.validate_python(text.encode("utf-8", "replace").decode("utf-8"))
     except ValidationError:
         return False

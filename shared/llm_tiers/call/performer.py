@@ -1,4 +1,4 @@
-"""What an integration supplies: how to call a model of its framework."""
+"""The interface that an integration implements: how to call a model of its framework."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["AsyncPerformer", "Performer"]
 class Performer(Protocol):
     """Calls models for one call of the user, whose messages, tools and settings it holds.
 
-    Both methods raise `TierError` where the model's client fails; any other exception is a bug and ends the call.
+    Both methods raise `TierError` if the model's client fails; any other exception is a bug and ends the call.
     """
 
     def generate(self, call: ModelCall) -> Answer:

@@ -1,9 +1,9 @@
-"""What the flow of a call asks for, and what it receives: the messages between `cascade` and `drive`.
+"""The requests of a call's flow and their replies: the messages between `cascade` and `drive`.
 
 Recall   -> Recollection                     look up similar past calls
 Generate -> (Answer | TierError, ...)        call one or several models side by side
 Handoff  -> Answer | TierError               call one model whose answer is final: it may stream live
-Consult  -> Consulted                        call a user's function, after the call
+Consult  -> Consulted                        call a user's function, after the call has ended
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class ModelCall:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Look up the `k` past calls of `node` that resemble `text` most, and what `study` made of all of them."""
+    """Look up the `k` calls of `node` that are most similar to `text`, and the result of `study` over all its calls."""
 
     text: str = field(repr=False)
     node: str
@@ -76,7 +76,7 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Call models side by side; the reply holds one entry a call, in the same order."""
+    """Call models side by side; the reply has one entry for each call, in the same order."""
 
     calls: tuple[ModelCall, ...]
 
@@ -98,7 +98,7 @@ class Consult:
 
 @dataclass(frozen=True, slots=True)
 class Consulted:
-    """What a user's function returned, or how it failed, as `"kind: details"`."""
+    """What a user's function returned, or how it failed, in the form `"kind: details"`."""
 
     value: Any = None
     error: str | None = None
@@ -116,7 +116,7 @@ Flow: TypeAlias = Generator[Request, Response, Answer]
 
 def recall(request: Recall) -> Recalling:
     """Ask for a recollection."""
-    # The type of a generator cannot tie a reply to its request, so each of these three functions checks its own.
+    # The type of a generator cannot tie a reply to its request, so each of these four functions checks its own.
     response = yield request
     if not isinstance(response, Recollection):
         raise TypeError(f"Recall was answered with {type(response).__name__}")

@@ -34,7 +34,7 @@ def as_embedding(source: object | None) -> Embedding:
             LangChain `Embeddings`, a LlamaIndex embedding, a function from a text to its vector, or an `Embedding`.
 
     Raises:
-        ConfigError: `source` is something else, or what it needs is neither installed nor to be had.
+        ConfigError: `source` is something else, or what it needs is not installed and cannot be downloaded.
     """
     if isinstance(source, Embedding):
         return source
@@ -77,12 +77,13 @@ def _named(name: str) -> Embedding:
 def _say_once_that_hashes_stand_in() -> None:
     _log.warning(
         "WordLlama is not installed: past calls are found by the words and letters that texts share, which finds "
-        "fewer alike. `pip install wordllama` gives WordLlama, embedding='hashed' makes this choice silently."
+        "fewer similar calls. Run `pip install wordllama`, or pass embedding='hashed' to silence this warning."
     )
 
 
 def _foreign(source: object) -> Embedding:
     """Wrap another library's object, recognised by its methods: those libraries are never imported here."""
+    # The callable check comes last, because most of these objects can be called too, with other arguments.
     if _has(source, "embed_query", "embed_documents"):  # LangChain
         return Embedding(source.embed_query, name=name_of_object(source))  # type: ignore[attr-defined]
     if _has(source, "get_text_embedding"):  # LlamaIndex; it is callable too, on nodes
@@ -100,7 +101,7 @@ def _has(source: object, *methods: str) -> bool:
 
 
 def _is_chroma_function(source: object) -> bool:
-    """Chroma's functions take a list; a plain function has a `__name__` but no method `name`."""
+    """Say whether an object is Chroma's: it has a method `name`, which a plain function lacks."""
     return callable(source) and _has(source, "name")
 
 

@@ -18,10 +18,10 @@ __all__ = ["Embedding"]
 
 
 class Embedding:
-    """A function from a text to a vector, with the name that a history stores beside its records.
+    """A function from a text to a vector, with the name that a history stores with its records.
 
-    A history refuses to be read with another embedding than the one that made it, so the name has to be the same in
-    every process and differ between two models. For a function it is `module.qualified_name`.
+    A history refuses any other embedding than the one that it was made with, so the name has to be the same in every
+    process and differ between two models. For a function it is `module.qualified_name`.
 
     Args:
         embed: Takes a text and returns its vector: a sequence of numbers, of the same length each time.
@@ -36,8 +36,8 @@ class Embedding:
         if not callable(embed):
             msg = f"embed must be a function from a text to its vector, not {type(embed).__name__}"
             raise ConfigError(msg)
-        if name is not None and not name.strip():
-            raise ConfigError("name: an embedding's name must not be empty")
+        if name is not None and not (isinstance(name, str) and name.strip()):
+            raise ConfigError("name: an embedding's name must be a text that is not empty")
         self._embed = embed
         self._lasting = name is not None or has_lasting_name(embed)
         self._name = name if name is not None else name_of_function(embed)
@@ -64,8 +64,8 @@ class Embedding:
     def embed(self, text: str) -> Vector:
         """Return the vector of `text`: float32, one dimension, unit length.
 
-        Where the embedding finds nothing to say about a text (an empty one, say) the vector is all zeros; it
-        resembles nothing.
+        If the function returns only zeros, as some do for an empty text, or a value that is not finite, the vector is
+        all zeros: it is similar to nothing.
 
         Raises:
             ConfigError: The embedding's result is not one vector of numbers, or is of another length than before.
@@ -74,7 +74,7 @@ class Embedding:
         peak = float(np.abs(vector).max())
         if peak == 0 or not np.isfinite(peak):
             return np.zeros(vector.size, dtype=np.float32)
-        vector = vector / peak  # first, so that no square can overflow
+        vector = vector / peak  # first, so that no square overflows in the norm
         return (vector / np.linalg.norm(vector)).astype(np.float32)
 
     def _checked(self, result: Any) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ HASHED = "hashed:words-pieces-1024"
 _DIMENSION = 1024
 
 _LONGEST_TEXT = 16_384
-"""Characters of a text that are looked at: bounds a call's time to some tens of milliseconds."""
+"""Characters of a text that are read, so that a call takes some tens of milliseconds at most."""
 
 _LONGEST_WORD = 32
 """Characters of a word that are cut into pieces, so that one endless word costs no more than others."""
@@ -30,16 +30,16 @@ _PIECES = 3, 4
 """Characters in a piece of a word."""
 
 _WORD_WEIGHT = 3
-"""What a whole word counts beside a piece, or its many pieces drown it."""
+"""The weight of a whole word, where a piece has 1: otherwise the word's many pieces would outweigh it."""
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 def hashed(text: str) -> Vector:
-    """Return the 1024 signed sums of what occurs in `text`, each counted as 1 + ln(times), words thrice.
+    """Return the 1024 signed sums of the words and pieces in `text`, each weighted by 1 + ln(count), words three times.
 
-    Texts are alike as far as they share words, and beginnings, middles or ends of words; the meaning of words is
-    unknown. The same text gives the same vector in every process and on every machine.
+    Texts are similar if they share words, or beginnings, middles or ends of words; what words mean is unknown. The same
+    text gives the same vector in every process and on every machine.
     """
     counts = Counter(_features(text[:_LONGEST_TEXT].lower()))
     if not counts:

@@ -1,4 +1,4 @@
-"""A model that is loaded at its first text, once for the process."""
+"""A model that is loaded at its first text, once per process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Lazy:
 
     @classmethod
     def renew_lock(cls) -> None:
-        """Forget a load that another thread was in the middle of when the process forked."""
+        """Replace the lock, which another thread may have held when the process forked and would never release."""
         cls._loading = threading.Lock()
 
 

@@ -21,13 +21,13 @@ _GRAPH = "model.onnx"
 _TOKENIZER = "tokenizer.json"
 
 _LONGEST = 256
-"""Word pieces, the two special ones included: where sentence-transformers cuts for this model."""
+"""Word pieces, the two special ones included; sentence-transformers cuts texts for this model at the same length."""
 
 
 class MiniLM:
     """The sentence encoder all-MiniLM-L6-v2: 384 dimensions, English, texts up to 256 word pieces.
 
-    The model is looked for when the object is made and loaded at the first text.
+    The files are looked for when the object is made, and loaded at the first text.
 
     Args:
         folder: Where `model.onnx` and `tokenizer.json` lie; nothing is downloaded then. None for the folder where
@@ -54,7 +54,7 @@ class MiniLM:
         self._embed = Lazy(_load, place)
 
     def __call__(self, text: str) -> Vector:
-        """Return the mean of the token vectors of `text`; its first 256 word pieces count."""
+        """Return the mean of the token vectors of `text`, of which the first 256 word pieces are read."""
         vector: Vector = self._embed(text)
         return vector
 
@@ -65,7 +65,7 @@ def _missing(folder: Path) -> str | None:
 
 def _cached() -> Path:
     """Return the folder of Chroma's cache, filled."""
-    import httpx  # late, like Chroma: a second
+    import httpx  # late, like Chroma, whose import takes a second
     from chromadb.utils.embedding_functions import ONNXMiniLM_L6_V2
 
     place = Path(ONNXMiniLM_L6_V2.DOWNLOAD_PATH) / ONNXMiniLM_L6_V2.EXTRACTED_FOLDER_NAME
@@ -84,7 +84,7 @@ def _cached() -> Path:
 
 
 def _load(folder: Path) -> Callable[[str], Vector]:
-    import onnxruntime  # late, like the tokenizer: no program pays for an embedding unused
+    import onnxruntime  # late, like the tokenizer: a program that does not use this embedding does not pay for it
     from tokenizers import Tokenizer
 
     tokenizer: Any = Tokenizer.from_file(str(folder / _TOKENIZER))

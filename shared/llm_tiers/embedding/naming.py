@@ -1,4 +1,4 @@
-"""The name by which a history knows an embedding: the same in every process, another one for another model."""
+"""The name by which a history identifies an embedding: the same in every process, and different for each model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def name_of_object(source: object) -> str:
 
 
 def _with_model(name: str, source: object) -> str:
-    """Add the model's name: one class serves models whose vectors cannot be compared."""
+    """Add the model's name, because one class serves models whose vectors cannot be compared."""
     for attribute in _MODEL_ATTRIBUTES:
         model = getattr(source, attribute, None)
         if isinstance(model, str) and model:
@@ -41,7 +41,9 @@ def _without_credentials(model: str) -> str:
     if "://" not in model:
         return model
     parts = urlsplit(model)
-    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+    # The port stays, because servers on one machine may serve different models. A query may hold a key, so it goes.
+    host = parts.netloc.rpartition("@")[2].lower()
+    return f"{parts.scheme}://{host}{parts.path}"
 
 
 def has_lasting_name(function: Callable[..., Any]) -> bool:

@@ -39,7 +39,7 @@ def find_wordllama() -> Path | None:
 
 def load_wordllama(folder: Path) -> Callable[[str], Vector]:
     """Read the vectors and the tokenizer of the package in `folder`: 33 MB in memory, a tenth of a second."""
-    from safetensors.numpy import load_file  # late, like the tokenizer: no program pays for an embedding unused
+    from safetensors.numpy import load_file  # late: a program that does not use this embedding does not pay for it
     from tokenizers import Tokenizer
 
     tokenizer: Any = Tokenizer.from_file(str(folder / _TOKENIZER))
@@ -49,6 +49,7 @@ def load_wordllama(folder: Path) -> Callable[[str], Vector]:
     def embed(text: str) -> Vector:
         # One text at a time: the tokenizer's batches start threads, which complain after a fork.
         ids = tokenizer.encode(text[:_LONGEST_TEXT], add_special_tokens=False).ids
+        # None is left out with these two files; a tokenizer with tokens added after training would have some.
         ids = [token for token in ids if token < len(table)]
         vector: Vector = table[ids].mean(axis=0) if ids else np.zeros(table.shape[1], dtype=np.float32)
         return vector

@@ -47,7 +47,7 @@ class ToGrade:
 
 @dataclass(frozen=True, slots=True)
 class _Graded:
-    """What came of grading one answer."""
+    """What came of grading one answer: a grade, or an outcome that says why there is none; both if it is doubtful."""
 
     grade: float | None = None
     outcome: str | None = None
@@ -58,7 +58,7 @@ _Grade: TypeAlias = Generator[Request, Response, _Graded]
 
 
 def graded(grader: Grader, given: ToGrade) -> GradingFlow:
-    """Grade the answers of a call, one after the other; whatever goes wrong with one is named and leaves the others."""
+    """Grade the answers of a call one after the other; a failure with one is named and does not stop the rest."""
     own = grader.own_names(given.ladder)
     found: dict[str, _Graded] = {}
     by_text: dict[str, _Graded] = {}
@@ -66,9 +66,9 @@ def graded(grader: Grader, given: ToGrade) -> GradingFlow:
         if answer.tier in own:
             found[answer.tier] = _Graded(outcome="own answer: a tier does not grade what it answered itself")
             continue
-        # Tiers often answer in the same words, which need one grade.
+        # Tiers often answer in the same words, which need to be graded only once.
         if answer.text in by_text:
-            # The pair was shown once, so it counts once in the grader's error.
+            # The pair was shown once, so it counts once in the grader's error rate.
             found[answer.tier] = replace(by_text[answer.text], contradicted=None)
         else:
             found[answer.tier] = by_text[answer.text] = yield from _grade(grader, given, answer)
@@ -92,6 +92,7 @@ def _grade(grader: Grader, given: ToGrade, answer: Answer) -> _Grade:
 
 def _by_function(grader: Grader, call: Call, answer: Answer) -> _Grade:
     function = grader.function
+    # Cannot happen: `_grade` has looked. The check is for mypy, and unlike an assert it also holds under -O.
     if function is None:
         raise TypeError("the grader has no function")
     said = yield from consult(Consult(partial(function, call, answer), grader.timeout))
@@ -115,19 +116,24 @@ def _by_asking(grader: Grader, given: ToGrade, answer: Answer) -> _Grade:
 
 
 def _by_comparing(grader: Grader, given: ToGrade, answer: Answer) -> _Grade:
-    """Grade an answer 1 if it is at least as good as the top tier's, 0 if not, and one half if the grader wavers."""
+    """Grade an answer 1 if it is at least as good as the top tier's, 0 if not.
+
+    Where the grader is asked in both orders and contradicts itself, the grade is one half.
+    """
     top = given.ladder.top.name
     if answer.tier == top:
         return _Graded(1.0)
     reference = next((other for other in given.answers if other.tier == top and other.text.strip()), None)
     if reference is None:
         return _Graded(outcome=f"no reference: {top} gave no answer to compare with")
+    # An answer that says the same needs no question. The defaults differ, so that two missing numbers are not equal.
     if answer.text == reference.text or given.said.get(answer.tier, -1) == given.said.get(top, -2) >= 0:
         return _Graded(1.0)
-    # Drawn from the call's id, as all lots are, so that sync and async draw the same.
+    # Drawn from the call's id, as all random choices are, so that sync and async draw the same. The order is random,
+    # because models prefer the answer that they are shown first, or last.
     lots = random.Random(f"grade:{given.call.id}:{answer.tier}")
     reference_first, both = lots.random() < 0.5, lots.random() < grader.both_orders  # noqa: PLR2004
-    says = []
+    says: list[bool] = []
     for order in (reference_first, not reference_first)[: 1 + both]:
         question = pair_question(given.call, answer, reference, reference_first=order)
         reply = yield from _reply(grader, given.ladder, question, answer.tier)
@@ -156,7 +162,7 @@ def _reply(
 
 
 def _nonsense(lacking: str) -> _Graded:
-    # Never the reply itself: a log that quotes it would show what an answer says.
+    # Not the reply itself: it may quote the answer, which must not get into a log.
     return _Graded(outcome=f"nonsense: the grader's reply is {lacking}")
 
 

@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Gradings"]
 
-_WORTH_A_LOG = frozenset({"busy", "failed", "nonsense", "raised", "timed out"})
-"""Outcomes that somebody should look at; the others are as they should be."""
+_LOGGED_OUTCOMES = frozenset({"busy", "failed", "nonsense", "raised", "timed out"})
+"""Kinds of outcomes that are logged, since somebody should act on them; the others are expected."""
 
 
 class Gradings:
-    """Grades calls off the user's path.
+    """Grades calls in the background, after the user has the answer.
 
     Args:
-        grader: Grades.
+        grader: The grader.
         performer: Calls the grading model; None where a function grades.
         history: Where the grades are kept, or None.
-        account: Makes an account for what grading a call costs.
+        account: Makes a ledger for what grading a call costs.
         log: Logs a warning once for each kind, which is the text before the first colon.
     """
 
@@ -58,10 +58,11 @@ class Gradings:
         self._lock = threading.Lock()
 
     def begin(self, given: ToGrade, trace: Trace, report: Callable[[Trace], None]) -> None:
-        """Have a call's answers graded, and report its trace when that is done or given up."""
-        # A function sees the context of the call. A model is called in an empty one, where no run or span of the
-        # user's is open, since by then these have ended.
+        """Queue a call's answers for grading, and report its trace when they are graded or given up."""
+        # A function sees the context of the call. A model is called in an empty one: the runs and spans that are open
+        # in the call's context will have ended by then, and must get no more children.
         context = contextvars.copy_context() if self._grader.function is not None else contextvars.Context()
+        # A copy of its own for the report, since one context cannot be entered twice.
         around = contextvars.copy_context()
 
         def end(trace: Trace) -> None:
@@ -76,16 +77,17 @@ class Gradings:
             end(_skipped(trace, "full: too many calls wait to be graded"))
 
     def wait(self, seconds: float) -> bool:
-        """Wait until nothing is left to grade, but no longer than `seconds`, and say whether that is so."""
+        """Wait at most `seconds` until nothing is left to grade, and say whether that is so."""
         return self._background.wait(seconds)
 
     def finish(self, seconds: float) -> None:
-        """Wait for what is being graded, but no longer than `seconds`, and give up the rest."""
+        """Wait at most `seconds` for what is being graded, and give up the rest."""
         self._background.wait(seconds)
         self._background.drop()
 
     def _graded(self, given: ToGrade, trace: Trace) -> Trace:
         most = self._grader.max_usd
+        # Checked before a call, not within it, so the last call may exceed the bound, as documented.
         if most is not None and self._spent >= most:
             self._log(f"grade budget: grading has cost {self._spent:.4g} of at most {most:g} US$, and stops")
             return _skipped(trace, f"budget: max_usd={most:g} is spent")
@@ -98,12 +100,12 @@ class Gradings:
         with self._lock:
             self._spent += grading.cost_usd or 0.0
         for outcome in (*grading.outcomes.values(), *filter(None, [grading.why])):
-            if outcome.partition(":")[0] in _WORTH_A_LOG:
+            if outcome.partition(":")[0] in _LOGGED_OUTCOMES:
                 self._log(f"grade {outcome}")
         return trace.with_grading(self._kept(given.call.id, grading), account.attempts, account.trace().usage)
 
     def _kept(self, trace_id: str, grading: Grading) -> Grading:
-        """Keep the grades in the call's record; where that fails, the grading says why."""
+        """Keep the grades in the call's record; if that fails, the grading says why."""
         if self._history is None:
             return grading
         try:

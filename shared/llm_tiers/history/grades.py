@@ -1,4 +1,4 @@
-"""How right the answers of a past call are, by the best source that says so."""
+"""How right the answers of a past call are, by the most trusted source that says so."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ if TYPE_CHECKING:
 
 __all__ = ["SOURCES", "GraderError", "best_grades", "equal_to_top", "grader_error", "shared_grades"]
 
+# A user's function comes before users' feedback, which may come from anybody and on any answer; a model's opinion comes
+# before equality, which takes the top tier to be right.
 SOURCES: tuple[GradeSource, ...] = ("check", "feedback", "grader", "equality")
-"""Who grades, most trusted first."""
+"""The sources of grades, most trusted first."""
 
 
 def best_grades(record: Record, top: str) -> tuple[Mapping[str, float], GradeSource | None]:
     """Return the grades of the most trusted source that graded an answer of the call, and that source.
 
-    Sources are never mixed: a tier that this source did not grade is absent, even where a lesser source graded it.
-    Where nobody graded, the answers that equal the top tier's count as right; code that shows a figure that rests on
+    Sources are never mixed: a tier that this source did not grade is absent, even if a less trusted source graded it.
+    If nobody graded the call, the answers that equal the top tier's count as right; whoever shows a figure based on
     these has to say so.
 
     Args:
@@ -29,6 +31,8 @@ def best_grades(record: Record, top: str) -> tuple[Mapping[str, float], GradeSou
     Returns:
         Tier name to grade, in [0, 1], and the source; empty and None where nothing is known.
     """
+    # Mixed, one tier could be compared with another by different standards: a strict check of one answer and a lenient
+    # model's opinion of the other.
     for source in SOURCES:
         grades = equal_to_top(record, top) if source == "equality" else record.grades.get(source)
         if grades:
@@ -37,7 +41,8 @@ def best_grades(record: Record, top: str) -> tuple[Mapping[str, float], GradeSou
 
 
 def equal_to_top(record: Record, top: str) -> Mapping[str, float]:
-    """Return 1 for each tier that gave the top tier's answer and 0 for each that did not; empty without that answer."""
+    """Return 1 for each tier that gave the top tier's answer, 0 for the others; empty if the top tier gave none."""
+    # Negative numbers stand for answers that equal nothing: a missing one, or one that cannot be compared.
     reference = record.said.get(top, -1)
     if reference < 0:
         return {}
@@ -45,7 +50,7 @@ def equal_to_top(record: Record, top: str) -> Mapping[str, float]:
 
 
 def shared_grades(record: Record, known: Mapping[str, float]) -> dict[str, float]:
-    """Return what is known of some tiers' answers, and of those who gave the same: equal answers are equally right."""
+    """Return the grades of some tiers' answers, extended to the tiers with equal answers: these are equally right."""
     by_answer = {record.said[tier]: right for tier, right in known.items() if record.said.get(tier, -1) >= 0}
     return {tier: by_answer[number] for tier, number in record.said.items() if number in by_answer} | dict(known)
 
@@ -56,7 +61,7 @@ class GraderError:
 
     Attributes:
         pairs: How many pairs it was shown in both orders.
-        contradictory: In how many of them what it said depended on the order.
+        contradictory: For how many of them its verdict depended on the order.
     """
 
     pairs: int

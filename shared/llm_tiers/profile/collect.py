@@ -1,14 +1,15 @@
-"""Asking every tier every question: side by side, at the pace that is allowed, within the budget."""
+"""Asking every tier every question: several questions at once, at the allowed pace, within the budget."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llm_tiers.errors import AllTiersFailed
+from llm_tiers.errors import AllTiersFailed, ConfigError
 from llm_tiers.profile.pace import Fault, Pace
 from llm_tiers.profile.progress import Paid
 from llm_tiers.usage import Usage
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Collected", "Collector", "Limits"]
 
-_FAILURES_IN_A_ROW = 10
-"""Failures of one tier without an answer in between, after which it is taken to be down."""
+# More than the default concurrency: one short outage, which fails all questions under way, does not end the run.
+_MOST_FAILURES_IN_A_ROW = 10
+"""After this many failures of one tier without an answer in between, the tier is taken to be down."""
+
+
+_CHARACTERS_PER_TOKEN = 4
+"""OpenAI's rule of thumb for English text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +37,10 @@ class Limits:
     """The bounds of a profile.
 
     Attributes:
-        concurrency: Most questions that are being answered at once; each asks its tiers one after the other.
-        requests_per_minute: Most requests to one tier in a minute; None for no limit.
-        retries: How often a call is made again after status 408, 409, 429 or 5xx, or a lost connection.
-        max_cost: Most US$ in all, earlier runs included; None for no limit.
+        concurrency: How many questions are asked at once; the tiers of one question are asked one after the other.
+        requests_per_minute: The most requests to one tier in a minute; None for no limit.
+        retries: How often a call is repeated after status 408, 409, 429 or 5xx, or a lost connection.
+        max_cost: The most to spend, in US$, earlier runs included; None for no limit.
     """
 
     concurrency: int = 8
@@ -48,7 +54,7 @@ class Collected:
     """How the asking ended.
 
     Attributes:
-        failures: What went wrong, by question and tier; these have no answer.
+        failures: Question id and tier name to the error, for each call that gave no answer.
         stopped: Why not everything was asked, or None.
     """
 
@@ -61,11 +67,11 @@ class Collector:
 
     Args:
         asker: Asks single tiers.
-        progress: Where answers are kept; those that are there are not asked for again.
+        progress: Where answers are kept; what is already there is not asked again.
         costs: What calls cost.
         limits: The bounds.
-        on_answer: Is called after each answer, and after each failure that is given up.
-        say: Is called with what a user should know while it runs.
+        on_answer: Called after each answer, and after each call that failed for good.
+        say: Called with messages for the user while it runs.
     """
 
     def __init__(
@@ -84,87 +90,106 @@ class Collector:
         self._on_answer = on_answer
         self._say = say
         self._paces = {tier.name: Pace(limits.requests_per_minute) for tier in asker.ladder}
-        self._in_a_row = dict.fromkeys(self._paces, 0)
+        self._failures_in_a_row = dict.fromkeys(self._paces, 0)
         self._failures: dict[tuple[str, str], str] = {}
         self._stopped: str | None = None
-        self._held = 0.0
-        self._settled = asyncio.Condition()
+        self._reserved = 0.0
+        self._budget_changed = asyncio.Condition()
+        self._stopping = asyncio.Event()
 
     async def run(self, questions: Sequence[Question]) -> Collected:
-        """Ask, and return how it ended; answers are in the progress."""
+        """Ask the questions and return how it ended; the answers are added to the progress."""
         left = [question for question in questions if self._tiers_left(question)]
         # Alone, since the first answers show how long answers are: eight at once could exceed a small budget.
         first = left[:1] if self._limits.max_cost is not None and not self._progress.answers else []
-        await self._work(iter(first))
+        await self._ask_all(iter(first))
+        # One iterator for all workers: each takes the next question when it is done with its last.
         rest = iter(left[len(first) :])
         async with asyncio.TaskGroup() as group:
             for _ in range(self._limits.concurrency):
-                group.create_task(self._work(rest))
+                group.create_task(self._ask_all(rest))
         return Collected(self._failures, self._stopped)
 
-    async def _work(self, questions: Iterator[Question]) -> None:
+    async def _ask_all(self, questions: Iterator[Question]) -> None:
         for question in questions:
             tiers = self._tiers_left(question)
-            held = sum(self._costs.at_most(question.id, tier) for tier in tiers)
-            if not await self._hold(held):
+            # For all tiers together: a question that lacks an answer is not in the file, so half of one is wasted.
+            usd = sum(self._costs.at_most(question.id, tier) for tier in tiers)
+            if not await self._reserve(usd):
                 return
             try:
                 for tier in tiers:
                     if self._stopped is not None:
                         return
-                    await self._answer(question, tier)
+                    await self._ask_and_keep(question, tier)
             finally:
-                await self._release(held)
+                await self._free(usd)
 
     def _tiers_left(self, question: Question) -> list[str]:
         return [name for name in self._paces if (question.id, name) not in self._progress.answers]
 
-    async def _hold(self, usd: float) -> bool:
-        """Set aside what a question may cost, and say whether the budget allows that."""
+    async def _reserve(self, usd: float) -> bool:
+        """Reserve what a question may cost, and say whether the budget allows it."""
         most = self._limits.max_cost
-        async with self._settled:
-            # What others have set aside may turn out to be more than they need.
-            while most is not None and self._progress.spent + self._held + usd > most and self._held > 0:
-                await self._settled.wait()
+        async with self._budget_changed:
+            # The questions under way may cost less than was reserved for them. With nothing reserved there is nothing
+            # to wait for, and what is spent decides.
+            while most is not None and self._progress.spent + self._reserved + usd > most and self._reserved > 0:
+                await self._budget_changed.wait()
             if most is not None and self._progress.spent + usd > most:
                 self._stop(
                     f"the next question may cost US$ {usd:.4g}, and US$ {self._progress.spent:.4g} of --max-cost "
-                    f"{most:g} are spent"
+                    f"{most:g} are spent; the same command with a larger --max-cost goes on"
                 )
             if self._stopped is not None:
                 return False
-            self._held += usd
+            self._reserved += usd
             return True
 
-    async def _release(self, usd: float) -> None:
-        async with self._settled:
-            # Subtracting what was added may leave a rounding error, and a wait for it would never end.
-            self._held = self._held - usd if self._held > usd * (1 + 1e-9) else 0.0
-            self._settled.notify_all()
+    async def _free(self, usd: float) -> None:
+        async with self._budget_changed:
+            # Subtracting may leave a rounding error instead of 0, and `_reserve` would wait for it forever.
+            self._reserved = self._reserved - usd if self._reserved > usd * (1 + 1e-9) else 0.0
+            self._budget_changed.notify_all()
 
     def _stop(self, why: str) -> None:
+        # The first reason: later ones follow from it, such as workers that find the tier down as well.
         self._stopped = self._stopped or why
+        self._stopping.set()
 
-    async def _answer(self, question: Question, tier: str) -> None:
-        asked = await self._asked(question, tier)
+    async def _ask_and_keep(self, question: Question, tier: str) -> None:
+        asked = await self._ask(question, tier)
+        if asked is None:
+            return
         if isinstance(asked, Fault):
             self._failures[question.id, tier] = asked.message
-            self._in_a_row[tier] += 1
+            self._failures_in_a_row[tier] += 1
             if asked.is_final:
                 self._stop(asked.message)
-            elif self._in_a_row[tier] >= _FAILURES_IN_A_ROW:
-                self._stop(f"{_FAILURES_IN_A_ROW} calls of tier {tier!r} in a row failed; the last: {asked.message}")
+            elif self._failures_in_a_row[tier] >= _MOST_FAILURES_IN_A_ROW:
+                self._stop(
+                    f"{_MOST_FAILURES_IN_A_ROW} calls of tier {tier!r} in a row failed; the last: {asked.message}"
+                )
         else:
-            self._in_a_row[tier] = 0
-            self._progress.add(asked)
+            self._failures_in_a_row[tier] = 0
+            self._keep(asked)
             self._costs.learn(asked)
         self._on_answer()
 
-    async def _asked(self, question: Question, tier: str) -> Paid | Fault:
-        """Ask a tier, again where that makes sense."""
+    def _keep(self, paid: Paid) -> None:
+        try:
+            self._progress.add(paid)
+        except ConfigError as error:
+            # Raised here it would end in an exception group. The answer is in memory, so what was asked can be saved.
+            self._stop(str(error))
+
+    async def _ask(self, question: Question, tier: str) -> Paid | Fault | None:
+        """Ask a tier, with retries; None if asking stopped before it was this call's turn."""
         pace = self._paces[tier]
+        fault: Fault | None = None
         for retry in range(self._limits.retries + 1):
-            await pace.turn()
+            if not await self._turn(pace):
+                break
             try:
                 outcome = await self._asker.ask(question.messages, tier, question.node)
             except AllTiersFailed as error:
@@ -172,20 +197,31 @@ class Collector:
             else:
                 return self._paid(question, outcome)
             if fault.cost_usd:
-                self._progress.add(Paid(question.id, tier, time.time(), cost_usd=fault.cost_usd, failed=fault.message))
+                # A failed call may cost something, such as an answer that could not be read; it counts as spent.
+                self._keep(Paid(question.id, tier, time.time(), cost_usd=fault.cost_usd, failed=fault.message))
             wait = fault.wait(retry)
             if wait is None or retry == self._limits.retries:
                 break
             self._say(f"{fault.message}; asking again in {wait:.0f} s")
+            # For all workers: what one was told holds for the tier.
             pace.pause(wait)
         return fault
+
+    async def _turn(self, pace: Pace) -> bool:
+        """Wait for a turn and take it; False if asking has stopped."""
+        while (seconds := pace.take()) > 0 and not self._stopping.is_set():
+            # A pause may last ten minutes: once another call has shown that the key is wrong, nobody waits for its end.
+            # Taken again after it, because another worker may have had the turn, or a new pause may have begun.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), seconds)
+        return not self._stopping.is_set()
 
     def _paid(self, question: Question, outcome: Outcome) -> Paid:
         answer, trace = outcome.answer, outcome.trace
         cost, usage = trace.cost_usd, answer.usage
         if usage is None:
-            # Some four characters are a token; the file says that it is an estimate.
-            usage = Usage(self._costs.inputs[question.id], len(answer.text) // 4)
+            # The replay file marks these as estimates.
+            usage = Usage(self._costs.inputs[question.id], len(answer.text) // _CHARACTERS_PER_TOKEN)
             cost = self._costs.of(answer.tier, usage)
         return Paid(
             id=question.id,

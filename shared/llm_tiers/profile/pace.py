@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,15 +16,19 @@ from llm_tiers.errors import AllTiersFailed, TierError
 
 __all__ = ["Fault", "Pace"]
 
-_AGAIN = frozenset({408, 409, 429})
-"""Statuses after which the same request may succeed, beside those from 500 on."""
+# The same statuses that OpenAI's and Anthropic's clients retry. The tiers' clients may have retries of their own; these
+# come on top, because a client alone gives up after seconds, while a limit per minute takes up to a minute to pass.
+_RETRYABLE = frozenset({408, 409, 429})
+"""Statuses after which the same request may succeed, besides those from 500 on."""
 
-_NEVER = frozenset({401, 403, 404})
-"""Statuses that every further request to the tier would get as well."""
+_HOPELESS = frozenset({401, 403, 404})
+"""Statuses that every further request to the tier would get as well: a wrong key, no access, no such model."""
 
 _LONGEST_BACKOFF = 60.0
+"""Seconds; limits are usually counted per minute, so that a longer wait gains nothing."""
+
 _LONGEST_WAIT = 600.0
-"""Seconds; a provider that asks for more has closed for the day."""
+"""Seconds; a provider that asks for more has a daily limit, and the run can go on tomorrow."""
 
 
 class Pace:
@@ -37,6 +40,8 @@ class Pace:
     """
 
     def __init__(self, per_minute: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        # Even gaps rather than a count for each minute: a burst at the turn of the minute would exceed the limit of a
+        # provider whose minute begins elsewhere.
         self._gap = 0.0 if per_minute is None else 60.0 / per_minute
         self._clock = clock
         self._next = 0.0
@@ -50,14 +55,9 @@ class Pace:
         return 0.0
 
     def pause(self, seconds: float) -> None:
-        """Give out no turn for so many seconds."""
+        """Grant no turn for this many seconds."""
+        # The longest pause wins: replies that were under way come back with shorter ones.
         self._next = max(self._next, self._clock() + seconds)
-
-    async def turn(self) -> None:
-        """Wait for a turn and take it."""
-        # An event would need somebody to set it, and only time does.
-        while (seconds := self.take()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Fault:
 
     @classmethod
     def of(cls, error: AllTiersFailed) -> Fault:
-        """Read what the framework's client raised."""
+        """Return what can be read from the errors that the framework's client raised."""
         failed = next(one for one in error.exceptions if isinstance(one, TierError))
         cost = None if error.trace is None else error.trace.cost_usd
         chain = tuple(_causes(failed))
@@ -92,26 +92,29 @@ class Fault:
     @property
     def is_final(self) -> bool:
         """Whether every further request to the tier would fail as well: a wrong key, an unknown model."""
-        return self.status in _NEVER
+        return self.status in _HOPELESS
 
     def wait(self, retry: int) -> float | None:
-        """Return the seconds to wait before the same request is made again, or None where that makes no sense.
+        """Return the seconds to wait before the same request is made again, or None if a retry is pointless.
 
         Args:
-            retry: How many times it was made again already.
+            retry: How many retries there were already.
         """
-        passing = self.status in _AGAIN or (self.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
-        if not passing and not (self.lost and self.status is None):
+        temporary = self.status in _RETRYABLE or (self.status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR
+        # A lost connection has no status; with one, the server did answer, whatever else is in the chain of errors.
+        if not temporary and not (self.lost and self.status is None):
             return None
-        if self.retry_after is not None:
+        # A wait of 0, or until a time that is past by our clock, would use up all retries within a second.
+        if self.retry_after is not None and self.retry_after > 0:
             return self.retry_after if self.retry_after <= _LONGEST_WAIT else None
         return min(2.0**retry, _LONGEST_BACKOFF)
 
 
 def _causes(failed: TierError) -> Iterator[BaseException]:
-    """Yield what led to a failure, nearest first."""
-    # Where an error's text held a key, only its cleaned text is the cause; the error itself is then in `__context__`.
+    """Yield the exceptions that led to a failure, the nearest first."""
+    # If the error's text held a key, `cause` is only the cleaned text; the error itself is then in `__context__`.
     error = failed.cause if isinstance(failed.cause, BaseException) else failed.__context__
+    # Bounded, since exceptions can be chained in a circle.
     for _ in range(10):
         if error is None:
             return
@@ -120,6 +123,7 @@ def _causes(failed: TierError) -> Iterator[BaseException]:
 
 
 def _status(error: BaseException) -> int | None:
+    # OpenAI's and Anthropic's errors have the status themselves; httpx and requests have it on the response.
     status = getattr(error, "status_code", None) or getattr(getattr(error, "response", None), "status_code", None)
     return status if isinstance(status, int) else None
 
@@ -129,6 +133,7 @@ def _retry_after(error: BaseException) -> float | None:
     given = headers.get("retry-after") if hasattr(headers, "get") else None
     if not isinstance(given, str):
         return None
+    # Seconds or a date, as RFC 9110 has it.
     try:
         return max(0.0, float(given))
     except ValueError:

@@ -1,4 +1,4 @@
-"""A profile from the first check to the file: what `llm-tiers profile` does."""
+"""A profile, from the check of its arguments to the replay file: what `llm-tiers profile` does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Profile", "Profiling", "TierFound"]
 
-_TOKENS_A_LETTER = 0.25
+_TOKENS_PER_CHARACTER = 0.25
+"""OpenAI's rule of thumb for English text, where the model's own client cannot count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class TierFound:
     Attributes:
         name: The tier's name.
         right: Mean grade of its answers, in [0, 1].
-        usd: What 1,000 answers cost, in US$.
+        usd: What 1,000 answers cost, in US$, at the mean cost of those found.
         seconds: Median seconds of an answer.
     """
 
@@ -51,7 +52,7 @@ class TierFound:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What came of profiling.
+    """The outcome of profiling.
 
     Attributes:
         questions: How many questions the sample has.
@@ -88,19 +89,20 @@ class Profile:
 
 
 class Profiling:
-    """A profile that has been checked and can start; nothing is asked before `run`.
+    """A profile whose arguments have been checked; no model is asked before `run`.
 
-    Use it as a context manager: it holds the file of answers paid for, `OUT.progress.jsonl`.
+    Use it as a context manager: it keeps `OUT.progress.jsonl`, the file of answers paid for, open and locked.
 
     Args:
         data: The sample, a file of JSON lines.
         out: The replay file.
         asker: Asks the tiers.
-        check: Says how right an answer is.
+        check: Says how right an answer is; None to compare answers with keys, or else with the top tier's.
         limits: The bounds.
 
     Raises:
-        ConfigError: Something is wrong with the sample, the prices, the keys, or what an earlier run left.
+        ConfigError: The sample, the prices or the keys are wrong, or an earlier run left answers to other questions or
+            of another ladder.
     """
 
     def __init__(
@@ -116,13 +118,15 @@ class Profiling:
         self._asker = asker
         self._check = check
         self._limits = limits or Limits()
+        # Everything that can be wrong is checked here, before the first call is paid for. The progress comes last,
+        # since it locks a file.
         self._prices = prices_of(asker.ladder, asker.prices)
         self.questions = read_questions(data)
         self._knows_truth = check_keys(data, self.questions, asker.equality, check)
         self._calls = {question.id: _call(data, asker, question) for question in self.questions}
         self._progress = Progress(progress_path(out), asker.ladder, self.questions)
         inputs = {
-            name: call.tokens or round(len(f"{call.context}{call.question}{call.since}") * _TOKENS_A_LETTER)
+            name: call.tokens or round(len(f"{call.context}{call.question}{call.since}") * _TOKENS_PER_CHARACTER)
             for name, call in self._calls.items()
         }
         self._costs = Costs(asker.ladder, self._prices, inputs, self._progress.answers.values())
@@ -156,12 +160,15 @@ class Profiling:
         say: Callable[[str], object] = lambda _: None,
         with_text: bool = False,
     ) -> Profile:
-        """Ask what is left, grade everything and write the file if a question is complete.
+        """Ask what is left, grade all answers, and write the file if at least one question is complete.
 
         Args:
-            on_answer: Is called after each answer.
-            say: Is called with what the user should know meanwhile.
-            with_text: Keep texts in the file.
+            on_answer: Called after each answer, and after each call that failed for good.
+            say: Called with messages for the user while it runs.
+            with_text: Whether to keep the texts of questions and answers in the file.
+
+        Raises:
+            ConfigError: The replay file cannot be written.
         """
         return asyncio.run(self.arun(on_answer=on_answer, say=say, with_text=with_text))
 
@@ -172,10 +179,11 @@ class Profiling:
         say: Callable[[str], object] = lambda _: None,
         with_text: bool = False,
     ) -> Profile:
-        """Ask in asyncio what is left; as `run`."""
+        """Do what `run` does, within a running event loop."""
         collector = Collector(self._asker, self._progress, self._costs, self._limits, on_answer, say)
         collected = await collector.run(self.questions)
         answered = [(question, paid) for question in self.questions if (paid := self._paid(question)) is not None]
+        # All answers, those of earlier runs too: keys or check may have changed, and the grades are not kept.
         graded = [await self._graded(question, paid) for question, paid in answered]
         rows = [
             Row(question, self._calls[question.id].query, self._calls[question.id].node, paid, one)
@@ -216,7 +224,7 @@ class Profiling:
     async def _graded(self, question: Question, paid: tuple[Paid, ...]) -> Graded:
         answers = [one.answer for one in paid]
         asked = self._calls[question.id].question
-        return await grade(asked, question.keys, answers, self._asker.equality, self._check)
+        return await grade(asked, question.key, answers, self._asker.equality, self._check)
 
 
 def _call(data: Path, asker: Asker, question: Question) -> Call:
@@ -230,6 +238,7 @@ def _found(rows: list[Row], names: tuple[str, ...]) -> tuple[TierFound, ...]:
     if not rows:
         return ()
     grades = np.array([row.graded.grades for row in rows], dtype=np.float64)
+    # A cost that is unknown (None) becomes NaN, and so does the tier's mean: a sum without it would look too cheap.
     costs = np.array([[one.cost_usd for one in row.paid] for row in rows], dtype=np.float64)
     seconds = np.array([[one.seconds for one in row.paid] for row in rows])
     return tuple(

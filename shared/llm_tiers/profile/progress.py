@@ -1,4 +1,4 @@
-"""The answers that are paid for, in a file beside the result: what an interrupted profile goes on from."""
+"""The answers that are paid for, in a file beside the result, from which an interrupted profile is resumed."""
 
 from __future__ import annotations
 
@@ -28,14 +28,16 @@ __all__ = ["Paid", "Progress", "progress_path"]
 _FORMAT = "llm-tiers profile"
 _VERSION = 1
 
-_NOT_OF_ANSWERS = frozenset(
+_NO_EFFECT_ON_ANSWERS = frozenset(
     (
         *("timeout", "request_timeout", "max_retries", "rate_limiter", "reuse_client", "stream_usage", "cache"),
         *("callbacks", "callback_manager", "tags", "metadata", "verbose", "name", "profile"),
     )
 )
-"""Settings of models that change no answer, so that they may differ when a profile goes on."""
+"""Settings of models that change no answer, so that they may differ when a profile is resumed."""
 
+# The last part of a field's name, such as `openai_api_key`. A key that is replaced changes no answer, and even a digest
+# of one should not be on the disk.
 _SECRETS = ("key", "token", "secret", "password", "headers")
 
 
@@ -46,7 +48,7 @@ class Paid:
     Attributes:
         id: The question's id.
         tier: The tier's name.
-        at: When the call ended, in seconds since 1970.
+        at: When the call ended, in seconds since 1970 (UTC).
         text: The answer.
         value: What decides whether two answers are equal; None for a missing answer.
         input_tokens: Input tokens; where `estimated` is set, counted here.
@@ -73,7 +75,7 @@ class Paid:
 
     @property
     def answer(self) -> Answer:
-        """The answer as judges and comparisons read it; one that was cut or filtered is a missing one."""
+        """The answer as judges and comparisons read it; one that was cut or filtered counts as missing."""
         answer = Answer(self.tier, self.text, self.value, finish=self.finish)
         return answer if answer.unfinished is None else Answer(self.tier, self.text, None, finish=self.finish)
 
@@ -84,7 +86,7 @@ def progress_path(out: Path) -> Path:
 
 
 class Progress:
-    """The answers paid for so far. A line is on disk before the next call of its worker begins.
+    """The answers paid for so far. Each is on the disk before its worker makes another call.
 
     Args:
         path: The file; what an earlier run left there is read.
@@ -93,11 +95,12 @@ class Progress:
 
     Raises:
         ConfigError: The file belongs to another ladder or other questions, another process writes it, or it cannot be
-            read.
+            read or written.
     """
 
     def __init__(self, path: Path, ladder: Ladder, questions: Sequence[Question]) -> None:
         self.path = path
+        self._asked = frozenset((question.id, tier.name) for question in questions for tier in ladder)
         self.answers: dict[tuple[str, str], Paid] = {}
         self.spent = 0.0
         self._lock = filelock.FileLock(f"{path}.lock", timeout=0)
@@ -108,7 +111,7 @@ class Progress:
         except OSError as error:
             raise ConfigError(f"{path}: cannot be written: {error.strerror or error}") from None
         try:
-            self._go_on(_header(ladder, questions))
+            self._resume(_header(ladder, questions))
         except BaseException:
             self._release()
             raise
@@ -123,42 +126,60 @@ class Progress:
 
     def close(self) -> None:
         """Close the file and let other processes have it."""
-        self._file.close()
+        # What a full disk did not take is written again here; that it failed was told by `add`.
+        with suppress(OSError):
+            self._file.close()
         self._release()
 
     def add(self, paid: Paid) -> None:
-        """Write what was paid for to the disk."""
-        self._note(paid)
+        """Add what was paid for, and write it to the disk.
+
+        Raises:
+            ConfigError: It cannot be written; it is added all the same.
+        """
+        self._add(paid)
         self._write(asdict(paid))
 
-    def _note(self, paid: Paid) -> None:
+    def _add(self, paid: Paid) -> None:
+        # A failed call counts as spent, but it is no answer: the tier is asked again.
         self.spent += paid.cost_usd or 0.0
         if paid.failed is None:
             self.answers[paid.id, paid.tier] = paid
 
-    def _go_on(self, header: Mapping[str, Any]) -> None:
+    def _resume(self, header: Mapping[str, Any]) -> None:
+        """Read what an earlier run wrote, and open the file behind its last whole line."""
         try:
-            held = self.path.read_bytes() if self.path.exists() else b""
+            content = self.path.read_bytes() if self.path.exists() else b""
         except OSError as error:
             raise ConfigError(f"{self.path}: cannot be read: {error.strerror or error}") from None
-        # A line without an end was being written when the process was killed.
-        whole = held[: held.rfind(b"\n") + 1]
-        lines = whole.decode("utf-8", "replace").splitlines()
+        # A last line without a line feed was being written when the process was killed; it is overwritten.
+        whole_lines = content[: content.rfind(b"\n") + 1]
+        lines = whole_lines.decode("utf-8", "replace").splitlines()
         if lines:
-            self._check(self._parsed(1, lines[0]), header)
+            self._check_same_run(self._parse(1, lines[0]), header)
         for number, line in enumerate(lines[1:], 2):
-            try:
-                self._note(Paid(**self._parsed(number, line)))
-            except TypeError:
-                raise ConfigError(self._damaged(number)) from None
-        # Readable by the user alone, since it holds what the models said.
-        self._file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
-        self._file.truncate(len(whole))
-        self._file.seek(len(whole))
+            self._add(self._paid(number, line))
+        try:
+            # Readable by the user alone, since it holds what the models said.
+            self._file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+            self._file.truncate(len(whole_lines))
+            self._file.seek(len(whole_lines))
+        except OSError as error:
+            raise ConfigError(self._unwritable(error)) from None
         if not lines:
             self._write(header)
 
-    def _parsed(self, number: int, line: str) -> dict[str, Any]:
+    def _paid(self, number: int, line: str) -> Paid:
+        try:
+            paid = Paid(**self._parse(number, line))
+            known = (paid.id, paid.tier) in self._asked and (paid.cost_usd or 0.0) >= 0.0
+        except TypeError:  # other fields, or values of another kind
+            known = False
+        if not known:
+            raise ConfigError(self._damaged(number))
+        return paid
+
+    def _parse(self, number: int, line: str) -> dict[str, Any]:
         try:
             data = json.loads(line)
         except ValueError:
@@ -170,10 +191,16 @@ class Progress:
     def _damaged(self, number: int) -> str:
         return f"{self.path}, line {number}: was not written by llm-tiers profile; mend or remove the line, or the file"
 
-    def _check(self, held: Mapping[str, Any], header: Mapping[str, Any]) -> None:
-        if held.get(_FORMAT) != _VERSION:
+    def _unwritable(self, error: OSError) -> str:
+        return f"{self.path}: cannot be written: {error.strerror or error}"
+
+    def _check_same_run(self, before: Mapping[str, Any], header: Mapping[str, Any]) -> None:
+        if before.get(_FORMAT) != _VERSION:
             raise ConfigError(self._damaged(1))
-        difference = _difference(held, header)
+        try:
+            difference = _difference(before, header)
+        except (TypeError, KeyError, AttributeError):
+            raise ConfigError(self._damaged(1)) from None
         if difference is not None:
             raise ConfigError(
                 f"{self.path} holds answers of another run: {difference}; give another --out, or remove the file to "
@@ -181,12 +208,17 @@ class Progress:
             )
 
     def _write(self, data: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(data).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        # Synced line by line: each line cost money, and a machine may lose power.
+        try:
+            self._file.write(json.dumps(data).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise ConfigError(self._unwritable(error)) from None
 
     def _release(self) -> None:
-        # Windows removes no file that is open.
+        # Removed while it is locked: afterwards it might be another process's lock. Windows refuses to remove an open
+        # file; there it stays, which does no harm.
         with suppress(OSError):
             Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release()
@@ -197,32 +229,37 @@ def _header(ladder: Ladder, questions: Sequence[Question]) -> dict[str, Any]:
     return {_FORMAT: _VERSION, "tiers": tiers, "questions": len(questions), "data": fingerprint(questions)}
 
 
-def _difference(held: Mapping[str, Any], header: Mapping[str, Any]) -> str | None:
-    """Say in what two runs differ, or None."""
-    names = [[tier["name"] for tier in one.get("tiers", [])] for one in (held, header)]
+def _difference(before: Mapping[str, Any], header: Mapping[str, Any]) -> str | None:
+    """Say in what an earlier run, by its header, differs from this one; None if in nothing."""
+    names = [[tier["name"] for tier in one["tiers"]] for one in (before, header)]
     if names[0] != names[1]:
         return f"the ladder was {', '.join(names[0])} and is {', '.join(names[1])}"
-    for before, now in zip(held["tiers"], header["tiers"], strict=True):
-        if before.get("model") != now["model"]:
-            return f"the ladder changed: tier {now['name']!r} was model {before.get('model')} and is {now['model']}"
-        if before.get("settings") != now["settings"]:
-            return f"the ladder changed: the model of tier {now['name']!r} has other settings"
-    if held.get("data") != header["data"]:
-        return f"the data changed: the file had {held.get('questions')} questions, and they, their ids or nodes differ"
+    for old, new in zip(before["tiers"], header["tiers"], strict=True):
+        if old.get("model") != new["model"]:
+            return f"the ladder changed: tier {new['name']!r} was model {old.get('model')} and is {new['model']}"
+        if old.get("settings") != new["settings"]:
+            return f"the ladder changed: the model of tier {new['name']!r} has other settings"
+    if before.get("data") != header["data"]:
+        return (
+            f"the data changed: the answers are to {before.get('questions')} questions, this file has "
+            f"{header['questions']}, and a question, its id or its node differs"
+        )
     return None
 
 
 def _settings(tier: Tier) -> str:
     """Return a digest of the settings that a model's answers depend on; no key is among them."""
     model = tier.model
+    # Only what was set: a new version of a client may have other defaults and more fields, and would refuse the file.
     fields = sorted(model.model_fields_set) if isinstance(model, BaseModel) else []
     settings = {name: getattr(model, name, None) for name in fields if not _is_left_out(name)}
+    # Clients and callbacks have no form that is the same in the next process.
     plain = {name: value for name, value in settings.items() if _is_plain(value)}
     return hashlib.sha256(json.dumps([type(model).__qualname__, plain], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _is_left_out(name: str) -> bool:
-    return name in _NOT_OF_ANSWERS or name.rpartition("_")[2] in _SECRETS
+    return name in _NO_EFFECT_ON_ANSWERS or name.rpartition("_")[2] in _SECRETS
 
 
 def _is_plain(value: object) -> bool:

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from llm_tiers.arguments import kind_of
 from llm_tiers.call.json_text import read_json
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration.asker import Message
 
-__all__ = ["Key", "Question", "fingerprint", "read_questions"]
+__all__ = ["Key", "Question", "fingerprint", "keys_of", "read_questions"]
 
 Key: TypeAlias = str | int | float | bool
-"""A right answer."""
+"""One right answer."""
 
 _FIELDS = ("question", "messages", "key", "node", "id")
 
@@ -29,15 +30,25 @@ class Question:
         line: The line's number in the file, from 1.
         id: What the user calls the question; by default the line's number.
         messages: What is asked.
-        keys: The right answers, any of which will do; empty where the line has no key.
+        key: The right answer as the line has it: one, a list of which any is right, or None.
         node: Where in the user's graph the question comes from; None for the model's own node.
     """
 
     line: int
     id: str
     messages: tuple[Message, ...] = field(repr=False)
-    keys: tuple[Key, ...] = field(default=(), repr=False)
+    key: Key | list[Key] | None = field(default=None, repr=False)
     node: str | None = None
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The right answers; empty where the line has no key."""
+        return keys_of(self.key)
+
+
+def keys_of(key: Key | list[Key] | None) -> tuple[Key, ...]:
+    """Return the right answers that a key names."""
+    return () if key is None else tuple(key) if isinstance(key, list) else (key,)
 
 
 def read_questions(path: Path) -> tuple[Question, ...]:
@@ -47,6 +58,8 @@ def read_questions(path: Path) -> tuple[Question, ...]:
         ConfigError: The file cannot be read, or a line is wrong; the message has the line's number.
     """
     try:
+        # Editors on Windows begin a file with a byte order mark. Not `splitlines`, which also splits at U+2028: JSON
+        # allows that character inside a text.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -63,6 +76,7 @@ def read_questions(path: Path) -> tuple[Question, ...]:
 
 def fingerprint(questions: Sequence[Question]) -> str:
     """Return a digest of what is asked. Keys are left out: a corrected key makes no answer unusable."""
+    # The order counts too: without ids of the user's own, a question's id is the number of its line.
     asked = [[question.id, question.messages, question.node] for question in questions]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
@@ -78,7 +92,7 @@ def _question(where: str, number: int, line: str) -> Question:
     if unknown:
         # A key under another name, such as "answer", would be ignored, and the answers paid for would stay ungraded.
         raise ConfigError(f"{where}: unknown field {unknown[0]!r}; there are {', '.join(_FIELDS)}")
-    return Question(number, _id(where, number, data), _messages(where, data), _keys(where, data), _node(where, data))
+    return Question(number, _id(where, number, data), _messages(where, data), _key(where, data), _node(where, data))
 
 
 def _messages(where: str, data: Mapping[str, Any]) -> tuple[Message, ...]:
@@ -98,14 +112,15 @@ def _messages(where: str, data: Mapping[str, Any]) -> tuple[Message, ...]:
     return tuple(messages)
 
 
-def _keys(where: str, data: Mapping[str, Any]) -> tuple[Key, ...]:
-    key = data.get("key")
-    keys = key if isinstance(key, list) else [key] if key is not None else []
-    if not all(isinstance(one, str | int | float) for one in keys) or (isinstance(key, list) and not keys):
+def _key(where: str, data: Mapping[str, Any]) -> Key | list[Key] | None:
+    key: Key | list[Key] | None = data.get("key")
+    keys = keys_of(key)
+    # An empty list would read as "no key", while the user may mean that no answer is right.
+    if not all(isinstance(one, str | int | float) for one in keys) or key == []:
         raise ConfigError(f"{where}: 'key' must be a text or a number, or a list of these, any of which is right")
     if any(isinstance(one, str) and not one.strip() for one in keys):
         raise ConfigError(f"{where}: 'key' must not be empty; leave it out where the right answer is unknown")
-    return tuple(keys)
+    return key
 
 
 def _node(where: str, data: Mapping[str, Any]) -> str | None:
@@ -117,6 +132,7 @@ def _node(where: str, data: Mapping[str, Any]) -> str | None:
 
 def _id(where: str, number: int, data: Mapping[str, Any]) -> str:
     given = data.get("id", number)
+    # JSON's true is an int in Python, and would become the id "True".
     if isinstance(given, bool) or not isinstance(given, str | int) or given == "":
         raise ConfigError(f"{where}: 'id' must be a text or a whole number")
     return str(given)
@@ -133,4 +149,4 @@ def _check_ids(path: Path, questions: Sequence[Question]) -> None:
 
 
 def _kind(data: object) -> str:
-    return "null" if data is None else f"a {type(data).__name__}"
+    return "null" if data is None else kind_of(data)

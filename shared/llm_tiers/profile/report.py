@@ -1,4 +1,4 @@
-"""What a profile found, as the command line prints it."""
+"""A profile's findings, as the command line prints them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from llm_tiers.profile.profiling import Profile
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["lines_of", "table_of"]
 
 _MOST_REASONS = 3
+"""The most frequent reasons that are printed; providers' messages with ids in them would fill the screen."""
 
 
 def table_of(found: Profile) -> Table:
-    """Return a row a tier; the heading says what right means."""
+    """Return a table with one row for each tier; the heading says what right means."""
     table = Table(
         title=f"{found.rows} of {found.questions} questions",
         title_justify="left",
@@ -28,14 +30,15 @@ def table_of(found: Profile) -> Table:
     )
     table.add_column("tier")
     for heading in (found.right_means, "US$ / 1,000 calls", "median s"):
-        table.add_column(heading, justify="right")
+        table.add_column(Text(heading), justify="right")
     for tier in found.tiers:
-        table.add_row(tier.name, f"{tier.right:.3f}", f"{tier.usd:.4g}", f"{tier.seconds:.1f}")
+        # As `Text`: rich would read "llama[fast]" as markup and drop what is in the brackets.
+        table.add_row(Text(tier.name), f"{tier.right:.3f}", f"{tier.usd:.4g}", f"{tier.seconds:.1f}")
     return table
 
 
 def lines_of(found: Profile, out: Path, kept: Path) -> Iterator[str]:
-    """Yield what a user should know beside the table, one line each."""
+    """Yield what a user should know besides the table, one line each."""
     if found.stopped is not None:
         yield f"stopped: {found.stopped}"
     if found.unanswered:
@@ -43,8 +46,8 @@ def lines_of(found: Profile, out: Path, kept: Path) -> Iterator[str]:
         yield from _counted(found.failures)
     if found.ungraded:
         yield (
-            f"{found.ungraded} questions are not in the file, since it is not known of every answer whether it is "
-            "right; the figures are those of the others alone"
+            f"{found.ungraded} questions are not in the file, because not every answer to them could be graded; the "
+            "figures are for the other questions only"
         )
     yield from _counted(found.problems)
     if found.undecided:

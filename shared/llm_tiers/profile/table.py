@@ -1,4 +1,4 @@
-"""The replay file of a profile: what `load_table` reads, and beside it what a warm start needs."""
+"""The replay file of a profile: the arrays that `load_table` reads, and those that a warm start needs besides."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import numpy as np
 
 from llm_tiers.embedding.wordllama import WORDLLAMA
 from llm_tiers.errors import ConfigError
+from llm_tiers.profile.grade import MISSING
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +39,7 @@ class Row:
 
     Attributes:
         question: The question.
-        query: The text that similar calls are found by.
+        query: The text by which similar calls are found.
         node: Where in the user's graph it comes from.
         paid: What the tiers answered, cheapest tier first.
         graded: How right that is.
@@ -62,7 +64,7 @@ def save_table(
 ) -> None:
     """Write a replay file; it appears whole or not at all.
 
-    Beside the arrays of `ReplayTable` it has `right_means` (`"right"`, or `"same as TIER"` where neither keys nor a
+    Besides the arrays of `ReplayTable` it has `right_means` (`"right"`, or `"same as TIER"` where neither keys nor a
     check said what is right), `grades` (N x K, in [0, 1]), `said` (N x K, `answer_equal` with -2 for an answer that
     cannot be compared), `cost_usd` (N x K), `tokens_estimated` (N x K), `id`, `node`, `created` and `record_id` (N),
     and the name of the embedding's model, `embedding_model`. Texts are in it only where they are asked for: `query` (N)
@@ -88,18 +90,22 @@ def save_table(
     if with_text:
         arrays["query"] = np.array([row.query for row in rows])
         arrays["answer_text"] = np.array([[paid.text for paid in row.paid] for row in rows])
+    # In the same folder, since only within one file system a file is replaced at once.
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # the stubs take the names for settings
         os.replace(part, path)  # noqa: PTH105 -- as pathlib's `replace`, and named like what it does
     except OSError as error:
+        # On a full disk, the half that was written would stay in the way.
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise ConfigError(f"--out {path}: cannot be written: {error.strerror or error}") from None
 
 
 def _of_tiers(ladder: Ladder, prices: Mapping[str, Price]) -> dict[str, NDArray[Any]]:
     spread = (_HIGHEST_PRIOR - _LOWEST_PRIOR) / (len(ladder) - 1)
-    # What this very sample shows would make a replay of it know the answers beforehand.
+    # Not the accuracies measured on this sample: a replay of it would start out with what it is meant to learn.
     priors = [_LOWEST_PRIOR + spread * place if tier.prior is None else tier.prior for place, tier in enumerate(ladder)]
     return {
         "tiers": np.array(ladder.names),
@@ -113,6 +119,7 @@ def _of_answers(rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
     paid = [row.paid for row in rows]
     said = np.array([row.graded.said for row in rows], dtype=np.int64)
     grades = np.array([row.graded.grades for row in rows], dtype=np.float64)
+    # The published tables that this format comes from also record a judge, and models that say they abstain.
     none, unjudged = np.zeros(said.shape, dtype=np.int64), np.full(said.shape, -1, dtype=np.int64)
     return {
         "correct": grades >= 0.5,  # noqa: PLR2004 -- more right than wrong
@@ -144,15 +151,18 @@ def _of_questions(rows: Sequence[Row], ladder: Ladder) -> dict[str, NDArray[Any]
 
 
 def _record_id(row: Row, ladder: Ladder) -> str:
-    """Return the id of a row's record in a history: the same however often the file is made of the same answers."""
+    """Return the id of a row's record in a history.
+
+    It is the same however often the file is made from the same answers, so that a second warm start adds nothing.
+    """
     of = [ladder.names, row.question.id, row.node, row.question.messages, [one.at for one in row.paid]]
     return f"profile-{hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:24]}"
 
 
 def _exact(row: Row) -> list[int]:
-    """Number answers such that those of the very same text have equal numbers."""
+    """Number answers such that those with the very same text have equal numbers."""
     numbers: dict[str, int] = {}
     return [
-        -1 if number == -1 or one.value is None else numbers.setdefault(one.value.strip(), len(numbers))
+        MISSING if number == MISSING or one.value is None else numbers.setdefault(one.value.strip(), len(numbers))
         for number, one in zip(row.graded.said, row.paid, strict=True)
     ]

@@ -23,7 +23,7 @@ from llm_tiers.profile.checks import CHECKS
 __all__ = ["load_check", "load_ladder", "load_object"]
 
 _MODELS = {"langchain_core": "langchain_tiers:TieredChatModel", "llama_index": "llamaindex_tiers:TieredLLM"}
-"""By a framework's package what makes a ladder of its models; it is imported only where it is needed."""
+"""A framework's package to the class that makes a ladder of its models; only the one needed is imported."""
 
 
 def load_ladder(target: str) -> Asker:
@@ -41,7 +41,7 @@ def load_ladder(target: str) -> Asker:
     if inspect.isfunction(found):
         try:
             found = found()
-        except Exception as error:  # a user's function may raise anything, and the command must say which did
+        except (Exception, SystemExit) as error:  # a user's function may raise anything, and the command must name it
             raise ConfigError(f"{argument}: the function raised {_in_one_line(error)}") from error
     if isinstance(found, list | tuple):
         found = _model_over(argument, found)
@@ -63,6 +63,8 @@ def load_check(target: str) -> Callable[[str, str, Any], Any]:
     """
     if target in CHECKS:
         return CHECKS[target]
+    if ":" not in target:
+        raise ConfigError(f"--check {target} must be {', '.join(CHECKS)}, module:attribute or file.py:attribute")
     found = load_object("--check", target)
     fix = f"--check {target} must be a function of question, answer and key"
     if not callable(found) or isinstance(found, type):
@@ -72,12 +74,13 @@ def load_check(target: str) -> Callable[[str, str, Any], Any]:
         parameters = inspect.signature(check)
     except (TypeError, ValueError):  # functions written in C may have no signature
         return check
+    # Bound with values instead of counted: defaults, `*args` and bound methods are all seen to.
     for count in (3, 2):
         try:
             parameters.bind(*["given"] * count)
         except TypeError:
             continue
-        # A function for `grade=` takes no key, and serves here as well.
+        # A function written for `grade=` takes no key, and can be used here as well.
         return check if count == 3 else lambda question, answer, _: check(question, answer)  # noqa: PLR2004
     raise ConfigError(f"{fix}; its signature is {parameters}")
 
@@ -96,7 +99,8 @@ def load_object(option: str, target: str) -> Any:
         loaded = _from_file(argument, Path(module)) if module.endswith(".py") else _from_name(module)
     except LlmTiersError as error:
         raise ConfigError(f"{argument}: {error}") from error
-    except Exception as error:  # a user's module may raise anything, and the command must say what did
+    # SystemExit too: a script that ends in `sys.exit()` would end this command without a word, with status 0.
+    except (Exception, SystemExit) as error:  # a user's module may raise anything, and the command must name it
         raise ConfigError(f"{argument}: importing {module} raised {_in_one_line(error)}") from error
     try:
         return attrgetter(attribute)(loaded)
@@ -105,7 +109,7 @@ def load_object(option: str, target: str) -> Any:
 
 
 def _from_name(module: str) -> ModuleType:
-    # As with `python -m`: the script of a command does not look for modules where it is called.
+    # As with `python -m`: an installed command has its own folder on the path instead of the current one.
     _look_in(Path.cwd())
     return importlib.import_module(module)
 
@@ -118,9 +122,19 @@ def _from_file(argument: str, path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ConfigError(f"{argument}: {path} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    # Known by its name while it runs, or dataclasses and pickles in it would not find their module.
+    # Run once, though the ladder and the check may both be in it: it may open files or make clients.
+    loaded = sys.modules.get(spec.name)
+    origin = getattr(loaded, "__file__", None)
+    if loaded is not None and origin is not None and Path(origin).resolve() == path.resolve():
+        return loaded
+    # Registered before it runs: dataclasses and pickle look up the module of a class by its name.
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        # As `import` does: half a module must not be taken for the whole one the next time.
+        del sys.modules[spec.name]
+        raise
     return module
 
 
@@ -130,10 +144,11 @@ def _look_in(folder: Path) -> None:
 
 
 def _model_over(argument: str, tiers: list[Any] | tuple[Any, ...]) -> Any:
+    # By the names of packages, since importing a framework to compare classes takes seconds, and it may be missing.
     models = [tier.model if isinstance(tier, Tier) else tier for tier in tiers]
     roots = {kind.__module__.partition(".")[0] for model in models for kind in type(model).__mro__}
     known = [path for root, path in _MODELS.items() if root in roots]
-    # A name alone, such as "openai:gpt-5-mini", does not say which framework is meant; it is LangChain's way.
+    # A name alone, such as "openai:gpt-5-mini", is in LangChain's notation; LlamaIndex has none.
     if not known and models and all(isinstance(model, str) for model in models):
         known = [_MODELS["langchain_core"]]
     if len(known) != 1:
@@ -144,5 +159,6 @@ def _model_over(argument: str, tiers: list[Any] | tuple[Any, ...]) -> Any:
         raise ConfigError(f"{argument}: {error}") from error
 
 
-def _in_one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+def _in_one_line(error: BaseException) -> str:
+    said = str(error).partition("\n")[0][:200]
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

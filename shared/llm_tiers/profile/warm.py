@@ -1,4 +1,4 @@
-"""A history that knows a replay file from the start, as if its questions had been asked as profiled calls."""
+"""Adding the questions of a replay file to a history, as if they had been asked as profiled calls."""
 
 from __future__ import annotations
 
@@ -29,16 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["WarmStart", "warm_start"]
 
 _RIGHT = "right"
+_NUMBERS = ("grades", "said", "cost_usd", "created")
 _EXTRAS = ("grades", "said", "cost_usd", "node", "created", "record_id", "embedding_model", "query")
 
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """What a warm start did.
+    """The result of a warm start.
 
     Attributes:
-        added: How many records are new.
-        known: How many the history held already.
+        added: How many records were added.
+        known: How many the history already had.
         right_means: What the grades mean: `"right"`, or `"same as TIER"`.
     """
 
@@ -48,21 +49,21 @@ class WarmStart:
 
 
 def warm_start(history: Tiered | History, source: str | os.PathLike[str], *, node: str | None = None) -> WarmStart:
-    """Give a history the questions of a replay file as profiled calls; what it holds already is left as it is.
+    """Add the questions of a replay file to a history as profiled calls; records that it already has are left alone.
 
-    Each record has what every tier said, its tokens and its cost, and where keys or a check said what is right, grades
-    of the source `"check"`.
+    Each record has what every tier said, with its tokens and its cost. If keys or a check decided what is right, it
+    also has grades with the source `"check"`.
 
     Args:
-        history: A `TieredChatModel`, a `TieredLLM`, or a history. Of a model, the tiers' names are checked.
+        history: A `TieredChatModel`, a `TieredLLM`, or a history. A model's tiers must have the names in the file.
         source: A file that `llm-tiers profile` wrote, or another replay file.
         node: The node that the calls belong to; by default the one in the file, else the root.
 
     Raises:
-        ReplayFileError: The file cannot be read, or an array is misshapen.
+        ReplayFileError: The file cannot be read, or an array is misshapen or out of range.
         ConfigError: The ladder of the model has other tiers, or there is no history.
-        EmbeddingMismatch: The file's vectors are of another embedding than the history's, and it holds no text to
-            make others of.
+        EmbeddingMismatch: The file's vectors were made by another embedding than the history's, and it holds no texts
+            to embed again.
     """
     table = load_table(Path(source))
     extras = _extras(table)
@@ -71,8 +72,8 @@ def warm_start(history: Tiered | History, source: str | os.PathLike[str], *, nod
     vectors = _vectors(table, extras, getattr(opened, "embedding", None))
     added = 0
     for row, record in enumerate(records):
-        # Asked one by one: feedback that a record got in the meantime must not be lost by adding it again.
-        if not _holds(opened, record.id):
+        # Adding a record again would replace it, and lose the feedback that it has received since.
+        if not _has(opened, record.id):
             opened.remember(replace(record, vector=vectors[row]))
             added += 1
     return WarmStart(added, len(table) - added, table.right_means)
@@ -92,24 +93,42 @@ def _history_of(given: Tiered | History, table: ReplayTable) -> History:
 
 
 def _extras(table: ReplayTable) -> dict[str, NDArray[Any]]:
-    """Read what a profile keeps beside a table; another replay file lacks it."""
+    """Read the arrays that `llm-tiers profile` writes besides a table's; other replay files lack them."""
     with np.load(table.path, allow_pickle=False) as file:
         extras = {name: file[name] for name in _EXTRAS if name in file.files}
     n, k = table.correct.shape
     shapes = {"embedding_model": (), "grades": (n, k), "said": (n, k), "cost_usd": (n, k)}
     for name, array in extras.items():
-        if array.shape != shapes.get(name, (n,)):
-            raise ReplayFileError(f"{table.path}: the array {name!r} has shape {array.shape}")
+        expected = shapes.get(name, (n,))
+        if array.shape != expected:
+            raise ReplayFileError(f"{table.path}: the array {name!r} has shape {array.shape}; it must be {expected}")
+        _check_values(table.path, name, array)
     return extras
 
 
+def _check_values(path: Path, name: str, array: NDArray[Any]) -> None:
+    wrong = None
+    if name in _NUMBERS and array.dtype.kind not in "biuf":
+        wrong = f"holds {array.dtype}, not numbers"
+    elif name == "said" and array.dtype.kind not in "iu":
+        wrong = f"holds {array.dtype}, not whole numbers"
+    # Written so that NaN fails too. A cost may be NaN: then it is not known.
+    elif name == "grades" and not ((array >= 0) & (array <= 1)).all():
+        wrong = "must lie in [0, 1]"
+    elif name == "created" and not np.isfinite(array).all():
+        wrong = "has an undefined value"
+    if wrong is not None:
+        raise ReplayFileError(f"{path}: the array {name!r} {wrong}")
+
+
 class _Records:
-    """The rows of a table as records."""
+    """The rows of a table as records of a history."""
 
     def __init__(self, table: ReplayTable, extras: Mapping[str, NDArray[Any]], node: str | None) -> None:
         self._table = table
-        # A file that does not say when it was made was made before now, and no decade ago.
-        self._made = table.path.stat().st_mtime
+        # For files that do not say when the answers were made. Not the present time, as that would make old answers
+        # count as fresh where records have a half-life.
+        self._file_time = table.path.stat().st_mtime
         self._extras = extras
         self._node = node
 
@@ -126,13 +145,15 @@ class _Records:
         return Record(
             id=str(extras["record_id"][row]) if "record_id" in extras else _id(table, row),
             node=self._node if self._node is not None else str(extras["node"][row]) if "node" in extras else "",
-            created=float(extras["created"][row]) if "created" in extras else self._made,
+            created=float(extras["created"][row]) if "created" in extras else self._file_time,
             labels={tier: grade >= 0.5 for tier, grade in grades.items()},  # noqa: PLR2004 -- more right than wrong
             start=top,
             final=top,
             answered=table.tiers,
             agreed=tuple(tier for tier, number in numbers.items() if tier == top or number == numbers[top] >= 0),
-            cost_usd=sum(costs.values()),
+            cost_usd=sum(costs.values()) if len(costs) == len(table.tiers) else None,
+            # An answer that is left out counts as unknown; with a number of its own it would count as unlike the
+            # others.
             said={tier: number for tier, number in numbers.items() if number != INCOMPARABLE},
             tokens=dict(zip(table.tiers, table.gen_out[row].tolist(), strict=True)),
             costs=costs,
@@ -151,19 +172,20 @@ class _Records:
 
 
 def _id(table: ReplayTable, row: int) -> str:
-    """Return an id for a row of a file that names none: the same each time that the file is read."""
+    """Return an id for a row of a file without ids: the same each time that the file is read."""
     said = [",".join(table.tiers).encode(), table.embedding[row].tobytes(), table.gen_out[row].tobytes(), b"%d" % row]
     return f"profile-{hashlib.sha256(b'|'.join(said)).hexdigest()[:24]}"
 
 
 def _vectors(table: ReplayTable, extras: Mapping[str, NDArray[Any]], embedding: object) -> list[Vector]:
-    """Return a vector a row, of the history's embedding."""
+    """Return a vector for each row, made by the history's embedding."""
     if "embedding_model" in extras:
         made_by = str(extras["embedding_model"])
     else:
         made_by = WORDLLAMA if table.embedding_name == "embedding_wordllama" else "an unknown model"
-    # A history of the user's own, without an embedding that is known, has to take the vectors as they are.
+    # A user's own history class may have no embedding to compare with; it gets the file's vectors.
     if not isinstance(embedding, Embedding) or embedding.name == made_by:
+        # Histories expect unit vectors; a vector of zeros stays one.
         lengths = np.linalg.norm(table.embedding, axis=1, keepdims=True).clip(1e-12)
         return list((table.embedding / lengths).astype(np.float32))
     if "query" in extras:
@@ -174,7 +196,8 @@ def _vectors(table: ReplayTable, extras: Mapping[str, NDArray[Any]], embedding: 
     )
 
 
-def _holds(history: History, record_id: str) -> bool:
+def _has(history: History, record_id: str) -> bool:
+    # Histories have no look-up by id; a revision that changes nothing serves as one.
     try:
         history.revise(record_id, lambda record: record)
     except UnknownTrace:

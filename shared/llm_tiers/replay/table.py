@@ -41,6 +41,9 @@ _EMBEDDINGS = ("embedding_wordllama", "embedding")
 _MEANING = "right_means"
 _UNREAD = np.empty(0)
 
+_ZIP, _NPY = b"PK\x03\x04", b"\x93NUM"
+"""How files of several arrays begin, and files of one."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReplayTable:
@@ -138,6 +141,11 @@ def load_table(path: str | Path, embedding: str | None = None) -> ReplayTable:
 
 def _read(path: Path, wanted: frozenset[str]) -> dict[str, NDArray[Any]]:
     try:
+        with path.open("rb") as content:
+            start = content.read(len(_ZIP))
+        # Numpy takes any other file for a pickle, and advises to allow that.
+        if start and start != _ZIP and not start.startswith(_NPY):
+            raise ReplayFileError(f"{path}: not a readable .npz file: it is of another format")
         # A pickle in a file from elsewhere could run any code.
         file = np.load(path, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):

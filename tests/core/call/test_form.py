@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from llm_tiers import AllTiersFailed, Answer, ConfigError, PromptJudge, Verdict
 from llm_tiers.call.answer import ToolCall
-from llm_tiers.call.form import ANY_TOOL, Form, check_schema, schema_flaw
+from llm_tiers.call.form import ANY_TOOL, Form, check_schema, schema_flaw, schema_in
 from llm_tiers.policies.judges import Case, Schema
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -172,3 +172,9 @@ def _judge(function):
     from llm_tiers import FunctionJudge
 
     return FunctionJudge(function)
+
+
+@pytest.mark.parametrize("given", [None, 3, {"schema": None}, {"schema": "x"}])
+def test_a_response_format_whose_schema_is_no_object_is_named(given):
+    with pytest.raises(ConfigError, match="response_format: the schema of a 'json_schema' must be an object, not a"):
+        schema_in({"type": "json_schema", "json_schema": given})

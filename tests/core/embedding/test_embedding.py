@@ -117,6 +117,21 @@ def test_no_key_is_shown():
     assert shown.name.endswith("https://host/model")
 
 
+def test_models_behind_two_ports_of_one_host_are_two_models():
+    class Remote:
+        def __init__(self, model):
+            self.model = model
+
+        def embed_query(self, text):
+            return [1.0]
+
+        embed_documents = embed_query
+
+    one, other = (as_embedding(Remote(f"http://user:secret@127.0.0.1:{port}/v1")).name for port in (8001, 8002))
+    assert one.endswith("http://127.0.0.1:8001/v1")
+    assert other.endswith("http://127.0.0.1:8002/v1")
+
+
 @pytest.mark.parametrize("source", [3, object(), ["a"], b"wordllama"])
 def test_other_objects_are_refused(source):
     with pytest.raises(ConfigError, match="embedding"):
@@ -167,3 +182,8 @@ def test_an_embedding_that_raises_is_not_hidden():
 
     with pytest.raises(TimeoutError, match="no network"):
         as_embedding(broken).embed("x")
+
+
+def test_a_name_that_is_no_text_is_refused():
+    with pytest.raises(ConfigError, match="name: an embedding's name must be a text that is not empty"):
+        Embedding(lambda text: [1.0], name=5)

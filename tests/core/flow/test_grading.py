@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from llm_tiers import ConfigError, FunctionJudge, Grader, Tier
+from llm_tiers.call.requests import Consult
+from llm_tiers.flow.consulting import Consultant
 from llm_tiers.history.grades import grader_error
 
 ANSWERS = {"small": "3", "medium": "4", "large": "4"}
@@ -167,6 +169,19 @@ def test_an_async_function_that_hangs_is_cancelled(graded):
     bench = graded(Grader(hanging, timeout=0.05), {"small": "4", "medium": "4", "large": "4"})
     assert cancelled.wait(SECONDS)
     assert bench.traces[0].grading.outcomes["small"] == "timed out: no grade within 0.05 s"
+
+
+def test_a_thread_that_cannot_be_started_does_not_count_as_running(monkeypatch):
+    consult = Consultant()
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        failed = [consult(Consult(lambda: 1.0, SECONDS)).error for _ in range(10)]
+    assert failed == ["raised: RuntimeError: can't start new thread"] * 10
+    assert consult(Consult(lambda: 1.0, SECONDS)).value == 1.0
 
 
 def test_functions_that_never_end_do_not_take_threads_without_bound(graded):

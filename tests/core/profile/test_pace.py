@@ -63,5 +63,11 @@ def test_the_provider_says_how_long_to_wait_in_seconds_or_as_a_date():
     assert fault_of(answered(429, **{"Retry-After": "soon"})).wait(0) == 1
 
 
+@pytest.mark.parametrize("after", ["0", "-3", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_wait_that_is_over_already_does_not_use_up_all_retries_at_once(after):
+    fault = fault_of(answered(429, **{"Retry-After": after}))
+    assert [fault.wait(retry) for retry in (0, 1, 2)] == [1, 2, 4]
+
+
 def test_a_provider_that_has_closed_for_the_day_is_not_waited_for():
     assert fault_of(answered(429, **{"Retry-After": "86400"})).wait(0) is None

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["GradeFunction"]
 
 _OPTIONAL = ("messages", "node")
-"""What a function is given beside question and answer where its signature names it."""
+"""Arguments that a function gets besides question and answer, if its signature names them."""
 
 
 @dataclass(frozen=True, slots=True)
 class GradeFunction:
-    """A function of question and answer, and of messages and node where it takes them.
+    """A function of question and answer, and of messages and node if it takes them.
 
     Attributes:
         function: The user's function; it may be async.
@@ -34,16 +34,18 @@ class GradeFunction:
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> GradeFunction:
-        """Read a function's signature.
+        """Return a function with what its signature asks for.
 
         Raises:
             ConfigError: It cannot be called with a question and an answer.
         """
         try:
             signature = inspect.signature(function)
-        except (TypeError, ValueError):  # functions written in C may have none
+        except (TypeError, ValueError):  # functions written in C may have no signature
             return cls(function)
         optional = tuple(name for name in _OPTIONAL if _is_keyword(signature.parameters, name))
+        # Only by name: a third parameter of any other name, without a default, is a mistake that should show now and
+        # not in the background after the first profiled call.
         try:
             signature.bind("question", "answer", **dict.fromkeys(optional))
         except TypeError as error:
@@ -58,7 +60,7 @@ class GradeFunction:
         return getattr(self.function, "__name__", None) or kind_of(self.function)
 
     def __call__(self, call: Call, answer: Answer) -> Any:
-        """Return what the function says of an answer; an async one returns an awaitable."""
+        """Return what the function returns for an answer: an awaitable, if the function is async."""
         given = {"messages": call.messages, "node": call.node}
         return self.function(call.question, answer.text, **{name: given[name] for name in self.optional})
 

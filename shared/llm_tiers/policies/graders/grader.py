@@ -22,27 +22,28 @@ _FIX = "a function of question and answer, a model, a Tier, the name of a tier, 
 class Grader:
     """Grades the tiers' answers on profiled calls, after the user has the answer.
 
-    A function takes question and answer as text, and `messages=` and `node=` where its signature names them. It returns
-    True or False, a number in [0, 1], or None where it has no opinion, and may be async. It runs in a thread of its
-    own, an async one in an event loop that the tiered models of the process share; not in the caller's, which may have
-    ended by then. So a client that is bound to an event loop must be made inside the function.
+    A function takes question and answer as text, and also `messages=` and `node=` if its signature names them. It
+    returns True or False, a number in [0, 1], or None if it has no opinion, and may be async. It runs in a thread of
+    its own. An async function runs in an event loop that the tiered models of the process share, not in the caller's
+    loop, which may have ended by then. So a client that is bound to an event loop must be made inside the function.
 
-    A model is asked with a prompt of its own how right each answer is, or with `pairwise=True` whether it is at least
-    as good as the top tier's. The latter suits texts and objects for which no key exists: the answers are shown in an
-    order drawn by lot, an answer that is the same as the top tier's is not asked about, and on a share of the pairs the
-    model is asked in both orders. Where it contradicts itself the grade is one half, and `grader_error` is how often
-    it does. A model that is a tier of the ladder, by its name or its model's, never grades its own answers.
+    A model is asked, with a prompt of its own, how right each answer is, or with `pairwise=True` whether it is at least
+    as good as the top tier's. The latter suits texts and objects for which no key exists. The two answers are shown in
+    random order, and for a share of the pairs the model is asked in both orders: if it contradicts itself the grade is
+    one half, and `grader_error` says how often it does. An answer that is the same as the top tier's is not asked
+    about. A model that is a tier of the ladder, by its name or its model's, never grades its own answers.
 
-    A grader that fails, is late or replies with nonsense leaves the call as it is: the trace names what happened, and
-    the log once for each kind. A function that never ends keeps its thread; while eight do so, no other is started.
+    If a grader fails, is late or replies with nonsense, the call gets no grade: the trace says what happened, and the
+    log says it once for each kind. A function that never ends keeps its thread; while eight do so, no other is started.
 
     Args:
         grade: The function or the model: a model of the framework, a `Tier`, or a tier's name.
-        pairwise: Compare answers with the top tier's; takes a model.
+        pairwise: Whether to compare answers with the top tier's; takes a model.
         both_orders: Share of the pairs, in [0, 1], that are shown in both orders.
         timeout: Seconds for each grade.
-        max_usd: Most US$ that one tiered model spends on grading; then it grades no more, and the traces say so. A
-            call that has begun is graded to its end. None: no bound but the share of profiled calls.
+        max_usd: The most US$ that one tiered model spends on grading. After that it grades no more calls, and the
+            traces say so; a call whose grading has begun is graded to its end. None: no bound except the share of
+            profiled calls.
         effort: Reasoning effort asked of the model, such as `"minimal"`.
 
     Raises:
@@ -81,7 +82,7 @@ class Grader:
         self.effort = effort
 
     def __repr__(self) -> str:
-        # Never the model itself: its `repr` may show a key.
+        # Not the model itself, because its `repr` may show a key.
         return f"Grader({self.name}, pairwise={self.pairwise})"
 
     @property
@@ -113,6 +114,8 @@ class Grader:
         grader = self.tier(ladder)
         if grader is None:
             return
+        # Every comparison is with the top tier's answer, so this grader would be a party to all of them. Without
+        # `pairwise` a tier may grade, since its own answers are left out.
         if self.pairwise and ladder.top.name in self.own_names(ladder):
             raise ConfigError(
                 f"grade: {grader.name!r} is the top tier and would compare answers with its own; give Grader(model, "
@@ -126,7 +129,7 @@ class Grader:
 
 
 def as_grader(grade: object) -> Grader | None:
-    """Take a grader, a function or a model; None is none.
+    """Return a grader for a grader, a function or a model; None for None.
 
     Raises:
         ConfigError: It is something else.
@@ -150,5 +153,6 @@ def _function_or_model(grade: Any) -> tuple[GradeFunction | None, Tier | str | N
 
 
 def _is_same(tier: Tier, grader: Tier) -> bool:
+    # Also by the model's name: one model at two reasoning efforts would still grade what it said itself.
     names = tier.model_name is not None and tier.model_name == grader.model_name
     return tier.name == grader.name or tier.model is grader.model or names

@@ -1,4 +1,4 @@
-"""Guarantees: SMART's promise, earned by profiling, proved by betting, and watched by audits."""
+"""Guarantees: SMART's promise, earned by profiling, proved by betting, and monitored by audits."""
 
 from llm_tiers.policies.guarantee.forecast import Forecast
 from llm_tiers.policies.guarantee.guarantee import Guarantee

@@ -1,10 +1,10 @@
-"""What counts of losses prove, at any time: an upper bound on their mean, by betting.
+"""An upper bound on a mean loss that holds at any time, from counts of the losses, by betting.
 
-A loss is a number in [-1, 1]. Against the hypothesis "the mean loss is m or more" one bets on every loss x, and one's
-wealth is `1 + bet * (m - x)` times as much afterwards. If the hypothesis holds, the wealth is a supermartingale, so the
-chance that it ever exceeds 1/alpha is alpha at most (Ville), however often one looks and whenever one stops. The bets
-are a fixed mixture, so the wealth depends on how often each loss occurred and not on their order, and a restart finds
-it again. It grows with m, so one wealth proves all means from some m upward at once.
+A loss is a number in [-1, 1]. To refute the hypothesis "the mean loss is m or more", one bets against it on every loss
+x: each bet multiplies one's wealth by `1 + bet * (m - x)`. If the hypothesis holds, the wealth is a supermartingale, so
+the chance that it ever exceeds 1/alpha is at most alpha (Ville's inequality), however often one looks and whenever one
+stops. The bets are a fixed mixture. So the wealth depends on how often each loss occurred and not on their order, and
+it is the same after a restart. It grows with m, so a wealth that refutes m also refutes all larger means.
 
 Source: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (JRSS-B 2024); used for
 LLM cascades by BARGAIN (arXiv 2509.02896). Everything takes arrays, so that many streams can be simulated at once.
@@ -22,18 +22,19 @@ __all__ = ["LOSSES", "Floats", "log_wealth", "tally", "upper_bound"]
 Floats: TypeAlias = NDArray[np.float64]
 
 LOSSES: Final[Floats] = np.round(np.linspace(-1.0, 1.0, 21), 1)
-"""The losses that are counted. One between two of them counts as the greater, so that no bound becomes too low."""
+"""The losses that are counted. A loss between two of them counts as the greater, so that no bound becomes too low."""
 
 _BETS: Final[Floats] = np.array([0.35, 0.55])
-"""The mixture. The best bet is about `1 - mean / m`, less the more calls there are. Each further bet takes its part of
-the wealth from those that win: six bets from .1 to .9 made all calls together a hundredth dearer."""
+"""The mixture. The best bet is about `1 - mean / m`, and smaller the more calls there are. Every further bet takes a
+share of the wealth from the bets that win: six bets from .1 to .9 made all calls together a hundredth dearer."""
 
 _HALVINGS = 13
-"""A bound is known to 1/8192, which is never too low: the upper end counts."""
+"""Bisections: a bound is known to within 1/8192, and the upper end is returned, so it is never too low."""
 
 
 def tally(losses: Floats) -> Floats:
     """Return how often each of `LOSSES` occurs along the first axis; a new last axis has the counts."""
+    # Rounded first, since 0.3 in floating point may lie above 0.3 by a bit, and would count as 0.4.
     places = np.ceil(np.round((np.clip(losses, -1, 1) + 1) * 10, 6)).astype(int)
     counts: Floats = np.eye(len(LOSSES))[places].sum(axis=0)
     return counts
@@ -44,23 +45,25 @@ def log_wealth(counts: Floats, mean: Floats, losses: Floats = LOSSES) -> Floats:
 
     Args:
         counts: `... x len(losses)`: how often each loss occurred.
-        mean: `...`: the mean in question.
+        mean: `...`: the mean that is bet against.
         losses: The losses that are counted.
     """
     growth = np.zeros((*np.broadcast_shapes(counts.shape[:-1], mean.shape), len(_BETS)))
+    # Most losses never occur: usually two or three of the 21 do.
     for place in np.flatnonzero(counts.reshape(-1, len(losses)).any(axis=0)):
         growth += counts[..., place, None] * np.log1p(_BETS * (mean[..., None] - losses[place]))
+    # The logarithm of a mean of exponentials, without overflow.
     most = growth.max(axis=-1)
     wealth: Floats = most + np.log(np.exp(growth - most[..., None]).mean(axis=-1))
     return wealth
 
 
 def upper_bound(counts: Floats, alpha: float, losses: Floats = LOSSES) -> Floats:
-    """Return the least mean of which it is proved that the true mean is below it; 1 where nothing is proved.
+    """Return the smallest number that the mean loss is proved to lie below; 1 where nothing is proved.
 
     Args:
         counts: `... x len(losses)`: how often each loss occurred.
-        alpha: The chance, over all looks together, that a bound is too low.
+        alpha: The chance that a bound is too low, over all looks together.
         losses: The losses that are counted.
     """
     enough = -np.log(alpha)

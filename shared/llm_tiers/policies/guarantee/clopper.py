@@ -12,9 +12,13 @@ import numpy as np
 __all__ = ["EVERY", "Counted", "Interval", "Smart", "Status", "interval", "model_mix"]
 
 EVERY = 10
-"""Items between two looks."""
+"""Items between two looks, as in the published code."""
 
 _EARLIEST_STOP = 100
+"""Items before which profiling is not stopped for not paying, since the shares are still too uncertain to say."""
+
+# Gauss-Hermite quadrature: the mean over a normal distribution of what is not known of a share. Nine nodes are exact
+# for polynomials up to degree 17.
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(9)
 
 Interval: TypeAlias = tuple[float, float]
@@ -22,8 +26,8 @@ Status: TypeAlias = Literal["open", "out", "certified"]
 
 
 def interval(k: int, n: int, alpha: float) -> Interval:
-    """Return the Clopper-Pearson interval of a share of which k of n were seen."""
-    # scipy takes a noticeable part of a second to import, and few need it.
+    """Return the Clopper-Pearson interval of a share, k of n having been seen."""
+    # scipy takes a noticeable part of a second to import, and few programs need it.
     from scipy.special import betaincinv
 
     low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, alpha / 2))
@@ -33,7 +37,7 @@ def interval(k: int, n: int, alpha: float) -> Interval:
 
 @lru_cache(maxsize=65_536)
 def _needed(n: int, target: float, alpha: float) -> int:
-    """Return the least k of n whose interval lies at `target` or above; n + 1 where none does."""
+    """Return the smallest k of n whose interval lies at `target` or above; n + 1 where none does."""
     low, high = 0, n + 1
     while low < high:
         middle = (low + high) // 2
@@ -60,12 +64,12 @@ class Counted:
 class Smart:
     """The published profiler.
 
-    Source: SMART (Jo and Trummer, arXiv 2403.13835, sections 4 and 5). Its fault, kept here: an interval for a fixed
-    number of items is looked at every ten, so the stated confidence does not hold.
+    Source: SMART (Jo and Trummer, arXiv 2403.13835, sections 4 and 5). Its fault is kept: an interval that holds for a
+    fixed number of items is looked at after every ten, so the stated confidence does not hold.
 
     Attributes:
         delta: Share of items whose output may differ from the top tier's.
-        alpha: One less the confidence.
+        alpha: 1 minus the confidence.
         costs: What an item costs by each tier, the top tier last.
         items: How many items there are.
     """
@@ -100,9 +104,11 @@ class Smart:
         open_ones = [(tier, cost) for tier, cost in open_ones if cost < settled]
         profiling = self.costs[-1] + sum(cost for _, cost in open_ones)
         left = self.items - n
+        # Doubled each time, so that the work stays logarithmic in the number of items left.
         horizon = 1
         while horizon < left:
             chances = [self._chance(tier, horizon) for tier, _ in open_ones]
+            # The cheapest tier that is certified by then answers the rest. The tiers are taken to be independent.
             after, none_yet = 0.0, 1.0
             for chance, (_, cost) in zip(chances, open_ones, strict=True):
                 after += none_yet * chance * cost
@@ -113,7 +119,7 @@ class Smart:
         return False
 
     def _chance(self, tier: Counted, horizon: int) -> float:
-        """Return the chance that so many more items certify a tier."""
+        """Return the chance that a tier is certified after `horizon` more items."""
         from scipy.special import betainc
 
         short = _needed(tier.n + horizon, 1 - self.delta, self.alpha) - tier.equal
@@ -134,6 +140,7 @@ class Smart:
             return (*(0.0 for _ in tiers), 1.0)
         # The profiled items were answered by the top tier, so the others may differ a little more often.
         accuracy = (1 - self.delta - n / self.items) * self.items / left
+        # All bounds must hold together, so the chance of an error is split over the tiers.
         split = self.alpha / max(len(tiers), 1)
         lows = [interval(tier.equal, tier.n, split)[0] if tier.n else 0.0 for tier in tiers]
         return model_mix(self.costs, (*lows, 1.0), accuracy)
@@ -144,8 +151,10 @@ def model_mix(costs: Sequence[float], accuracies: Sequence[float], target: float
     from scipy.optimize import linprog
 
     found = linprog(
-        np.asarray(costs) / max(costs),
+        # Scaled, because the solver's tolerances are absolute and prices per call are as low as 1e-6 US$.
+        np.asarray(costs) / (max(costs) or 1.0),
         A_ub=[[-accuracy for accuracy in accuracies]],
+        # A target above what any tier reaches would have no solution.
         b_ub=[-min(target, max(accuracies))],
         A_eq=[[1.0] * len(costs)],
         b_eq=[1.0],

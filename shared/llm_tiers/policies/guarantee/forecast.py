@@ -1,4 +1,4 @@
-"""What a promise will cost to earn, before anything is asked."""
+"""What it will cost to earn a promise, worked out before any model is called."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["Forecast", "forecast"]
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a promise will cost to earn, if the cheapest tier differs as often as assumed.
+    """What it will cost to earn a promise, if the cheapest tier differs from the top tier as often as assumed.
 
     Attributes:
-        pays: Whether it can be earned for less than it saves.
-        calls: For how many calls this was worked out.
+        pays: Whether earning it costs less than it saves.
+        calls: The number of calls that this is worked out for.
         profiled: How many of them it is best to profile.
         share: Share of the other calls that the cheapest tier may then answer, in [0, 1].
         earning: What profiling costs beyond the top tier's answers, in usual answers of the top tier.
-        cost: What all calls cost together, as a share of what the top tier alone would.
+        cost: What all calls cost together, as a share of the cost of the top tier alone.
         why: The same in a sentence.
     """
 
@@ -39,21 +39,32 @@ class Forecast:
 def forecast(
     listed: Sequence[float], rules: int, promise: Promise, *, differing: float = 0.0, seen: int = 0
 ) -> Forecast:
-    """Return what a promise will cost to earn.
+    """Return what it will cost to earn a promise.
 
     Args:
-        listed: What a usual answer costs by each tier, cheapest first, in any unit.
+        listed: What a usual answer of each tier costs, cheapest tier first, in any unit.
         rules: Number of rules in the menu.
-        promise: What is to be kept.
+        promise: The promise.
         differing: Assumed share of calls on which the cheapest tier is worse than the top, in [0, 1].
         seen: Calls that the node has had.
     """
     calls = int(promise.left(seen))
+    nothing = None
+    if not calls:
+        nothing = (
+            f"no further calls are expected: expected_calls={promise.expected_calls}, and this node has had {seen}"
+        )
+    elif not listed[-1]:
+        nothing = "the top tier costs nothing, so there is nothing to save"
+    if nothing is not None:
+        return Forecast(pays=False, calls=calls, profiled=0, share=0.0, earning=0.0, cost=1.0, why=nothing)
     costs = np.asarray(listed, dtype=float) / listed[-1]
+    # 60 numbers evenly spaced by ratio, since the bound changes by ratio: one of them is near the best.
     numbers = np.unique(np.geomspace(FIRST, max(calls, FIRST), 60).round())
     counts = np.zeros((len(numbers), len(LOSSES)))
     counts[:, LOSSES == 0] = numbers[:, None] * (1 - differing)
     counts[:, LOSSES == 1] = numbers[:, None] * differing
+    # As `look` does: the chance of an error is split over all rules but the top tier's own.
     shares = np.minimum(promise.delta / upper_bound(counts, promise.alpha / (rules - 1)), 1.0)
     spent = numbers * costs.sum() + np.maximum(calls - numbers, 0) * (1 - shares * (1 - costs[0]))
     best = int(spent.argmin())
@@ -66,5 +77,5 @@ def forecast(
             f"cheapest tier may answer {share:.0%} of the others, and all cost {total:.0%} of the top tier alone"
         )
     else:
-        why = f"{calls} calls are too few: profiling {FIRST} and more of them would cost more than it can save"
+        why = f"{calls} calls are too few: profiling {FIRST} or more of them would cost more than it can save"
     return Forecast(pays, calls, profiled, share, earning, total, why)

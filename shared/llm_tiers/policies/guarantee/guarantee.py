@@ -1,4 +1,4 @@
-"""A guarantee: answers as the top tier's on all but a stated share of the calls, as cheaply as that can be proved."""
+"""A guarantee: answers equal to the top tier's on all but a stated share of the calls, at the lowest provable cost."""
 
 from __future__ import annotations
 
@@ -28,44 +28,44 @@ if TYPE_CHECKING:
 __all__ = ["Guarantee"]
 
 _WARNED_FOR = 10
-"""Calls whose traces warn of a withdrawal."""
+"""The number of calls after a withdrawal whose traces warn of it."""
 
 _VERDICTS = object()
-"""What the starter passes on where the judge is to be asked about the answers of a profiled call."""
+"""What the starter passes on to the judge if verdicts are wanted on a profiled call's answers."""
 
 
 class Guarantee(RuleJudge):
-    """Answer as the top tier would on at least `1 - delta` of the calls of each node, as cheaply as can be proved.
+    """Answer as the top tier would on at least `1 - delta` of the calls of each node, at the lowest provable cost.
 
-    On the first calls of a node all tiers answer. Every rule of the menu (single tiers, cascades that stop where two
-    tiers agree) is replayed on these profiled calls. As soon as a mixture of rules is proved to keep the promise, and
-    more profiling would cost more than it saves, the cheapest such mixture answers. A small share of the calls is then
-    still profiled, as audits; where these say that the promise is broken, the certificate is withdrawn, the top tier
-    answers, and a new one is earned. Until one is earned, the top tier's answer is returned.
+    On the first calls of a node all tiers answer. Every rule of the menu (single tiers, and cascades that stop when two
+    tiers agree) is replayed on these profiled calls. Once a mixture of rules is proved to keep the promise, and more
+    profiling would cost more than it saves, the cheapest such mixture answers: it has a certificate. A small share of
+    the calls is still profiled, as audits. If these show that the promise is broken, the certificate is withdrawn, and
+    a new one has to be earned. Without a certificate, the top tier's answer is returned.
 
-    The proof holds at any time, however often one looks: the confidence is that no mixture that ever answers, between
-    two withdrawals, breaks the promise, as long as the calls of a node are alike over time. It speaks of the calls that
-    the top tier answers at all.
+    The proof holds at any time, however often one looks. With the stated confidence, no mixture that answers between
+    two withdrawals ever breaks the promise, provided that the calls of a node are alike over time. The promise is about
+    the calls that the top tier answers at all.
 
     It is a starter and a judge in one: `policy=Guarantee(0.05)`. All that it knows follows from the history's records,
     so a restart changes nothing as long as the records are kept.
 
-    Source: SMART (Jo and Trummer, arXiv 2403.13835), whose promise this is. Ours are the test by betting in place of a
-    fixed-sample interval, the rules in place of single tiers, the audits, and the number of profiled calls.
+    Source: the promise is that of SMART (Jo and Trummer, arXiv 2403.13835). Different are the test by betting in place
+    of a fixed-sample interval, rules in place of single tiers, the audits, and the number of profiled calls.
 
     Args:
         delta: Share of the calls on which the answer may be worse than the top tier's, in (0, 1).
         confidence: The chance that a certificate is right, in (0, 1).
-        of: What counts as worse. `"equality"`: another answer than the top tier's; one that cannot be compared is
-            another one. `"grade"`: how right the answers are by `grade=`, on average less than the top tier's by
-            more than `delta`; answers that are right where the top tier's is wrong make up for others. `"feedback"`:
-            another answer than the top tier's, unless `feedback` on a profiled call says that the top tier's was wrong,
-            or that the other one was right. It may come for any calls, seldom or often: silence counts against the
-            cheaper tiers.
-        expected_calls: How many calls each node is expected to have; None: as many more as it has had.
-        judge: Adds the rules "a tier whose answer this judge finds valid, else a dearer one". On profiled calls it is
-            asked about the answers of all tiers below the top, as long as one of these rules may belong to the cheapest
-            mixture. A verdict whose cost is not known counts as free.
+        of: What counts as worse. `"equality"`: an answer that does not equal the top tier's, or cannot be compared with
+            it. `"grade"`: a lower grade by `grade=`. The mean grade may then be lower than the top tier's by at most
+            `delta`, and answers that are right when the top tier's is wrong make up for others. `"feedback"`: as
+            `"equality"`, except that `feedback` on a profiled call may say that the top tier's answer was wrong, or
+            that another one was right. Feedback may come for any calls, seldom or often: without it, an answer that
+            differs counts as worse.
+        expected_calls: How many calls each node is expected to have; None for as many more as it has had.
+        judge: Adds the rules "a tier, if this judge finds its answer valid, else a dearer tier". On profiled calls the
+            judge is asked about the answers of all tiers below the top, as long as one of these rules may belong to the
+            cheapest mixture. A verdict whose cost is not known counts as free.
 
     Raises:
         ConfigError: An argument is out of its range.
@@ -75,7 +75,7 @@ class Guarantee(RuleJudge):
     """It learns from what tiers said, so nothing is assumed of those that were not asked."""
 
     profiles = True
-    """It draws the calls that all tiers answer by itself."""
+    """It decides by itself which calls all tiers answer."""
 
     def __init__(
         self,
@@ -116,7 +116,8 @@ class Guarantee(RuleJudge):
             yield from self.judge.own_tiers()
 
     def survey(self, case: Case) -> Generator[Request, Response, None]:
-        """Ask the judge about an answer of a profiled call, where rules that need it may pay."""
+        """Ask the judge about an answer of a profiled call, if rules that need its verdicts may pay."""
+        # The top tier's answer is what others are measured by, and a missing or malformed one is never accepted.
         wanted = case.insight is _VERDICTS and case.answer.tier != case.ladder.top.name
         if wanted and case.answer.value is not None and not is_flawed(case, case.answer):
             yield from self.ask(replace(case, insight=None))
@@ -127,15 +128,15 @@ class Guarantee(RuleJudge):
         return self.of == "grade"
 
     needs_prices = True
-    """Without the tiers' prices it is not known which rule is cheaper."""
+    """Without the tiers' prices it is unknown which rule is cheaper."""
 
     def study(self, ladder: Ladder, node: str) -> StandingOf:
-        """Return what a history is asked to make of a node's records."""
+        """Return the study by which a history makes a node's standing from its records."""
         listed = tuple(ladder.costs[name] for name in ladder.names)
         return StandingOf(ladder.names, listed, self.promise, self.of, node, self.judged)
 
     def forecast(self, ladder: Ladder, *, differing: float = 0.0) -> Forecast:
-        """Return what the promise will cost to earn at a node, or that it cannot be earned, before anything is asked.
+        """Return what it will cost to earn the promise at a node, or that it cannot be earned, before any call.
 
         Args:
             ladder: The tiers, with `costs`; see `model.forecast()`.
@@ -150,7 +151,7 @@ class Guarantee(RuleJudge):
         return forecast(study.listed, len(study.menu), self.promise, differing=differing)
 
     def certificate(self, history: History | None, ladder: Ladder, node: str = "") -> Certificate | None:
-        """Return what holds at a node now; None where only the top tier's answers are returned.
+        """Return the certificate that a node has now; None if only the top tier's answers are returned.
 
         Args:
             history: Where the past calls are kept.
@@ -177,7 +178,7 @@ class Guarantee(RuleJudge):
         )
 
     def plan(self, call: Call, ladder: Ladder) -> Planning:
-        """Profile the call, or begin the rule that the node's certificate draws for it."""
+        """Profile the call, or begin the rule that is drawn for it from the certified mixture."""
         study = self.study(ladder, call.node)
         near = yield from _learned(call, study)
         if not isinstance(near.learned, Standing):
@@ -189,6 +190,8 @@ class Guarantee(RuleJudge):
             reason = "top tier: not all tiers can serve the call, so what is proved does not hold"
             return Plan(ladder.top.name, reason, falls_back=True)
         certificate = self._certificate(standing, study)
+        # The rule is drawn before it is known whether the call is audited, and independently of that: so audits show
+        # the mixture as it answers. From the call's id, so that sync and async draw the same.
         lots = random.Random(f"guarantee:{call.id}")
         audit, draw = lots.random(), lots.random()
         events = _events(standing)
@@ -210,7 +213,7 @@ class Guarantee(RuleJudge):
         if standing.profiles:
             return f"profiling: {standing.profiled} calls so far, about {max(standing.more, 1)} more"
         if standing.profiled:
-            return f"top tier: {standing.profiled} profiled calls prove nothing, and more would not pay"
+            return f"top tier: {standing.profiled} profiled calls prove nothing cheaper, and more would not pay"
         return f"top tier: {self._why_not(study, standing.seen)}"
 
     def _why_not(self, study: StandingOf, seen: int) -> str:

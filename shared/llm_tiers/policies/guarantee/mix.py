@@ -28,19 +28,19 @@ class Mixtures(NamedTuple):
     cost: Floats
 
     def at(self, place: Any) -> Mixtures:
-        """Return the mixtures at a place of the arrays, which is given as numpy takes it."""
+        """Return the mixtures at an index of the arrays, as numpy takes it."""
         return Mixtures(self.one[place], self.other[place], self.share[place], self.cost[place])
 
 
 def cheapest_mixture(costs: Floats, bounds: Floats, delta: float) -> Mixtures:
-    """Return the cheapest shares of rules whose bounds, weighted by their shares, are `delta` at most.
+    """Return the cheapest mixtures of rules whose bounds, weighted by the rules' shares, are at most `delta`.
 
     This is the linear programme of SMART's ModelMix (arXiv 2403.13835, section 5), over rules in place of tiers. It has
-    two constraints, so its best vertex mixes two rules at most, and all pairs can be looked at.
+    two constraints, so its best vertex mixes at most two rules, and it is enough to look at all pairs.
 
     Args:
         costs: `... x R`: what a call costs by each rule.
-        bounds: `... x R`: upper bounds on the rules' mean losses; of the last rule, the top tier alone, it is 0.
+        bounds: `... x R`: upper bounds on the rules' mean losses; 0 for the last rule, which is the top tier alone.
         delta: The promise.
     """
     flat = pair_costs(costs, bounds, costs, bounds, delta).reshape(*costs.shape[:-1], -1)
@@ -52,7 +52,7 @@ def cheapest_mixture(costs: Floats, bounds: Floats, delta: float) -> Mixtures:
 
 
 def pair_costs(one_costs: Floats, one: Floats, other_costs: Floats, other: Floats, delta: float) -> Floats:
-    """Return what a call costs by each pair of rules, `... x R x R`; infinite where neither share keeps the promise.
+    """Return the cost of a call for each pair of rules, `... x R x R`; infinite where no mixture keeps the promise.
 
     Args:
         one_costs: `... x R`: what a call costs by each first rule.
@@ -63,13 +63,15 @@ def pair_costs(one_costs: Floats, one: Floats, other_costs: Floats, other: Float
     """
     share = _share(one[..., :, None], other[..., None, :], delta)
     cost = one_costs[..., :, None] + (other_costs[..., None, :] - one_costs[..., :, None]) * share
-    # A pair needs one rule within the promise, which stands first.
+    # One rule of a pair must keep the promise by itself. Pairs come in both orders, so only those that have it first
+    # count.
     found: Floats = np.where(one[..., :, None] <= delta, cost, np.inf)
     return found
 
 
 def _share(one: Floats, other: Floats, delta: float) -> Floats:
-    """Return how many calls the other rule may answer: all of them where it keeps the promise by itself."""
+    """Return the share of calls that the other rule may answer: all of them if it keeps the promise by itself."""
+    # The inner `where` only avoids a division by 0 where the result is not used.
     mixes = (one <= delta) & (other > delta)
     found: Floats = np.where(mixes, (delta - one) / np.where(mixes, other - one, 1.0), 1.0)
     return found

@@ -1,4 +1,4 @@
-"""SMART as published, to compare with: it profiles, stops, and mixes tiers for the rest."""
+"""SMART as published, for comparison: it profiles items, stops, and mixes tiers for the rest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Profile:
     mix: tuple[float, ...] | None = None
 
     def after(self, equal: Sequence[bool], profiler: Smart) -> _Profile:
-        """Return the profile after one more item; `equal` is of all tiers below the top."""
+        """Return the profile after one more item; `equal` has an entry for each tier below the top."""
         counted = tuple(
             replace(tier, equal=tier.equal + same, n=tier.n + 1) if tier.status == "open" else tier
             for tier, same in zip(self.tiers, equal, strict=True)
@@ -52,7 +52,7 @@ class _Profile:
 
 @dataclass(frozen=True, slots=True)
 class _ProfileOf:
-    """Makes the profile of one node of its records."""
+    """The study that makes a node's profile from its records."""
 
     ladder: tuple[str, ...]
     profiler: Smart
@@ -64,6 +64,7 @@ class _ProfileOf:
     def learn(self, result: _Profile, record: Record) -> _Profile:
         top = record.said.get(self.ladder[-1], -1)
         needed = [name for name, tier in zip(self.ladder, result.tiers, strict=False) if tier.status == "open"]
+        # Once the mix is fixed nothing more is learned, as published: there are no audits.
         if record.node != self.node or result.mix is not None or top < 0:
             return result
         if any(name not in record.answered for name in needed):
@@ -78,9 +79,9 @@ class _ProfileOf:
 class SMART(RuleJudge):
     """SMART: outputs equal to the top tier's on at least `1 - delta` of the items, by mixing tiers.
 
-    `SMART.paper(...)` is the published method, faults included, for comparison; `Guarantee` is what to use. Its
-    confidence does not hold: the interval is for a fixed number of items but is looked at every ten, and it stops at
-    the first that suits.
+    `SMART.paper(...)` is the published method with its faults, for comparison; to be used there is `Guarantee`. The
+    stated confidence does not hold: the interval is one for a fixed number of items, but it is looked at after every
+    ten, and profiling stops at the first that suits.
 
     Source: Jo and Trummer, "SMART: Automatically Scaling Down Language Models with Accuracy Guarantees for Reduced
     Processing Fees" (arXiv 2403.13835), sections 4 (profiling) and 5 (ModelMix).
@@ -121,7 +122,7 @@ class SMART(RuleJudge):
         return repr(self)
 
     def study(self, ladder: Ladder, node: str) -> _ProfileOf:
-        """Return what a history is asked to make of a node's records."""
+        """Return the study by which a history makes a profile from a node's records."""
         costs = tuple(ladder.costs[name] for name in ladder.names)
         return _ProfileOf(ladder.names, Smart(self.delta, 1 - self.confidence, costs, self.items), node)
 
@@ -135,6 +136,8 @@ class SMART(RuleJudge):
                 name for name, tier in zip(ladder.names, profile.tiers, strict=False) if tier.status == "open"
             )
             return Plan(ladder.top.name, f"profiling: {profile.n} items so far", open_ones)
+        # The call's id decides, so sync and async draw the same. What rounding leaves of the shares goes to the top
+        # tier.
         lot = random.Random(f"smart:{call.id}").random()
         tier = ladder.top.name
         for name, share in zip(ladder.names, profile.mix, strict=True):

@@ -1,4 +1,4 @@
-"""What is proved at a node, and what is done about it: profile, or answer by the proved mixture and audit."""
+"""What is proved at a node, and what follows from it: to profile, or to answer by the proved mixture and audit."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ if TYPE_CHECKING:
 __all__ = ["EVERY", "FIRST", "GROWTH", "Evidence", "Mixture", "Promise", "Standing", "needs_audits"]
 
 EVERY = 10
-"""Calls between two looks."""
+"""Calls between two looks: one takes half a millisecond, and a restart goes through all calls again."""
 
 FIRST = 10
 """Profiled calls before the first look."""
 
 GROWTH = 1.1
-"""How much the evidence grows between two looks, as a factor."""
+"""The factor by which the evidence must have grown before the next look: a tenth more changes little."""
 
 _STARVED, _STARVED_AFTER = 0.01, 100
-"""Share of the calls that are profiled where so many profiled ones in a row brought no grades."""
+"""The share of calls that is profiled if more than this many profiled calls brought no grades."""
 
 _UNKNOWN_FUTURE = 500
-"""Calls that are expected at least, where the user does not say how many."""
+"""The fewest calls that are expected if the user does not say how many. Otherwise a new node would expect none, and
+never be profiled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What is to be kept, and for how many calls.
+    """What is promised, and for how many calls.
 
     Attributes:
         delta: Share of calls on which the answers may be worse than the top tier's.
@@ -58,7 +59,7 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """Which rule answers: by positions in the menu.
+    """Which rules answer, by their positions in the menu.
 
     Attributes:
         one: A rule.
@@ -71,7 +72,7 @@ class Mixture:
     share: float
 
     def of(self, values: Floats) -> float:
-        """Return the mean over the mixture of a value that each rule has."""
+        """Return the mean over the mixture of a value that is given for each rule."""
         return float(values[self.one] * (1 - self.share) + values[self.other] * self.share)
 
     def shares(self) -> Mapping[int, float]:
@@ -90,8 +91,8 @@ class Evidence:
         losses: By rule, how much worse than the top tier it would have been, in [-1, 1].
         costs: By rule, what it would have cost.
         asking: What asking all tiers cost.
-        source: Who says so.
-        judging: What verdicts on their answers cost.
+        source: The source of the grades.
+        judging: What verdicts on the answers cost.
     """
 
     losses: Floats
@@ -103,13 +104,13 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Standing:
-    """What is known and decided at a node. It follows from the node's records alone, so a restart finds it again.
+    """What is known and decided at a node. It follows from the node's records alone, so it is the same after a restart.
 
     Attributes:
-        promise: What is to be kept.
+        promise: The promise.
         counts: By rule, how often it had each loss, since the evidence began.
         costs: By rule, what it would have cost on all profiled calls together.
-        asking: What asking all tiers cost on them.
+        asking: What asking all tiers cost on these calls.
         sources: How many of the profiled calls each source graded.
         seen: Calls of the node so far.
         profiled: Profiled calls since the evidence began.
@@ -117,7 +118,7 @@ class Standing:
         looked: How many profiled calls there were at the last look.
         looked_at_call: `seen` at the last look.
         profiles: Whether every call is profiled.
-        more: How many more are thought to pay.
+        more: How many more profiled calls are expected to pay.
         mixture: Which rules answer.
         suspects: The wealth of the bets that what was proved no longer holds.
         began: When the evidence began, in seconds since 1970.
@@ -156,7 +157,7 @@ class Standing:
         """Return the standing of a node without calls.
 
         Args:
-            promise: What is to be kept.
+            promise: The promise.
             rules: Number of rules in the menu; the last is the top tier alone.
             judged: Positions of the rules that need verdicts.
         """
@@ -177,14 +178,15 @@ class Standing:
         """Return the rule that the mixture draws for a call.
 
         Args:
-            draw: A lot of the call's, in [0, 1).
+            draw: A random number of the call, in [0, 1).
         """
         return self.mixture.other if draw < self.mixture.share else self.mixture.one
 
     def audit_share(self, rule: int) -> float:
         """Return the chance that the next call is profiled, if the mixture draws `rule` for it."""
         if self.profiles:
-            # Nobody may be grading: then asking all tiers on every call would never end.
+            # If nobody grades, profiling of every call would never end. A few calls still show when grades begin to
+            # come.
             return _STARVED if self.ungraded > _STARVED_AFTER + self.profiled else 1.0
         if not needs_audits(self.mixture, self.top, self.promise.delta):
             return 0.0
@@ -193,7 +195,7 @@ class Standing:
         return float(share_beside_top(self.suspects, np.asarray(self.asking), np.asarray(self.costs[self.top])))
 
     def after_call(self, evidence: Evidence | None, ended: float, *, profiled: bool = True) -> Standing:
-        """Return the standing after one more call, with what it shows where it was profiled and graded."""
+        """Return the standing after one more call, with its evidence if it was profiled and graded."""
         after = replace(self, seen=self.seen + 1)
         if evidence is not None:
             after = after.with_evidence(evidence)
@@ -204,10 +206,11 @@ class Standing:
     def with_evidence(self, evidence: Evidence, *, times: int = 1) -> Standing:
         """Return the standing with the evidence of one more call; `times=-1` takes it out again."""
         suspects = self.suspects
-        # While everything is profiled nothing else answers yet, so there is nothing to audit.
+        # Only audits are bet on, each once. While every call is profiled the top tier answers, so there is nothing to
+        # audit; and a grade that is taken out or replaced does not undo a bet.
         if times == 1 and self.proved and not self.profiles:
             loss = np.asarray(self.mixture.of(evidence.losses))
-            least = -_astray(self.mixture, self.top) if self.promise.makes_up else 0.0
+            least = -_share_below_top(self.mixture, self.top) if self.promise.makes_up else 0.0
             suspects = after_audit(suspects, loss, self.promise.delta, least)
         return replace(
             self,
@@ -221,7 +224,12 @@ class Standing:
         )
 
     def looked_at(self, now: float) -> Standing:
-        """Return the standing after a look: withdrawn if the audits say so, else with what is proved by now."""
+        """Return the standing after a look: a fresh one if audits show drift, else with what is proved by now.
+
+        Args:
+            now: When the call ended at which the look takes place, in seconds since 1970.
+        """
+        # Everything is forgotten, since it is not known how much of the evidence is from before the change.
         if float(suspicion(self.suspects)) > RARELY:
             fresh = Standing.at_start(self.promise, len(self.costs), self.judged)
             return replace(fresh, seen=self.seen, began=now, withdrawals=self.withdrawals + 1, withdrawn_at=self.seen)
@@ -229,6 +237,7 @@ class Standing:
             return self
         number = float(self.profiled)
         counts, costs = self.counts[None], self.costs[None] / number
+        # Once verdicts are no longer asked for, the rules that need them count as worse, so this never changes back.
         judges = self.judges and bool(verdicts_pay(counts, costs, self.judged, self.promise.delta)[0])
         found = look(
             counts,
@@ -253,16 +262,18 @@ class Standing:
     def _is_due(self) -> bool:
         if self.profiled < FIRST:
             return False
-        # Where the number of calls is not given, more of them are expected the more there were.
+        # Without `expected_calls`, as many more calls are expected as there were, so that the same evidence may now
+        # pay.
         longer = self.promise.expected_calls is None and self.seen >= 2 * self.looked_at_call
         return longer or self.profiled >= max(self.looked + EVERY, GROWTH * self.looked)
 
 
 def needs_audits(mixture: Mixture, top: int, delta: float) -> bool:
-    """Say whether the promise could be broken at all: not where so few calls leave the top that all may be wrong."""
-    return _astray(mixture, top) > delta * (1 + 1e-4)
+    """Say whether the promise can be broken at all: not if so few calls leave the top tier that all may be wrong."""
+    # A little more than `delta`, for the share may come out a rounding error above it.
+    return _share_below_top(mixture, top) > delta * (1 + 1e-4)
 
 
-def _astray(mixture: Mixture, top: int) -> float:
+def _share_below_top(mixture: Mixture, top: int) -> float:
     """Return the share of the calls that another rule than the top tier answers."""
     return sum(share for rule, share in mixture.shares().items() if rule != top)

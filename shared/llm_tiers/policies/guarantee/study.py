@@ -1,4 +1,4 @@
-"""What a history is asked to make of a node's records: its standing."""
+"""The study by which a history makes a node's standing from its records."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ Measure: TypeAlias = Literal["equality", "grade", "feedback"]
 
 
 _RECONSIDERED = 100
-"""Calls after which it is asked anew whether profiling pays, where it did not at first."""
+"""Calls after which it is checked again whether profiling pays, if it did not at first."""
 
 
 @dataclass(frozen=True)
 class StandingOf:
-    """Makes the standing of one node of all its records, and learns anew where grades come later.
+    """Makes the standing of one node from all its records, and corrects it when grades come later.
 
     Attributes:
         ladder: Names of the tiers, cheapest first.
-        listed: By tier, what a usual answer costs by the price list: for answers whose cost is unknown.
-        promise: What is to be kept.
+        listed: By tier, what a usual answer costs by the price list; used for answers whose cost is unknown.
+        promise: The promise.
         of: What counts as worse: another answer than the top tier's, a lower grade than its, or another answer unless
             feedback says that the top tier's was wrong.
         node: The node; records of the nodes below it are not its own.
@@ -65,7 +65,7 @@ class StandingOf:
         if record.node != self.node:
             return result
         after = result.after_call(self.evidence(record), record.created, profiled=record.audited)
-        # More calls are expected the more there were, so what did not pay at first may pay now.
+        # Without `expected_calls`, as many more calls are expected as there were, so what did not pay may pay now.
         waits = not after.profiles and after.profiled == 0 and self.promise.expected_calls is None
         if waits and after.seen % _RECONSIDERED == 0:
             ahead = forecast(self.listed, len(self.menu), self.promise, seen=after.seen)
@@ -74,9 +74,10 @@ class StandingOf:
 
     def revise(self, result: Standing, before: Record, after: Record) -> Standing:
         """Return the standing after the grades of a call changed, which may have come long after it."""
-        # Evidence begins after the call at which the last certificate was withdrawn.
+        # Grades of calls before the last withdrawal no longer count: the evidence began anew after it.
         if after.node != self.node or after.created <= result.began:
             return result
+        # Most revisions change labels or another source's grades, which leaves the evidence as it is.
         old, new = self.evidence(before), self.evidence(after)
         if old is not None and new is not None and np.array_equal(old.losses, new.losses) and old.source == new.source:
             return result
@@ -87,12 +88,12 @@ class StandingOf:
         return result if new is None else result.with_evidence(new)
 
     def evidence(self, record: Record) -> Evidence | None:
-        """Return what a record shows of every rule; None where not all tiers answered or the grades are not known."""
+        """Return what a record shows of every rule; None if a tier did not answer or the grades are not known."""
         top = self.ladder[-1]
         if not record.audited or record.said.get(top, -1) < 0:
             return None
         call = profiled(record)
-        # Of a judge that was asked and did not decide the record has the cost alone.
+        # For a judge that was asked and did not decide, the record has a cost but no verdict; None stands for that.
         call = replace(call, verdicts={name: call.verdicts.get(name) for name in call.verdict_costs})
         found = [replayed(rule, call) for rule in self.menu]
         grades, source = self._grades(record)
@@ -101,7 +102,7 @@ class StandingOf:
         asking = sum(self._cost_of(name, record) for name in self.ladder)
         losses, costs = np.ones(len(found)), np.full(len(found), asking)
         for place, (rule, one) in enumerate(zip(self.menu, found, strict=True)):
-            # A rule whose verdict was not asked for counts as worse, which proves nothing wrong.
+            # A rule whose verdict was not asked for counts as worse and as dear as possible: the bound stays valid.
             if one is None and isinstance(rule, Judged) and all(name in call.said for name in rule.tiers):
                 continue
             if one is None or one.accepted not in grades:
@@ -119,8 +120,8 @@ class StandingOf:
         if self.of == "equality":
             return equal, "equality"
         given = record.grades.get("feedback", {})
-        # What nobody spoke of counts such that the loss is never too small: the top tier's answer as right, another one
-        # as wrong. So it does not matter for the proof on which calls feedback is given.
+        # Where feedback is silent, the loss must not come out too small: the top tier's answer counts as right, and
+        # other answers as wrong. So the proof does not depend on which calls users choose to comment on.
         of_top = given.get(top, 1.0)
         known = {tier: given.get(tier, of_top * same) for tier, same in equal.items()}
         return {**known, top: of_top}, "feedback" if given else "equality"
@@ -129,7 +130,7 @@ class StandingOf:
         """Return the grades of the best source that graded all answers."""
         for source in SOURCES:
             given = record.grades.get(source, {})
-            # A missing answer is wrong.
+            # A missing answer needs no grader: it is wrong.
             missing = {tier: 0.0 for tier, number in record.said.items() if number < 0}
             grades = missing | shared_grades(record, given)
             if given and all(tier in grades for tier in record.answered):
@@ -145,6 +146,7 @@ class StandingOf:
         known = {tier: cost for tier, cost in record.costs.items() if tier in self.ladder}
         if name in known or not known:
             return known.get(name, self.listed[place])
-        # The listed costs may be in any unit; the known ones give their value on this call.
-        scale = sum(known.values()) / sum(self.listed[self.ladder.index(tier)] for tier in known)
-        return self.listed[place] * scale
+        # The listed costs may be in any unit; the costs that are known give their value on this call. The tiers whose
+        # costs are known may all be free: then nothing can be said of the unit, and the listed cost stands for itself.
+        of_known = sum(self.listed[self.ladder.index(tier)] for tier in known)
+        return self.listed[place] * (sum(known.values()) / of_known if of_known else 1.0)

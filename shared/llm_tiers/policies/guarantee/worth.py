@@ -14,10 +14,10 @@ from llm_tiers.policies.guarantee.mix import Mixtures, cheapest_mixture
 __all__ = ["HORIZONS", "Look", "look", "verdicts_pay"]
 
 HORIZONS = np.array([0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0])
-"""How many more profiled calls are considered, in units of those there are; the first is to stop now."""
+"""The numbers of further profiled calls that are considered, in units of those there are; the first means to stop."""
 
 _UNSEEN = 0.5
-"""Losses that are expected to be there beside those seen: rare ones have often not shown yet."""
+"""Losses of 1 that are added to those seen: where a loss is rare, it has often not been seen yet."""
 
 
 class Look(NamedTuple):
@@ -25,7 +25,7 @@ class Look(NamedTuple):
 
     Attributes:
         mixtures: The mixtures that are proved to keep the promise now.
-        more: How many more profiled calls pay best; 0: stop.
+        more: The number of further profiled calls that is cheapest in all; 0 to stop.
         spent: What all remaining calls are then expected to cost.
     """
 
@@ -46,9 +46,9 @@ def look(
 ) -> Look:
     """Choose the cheapest proved mixture, and how many more calls to profile.
 
-    After h more profiled calls the losses are expected to occur as often as so far. That gives the bounds which would
-    then be proved, the mixture that they would allow, and so the cost of all remaining calls. The h with the least is
-    best.
+    For h more profiled calls, losses are assumed to occur as often as so far. From this follow the bounds that would
+    then be proved, the mixture that they allow, and the cost of all remaining calls. The h with the lowest cost is
+    chosen.
 
     Args:
         counts: `S x R x len(losses)`: how often each rule had each loss; the last rule is the top tier alone.
@@ -56,20 +56,23 @@ def look(
         asking: `S`: what a profiled call costs.
         left: `S`: how many calls are still expected.
         delta: The promise.
-        alpha: The chance that it is broken.
+        alpha: The chance that it is broken all the same.
         losses: The losses that are counted.
     """
     seen = counts[:, -1].sum(axis=-1)
+    # In steps of 10, because there is a look only every ten calls.
     more = np.maximum(10.0, np.round(seen[:, None] * HORIZONS / 10) * 10)
     more[:, 0] = 0.0
     rates = counts + _UNSEEN * (losses == 1)
     rates = rates / rates.sum(axis=-1, keepdims=True)
     then = counts[:, None] + rates[:, None] * more[:, :, None, None]
-    # The top tier never differs from itself. The chance is split evenly over the other rules.
+    # The top tier never differs from itself. The chance of an error is split evenly over the other rules, since the
+    # bounds of all rules must hold together: which of them will be mixed is not known in advance.
     bounds = np.zeros(then.shape[:-1])
     bounds[..., :-1] = upper_bound(then[..., :-1, :], alpha / (costs.shape[-1] - 1), losses)
     mixtures = cheapest_mixture(np.broadcast_to(costs[:, None], bounds.shape), bounds, delta)
     spent = more * asking[:, None] + np.maximum(left[:, None] - more, 0.0) * mixtures.cost
+    # More calls cannot be profiled than are left.
     spent = np.where((more < left[:, None]) | (more == 0), spent, np.inf)
     best = spent.argmin(axis=-1)
     streams = np.arange(len(seen))
@@ -80,9 +83,9 @@ def look(
 def verdicts_pay(
     counts: Floats, costs: Floats, judged: Sequence[int], delta: float, losses: Floats = LOSSES
 ) -> NDArray[np.bool_]:
-    """Say whether rules that need verdicts may belong to the cheapest mixture; else verdicts buy nothing.
+    """Say whether rules that need verdicts may belong to the cheapest mixture; if not, verdicts are no use.
 
-    They are given the benefit of a standard error of their mean loss, all other rules are taken as they seem to be.
+    These rules are assumed to be one standard error better than they seem, all others to be as they seem.
 
     Args:
         counts: `S x R x len(losses)`: how often each rule had each loss.
@@ -93,10 +96,10 @@ def verdicts_pay(
     """
     number = counts.sum(axis=-1)
     mean = counts @ losses / number
-    # One more loss than was seen, since a rule without any is not known to have none.
+    # A variance of at least 1/n, as if one loss had been seen: a rule without any may still have some.
     error = np.sqrt(np.maximum(counts @ losses**2 / number - mean**2, 1 / number) / number)
     places = list(judged)
-    # A rule that is always worse and as dear as the top tier plays no part.
+    # To leave rules out without changing the shapes, they are made always wrong and as dear as the top tier.
     without, dear = np.maximum(mean, 0.0), costs.copy()
     without[:, places], dear[:, places] = 1.0, costs[:, -1:]
     hopeful = np.maximum(mean, 0.0)

@@ -1,4 +1,4 @@
-"""The rule "the top tier, backed by a cheaper one that answers beside it"."""
+"""The rule "the top tier, backed by a cheaper tier that is asked at the same time"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Backed"]
 
 @dataclass(frozen=True)
 class Backed(Rule):
-    """The top tier answers; a cheaper tier beside it, whose answer stands where the top gives none.
+    """The top tier answers. A cheaper tier is asked at the same time, and its answer is returned if the top gives none.
 
     Attributes:
         tier: Name of the cheaper tier.
@@ -37,4 +37,5 @@ class Backed(Rule):
 
     def next(self, state: CallState) -> Step:
         """Ask both, and accept the top tier's answer if there is one."""
+        # `settle` finds no tier above the top to ask, and so falls back on the cheaper tier's answer.
         return self.settle(self.ladder[-1], state) if self.ladder[-1] in state.said else Ask(self.tiers)

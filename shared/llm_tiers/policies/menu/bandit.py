@@ -1,4 +1,4 @@
-"""A bandit whose arms are rules of the menu: it chooses among single tiers and cascades for each query."""
+"""A bandit whose arms are rules of the menu: for each query it chooses among single tiers and cascades."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ if TYPE_CHECKING:
 __all__ = ["LinUCBOfRules"]
 
 _DIFFERING = 0.25
-"""Before anything is known, so many of two answers are taken to differ: that is when a cascade asks its next tier."""
+"""The assumed chance, before any call, that two answers differ, so that a cascade asks its next tier."""
 
 
 class LinUCBOfRules(LinUCB):
     """Answer by the rule with the highest upper confidence bound on its reward, `right - price * cost`.
 
     It is `LinUCB` with other arms: single tiers, and cascades that stop where two tiers agree. A rule's reward is how
-    right the answer was that it returned, less what all answers of the call cost together. A call teaches the rule that
-    answered it; a profiled one, which all tiers answered, teaches every rule what it would have returned. Where
-    `rewards="any"`, an answer without a grade is as right as the top tier's prior says if it equals the top tier's
-    answer, and wrong if it does not; so without grades it needs `audit=`, or it does not know what it misses.
+    right the answer was that it returned, minus the cost of all answers of the call. From a call the rule that answered
+    it is learned; from a profiled call, which all tiers answered, every rule is learned by what it would have returned.
+    With `rewards="any"`, an answer without a grade counts as right as the top tier's prior says if it equals the top
+    tier's answer, and as wrong if it does not. So without grades the bandit needs `audit=`, or it does not learn what
+    it misses.
 
     Its judge is `RuleJudge`, which runs the rules: `policy="linucb-rules"` pairs them.
 
     Source: MetaLLM (Nguyen et al., arXiv 2407.10834), whose arms are single models.
 
     Args:
-        settings: As `LinUCB` takes them, except for `warm_start` and `witness`. A history that was warmed with a
-            profile (`llm-tiers warm-start`) teaches the rules before the first call.
+        settings: The arguments of `LinUCB`, except `warm_start` and `witness`. Instead, warm the history with a profile
+            (`llm-tiers warm-start`): from it the rules are learned before the first call.
 
     Raises:
         ConfigError: An argument is out of its range, or one of those two is given.
@@ -59,7 +60,7 @@ class LinUCBOfRules(LinUCB):
         return super().__repr__().replace("LinUCB", "LinUCBOfRules", 1)
 
     def study(self, ladder: Ladder) -> ArmsOf:
-        """Return what a history is asked to learn of its records."""
+        """Return the study by which a history learns the rules from its records."""
         assumed = self.assumed(ladder)
         return _RulesOf(
             tuple(assumed),
@@ -76,11 +77,12 @@ class LinUCBOfRules(LinUCB):
 
     def assumed(self, ladder: Ladder) -> Mapping[str, float]:
         """Return each rule's prior: that of the dearest tier that it may ask."""
+        # A cascade returns that tier's answer, or one that two tiers agree on, which is rarely wrong.
         tiers = super().assumed(ladder)
         return {name: tiers[rule.tiers[-1]] for name, rule in _rules(ladder.names).items()}
 
     def usable(self, ladder: Ladder, serving: Sequence[str]) -> Sequence[str]:
-        """Return the rules of which all tiers can serve the call."""
+        """Return the rules whose tiers can all serve the call."""
         return [name for name, rule in _rules(ladder.names).items() if set(rule.tiers) <= set(serving)]
 
     def first_step(self, arm: str, ladder: Ladder) -> Plan:
@@ -90,7 +92,7 @@ class LinUCBOfRules(LinUCB):
 
 @cache
 def _rules(tiers: tuple[str, ...]) -> dict[str, Rule]:
-    # Asked for several times a call, and the same for every call of a ladder.
+    # Cached: it is needed several times for each call, and is the same for all calls of a ladder.
     return {rule.name: rule for rule in menu_of(tiers)}
 
 
@@ -102,7 +104,7 @@ def _listed(rule: Rule, costs: Mapping[str, float]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _RulesOf(ArmsOf):
-    """The study that learns what rules are worth.
+    """The study that learns the rewards of rules.
 
     Attributes:
         rules: The rules; their names are the arms.
@@ -115,7 +117,7 @@ class _RulesOf(ArmsOf):
     def _rights(self, record: Record) -> Mapping[str, float]:
         known = rights_of(record, self.top, graded_only=True)
         if not self.graded_only:
-            # What equals the top tier's answer is as right as that one.
+            # An answer that equals the top tier's is as right as that.
             of_top = known.get(self.top, self.offsets[-1])
             for tier, equal in equal_to_top(record, self.top).items():
                 known.setdefault(tier, of_top * equal)
@@ -125,9 +127,9 @@ class _RulesOf(ArmsOf):
         return {name: cost for name, _, cost in self._seen(record) if cost is not None}
 
     def _seen(self, record: Record) -> Iterator[tuple[str, str, float | None]]:
-        """Yield the rules that a call shows, each with the tier whose answer it returned and what it cost in US$."""
-        # Of other rules than the one that answered, an ordinary call shows those alone that suit what was said in it,
-        # which would flatter them.
+        """Yield the rules that a call shows, each with the tier whose answer it returned and its cost in US$."""
+        # An ordinary call could be replayed only for those other rules that ask no further tier, which are the calls on
+        # which they are cheap and mostly right. Learned from these alone, they would look too good.
         if not record.audited:
             if record.rule in self.names:
                 yield record.rule, record.final, record.cost_usd

@@ -1,4 +1,4 @@
-"""The policy that chooses a rule of the menu for each node by what its profiled calls show."""
+"""The policy that chooses a rule of the menu for each node, based on the node's profiled calls."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["Known", "MenuJudge", "MenuStarter", "ProfileOf"]
 
 _ENOUGH = 8
-"""A node with fewer profiled calls takes the choice of its nearest parent that has as many."""
+"""A node with fewer profiled calls uses the choice of its nearest parent that has as many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a node's past calls show, and the choice that follows."""
+    """What a node's past calls show, and the choice that follows from it."""
 
     profile: Profile
     choice: Choice
@@ -43,12 +43,12 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class ProfileOf:
-    """The study that makes a node's profile out of its records.
+    """The study that makes a node's profile from its records.
 
     Attributes:
-        usual: Tier names, cheapest first, each with what an answer usually costs.
-        price: What a usual answer of the top tier may cost, in chances to be right.
-        worth_usd: What a right answer is worth in US$; None: `price` says it.
+        usual: Tier names, cheapest first, each with the usual cost of an answer.
+        price: What a usual answer of the top tier may cost, in probability of a right answer.
+        worth_usd: What a right answer is worth in US$; None if `price` determines it.
     """
 
     usual: tuple[tuple[str, float], ...]
@@ -60,7 +60,7 @@ class ProfileOf:
         return self._known(NO_PROFILE)
 
     def learn(self, result: Known, record: Record) -> Known:
-        """Return what is known with one more call."""
+        """Return what is known after one more call."""
         usual = dict(self.usual)
         call = profiled_call(record, usual)
         cost = sum(usual.get(name, 0.0) for name in record.answered) if record.cost_usd is None else record.cost_usd
@@ -72,7 +72,8 @@ class ProfileOf:
         return result if call is None else self._known(result.profile.revised(call))
 
     def after(self, result: Known, cost: float, call: ProfiledCall | None) -> Known:
-        """Return what is known after one more call, which cost so many US$."""
+        """Return what is known after one more call, which cost `cost` US$."""
+        # An ordinary call shows nothing about rules that were not run, so only a profiled one changes the choice.
         instead = 0.0 if call is None else cost_of(result.choice.rule, call)
         profile = result.profile.after(cost, call, instead)
         return Known(profile, result.choice) if call is None else self._known(profile)
@@ -83,31 +84,32 @@ class ProfileOf:
 
 @dataclass(frozen=True, slots=True)
 class _Insight:
-    """What the starter passes on to the judge: the rule, and how sure its answers are; None on a profiled call."""
+    """What the starter passes on to the judge: the rule, and the choice that states how certain its answers are."""
 
     rule: Rule
     choice: Choice | None
 
 
 class MenuStarter:
-    """Start the rule that is worth most at the call's node: the chance to be right, less what the answers cost.
+    """Start the rule that is worth most at the call's node: its chance of a right answer, minus the answers' cost.
 
-    Some calls are profiled: all tiers answer them, and every rule is replayed on what they said. Where the two dearest
-    tiers below the top agree, its answer is foreseen and asked for on a quarter of these calls, which stand for the
-    others. Where the answers are graded, by a check, the user or a grader, their grades say who was right. Where they are not, half of what is taken
-    for true is "the top tier is right", and half what agreement shows. A profiled call returns the answer of the rule
-    that is right most often.
+    Some calls are profiled: all tiers answer them, and every rule is replayed on their answers. If the two dearest
+    tiers below the top agree, the top tier's answer is foreseen; it is then asked on a quarter of these calls only,
+    which stand for the others. If the answers are graded, by a check, the user or a grader, the grades say which are
+    right. If not, how right an answer is, is estimated: half the weight is on "the top tier is right", and half on what
+    the tiers' agreement shows. A profiled call on which all tiers answered returns the answer of the rule that is right
+    most often.
 
-    Source: to choose a policy by replaying it on profiled calls is SMART's (arXiv 2403.13835), the reward MetaLLM's
-    (arXiv 2407.10834).
+    Source: choosing a policy by replaying it on profiled calls is from SMART (arXiv 2403.13835), the reward is from
+    MetaLLM (arXiv 2407.10834).
 
     Args:
-        quality: The user's knob, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets. It sets the price of a top
-            tier's answer, in units of the chance to be right: `0.5 (1 - quality)**3`.
-        worth_usd: What a right answer is worth in US$, instead of `quality`.
-        learning: Largest share of a node's spend that profiling may add over its first 1,000 calls, in [0, 1]; later a
-            quarter of it. 0 profiles nothing.
-        seed: Seed of the draw of the profiled calls, which depends on the seed and the call's trace id alone.
+        quality: The user's knob, in [0, 1]: 0 is cheapest, 1 is as good as the ladder gets. It sets the price of a top
+            tier's answer, in probability of a right answer: `0.5 (1 - quality)**3`.
+        worth_usd: What a right answer is worth in US$, in place of `quality`.
+        learning: The largest share of a node's spend that profiling may add over its first 1,000 calls, in [0, 1];
+            later a quarter of it. 0 profiles nothing.
+        seed: Seed of the random choice of profiled calls, which depends only on the seed and the call's trace id.
 
     Raises:
         ConfigError: An argument is out of its range, or both `quality` and `worth_usd` are given.
@@ -146,7 +148,7 @@ class MenuStarter:
 
     @property
     def needs_prices(self) -> bool:
-        """Whether prices must be known: dollars cannot be compared with anything else."""
+        """Whether prices must be known: a worth in US$ can be compared only with costs in US$."""
         return self.worth_usd is not None
 
     def __repr__(self) -> str:
@@ -155,11 +157,12 @@ class MenuStarter:
 
     @property
     def price(self) -> float:
-        """What a usual answer of the top tier may cost in chance to be right."""
+        """What a usual answer of the top tier may cost, in probability of a right answer."""
+        # The third power makes the knob finer towards 1, where small differences in price already change the choice.
         return 0.5 * float(1 - self.quality) ** 3
 
     def study(self, ladder: Ladder) -> ProfileOf:
-        """Return the study whose result the choice is."""
+        """Return the study whose result has the choice."""
         usual = tuple((name, float(ladder.costs[name])) for name in ladder.names)
         return ProfileOf(usual, self.price, self.worth_usd)
 
@@ -170,11 +173,13 @@ class MenuStarter:
         choice = known.choice
         serving = [tier.name for tier in ladder if not tier.shortfall(call.needs, call.tokens)]
         able = len(serving) == len(ladder)
+        # A call that not all tiers can serve cannot be profiled.
         rule, audits = self.decide(known, call.id) if able else (choice.rule, False)
         profiled = isinstance(rule, Profiling)
         if not set(rule.tiers) <= set(serving):
             rule = Single(ladder.names, serving[-1] if serving else ladder.names[-1])
         reason = f"profiled, {rule.name}" if audits or profiled else f"rule {rule.name}"
+        # The confidence is that of the chosen rule; a profiled call may be answered by another.
         stated = choice if rule is choice.rule else None
         return replace(
             plan_of(rule, f"{reason}; {_basis(known.profile)}{where}"),
@@ -195,14 +200,16 @@ class MenuStarter:
         chance = self.learning.chance(known.profile, choice)
         if random.Random(f"profile:{self.seed}:{call_id}").random() >= chance:
             return choice.rule, False
-        # A draw of its own: the calls on which all tiers are asked must represent all.
-        if random.Random(f"top:{self.seed}:{call_id}").random() < ASKED_SHARE:
+        # A random choice of its own, so that the calls on which all tiers are asked represent all profiled calls.
+        asks_all = random.Random(f"top:{self.seed}:{call_id}").random() < ASKED_SHARE
+        # With two tiers nothing is foreseen, and side by side they answer sooner.
+        if asks_all or len(choice.rule.ladder) < 3:  # noqa: PLR2004
             return choice.surest, True
         return Profiling(choice.rule.ladder, choice.rule, choice.surest), False
 
 
 def _look_up(call: Call, study: ProfileOf) -> Generator[Request, Response, tuple[Known, str, tuple[str, ...]]]:
-    """Return what is known of the nearest level with a profile, a word on which that is, and warnings."""
+    """Return what is known at the nearest node with a profile, a phrase that names that node, and warnings."""
     own: Known | None = None
     for node in lineage(call.node):
         # No neighbours are wanted, only what all calls of the node show.
@@ -235,7 +242,7 @@ def _doubts_about_top(known: Known) -> tuple[str, ...]:
 
 
 class MenuJudge(Judge):
-    """Go on as the chosen rule says, and state how sure the answer is."""
+    """Continue as the chosen rule says, and state how certain the answer is."""
 
     judges_missing = True
     judges_flawed = True
@@ -258,7 +265,7 @@ class MenuJudge(Judge):
         """Accept any ladder."""
 
     def review(self, case: Case) -> Review:
-        """Accept an answer, or go on to the tier that the rule asks next."""
+        """Accept an answer, or continue with the tier that the rule asks next."""
         insight = case.insight
         if not isinstance(insight, _Insight):
             raise TypeError("MenuJudge goes with MenuStarter")

@@ -16,12 +16,12 @@ __all__ = ["Profiled", "Replayed", "profiled", "replayed"]
 
 @dataclass(frozen=True, slots=True)
 class Profiled:
-    """What is known of a call that all tiers answered, or those that matter.
+    """What is known of a call that all tiers answered, or all that a rule asks.
 
     Attributes:
         said: Tier name to a number; equal numbers are equal answers, -1 is none.
         costs: Tier name to what its answer cost in US$, where that is known.
-        verdicts: Tier name to the verdict on its answer, None for an undecided one; absent where nobody was asked.
+        verdicts: Tier name to the verdict on its answer, None for an undecided one; absent if nobody was asked.
         verdict_costs: Tier name to what the verdict cost in US$, where that is known.
     """
 
@@ -50,14 +50,16 @@ class Replayed:
 
 def profiled(record: Record) -> Profiled:
     """Return what a record says of a profiled call."""
-    # An answer that cannot be compared has no number in the record. In the flow it agrees with no other, so here too.
+    # An answer that cannot be compared has no number in the record. In the flow it agrees with no other answer, so it
+    # gets a number of its own here: one beyond those in use.
     unlike = len(record.said)
     said = {name: record.said.get(name, unlike + place) for place, name in enumerate(record.answered)}
     return Profiled(said, record.costs, record.verdicts, record.verdict_costs)
 
 
 def replayed(rule: Rule, call: Profiled) -> Replayed | None:
-    """Return what `rule` would have done; None where it needs an answer or a verdict that the call does not have."""
+    """Return what `rule` would have done; None if it needs an answer or a verdict that the call does not have."""
+    # The rule sees only what it has asked for so far, as in the flow.
     said: dict[str, int] = {}
     verdicts: dict[str, bool | None] = {}
     while True:
@@ -76,5 +78,6 @@ def replayed(rule: Rule, call: Profiled) -> Replayed | None:
 
 def _cost(call: Profiled, said: Mapping[str, int], verdicts: Mapping[str, bool | None]) -> float | None:
     spent = [call.costs.get(name) for name in said] + [call.verdict_costs.get(name) for name in verdicts]
+    # A sum over the known costs alone would make a rule look cheap because a price is missing.
     known = [cost for cost in spent if cost is not None]
     return sum(known) if len(known) == len(spent) else None

@@ -1,7 +1,7 @@
-"""A rule: what is done next, from what has been said on a call so far. It does no I/O and keeps nothing of a call.
+"""A rule: it decides what is done next, from what has been said on a call so far. It does no I/O and has no state.
 
-The flow runs a rule (`running.py`), and a profile replays it on calls that all tiers answered (`replaying.py`): what a
-rule would have done, and would have cost, is known without asking a model again.
+The flow runs a rule (`running.py`), and a profile replays it on calls that all tiers answered (`replaying.py`), so what
+a rule would have done, and what it would have cost, is known without asking a model again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class CallState:
 
     Attributes:
         said: Tier name to a number; tiers with equal numbers gave the same answer, -1 gave none.
-        verdicts: Tier name to what a judging model said of its answer; None where it left that undecided.
+        verdicts: Tier name to what a judging model said of its answer; None if it left that undecided.
     """
 
     said: Mapping[str, int] = field(default_factory=dict)
@@ -63,10 +63,10 @@ Step: TypeAlias = Ask | AskVerdict | Accept
 
 @dataclass(frozen=True)
 class Rule(ABC):
-    """What is done next on a call.
+    """Decides what is done next on a call.
 
-    Every rule treats a missing answer alike: it is not accepted, and the next tier up is asked, until one answers. If
-    even the top tier gives none, the dearest earlier answer that no verdict rejected stands.
+    All rules treat a missing answer in the same way: it is not accepted, and the next tier up is asked, until one
+    answers. If even the top tier gives none, the answer of the dearest tier that no verdict rejected is returned.
 
     Attributes:
         ladder: Names of all tiers, cheapest first.
@@ -77,7 +77,7 @@ class Rule(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """How traces, tables and certificates call the rule."""
+        """The rule's name in traces, tables and certificates."""
 
     @property
     @abstractmethod
@@ -97,9 +97,10 @@ class Rule(ABC):
         return step.tiers
 
     def settle(self, tier: str, state: CallState) -> Step:
-        """Accept a tier's answer; where it is missing, go up from the dearest tier that was asked."""
+        """Accept a tier's answer; if it is missing, continue upward from the dearest tier that was asked."""
         if state.answered(tier):
             return Accept(tier)
+        # That may be a tier above the rule's own: it was asked because this one gave no answer.
         dearest = max(map(self.ladder.index, state.said))
         if state.answered(self.ladder[dearest]) and dearest > self.ladder.index(tier):
             return Accept(self.ladder[dearest])
@@ -146,11 +147,11 @@ class Single(Rule):
 
 @dataclass(frozen=True)
 class Cascade(Rule):
-    """Two tiers answer side by side; where they differ, dearer tiers are asked in turn until two of all agree.
+    """Two tiers answer side by side. If they differ, dearer tiers are asked one after the other until any two agree.
 
-    Of two that agree the dearer one's answer is accepted. The last tier's is accepted whatever the others said.
+    Of two that agree, the dearer one's answer is accepted. The last tier's answer is accepted whatever the others said.
 
-    Source: Agreement-Based Cascading (TMLR 2025), with one model a tier.
+    Source: Agreement-Based Cascading (TMLR 2025), with one model for each tier.
 
     Attributes:
         members: Names of three or more tiers, cheapest first: `("a", "b", "c")` is "a and b agree: b, else c".
@@ -161,7 +162,7 @@ class Cascade(Rule):
     def __post_init__(self) -> None:
         self._check(self.members)
         if len(self.members) < 3:  # noqa: PLR2004
-            raise ConfigError("rule: a cascade needs three tiers; beside the last one, agreement saves nothing")
+            raise ConfigError("rule: a cascade needs three tiers; with two, both are always asked and nothing is saved")
 
     @property
     def name(self) -> str:
@@ -175,7 +176,7 @@ class Cascade(Rule):
         return self.members
 
     def next(self, state: CallState) -> Step:
-        """Accept where two agree or the last has answered; otherwise ask the next member."""
+        """Accept if two agree or the last has answered; otherwise ask the next member."""
         if not all(name in state.said for name in self.members[:2]):
             return Ask(self.members[:2])
         for place, name in enumerate(self.members[1:], 1):
@@ -188,11 +189,11 @@ class Cascade(Rule):
 
 @dataclass(frozen=True)
 class Judged(Rule):
-    """One tier answers and a judging model gives a verdict; unless that is "valid", a dearer tier answers.
+    """One tier answers and a judging model gives a verdict on it. Unless that is "valid", a dearer tier answers.
 
     Attributes:
         tier: Name of the tier that is judged.
-        otherwise: Name of the tier that answers where the verdict is not "valid".
+        otherwise: Name of the tier that answers if the verdict is not "valid".
     """
 
     tier: str
@@ -217,6 +218,7 @@ class Judged(Rule):
             return self.settle(self.otherwise, state)
         if self.tier not in state.said:
             return Ask((self.tier,))
+        # A missing answer needs no verdict.
         if not state.answered(self.tier):
             return Ask((self.otherwise,))
         if self.tier not in state.verdicts:

@@ -11,7 +11,7 @@ from llm_tiers.policies.menu.rule import Cascade, Judged, Rule, Single
 __all__ = ["agree_all", "agree_two", "menu_of", "rule_named"]
 
 _LARGEST = 4
-"""Members of the largest cascade, beside the one of all tiers; more would make the menu of a long ladder endless."""
+"""The most members of a cascade, except for the one of all tiers: larger ones multiply the menu of a long ladder."""
 
 
 def menu_of(ladder: Sequence[str], *, judged: bool = False) -> tuple[Rule, ...]:
@@ -21,8 +21,9 @@ def menu_of(ladder: Sequence[str], *, judged: bool = False) -> tuple[Rule, ...]:
 
     Args:
         ladder: Names of the tiers, cheapest first.
-        judged: With the rules "a tier with a verdict, otherwise a dearer one".
+        judged: Whether to add the rules "a tier, if its verdict is valid, otherwise a dearer one".
     """
+    # The top tier comes last, since the guarantee relies on its place.
     names = tuple(ladder)
     singles: list[Rule] = [Single(names, name) for name in names[:-1]]
     cascades = [Cascade(names, chosen) for size in range(3, _LARGEST + 1) for chosen in combinations(names, size)]
@@ -33,7 +34,7 @@ def menu_of(ladder: Sequence[str], *, judged: bool = False) -> tuple[Rule, ...]:
 
 
 def rule_named(ladder: Sequence[str], name: str) -> Rule:
-    """Return the rule of the menu with this name: a tier's, or such as `a+b>c` (a and b agree: b, else c).
+    """Return the rule of the menu with this name: a tier's name, or for example `a+b>c` (a and b agree: b, else c).
 
     Raises:
         ConfigError: The menu of this ladder has no such rule.
@@ -46,12 +47,12 @@ def rule_named(ladder: Sequence[str], name: str) -> Rule:
 
 
 def agree_two(ladder: Sequence[str]) -> Rule:
-    """Return the rule: the two cheapest tiers; where they differ, the third. In a ladder of two the top alone."""
+    """Return the rule: the two cheapest tiers; if they differ, the third. In a ladder of two, the top tier alone."""
     names = tuple(ladder)
     return Cascade(names, names[:3]) if len(names) > 2 else Single(names, names[-1])  # noqa: PLR2004
 
 
 def agree_all(ladder: Sequence[str]) -> Rule:
-    """Return the rule: tier by tier until two agree, else the top. In a ladder of two the top alone."""
+    """Return the rule: tier by tier until two agree, else the top. In a ladder of two, the top tier alone."""
     names = tuple(ladder)
     return Cascade(names, names) if len(names) > 2 else Single(names, names[-1])  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""A rule of the menu as the flow runs it: a starter that asks first, and a judge that goes on."""
+"""A rule of the menu as the flow runs it: a starter that takes the first step, and a judge that takes the others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FixedRule:
     """Answer every call by one rule.
 
     Args:
-        rule: Makes the rule of the names of the ladder's tiers, cheapest first.
+        rule: A function that makes the rule from the names of the ladder's tiers, cheapest first.
     """
 
     def __init__(self, rule: Callable[[Sequence[str]], Rule]) -> None:
@@ -49,16 +49,16 @@ class FixedRule:
 
     def plan(self, call: Call, ladder: Ladder) -> Planning:  # noqa: ARG002
         """Begin the rule; the history is not asked."""
-        yield from ()  # a starter is a generator, also where it asks for nothing
+        yield from ()  # a starter is a generator, even if it asks for nothing
         rule = self.rule(ladder.names)
         return plan_of(rule, f"rule {rule.name}")
 
 
 class RuleJudge(Judge):
-    """Go on as the rule says that the starter passed on.
+    """Continue as the rule says that the starter passed on.
 
     Args:
-        judge: Gives the verdicts that a rule asks for.
+        judge: The judge that gives the verdicts that a rule asks for.
     """
 
     judges_missing = True
@@ -83,15 +83,16 @@ class RuleJudge(Judge):
         self.judge.check(ladder)
 
     def ask(self, case: Case) -> Generator[Request, Response, Verdict]:
-        """Ask the judge about an answer, and note what it said as a whole."""
+        """Ask the judge about an answer, and record its verdict."""
+        # A judge may be composed of several that differ; the record keeps what they said together.
         verdict = (yield from self.judge.review(case)).verdict
         case.findings.settle_verdict(case.answer.tier, verdict)
         return verdict
 
     def review(self, case: Case) -> Review:
-        """Accept an answer, or go on to the tier that the rule asks next."""
+        """Accept an answer, or continue with the tier that the rule asks next."""
         rule = case.insight
-        # Where all tiers but the planned one failed, such as in a profiled call, there is no rule: up to the top.
+        # A profiled call has no rule. If tiers fail there, an answer that comes up for review leads on, up to the top.
         if rule is None:
             return Judgement(Verdict.UNCERTAIN, "rule", why="no rule")
         if not isinstance(rule, Rule):
@@ -125,7 +126,7 @@ class RuleJudge(Judge):
 
 
 def _step(rule: Rule, state: CallState, case: Case) -> Step:
-    """Return the rule's next step; what the flow can no longer ask, since it failed or cannot serve, is missing."""
+    """Return the rule's next step. A tier that the flow can no longer ask counts as one that gave no answer."""
     names = case.ladder.names
     reached = names.index(case.answer.tier)
     said = dict(state.said)
@@ -133,6 +134,7 @@ def _step(rule: Rule, state: CallState, case: Case) -> Step:
         step = rule.next(CallState(said, state.verdicts))
         if not isinstance(step, Ask):
             return step
+        # The flow only goes upward. A tier at or below the one reached has failed or cannot serve the call.
         below = [name for name in step.tiers if names.index(name) <= reached and name not in said]
         if not below:
             return step
@@ -140,16 +142,16 @@ def _step(rule: Rule, state: CallState, case: Case) -> Step:
 
 
 def _state_of(case: Case) -> CallState:
-    """Number the answers such that equal ones have equal numbers; those that cannot be compared differ."""
+    """Number the answers so that equal ones have equal numbers; answers that cannot be compared count as different."""
     numbers: dict[str, int] = {}
-    leaders: list[Answer] = []
+    firsts: list[Answer] = []
     for answer in (*case.others, case.answer):
         if answer.value is None or is_flawed(case, answer) or case.equality.same(answer, answer) is False:
             numbers[answer.tier] = -1
             continue
-        same = [case.equality.same(answer, leader) is True for leader in leaders]
+        same = [case.equality.same(answer, first) is True for first in firsts]
         if True not in same:
-            leaders.append(answer)
+            firsts.append(answer)
             same.append(True)
         numbers[answer.tier] = same.index(True)
     ordered = {name: numbers[name] for name in case.ladder.names if name in numbers}

@@ -1,4 +1,4 @@
-"""What a linear bandit has learned of its arms, and the study that learns it from a node's past calls."""
+"""What a linear bandit has learned about its arms, and the study that learns it from a node's past calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Arms", "ArmsOf", "RecordedRows", "Settings", "Table"]
 
 _LISTED_WEIGHT = 2.0
-"""A listed price counts as much as so many answers."""
+"""The number of answers that a listed price counts for, so that one short answer does not make a tier look cheap."""
 
 
 class Table(Protocol):
@@ -57,12 +57,12 @@ class Table(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a regression of each arm is made with.
+    """The settings of the arms' regressions.
 
     Attributes:
         ridge: Penalty on the weights of the embedding.
-        forgetting: By how much an arm's earlier observations lose weight with each new one, in (0, 1].
-        intercept: Whether an arm has a level of its own, with a penalty of 1 whatever the ridge is.
+        forgetting: The factor by which an arm's earlier observations lose weight with each new one, in (0, 1].
+        intercept: Whether an arm has an intercept, with a penalty of 1 whatever the ridge is.
     """
 
     ridge: float
@@ -70,24 +70,25 @@ class Settings:
     intercept: bool = False
 
     def features(self, vector: Vector) -> Features:
-        """Return what an arm's regression sees of a query."""
+        """Return the features of a query, as an arm's regression takes them."""
         x = np.asarray(vector, dtype=np.float64)
-        # The penalty is on the weight, so a feature that is larger by the root of the ridge is penalised by 1.
+        # The intercept is the weight of a constant feature. With the constant sqrt(ridge) instead of 1 the weight is
+        # smaller by that factor, so a penalty of `ridge` on the weight is one of 1 on the intercept.
         return np.append(x, math.sqrt(self.ridge)) if self.intercept else x
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arms:
-    """What was learned of the arms, at one moment. It is never changed, only replaced.
+    """What was learned about the arms up to one moment. It is never changed, only replaced, except for `places`.
 
     Attributes:
-        settings: What the regressions are made with.
+        settings: The settings of the regressions.
         width: Length of the embeddings; None until the first one is seen.
         ridges: By arm, its regression; an arm without observations is absent.
         costs: By arm, the sum of what its answers cost in US$, and their number.
-        skipped: How many records could not be learned from, since their embedding had another width.
-        places: By record, how many observations each arm had when it was learned. It only grows, and is kept only where
-            observations are forgotten.
+        skipped: How many records could not be learned from, because their embedding had another width.
+        places: By record id, how many observations each arm had when the record was learned. It only grows, is shared
+            by all later `Arms`, and is kept only if `forgetting` is below 1.
     """
 
     settings: Settings
@@ -99,46 +100,46 @@ class Arms:
 
     @property
     def count(self) -> int:
-        """How many observations were learned, of all arms."""
+        """How many observations were learned, for all arms together."""
         return sum(ridge.count for ridge in self.ridges.values())
 
     def after(self, arm: str, x: Features, target: float) -> Arms:
-        """Return the arms with one more observation of one of them."""
+        """Return the arms after one more observation of one arm."""
         ridge = self.ridges.get(arm) or Ridge.start(x.size, self.settings.ridge)
         return self._with(arm, ridge.after(x, target, forgetting=self.settings.forgetting))
 
     def expected(self, arm: str, x: Features) -> float:
-        """Return what is expected of an arm, 0 where nothing is known of it."""
+        """Return the expected target of an arm; 0 for an arm without observations."""
         ridge = self.ridges.get(arm)
         return 0.0 if ridge is None else ridge.predict(x)
 
     def deviation(self, arm: str, x: Features) -> float:
-        """Return sqrt(x^T A^-1 x), by which the expectation of an arm is uncertain."""
+        """Return sqrt(x^T A^-1 x), the standard deviation of an arm's expected target."""
         ridge = self.ridges.get(arm)
         spread = float(x @ x) / self.settings.ridge if ridge is None else ridge.spread(x)
-        # Rounding may leave a spread of 0 just below it.
+        # A spread of 0 may come out slightly negative by rounding.
         return math.sqrt(max(spread, 0.0))
 
     def relative_costs(self, listed: Mapping[str, float]) -> dict[str, float]:
-        """Return what an answer of each tier costs, in usual answers of the top tier.
+        """Return the mean cost of an answer by tier, in usual answers of the top tier.
 
         Args:
             listed: By tier, cheapest first, what a usual answer costs by the price list, in any unit.
         """
-        # Real answers may all be longer than the list's. What they have in common also scales tiers that have not
-        # answered yet, or those would look too cheap.
+        # Real answers may all be longer than the list assumes. Their mean ratio to the list also scales tiers that have
+        # not answered yet, which would look too cheap otherwise.
         seen = [total / number / listed[arm] for arm, (total, number) in self.costs.items() if listed.get(arm)]
         unit = sum(seen) / len(seen) if seen else 1.0
         means = {}
         for arm, cost in listed.items():
             total, number = self.costs.get(arm, (0.0, 0))
             means[arm] = (total + _LISTED_WEIGHT * unit * cost) / (number + _LISTED_WEIGHT)
-        # A ladder that costs nothing has no dearest tier: then price plays no part.
+        # If all tiers are free there is nothing to divide by, and costs play no part.
         dearest = means[next(reversed(means))]
         return {arm: mean / dearest if dearest else 0.0 for arm, mean in means.items()}
 
     def paying(self, costs: Mapping[str, float]) -> Arms:
-        """Return the arms after answers that cost so much, in US$."""
+        """Return the arms after answers with these costs, in US$ by arm."""
         paid = dict(self.costs)
         for arm, cost in costs.items():
             total, number = paid.get(arm, (0.0, 0))
@@ -146,24 +147,25 @@ class Arms:
         return replace(self, costs=paid)
 
     def amended(self, arm: str, x: Features, change: tuple[float | None, float | None], place: int | None) -> Arms:
-        """Return the arms after what was observed of one of them on a past query changed.
+        """Return the arms after an arm's observation on a past query changed.
 
         Args:
             arm: The arm.
-            x: The query.
-            change: The target before and after; None: there was, or is, no observation.
-            place: How many observations the arm had before the query's, which says how much is forgotten of it; None
-                where nothing is forgotten.
+            x: The query's features.
+            change: The target before and after; None stands for no observation.
+            place: How many observations the arm had before this one, from which follows how much of it is forgotten;
+                None if nothing is forgotten.
         """
         before, after = change
         ridge = self.ridges.get(arm) or Ridge.start(x.size, self.settings.ridge)
         later = 0 if place is None else ridge.count - place
-        # The next observation in any case: then it is learned as if it had been known at once.
+        # No other observation came in between, so it is learned in order, as it will be after a restart.
         if before is None and after is not None and (place is None or later == 0):
             return self.after(arm, x, after)
         if before is None and after is not None:
             amended = ridge.amended(x, after, weight=self.settings.forgetting**later)
             return self._with(arm, replace(amended, count=ridge.count + 1))
+        # One less than above, because this observation is itself among those that the arm has.
         weight = self.settings.forgetting ** max(later - 1, 0)
         if before is not None and after is not None:
             return self._with(arm, ridge.revised(x, after - before, weight=weight))
@@ -176,14 +178,14 @@ class Arms:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordedRows:
-    """The rows of a table that a bandit starts from.
+    """The rows of a table from which a bandit starts.
 
     Attributes:
         tiers: Names of the table's tiers, cheapest first.
         vectors: N x D, unit vectors.
         correct: N x K, how right each tier's answer is.
         costs: N x K, what it cost in US$.
-        learned: What studies made of the rows.
+        learned: A cache: by study, what it has learned from the rows.
     """
 
     tiers: tuple[str, ...]
@@ -194,9 +196,9 @@ class RecordedRows:
 
     @classmethod
     def of(cls, table: Table) -> RecordedRows:
-        """Take the rows of a table."""
+        """Return the rows of a table."""
         vectors = np.asarray(table.embedding, dtype=np.float32)
-        # The bound keeps a row of zeros, an empty text, from becoming undefined.
+        # The bound avoids dividing by 0 for a vector of zeros, such as an empty text's.
         vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
         costs = (table.gen_in * table.price_in + table.gen_out * table.price_out) / 1e6
         return cls(tuple(table.tiers), vectors, np.asarray(table.correct, dtype=np.float64), costs)
@@ -211,17 +213,18 @@ class RecordedRows:
 class ArmsOf:
     """The study that learns the arms of a ladder from all of a node's records.
 
-    It is a `CompleteStudy`: the same records in the same order leave the same arms, bit for bit, so nothing else has to
-    be kept for a restart. Feedback that changes what was learned, or comes after further calls, is added out of order,
-    which changes rounding; and where `forgetting` is below 1, an answer that is graded for the first time after further
-    answers of its tier does not make those before it one observation older, as it does after a restart.
+    It is a `CompleteStudy`: the same records in the same order give the same arms, bit for bit, so nothing else has to
+    be kept for a restart. There are two exceptions. Feedback that changes what was learned, or comes after further
+    calls, is added out of order, which changes the rounding. And if `forgetting` is below 1, an answer that is graded
+    for the first time after further answers of its tier does not make the earlier ones one observation older, as it
+    does after a restart.
 
     Attributes:
-        names: The arms, the cheapest first: the ladder's tiers.
-        offsets: By arm, what is taken from how right an answer is before it is regressed on the query.
-        settings: What the regressions are made with.
-        graded_only: Learn from grades alone, not from verdicts and agreement.
-        rows: What was recorded before the first call, or None.
+        names: The arms, cheapest first: the ladder's tiers.
+        offsets: By arm, what is subtracted from how right an answer is before it is regressed on the query.
+        settings: The settings of the regressions.
+        graded_only: Whether to learn from grades only, not from verdicts and agreement.
+        rows: Outcomes that were recorded before the first call, or None.
     """
 
     names: tuple[str, ...]
@@ -234,9 +237,11 @@ class ArmsOf:
         """Return the arms after the recorded rows."""
         if self.rows is None:
             return Arms(self.settings)
-        # Each node starts with them, and so does a call whose history cannot be read.
+        # Cached, because each node starts with them, and so does every call whose history cannot be read. Two threads
+        # may both fill the cache, with the same result.
         if self not in self.rows.learned:
             self.rows.learned[self] = self._warmed(self.rows)
+        # A dict of its own: `places` is the one part that `learn` changes in place.
         return replace(self.rows.learned[self], places={})
 
     def _warmed(self, rows: RecordedRows) -> Arms:
@@ -247,16 +252,18 @@ class ArmsOf:
         return arms
 
     def learn(self, result: Arms, record: Record) -> Arms:
-        """Return the arms after one more call; a call that shows nothing of its answers changes costs at most."""
+        """Return the arms after one more call; a call whose answers nobody judged changes the costs at most."""
         vector = record.vector
         if vector is None or not self._fits(result, vector):
             return replace(result, skipped=result.skipped + 1)
+        # In place: a copy for each record would take quadratic time. Earlier `Arms` share it, and look up only ids that
+        # they have learned.
         if self.settings.forgetting < 1:
             result.places[record.id] = {arm: ridge.count for arm, ridge in result.ridges.items()}
         return self.observe(result, vector, self._rights(record), self._costs(record))
 
     def revise(self, result: Arms, before: Record, after: Record) -> Arms:
-        """Return the arms after a record changed, as feedback does; other records keep what they taught."""
+        """Return the arms after a record changed, for example by feedback."""
         vector = after.vector
         if vector is None or not self._fits(result, vector):
             return result
@@ -296,8 +303,8 @@ class ArmsOf:
         top, offset = self.names[-1], self.offsets[-1]
         if self.graded_only or top in rights or top not in record.answered:
             return rights
-        # Without a grade nothing is known of the top tier but what was assumed. It is learned again, or the bandit
-        # would be as uncertain of that tier as ever and explore it for good.
+        # Nobody judges the top tier, so without a grade only its assumed accuracy is known. It is learned as if
+        # observed: otherwise the tier's uncertainty would never shrink, and the bandit would explore it forever.
         return rights | {top: offset}
 
     def _costs(self, record: Record) -> Mapping[str, float]:

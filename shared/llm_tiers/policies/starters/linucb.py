@@ -1,4 +1,4 @@
-"""LinUCB: a contextual bandit chooses the tier, and learns from how right and how dear its answer was."""
+"""LinUCB: a contextual bandit that chooses the tier, and learns from how right its answers were and what they cost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["LinUCB", "Promise"]
 
 _ENOUGH = 20
-"""A node with fewer observations is answered with what its parent knows, if that knows more."""
+"""A node with fewer observations uses what its parent has learned, if that is more."""
 
 
 class LinUCB:
@@ -33,30 +33,33 @@ class LinUCB:
 
     Each tier is an arm with a ridge regression on the query's embedding x. With A = ridge * I + sum of x x^T and b the
     sum of the targets times x, the tier with the highest `x A^-1 b + alpha * sqrt(x^T A^-1 x)` answers. The inverse is
-    updated in O(D^2) as each call is remembered, so a call inverts nothing. All that is learned follows from the
+    updated in O(D^2) as each call is remembered, so no call inverts a matrix. All that is learned follows from the
     history's records, so a restart changes nothing: the same records in the same order give the same numbers, bit for
     bit.
 
-    How right an answer was is the best that is known of it: its grade by a check, by feedback or by a grader, whether
-    it equals the top tier's, a judging model's verdict, or whether it equals the answer that was accepted. A call of
-    which none of that is known teaches only its cost.
+    How right an answer was is taken from the best source that is known: its grade by a check, by feedback or by a
+    grader, whether it equals the top tier's answer, a judging model's verdict, or whether it equals the answer that was
+    accepted. If none of these is known, only the call's cost is learned.
 
     Source: MetaLLM (Nguyen et al., arXiv 2407.10834), whose bandit is LinUCB (Li et al., WWW 2010). Four things differ
-    from the paper unless `LinUCB.paper()` is asked for. Each arm has a level of its own beside the weights, with a
-    penalty that does not depend on `ridge`, and starts from the tier's prior instead of from zero: with hundreds of
-    dimensions the paper's bandit explores every tier hundreds of times before it knows which is best on the whole. The
-    cost is averaged over the calls instead of regressed on the query. And it learns without grades, too.
+    from the paper, except with `LinUCB.paper()`. Each arm has an intercept beside the weights, with a penalty that does
+    not depend on `ridge`. It starts from the tier's prior instead of from zero: with hundreds of dimensions the paper's
+    bandit explores every tier hundreds of times before it knows which is best on the whole. The cost is averaged over
+    the calls instead of regressed on the query. And it also learns without grades.
 
     Args:
-        price: What an answer may cost in chance to be right, in units of a usual answer of the top tier; the paper's p.
+        price: The weight of the cost in the reward: how much probability of a right answer a usual answer of the top
+            tier may cost; the paper's p.
         alpha: Width of the confidence bound, in standard deviations of a reward of variance 1; 0 never explores.
-        ridge: Penalty on the weights of the embedding, whose vectors have length 1. Higher trusts a query less.
-        forgetting: By how much a tier's past observations lose weight with each new one, in (0, 1]; 1 forgets nothing.
+        ridge: Penalty on the weights of the embedding, whose vectors have length 1. With a higher penalty the choice
+            depends less on the query.
+        forgetting: The factor by which a tier's past observations lose weight with each new one, in (0, 1]; 1 forgets
+            nothing.
         priors: Each tier's accuracy before anything is learned, in [0, 1], by tier name or by position; tiers that it
             leaves out use their own `prior`, then 0.65 to 0.85 spread evenly over the ladder.
-        rewards: `"any"` learns how right an answer was from the best that is known of it; then the top tier, which
-            nobody judges, is taken to be right as often as its prior says, unless it is graded. `"grades"` learns from
-            checks, feedback and graders alone, for a policy without a judge.
+        rewards: `"any"` learns how right an answer was from the best source that is known; the top tier, which nobody
+            judges, then counts as right as often as its prior says, unless it is graded. `"grades"` learns only from
+            checks, feedback and graders, for a policy without a judge.
         witness: `"below"` lets the next cheaper tier answer side by side with the started one, where its price makes
             that worthwhile: without grades, their agreement is what the bandit learns from.
         warm_start: Recorded outcomes to learn from before the first call, as `llm_tiers.replay.load_table` reads them.
@@ -101,22 +104,22 @@ class LinUCB:
 
     @property
     def settings(self) -> Settings:
-        """What the regressions are made with."""
+        """The settings of the regressions."""
         return Settings(self.ridge, self.forgetting, intercept=not self._as_published)
 
     @property
     def learns_grades_only(self) -> bool:
-        """Whether verdicts and agreement teach nothing."""
+        """Whether nothing is learned from verdicts and agreement."""
         return self.rewards == "grades"
 
     @classmethod
     def paper(
         cls, *, price: float = 0.1, alpha: float = 1.0, ridge: float = 1.0, warm_start: Table | None = None
     ) -> Self:
-        """Return MetaLLM's bandit: arms that start from zero, the cost in the regression, grades alone as rewards.
+        """Return MetaLLM's bandit: arms that start from zero, the cost in the regression, and only grades as rewards.
 
-        A tier's cost is its listed price, in units of the dearest tier's. The published code stops learning once its
-        warm start is over; this one goes on.
+        A tier's cost is its listed price, in units of the dearest tier's. The published code stops learning after its
+        warm start; this one continues.
 
         Args:
             price: The paper's p, the weight of the cost.
@@ -146,8 +149,10 @@ class LinUCB:
             )
 
     def study(self, ladder: Ladder) -> ArmsOf:
-        """Return what a history is asked to learn of its records."""
+        """Return the study by which a history learns the arms from its records."""
         settings = self.settings
+        # What is regressed is the difference from what is assumed: from the prior, so that an arm without observations
+        # has it; in the published bandit from zero, less the cost.
         if self._as_published:
             offsets = tuple(self.price * cost for cost in Arms(settings).relative_costs(ladder.costs).values())
         else:
@@ -163,14 +168,14 @@ class LinUCB:
         return priors_of(ladder, self.priors)
 
     def promises(self, arms: Arms, ladder: Ladder, vector: Vector | None) -> dict[str, Promise]:
-        """Return what each arm promises on a query.
+        """Return the estimates and bounds of all arms for a query.
 
         Args:
             arms: What was learned.
             ladder: The tiers.
-            vector: The query's embedding; None: only what is assumed of the tiers counts.
+            vector: The query's embedding; None to use only what is assumed of the tiers.
         """
-        # What is regressed and what is added afterwards differ in the published bandit: there the cost is learned too.
+        # The published bandit's regression has the cost in it, so there nothing is added to it or subtracted from it.
         listed = arms.relative_costs(self.listed(ladder))
         priors = dict.fromkeys(listed, 0.0) if self._as_published else self.assumed(ladder)
         costs = dict.fromkeys(listed, 0.0) if self._as_published else listed
@@ -184,12 +189,14 @@ class LinUCB:
         return found
 
     def plan(self, call: Call, ladder: Ladder) -> Planning:
-        """Choose the tier that promises most for `call`."""
+        """Choose the tier with the highest upper bound for `call`."""
         study = self.study(ladder)
         near = yield from _learned(call, study)
         arms, vector = near.learned if isinstance(near.learned, Arms) else study.start(), near.vector
         warnings = _warnings(near, arms)
         if vector is not None and arms.width not in (None, vector.size):
+            # With a warm start of another width nothing would ever be learned, so that is an error. Without one, the
+            # records of an earlier embedding are left unused, with a warning.
             if self._rows is not None and vector.size != self._rows.width:
                 raise ConfigError(
                     f"warm_start: its embeddings have {self._rows.width} dimensions, the history's {vector.size}; load "
@@ -209,20 +216,20 @@ class LinUCB:
         )
 
     def usable(self, ladder: Ladder, serving: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
-        """Return the arms that these tiers can answer by; at least one."""
+        """Return the arms, at least one, that these tiers can serve."""
         return serving
 
     def first_step(self, arm: str, ladder: Ladder) -> Plan:
-        """Return the plan by which the flow begins to answer by an arm."""
+        """Return the plan with which the flow begins, if this arm was chosen."""
         below = ladder.below(arm)
         witnesses = () if self.witness is None or below is None else (below.name,)
-        # The witness only saves a judge call here, so one that costs as much as the judge is left out.
+        # `thrifty`: here a witness only saves a judge's call, so one that costs as much as the judge is left out.
         return Plan(arm, "", witnesses, thrifty=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What a tier promises on a query.
+    """An arm's estimate for a query.
 
     Attributes:
         right: The chance that its answer is right, in [0, 1].
@@ -234,13 +241,13 @@ class Promise:
 
 
 def _learned(call: Call, study: ArmsOf) -> Generator[Request, Response, Recollection]:
-    """Return what is learned at the call's node, or at the nearest parent where the node knows little."""
+    """Return what was learned at the call's node or, if that is little, at the nearest parent that knows enough."""
     best: Recollection | None = None
     for node in lineage(call.node):
         near = yield from recall(Recall(call.query, node, 0, study))
         if best is None or _count(near) > _count(best):
             best = near
-        # Parents lie in the same history, so asking them after a failure would only take longer.
+        # After an error the parents are not asked: they are in the same history, and each would take a time-out more.
         if near.error is not None or _count(near) >= _ENOUGH:
             break
     return best or Recollection()

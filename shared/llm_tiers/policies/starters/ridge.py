@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 __all__ = ["Features", "Ridge"]
 
 Features: TypeAlias = NDArray[np.float64]
-"""What an observation is described by: one vector of D numbers."""
+"""The features of an observation: one vector of D numbers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ridge:
-    """A linear regression with a penalty, after some observations. It is never changed, only replaced.
+    """A linear regression with a penalty on the weights, after some observations. It is immutable.
 
-    With A = ridge * I + sum of x x^T and b = sum of target * x, the weights are A^-1 b. Each observation adds a matrix
-    of rank one to A, so the inverse follows by the formula of Sherman and Morrison in O(D^2).
+    With A = penalty * I + sum of x x^T and b = sum of target * x, the weights are A^-1 b. Each observation adds a
+    matrix of rank one to A, so the inverse is updated with the formula of Sherman and Morrison in O(D^2).
 
     Attributes:
-        inverse: D x D, A^-1; only its upper triangle counts.
+        inverse: D x D, A^-1; only its upper triangle is valid.
         weights: D numbers, A^-1 b.
-        penalty: The ridge.
+        penalty: The penalty, which is the ridge.
         count: How many observations were learned.
     """
 
@@ -35,58 +35,61 @@ class Ridge:
 
     @classmethod
     def start(cls, width: int, penalty: float) -> Ridge:
-        """Return the regression of no observations: A = penalty * I."""
-        # In Fortran's order, which BLAS updates in place.
+        """Return the regression without observations: A = penalty * I."""
+        # In Fortran's order, because BLAS updates only that in place; a C array would be copied at every update.
         return cls(np.eye(width, order="F") / penalty, np.zeros(width), penalty)
 
     def after(self, x: Features, target: float, *, forgetting: float = 1.0) -> Ridge:
         """Return the regression with one more observation.
 
-        With `forgetting` below 1, A and b are multiplied by it first. What no observation has touched for long would
-        then be forgotten altogether, the ridge included, and its inverse would grow without bound; so the ridge is
-        added again, one coordinate a time.
+        With `forgetting` below 1, A and b are multiplied by it first. In directions without new observations even the
+        penalty would then fade, and the inverse would grow without bound. So the penalty is restored, one coordinate at
+        each observation.
 
         Args:
-            x: The observation.
+            x: The features.
             target: What was observed.
-            forgetting: By how much all earlier observations lose weight, in (0, 1].
+            forgetting: The factor by which all earlier observations lose weight, in (0, 1].
         """
         if forgetting == 1:
             inverse, weights = _add(self.inverse.copy(order="F"), self.weights, x, target)
         else:
             inverse, weights = _add(self.inverse / forgetting, self.weights, x, target)
+            # Each coordinate has its turn every D observations, so it gets D times what one observation takes away. All
+            # of them at once would need D updates of rank one.
             penalised = np.zeros_like(x)
             penalised[self.count % x.size] = np.sqrt((1 - forgetting) * self.penalty * x.size)
             inverse, weights = _add(inverse, weights, penalised, 0.0)
         return Ridge(inverse, weights, self.penalty, self.count + 1)
 
     def revised(self, x: Features, change: float, *, weight: float = 1.0) -> Ridge:
-        """Return the regression after the target of an observation that it has learned changed by `change`.
+        """Return the regression after the target of a learned observation changed by `change`.
 
         Args:
-            x: The observation.
-            change: The new target less the old one.
-            weight: What forgetting has left of the observation, in (0, 1].
+            x: The features of the observation.
+            change: The new target minus the old one.
+            weight: The weight that forgetting has left the observation, in (0, 1].
         """
+        # The target occurs in b only, so the inverse stays.
         weights = self.weights + weight * change * _times(self.inverse, x)
         return Ridge(self.inverse, weights, self.penalty, self.count)
 
     def amended(self, x: Features, target: float, *, weight: float) -> Ridge:
-        """Return the regression with an observation added late, or with one taken out, where `weight` is negative."""
+        """Return the regression with an observation added late, or removed if `weight` is negative."""
         inverse, weights = _add(self.inverse.copy(order="F"), self.weights, x, target, weight)
         return Ridge(inverse, weights, self.penalty, self.count)
 
     def spread(self, x: Features) -> float:
-        """Return x^T A^-1 x: how uncertain the prediction at x is, in units of the noise's variance."""
+        """Return x^T A^-1 x, the variance of the prediction at x in units of the noise's variance."""
         return float(x @ _times(self.inverse, x))
 
     def predict(self, x: Features) -> float:
-        """Return what is expected at x."""
+        """Return the target that is expected at x."""
         return float(self.weights @ x)
 
 
 def _times(inverse: NDArray[np.float64], x: Features) -> Features:
-    """Return the symmetric matrix, of which the upper triangle counts, times x."""
+    """Return a symmetric matrix, of which only the upper triangle is read, times x."""
     # Imported here: scipy's linear algebra takes some tenths of a second to load, and few users have a bandit.
     from scipy.linalg.blas import dsymv
 
@@ -100,6 +103,8 @@ def _add(
     """Return inverse and weights with one more observation; `inverse` is overwritten."""
     from scipy.linalg.blas import dsyr
 
+    # Sherman and Morrison: (A + w x x^T)^-1 = A^-1 - w (A^-1 x)(A^-1 x)^T / (1 + w x^T A^-1 x). `dsyr` updates one
+    # triangle, which is half the work.
     column = _times(inverse, x)
     gain = weight / (1.0 + weight * float(x @ column))
     inverse = dsyr(-gain, column, a=inverse, overwrite_a=1)

@@ -214,6 +214,15 @@ def test_a_judge_that_fails_proves_nothing_and_costs_no_answer():
     assert "small" in held.rules
 
 
+@pytest.mark.parametrize("down", [("large",), ("medium", "large")])
+def test_with_a_judge_a_lower_answer_is_returned_where_the_top_tier_fails_on_a_profiled_call(down):
+    world = Judging(small=0.0, medium=0.0)
+    world.down = down
+    with closing(engine_of(Guarantee(0.1, expected_calls=3_000, judge=PromptJudge()))) as engine:
+        (trace,) = ask(engine, world, 1)
+    assert trace.final in ("small", "medium")
+
+
 def test_a_judge_beside_a_guarantee_is_refused():
     with pytest.raises(ConfigError, match=r"Guarantee\(judge="):
         as_policy(Guarantee(0.1), judge=says_what_is_right)
@@ -319,6 +328,19 @@ def test_without_grades_not_every_call_is_profiled_for_ever():
         engine.flush_grades(30)
     assert sum(len(asked(trace)) == 3 for trace in traces[150:]) < 20
     assert all(trace.final == "large" for trace in traces)
+
+
+def test_an_unknown_cost_beside_a_tier_that_is_free_breaks_nothing():
+    free = StandingOf(("small", "large"), (0.0, 1.0), Promise(0.05, 0.05), "equality", "")
+    record = Record("a", "", 0.0, {}, "large", "large", ("small", "large"), ("small", "large"), None, audited=True)
+    shown = free.evidence(replace(record, said={"small": 0, "large": 0}, costs={"small": 0.0}))
+    assert shown.asking == 1.0
+
+
+def test_once_the_expected_calls_are_over_the_trace_says_so():
+    with closing(engine_of(Guarantee(0.05, expected_calls=20))) as engine:
+        traces = ask(engine, World(), 22)
+    assert "no further calls are expected" in traces[-1].reason
 
 
 def test_too_few_calls_to_pay_are_not_profiled():

@@ -161,3 +161,17 @@ def test_a_forecast_says_what_a_promise_costs_and_when_it_cannot_be_earned():
     assert not little.pays
     worse = forecast((0.01, 0.1, 1.0), 3, Promise(0.05, 0.05, 100_000), differing=0.2)
     assert worse.share < much.share == 1.0
+
+
+def test_a_forecast_says_so_where_no_further_call_is_expected():
+    over = forecast((0.01, 0.1, 1.0), 3, Promise(0.05, 0.05, 100), seen=100)
+    assert not over.pays
+    assert over.cost == 1
+    assert over.why == "no further calls are expected: expected_calls=100, and this node has had 100"
+
+
+def test_where_the_top_tier_costs_nothing_there_is_nothing_to_save():
+    free = forecast((0.0, 0.0, 0.0), 3, Promise(0.05, 0.05, 100_000))
+    assert not free.pays
+    assert free.why == "the top tier costs nothing, so there is nothing to save"
+    assert sum(model_mix((0.0, 0.0), (0.9, 1.0), 0.95)) == pytest.approx(1)
