@@ -189,14 +189,19 @@ def _accepted_answer(ledger: Ledger, answer: Answer, judgement: Judgement) -> An
 def _final(policy: Policy, ledger: Ledger, answer: Answer) -> Answer:
     """Return the top tier's answer, or an earlier one if the top's is missing or does not have the form asked for."""
     wanting = _warn_of_flaw(ledger, answer) or (answer.value is None and not policy.missing_counts)
+    earlier = _settled(policy, ledger, answer)
     # What the user has been shown already cannot be taken back.
-    earlier = _best_unrejected(ledger) if wanting and not answer.live else None
-    if earlier is None and _settles(ledger):
-        judgement = policy.judge.settle(_case(ledger, answer))
-        earlier = None if judgement is None else _accepted_answer(ledger, answer, judgement)
+    if earlier is None and wanting and not answer.live:
+        earlier = _best_unrejected(ledger)
     if earlier is None:
         _warn_of_end(ledger, answer)
     return earlier or answer
+
+
+def _settled(policy: Policy, ledger: Ledger, answer: Answer) -> Answer | None:
+    """Return the earlier answer that the judge of a profiled call prefers to the top tier's, or None."""
+    judgement = policy.judge.settle(_case(ledger, answer)) if _settles(ledger) else None
+    return None if judgement is None else _accepted_answer(ledger, answer, judgement)
 
 
 def _settles(ledger: Ledger) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING
 
@@ -176,7 +177,8 @@ class Ledger:
         # One unknown cost makes the sum unknown: a sum without it would look cheaper than the call was.
         costs = [attempt.cost_usd for attempt in self.attempts if attempt.error is None or attempt.input_tokens]
         known = [cost for cost in costs if cost is not None]
-        return sum(known) if len(known) == len(costs) else None
+        # Side by side, calls end in any order; unlike `sum`, `fsum` gives the same for all orders.
+        return math.fsum(known) if len(known) == len(costs) else None
 
     def trace(self) -> Trace:
         """Return the trace of the call as it stands."""

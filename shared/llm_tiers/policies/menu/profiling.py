@@ -56,7 +56,8 @@ class Profiling(Rule):
         if not all(name in state.said for name in below):
             return Ask(tuple(below))
         if top in state.said:
-            return Accept(_accepted(self.surest, state) or top)
+            # The surest rule may be one of tiers that gave no answer; then the dearest that did is accepted.
+            return self.settle(_accepted(self.surest, state) or top, state)
         foreseen = are_foreseen(np.array([[state.said[name] for name in below]])).all()
         accepted = _accepted(self.rule, state) if foreseen else None
         return Ask((top,)) if accepted is None else Accept(accepted)
