@@ -1,4 +1,4 @@
-"""What a node's past calls show of all tiers: its profile, learned record by record."""
+"""A node's profile: what its past calls show of all tiers, learned record by record."""
 
 from __future__ import annotations
 
@@ -20,19 +20,22 @@ if TYPE_CHECKING:
 __all__ = ["NO_PROFILE", "UNASKED", "Profile", "ProfiledCall", "profiled_call"]
 
 UNASKED = -2
-"""Stands for what the top tier would have said, where its answer was foreseen and so not paid for."""
+"""Stands for the top tier's answer if the tier was not asked, because its answer was foreseen, or if it failed."""
 
 _KEPT = 1_000
-"""The newest so many profiled calls are kept."""
+"""The number of profiled calls that are kept, newest first. Models and queries change, so older ones mislead; and they
+bound the memory of a node."""
 
 _FEW = 8
-"""From so many graded calls on, those without grades are left out."""
+"""From this many graded calls on, calls without grades are left out: the two kinds of evidence are not mixed, and
+grades are better."""
 
 _RIGHT = 0.5
-"""Least grade that counts as right where graded calls are told apart."""
+"""The lowest grade that counts as right when spared calls are grouped by who was right."""
 
 _TRUST_IN_TOP = 0.5
-"""Half of what is taken for true is "the top tier is right", half is what the tiers' agreement shows."""
+"""Without grades, the weight of "the top tier is right" in how right an answer is taken to be; the rest is what the
+tiers' agreement shows. The first alone never doubts a bad top tier; the second alone doubts a good one too often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,11 @@ class ProfiledCall:
 
     Attributes:
         id: Its trace id.
-        said: By tier, cheapest first, a number: equal numbers are equal answers, -1 is none, `UNASKED` stands last
-            where the top tier was not asked.
-        costs: By tier, what its answer cost in US$, or what one usually costs where that is not known.
-        grades: By tier that was asked, how right its answer is, in [0, 1]; empty where not every answer is graded.
-        source: Who graded it.
+        said: A number for each tier, cheapest first: equal numbers are equal answers, -1 is no answer. The last is
+            `UNASKED` if the top tier was not asked.
+        costs: What each tier's answer cost in US$, or what one usually costs if that is not known.
+        grades: How right the answer of each tier that was asked is, in [0, 1]; empty if not all are graded.
+        source: Who graded them.
     """
 
     id: str
@@ -61,11 +64,11 @@ class ProfiledCall:
 
 
 def profiled_call(record: Record, usual: Mapping[str, float]) -> ProfiledCall | None:
-    """Return what a record says of all tiers; None where it is no profiled call, or one below the top did not answer.
+    """Return what a record says of all tiers; None unless it is a profiled call that all tiers below the top answered.
 
     Args:
         record: The past call.
-        usual: By tier, cheapest first, what an answer usually costs.
+        usual: Tier name, cheapest first, to what an answer usually costs.
     """
     *below, top = usual
     if not (record.audited or record.profiled) or any(name not in record.answered for name in below):
@@ -103,13 +106,13 @@ def _in_order(said: list[int]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Profile:
-    """What is known of a node. It is never changed, only replaced.
+    """What is known of a node. Immutable: each call makes a new one.
 
     Attributes:
         calls: The profiled calls, oldest first.
-        count: Number of all calls of the node, profiled or not.
-        spent: What these cost in US$.
-        learning: What profiling cost in US$ beyond what the calls would have cost without it.
+        count: The number of all calls of the node, profiled or not.
+        spent: What all calls cost, in US$.
+        learning: What profiling cost beyond what the same calls would have cost without it, in US$.
     """
 
     calls: tuple[ProfiledCall, ...] = ()
@@ -123,7 +126,7 @@ class Profile:
         Args:
             cost: What the call cost in US$.
             call: What it says of all tiers, or None.
-            instead: What it would have cost without profiling it.
+            instead: What it would have cost if it had not been profiled, in US$.
         """
         known = replace(self, count=self.count + 1, spent=self.spent + cost)
         if call is None:
@@ -132,7 +135,7 @@ class Profile:
         return Profile(calls, known.count, known.spent, self.learning + max(cost - instead, 0.0))
 
     def revised(self, call: ProfiledCall) -> Profile:
-        """Return the profile after what is known of one of its calls changed."""
+        """Return the profile after one of its calls was graded."""
         calls = tuple(call if old.id == call.id else old for old in self.calls)
         return Profile(calls, self.count, self.spent, self.learning)
 
@@ -143,18 +146,18 @@ class Profile:
 
     @cached_property
     def counted(self) -> tuple[ProfiledCall, ...]:
-        """The calls that all tiers answered and that count: the graded ones, where there are a few, else all."""
+        """The calls that all tiers answered and that are used: the graded ones if there are a few, else all."""
         return tuple(call for call in self.calls if call.is_complete and (call.grades or not self.is_graded))
 
     @cached_property
     def spared(self) -> Mapping[tuple[tuple[int, ...], tuple[bool, ...]], float]:
-        """How many calls the top tier was not asked on, by what the tiers below it said and who of them was right.
+        """The number of calls without an answer of the top tier, grouped by what the tiers below said and who was right.
 
         Who was right is empty where that is not known.
         """
         complete = sum(call.is_complete for call in self.calls)
-        # A grader that compares answers with the top's cannot grade a call without one. Such a call stands for as much
-        # as an ungraded one with it would, of which only the graded part counts.
+        # A grader that compares answers with the top tier's cannot grade a call without one. Ungraded calls with all
+        # answers are left out, so a call without grades here counts by the share that is kept of those.
         ungraded = len(self.counted) / complete if complete else 1.0
         found = Counter(
             (call.said[:-1], tuple(grade >= _RIGHT for grade in call.grades if self.is_graded))
@@ -165,13 +168,13 @@ class Profile:
 
     @property
     def source(self) -> GradeSource | None:
-        """By whose grades the tiers are known; None: by their agreement alone."""
+        """Who graded most of the calls; None if nobody did, so that the tiers are known by their agreement alone."""
         sources = Counter(call.source for call in self.calls if call.source is not None)
         return sources.most_common(1)[0][0] if sources else None
 
     @cached_property
     def ladder_weights(self) -> NDArray[np.float64] | None:
-        """How much each imagined ladder resembles the node's; None without profiled calls."""
+        """How much each imagined ladder resembles the node's; None without any profiled call."""
         if not self.calls:
             return None
         ladders = imagined_ladders(len(self.calls[0].said))
@@ -184,7 +187,8 @@ class Profile:
             return np.empty((0, tiers))
         ladders = imagined_ladders(tiers)
         ungraded = {call.said for call in self.counted if not call.grades}
-        # Where right answers rarely coincide, as in free text, an answer unlike the top's may be as right as that.
+        # Conditional on the top being right, not "equal to the top": if right answers rarely coincide, as in free text,
+        # one that differs from the top tier's may be as right.
         patterns = {
             said: _TRUST_IN_TOP * ladders.right_with_top(said, weights)
             + (1 - _TRUST_IN_TOP) * ladders.right(said, weights)

@@ -1,4 +1,4 @@
-"""What each rule of the menu is worth at a node, and what choosing wrongly may cost."""
+"""What each rule of the menu is worth at a node, and the expected loss if the chosen rule is not the best."""
 
 from __future__ import annotations
 
@@ -22,32 +22,36 @@ from llm_tiers.policies.menu.weighing import Weighing, weigh
 __all__ = ["IMAGINED_CALLS", "Choice", "choose", "cost_of", "outcome_of", "rules_of"]
 
 IMAGINED_CALLS = 6.0
-"""A node starts as if so many calls, to imagined ladders, had been profiled."""
+"""A node starts as if this many calls, to imagined ladders, had been profiled. Without them the first few calls would
+decide; from some fifty on they hardly matter."""
 
 _MANY, _STANDARD_ERRORS = 20, 1.0
-"""A tier is said to be better than the top from so many graded calls on, and by so many standard errors."""
+"""A warning names a tier as better than the top from this many graded calls on, if it is ahead by this many standard
+errors. One, since the user loses on every call and the warning costs nothing."""
 
 _DRAWN = 1_000
 _ALIKE = 1e-9
+"""Accuracies that differ by less are equal up to rounding."""
+
 _LEAST_COST = 1e-300
-"""Models that cost nothing are not divided by."""
+"""Stands for a cost of 0 in divisions: a model may be free."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which rule answers a node's calls, and how sure that is.
+    """Which rule answers a node's calls, and how certain that choice is.
 
     Attributes:
         rule: The rule that is worth most.
-        surest: The rule that is right most often, whatever it costs.
-        regret: What is expected to be lost a call because another rule may be worth more, in chances to be right.
-        weight: On how many calls this rests, the imagined ones included.
-        asking: What it costs to ask all tiers, in chances to be right.
+        surest: The rule that is right most often, at any cost.
+        regret: The expected loss on each call because another rule may be worth more, in probability of a right answer.
+        weight: The number of calls that this is based on, including the imagined ones.
+        asking: What profiling a call costs, in probability of a right answer.
         top_cost: What a usual answer of the top tier costs, in US$.
-        estimates: By tier, its chance to be right.
-        confidence: By the tiers that the rule asked, the chance that its answer is right.
-        better_than_top: Name of a tier that seems to be right more often than the top tier, by grades alone: without
-            them a top tier that errs looks like hard queries.
+        estimates: Tier name to its probability of a right answer.
+        confidence: The tiers that the rule asked, to the probability that its answer is right.
+        better_than_top: Name of a tier that seems to be right more often than the top tier, or None. Only grades can
+            show that: without them, a top tier that errs looks like one that answers hard queries.
     """
 
     rule: Rule
@@ -76,7 +80,7 @@ def _outcomes(names: tuple[str, ...], said: tuple[int, ...]) -> tuple[NDArray[np
 
 @dataclass(frozen=True, slots=True)
 class _Calls:
-    """Calls on which every rule was replayed.
+    """Calls, with what every rule would have done on them.
 
     Attributes:
         said: Calls x tiers, what each tier said.
@@ -111,17 +115,17 @@ def _numbered(row: NDArray[np.int64]) -> tuple[int, ...]:
 
 
 def choose(profile: Profile, usual: Mapping[str, float], price: float, *, worth_usd: float | None = None) -> Choice:
-    """Choose from the menu by worth: the chance to be right, less what the answers cost.
+    """Choose from the menu by worth: the probability of a right answer, minus the price of the cost.
 
-    Source: the reward is MetaLLM's (arXiv 2407.10834), over SMART's profiled calls (arXiv 2403.13835). What is lost by
-    choosing wrongly is the expected opportunity cost of the ranking-and-selection literature (Chick and Inoue, 2001),
-    of paired differences, since rules that share tiers are right and wrong together.
+    Source: the reward is that of MetaLLM (arXiv 2407.10834), measured on profiled calls as in SMART (arXiv 2403.13835).
+    The regret is the expected opportunity cost of ranking and selection (Chick and Inoue, 2001). It is computed from
+    paired differences, since rules that share tiers are often right or wrong together.
 
     Args:
         profile: What is known of the node.
-        usual: By tier, cheapest first, what an answer usually costs.
-        price: What a usual answer of the top tier may cost, in chances to be right.
-        worth_usd: What a right answer is worth in US$; None: `price` says it.
+        usual: Tier name, cheapest first, to what an answer usually costs.
+        price: What a usual answer of the top tier may cost, in probability of a right answer.
+        worth_usd: What a right answer is worth in US$; None to use `price`.
     """
     names = tuple(usual)
     counted = profile.counted
@@ -141,7 +145,8 @@ def choose(profile: Profile, usual: Mapping[str, float], price: float, *, worth_
     rules = rules_of(names)
     return Choice(
         rule=rules[best],
-        # Of rules that are as often right the last one, in which the top tier is backed.
+        # Of rules that are equally often right, the last: in the menu's order that is the top tier with another that
+        # answers if it does not.
         surest=rules[int(np.flatnonzero(accuracy >= accuracy.max() - _ALIKE)[-1])],
         regret=_regret(worth, weighing, best),
         weight=weighing.weight,
@@ -163,7 +168,7 @@ def _joined(one: _Calls, other: _Calls) -> _Calls:
 
 
 def _cost_of_profiling(mean_costs: NDArray[np.float64], weighing: Weighing, calls: _Calls, best: int) -> float:
-    """Return what a profiled call costs in US$; where its answer is foreseen, the top tier is seldom asked."""
+    """Return what profiling a call costs, in the unit of the costs; a foreseen top tier is asked on few of them."""
     spared = are_foreseen(calls.said[:, :-1]) & ~calls.asked[:, best, -1]
     share = float(weighing.mean(np.where(spared, ASKED_SHARE, 1.0)))
     return float(mean_costs[:-1].sum() + share * mean_costs[-1])
@@ -175,9 +180,10 @@ def cost_of(rule: Rule, call: ProfiledCall) -> float:
 
 
 def _regret(worth: NDArray[np.float64], weighing: Weighing, best: int) -> float:
-    """Return the largest expected loss against any other rule, were its true worth known."""
+    """Return the largest expected loss against any one other rule, compared with knowing which of the two is better."""
     differences = worth[:, [best]] - worth
-    # The variance of a few right and wrong answers is itself uncertain; without this, a lucky start is never doubted.
+    # The variance of a few right and wrong answers is itself uncertain. Without this factor, a rule that happens to be
+    # right on the first calls would never be doubted.
     error = weighing.error(differences) * (1 + 1 / np.sqrt(weighing.weight))
     z = weighing.mean(differences) / error
     return float((error * (np.exp(-z * z / 2) / np.sqrt(2 * np.pi) - z * ndtr(-z))).max())
@@ -186,7 +192,7 @@ def _regret(worth: NDArray[np.float64], weighing: Weighing, best: int) -> float:
 def _confidence(
     names: tuple[str, ...], seen: _Calls, counts: NDArray[np.float64], best: int, usual: float
 ) -> dict[frozenset[str], float]:
-    """Return how often the rule was right where it asked the same tiers; few such calls count little."""
+    """Return how often the rule was right, by the tiers that it asked; with few such calls, near its usual accuracy."""
     right, asked = seen.right[:, best], seen.asked[:, best]
     found = {}
     for row in np.unique(asked, axis=0):
@@ -203,14 +209,14 @@ def _better_than_top(names: tuple[str, ...], seen: _Calls, counts: NDArray[np.fl
     ahead = seen.by_tier[:, :-1] - seen.by_tier[:, -1:]
     mean = np.average(ahead, axis=0, weights=counts)
     deviation = np.sqrt(np.average((ahead - mean) ** 2, axis=0, weights=counts))
-    # By the number of answers of the top tier, not by the calls that they stand for: it is the top that is doubted.
+    # The error follows from the number of the top tier's answers, not from the calls that they stand for.
     surely = mean - _STANDARD_ERRORS * deviation / np.sqrt(len(ahead))
     best = int(surely.argmax())
     return names[best] if surely[best] > 0 else None
 
 
 def outcome_of(rule: Rule, said: tuple[int, ...]) -> tuple[int, NDArray[np.bool_]]:
-    """Return the position of the tier whose answer a rule accepts, and by tier whether it is asked.
+    """Return the position of the tier whose answer a rule accepts, and for each tier whether it is asked.
 
     Args:
         rule: A rule that needs nothing but the tiers' answers.
