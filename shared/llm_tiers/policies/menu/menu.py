@@ -49,11 +49,13 @@ class ProfileOf:
         usual: Tier names, cheapest first, each with the usual cost of an answer.
         price: What a usual answer of the top tier may cost, in probability of a right answer.
         worth_usd: What a right answer is worth in US$; None if `price` determines it.
+        priors: The tiers' own `prior`, cheapest first; empty if none has one.
     """
 
     usual: tuple[tuple[str, float], ...]
     price: float
     worth_usd: float | None = None
+    priors: tuple[float | None, ...] = ()
 
     def start(self) -> Known:
         """Return what is known before the first call."""
@@ -79,7 +81,9 @@ class ProfileOf:
         return Known(profile, result.choice) if call is None else self._known(profile)
 
     def _known(self, profile: Profile) -> Known:
-        return Known(profile, choose(profile, dict(self.usual), self.price, worth_usd=self.worth_usd))
+        return Known(
+            profile, choose(profile, dict(self.usual), self.price, worth_usd=self.worth_usd, priors=self.priors)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +168,9 @@ class MenuStarter:
     def study(self, ladder: Ladder) -> ProfileOf:
         """Return the study whose result has the choice."""
         usual = tuple((name, float(ladder.costs[name])) for name in ladder.names)
-        return ProfileOf(usual, self.price, self.worth_usd)
+        stated = tuple(tier.prior for tier in ladder)
+        priors = () if stated == (None,) * len(stated) else stated
+        return ProfileOf(usual, self.price, self.worth_usd, priors)
 
     def plan(self, call: Call, ladder: Ladder) -> Planning:
         """Plan the first step of the chosen rule, or a profiled call."""

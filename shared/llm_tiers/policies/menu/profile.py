@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_tiers.agreement.imagined import imagined_ladders
 from llm_tiers.history.grades import best_grades
 
 if TYPE_CHECKING:
+    from llm_tiers.agreement.imagined import ImaginedLadders
     from llm_tiers.history.record import GradeSource, Record
 
 __all__ = ["NO_PROFILE", "UNASKED", "Profile", "ProfiledCall", "profiled_call"]
@@ -33,9 +33,10 @@ grades are better."""
 _RIGHT = 0.5
 """The lowest grade that counts as right when spared calls are grouped by who was right."""
 
-_TRUST_IN_TOP = 0.5
-"""Without grades, the weight of "the top tier is right" in how right an answer is taken to be; the rest is what the
-tiers' agreement shows. The first alone never doubts a bad top tier; the second alone doubts a good one too often."""
+_TRUST_IN_BEST = 0.5
+"""Without grades, the weight of "the best tier is right" in how right an answer is taken to be; the rest is what the
+tiers' agreement shows. The first alone never doubts that tier; the second alone doubts a good one too often. The best
+is the top tier, unless the user's `Tier(prior=)` says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ class Profile:
 
     @cached_property
     def spared(self) -> Mapping[tuple[tuple[int, ...], tuple[bool, ...]], float]:
-        """The number of calls without an answer of the top tier, grouped by what the tiers below said and who was right.
+        """The number of calls without an answer of the top tier, by what the tiers below said and who of them was right.
 
         Who was right is empty where that is not known.
         """
@@ -172,27 +173,23 @@ class Profile:
         sources = Counter(call.source for call in self.calls if call.source is not None)
         return sources.most_common(1)[0][0] if sources else None
 
-    @cached_property
-    def ladder_weights(self) -> NDArray[np.float64] | None:
-        """How much each imagined ladder resembles the node's; None without any profiled call."""
-        if not self.calls:
-            return None
-        ladders = imagined_ladders(len(self.calls[0].said))
-        return ladders.weights(Counter(call.said for call in self.calls))
+    def right(self, ladders: ImaginedLadders) -> NDArray[np.float64]:
+        """Return how right each tier was on each call of `counted`, calls x tiers, in [0, 1].
 
-    def right(self, tiers: int) -> NDArray[np.float64]:
-        """Return how right each tier was on each call that counts, calls x tiers, in [0, 1]."""
-        weights = self.ladder_weights
-        if weights is None or not self.counted:
-            return np.empty((0, tiers))
-        ladders = imagined_ladders(tiers)
+        Args:
+            ladders: How the tiers may be; where nothing is graded, these say who is probably right.
+        """
+        if not self.counted:
+            return np.empty((0, ladders.tiers))
         ungraded = {call.said for call in self.counted if not call.grades}
-        # Conditional on the top being right, not "equal to the top": if right answers rarely coincide, as in free text,
-        # one that differs from the top tier's may be as right.
+        weights = ladders.weights(Counter(call.said for call in self.calls)) if ungraded else None
+        # Conditional on the best tier being right, not "equal to the best": if right answers rarely coincide, as in
+        # free text, one that differs from it may be as right.
         patterns = {
-            said: _TRUST_IN_TOP * ladders.right_with_top(said, weights)
-            + (1 - _TRUST_IN_TOP) * ladders.right(said, weights)
+            said: _TRUST_IN_BEST * ladders.right_with_best(said, weights)
+            + (1 - _TRUST_IN_BEST) * ladders.right(said, weights)
             for said in ungraded
+            if weights is not None
         }
         return np.array([call.grades or patterns[call.said] for call in self.counted])
 

@@ -104,8 +104,8 @@ def _replay(names: tuple[str, ...], said: Sequence[tuple[int, ...]], right: NDAr
 
 
 @cache
-def _imagined(names: tuple[str, ...]) -> _Calls:
-    said, right = imagined_ladders(len(names)).calls
+def _imagined(names: tuple[str, ...], priors: tuple[float | None, ...]) -> _Calls:
+    said, right = imagined_ladders(len(names), priors).calls
     return _replay(names, [_numbered(row) for row in said[:_DRAWN]], right[:_DRAWN])
 
 
@@ -114,7 +114,14 @@ def _numbered(row: NDArray[np.int64]) -> tuple[int, ...]:
     return tuple(numbers.setdefault(number, len(numbers)) for number in row.tolist())
 
 
-def choose(profile: Profile, usual: Mapping[str, float], price: float, *, worth_usd: float | None = None) -> Choice:
+def choose(
+    profile: Profile,
+    usual: Mapping[str, float],
+    price: float,
+    *,
+    worth_usd: float | None = None,
+    priors: tuple[float | None, ...] = (),
+) -> Choice:
     """Choose from the menu by worth: the probability of a right answer, minus the price of the cost.
 
     Source: the reward is that of MetaLLM (arXiv 2407.10834), measured on profiled calls as in SMART (arXiv 2403.13835).
@@ -126,11 +133,14 @@ def choose(profile: Profile, usual: Mapping[str, float], price: float, *, worth_
         usual: Tier name, cheapest first, to what an answer usually costs.
         price: What a usual answer of the top tier may cost, in probability of a right answer.
         worth_usd: What a right answer is worth in US$; None to use `price`.
+        priors: The share of calls that each tier is thought to get right, in [0, 1], cheapest first; None for a tier of
+            which nothing is stated.
     """
     names = tuple(usual)
     counted = profile.counted
-    imagined = _imagined(names)
-    seen = _replay(names, [call.said for call in counted], profile.right(len(names)))
+    imagined = _imagined(names, priors)
+    right = profile.right(imagined_ladders(len(names), priors))
+    seen = _replay(names, [call.said for call in counted], right)
     calls = _joined(imagined, seen)
     own = np.concatenate([np.full(len(imagined.said), IMAGINED_CALLS / len(imagined.said)), np.ones(len(counted))])
     weighing = weigh(own, calls.said, calls.by_tier, profile.spared)

@@ -72,7 +72,29 @@ def test_two_that_agree_are_more_likely_right_than_a_third_that_does_not():
     assert right[0] > 0.3
 
 
+def test_a_prior_says_who_is_thought_to_be_best_and_how_able():
+    assert imagined_ladders(3).best == 2
+    ladders = imagined_ladders(3, (None, 0.95, 0.6))
+    assert ladders.best == 1
+    right = ladders.calls[1].mean(axis=0)
+    assert right[1] == pytest.approx(0.93, abs=0.05)
+    assert right[2] == pytest.approx(0.6, abs=0.05)
+
+
 # The choice
+
+
+def test_a_top_tier_that_is_stated_to_be_worse_than_a_cheaper_one_is_not_followed():
+    ladder = Ladder(
+        Tier(None, name=name, price=(price, price), prior=prior)
+        for name, price, prior in zip(NAMES, COSTS, (0.5, 0.95, 0.7), strict=True)
+    )
+    study = MenuStarter().study(ladder)
+    known = study.start()
+    for number in range(40):
+        known = study.after(known, 1.2, called((0, 1, 2), number=number))
+    assert known.choice.rule == Single(NAMES, "b")
+    assert known.choice.estimates["b"] > known.choice.estimates["c"]
 
 
 def test_a_cheap_tier_that_is_always_right_is_chosen_and_a_useless_one_is_not():
