@@ -152,7 +152,7 @@ class Profile:
 
     @cached_property
     def spared(self) -> Mapping[tuple[tuple[int, ...], tuple[bool, ...]], float]:
-        """The number of calls without an answer of the top tier, by what the tiers below said and who of them was right.
+        """The number of calls without an answer of the top tier, by what those below said and who of them was right.
 
         Who was right is empty where that is not known.
         """
