@@ -511,7 +511,7 @@ class TestHistory:
                     Record(
                         str(place), "", float(place), {}, "a", "b", ("a", "b"), ("b",), 3.0,
                         said={"a": 0, "b": 1}, costs={"a": 1.0, "b": 2.0}, audited=True, text="x" * (place % 7),
-                        grades={"check": {"a": 1.0, "b": 0.0}},
+                        grades={"check": {"a": float(place > 0), "b": 1.0}},
                     )
                 )  # fmt: skip
         done = calibrate(tmp_path, "--accuracy", 0.9)
