@@ -9,6 +9,7 @@ import numpy as np
 
 from everywhere.sets import Outcome, RecordedSet
 from llm_tiers.policies.menu.menu import MenuStarter, ProfileOf
+from llm_tiers.policies.menu.profiling import Profiling
 from llm_tiers.policies.menu.worth import outcome_of
 
 __all__ = ["run_menu"]
@@ -24,15 +25,17 @@ def run_menu(recorded: RecordedSet, quality: float, *, graded: bool, seed: int) 
     known, profiled = study.start(), 0
     right, cost, stated = [], [], []
     for row in np.random.default_rng(seed).permutation(len(recorded.right)).tolist():
-        rule, profiles = starter.decide(known, f"{seed}-{row}")
+        rule, audits = starter.decide(known, f"{seed}-{row}")
+        profiles = audits or isinstance(rule, Profiling)
         accepted, asked = outcome_of(rule, recorded.said[row])
-        spent = float(recorded.costs[row].sum() if profiles else recorded.costs[row] @ asked)
+        spent = float(recorded.costs[row].sum() if audits else recorded.costs[row] @ asked)
         names = frozenset(name for name, was in zip(recorded.names, asked, strict=True) if was)
         stated.append(np.nan if profiles else known.choice.confidence.get(names, np.nan))
         right.append(float(recorded.right[row, accepted]))
         cost.append(spent)
         profiled += profiles
-        known = study.after(known, spent, recorded.call(row, graded=graded) if profiles else None)
+        seen = recorded.call(row, graded=graded, top=audits or bool(asked[-1])) if profiles else None
+        known = study.after(known, spent, seen)
     late = (float(np.mean(right[_WARM:])), float(np.mean(cost[_WARM:]))) if len(right) > _WARM else None
     return Outcome(float(np.mean(right)), float(np.mean(cost)), profiled, _calibration(stated, right), late)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_tiers.policies.menu.profile import ProfiledCall
+from llm_tiers.policies.menu.profile import UNASKED, ProfiledCall
 from llm_tiers.replay import ReplayTable, load_table
 
 __all__ = ["Outcome", "RecordedSet", "price_of"]
@@ -101,12 +101,12 @@ class RecordedSet:
         """The worth of the best single tier, known in hindsight."""
         return max(single.worth(quality) for single in self.singles)
 
-    def call(self, row: int, *, graded: bool) -> ProfiledCall:
-        """The question as a call that all tiers answered."""
-        grades = tuple(self.right[row].tolist()) if graded else ()
-        return ProfiledCall(
-            str(row), self.said[row], tuple(self.costs[row].tolist()), grades, "grader" if graded else None
-        )
+    def call(self, row: int, *, graded: bool, top: bool = True) -> ProfiledCall:
+        """The question as a call that all tiers answered, or all but the top."""
+        asked = len(self.names) - (not top)
+        said = self.said[row] if top else (*self.said[row][:-1], UNASKED)
+        grades = tuple(self.right[row, :asked].tolist()) if graded else ()
+        return ProfiledCall(str(row), said, tuple(self.costs[row].tolist()), grades, "grader" if graded else None)
 
 
 # As `profiled_call` numbers them: by first appearance, so that equal patterns are found in a cache.

@@ -13,7 +13,7 @@ from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 __all__ = ["Explained", "ImaginedLadders", "imagined_ladders"]
 
@@ -23,6 +23,9 @@ _TOP_MEAN, _TOP_SPREAD = 1.0, 0.5
 _STEP_MEAN, _STEP_SPREAD = 0.3, 0.3
 """In probits: a top tier is right on .84 of the calls, give or take a tenth; each tier below on about a tenth less, and
 on more than the one above it in one case of six."""
+
+_LEAST_PRIOR = 0.01
+"""A stated accuracy of 0 or 1 would leave no ladder on which the tier may be otherwise."""
 
 _COMPARABLE, _COINCIDING = 0.5, 0.9
 """On half of the ladders right answers nearly always coincide, as numbers and names do; on the others any share of
@@ -43,12 +46,13 @@ class Explained:
     Attributes:
         log_chance: Logarithm of the chance of the pattern, by ladder.
         right: Chance that each tier's answer is right, ladders x tiers.
-        right_with_top: The same, given that the top tier's answer is right; 0 where it gave none.
+        right_with_best: The same, given that the answer of the tier that is thought to be best is right; 0 where it
+            gave none.
     """
 
     log_chance: NDArray[np.float64]
     right: NDArray[np.float64]
-    right_with_top: NDArray[np.float64]
+    right_with_best: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +67,12 @@ class ImaginedLadders:
 
     Attributes:
         tiers: Number of tiers.
+        priors: The share of calls that each tier is thought to get right, in [0, 1], cheapest first; None for a tier of
+            which nothing is stated: it is then the better the dearer it is. Empty for none.
     """
 
     tiers: int
+    priors: tuple[float | None, ...] = ()
     _explained: dict[tuple[int, ...], Explained] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -74,11 +81,31 @@ class ImaginedLadders:
         top = draw.normal(_TOP_MEAN, _TOP_SPREAD, (_COUNT, 1))
         steps = draw.normal(_STEP_MEAN, _STEP_SPREAD, (_COUNT, self.tiers - 1))
         ability = np.concatenate([top - steps[:, ::-1].cumsum(1)[:, ::-1], top], axis=1)
+        ability = ability + (self._means - self._usual)
         hardness = draw.uniform(0.3, 0.9, (_COUNT, 1))
         mistaken = draw.beta(1, 1.5, (_COUNT, 1))
         comparable = draw.random((_COUNT, 1)) < _COMPARABLE
         coinciding = np.where(comparable, draw.uniform(_COINCIDING, 1, (_COUNT, 1)), draw.random((_COUNT, 1)))
         return ability, hardness, mistaken, coinciding
+
+    @property
+    def _usual(self) -> NDArray[np.float64]:
+        """How able tiers of which nothing is stated are on average, in probits."""
+        return np.asarray(_TOP_MEAN - _STEP_MEAN * np.arange(self.tiers - 1, -1, -1), dtype=np.float64)
+
+    @cached_property
+    def _means(self) -> NDArray[np.float64]:
+        """How able each tier is on average, in probits."""
+        stated = self.priors or (None,) * self.tiers
+        bounded = [None if prior is None else min(max(prior, _LEAST_PRIOR), 1 - _LEAST_PRIOR) for prior in stated]
+        return np.array(
+            [usual if prior is None else ndtri(prior) for usual, prior in zip(self._usual, bounded, strict=True)]
+        )
+
+    @property
+    def best(self) -> int:
+        """The position of the tier that is thought to be best, the dearest of several."""
+        return max(range(self.tiers), key=lambda place: (self._means[place], place))
 
     @property
     def ability(self) -> NDArray[np.float64]:
@@ -118,7 +145,7 @@ class ImaginedLadders:
         alone = right_alone + wrong_alone
         groups = _groups(said)
         total = np.zeros(alone.shape[:2])
-        right, with_top = np.zeros_like(alone), np.zeros_like(alone)
+        right, with_best = np.zeros_like(alone), np.zeros_like(alone)
         # One group may be the right answer, another the common mistake; all others must be single answers.
         for true in (None, *groups):
             for false in (None, *groups):
@@ -134,22 +161,22 @@ class ImaginedLadders:
                 total += chance
                 right += chance[..., None] * each
                 # Given the explanation, the tiers are right independently of each other.
-                top = each[..., -1:].copy()
-                each[..., -1] = 1
-                with_top += chance[..., None] * top * each
+                best = each[..., [self.best]]
+                each[..., self.best] = 1
+                with_best += chance[..., None] * best * each
         weights = _WEIGHTS / _WEIGHTS.sum()
         likely = total @ weights
         shares = np.einsum("ldt,d->lt", right, weights) / np.maximum(likely, _LEAST)[:, None]
-        both = np.einsum("ldt,d->lt", with_top, weights)
-        given_top = both / np.maximum(both[:, -1:], _LEAST)
+        both = np.einsum("ldt,d->lt", with_best, weights)
+        given_best = both / np.maximum(both[:, [self.best]], _LEAST)
         # Three answers that two tiers gave each are beyond the model: then nothing is known of who is right, but that
         # equal answers are right together.
         compared = np.array([number >= 0 for number in said])
         beyond = likely[:, None] < _LEAST
         shares = np.where(beyond, 0.5 * compared, np.minimum(shares, 1.0))
-        as_top = np.array([number == said[-1] >= 0 for number in said], dtype=np.float64)
-        given_top = np.where(beyond | (both[:, -1:] < _LEAST), as_top, np.minimum(given_top, 1.0))
-        return Explained(np.log(np.maximum(likely, _LEAST)), shares, given_top)
+        as_best = np.array([number == said[self.best] >= 0 for number in said], dtype=np.float64)
+        given_best = np.where(beyond | (both[:, [self.best]] < _LEAST), as_best, np.minimum(given_best, 1.0))
+        return Explained(np.log(np.maximum(likely, _LEAST)), shares, given_best)
 
     def weights(self, patterns: Mapping[tuple[int, ...], int]) -> NDArray[np.float64]:
         """Return how much each ladder resembles the real one, given how often each pattern was seen; sums to 1."""
@@ -163,15 +190,15 @@ class ImaginedLadders:
         """Return the chance that each tier's answer is right."""
         return np.asarray(weights @ self.explain(said).right)
 
-    def right_with_top(self, said: tuple[int, ...], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the chance that each tier's answer is right, were the top tier's right; 0 where that gave none."""
-        return np.asarray(weights @ self.explain(said).right_with_top)
+    def right_with_best(self, said: tuple[int, ...], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the chance that each tier's answer is right if that of `best` is; 0 where that gave none."""
+        return np.asarray(weights @ self.explain(said).right_with_best)
 
 
 @cache
-def imagined_ladders(tiers: int) -> ImaginedLadders:
+def imagined_ladders(tiers: int, priors: tuple[float | None, ...] = ()) -> ImaginedLadders:
     """Return the imagined ladders of so many tiers; drawing them and what they explained is shared."""
-    return ImaginedLadders(tiers)
+    return ImaginedLadders(tiers, priors)
 
 
 def _groups(said: Sequence[int]) -> list[tuple[int, ...]]:

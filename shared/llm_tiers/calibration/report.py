@@ -133,6 +133,14 @@ def _warnings(found: Calibration) -> Iterator[str]:
             f"warning: nobody graded these answers. Accuracy here is equality with {sample.tiers[-1]}: a tier that is "
             f"better than it counts as wrong wherever they differ. grade= or feedback() brings grades{sample.graded}"
         )
+        return
+    *below, top = found.singles
+    better = max(below, key=lambda single: single.accuracy.mean, default=None)
+    if better is not None and better.accuracy.mean >= top.accuracy.mean:
+        yield (
+            f"warning: the top tier seems no better than one below it: {sample.tiers[-1]} is right on "
+            f"{_share(top.accuracy)}, {better.policy.removeprefix('single:')} on {_share(better.accuracy)}"
+        )
 
 
 def _guarantee(found: Calibration) -> Iterator[str]:

@@ -144,7 +144,7 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
             reply = early.pop(tier.name)
             ledger.add_reply(reply)
         else:
-            reply, early = yield from _ask(policy, ledger, tier, beside, early, unjudged=top)
+            reply, early = yield from _ask(policy, ledger, tier, beside, early, unjudged=top and not _settles(ledger))
         if isinstance(reply, TierError):
             # The user has half an answer; the whole of another one would be read as its end.
             if reply.broke_off or _is_hopeless(ledger, reply):
@@ -202,7 +202,7 @@ def _accept(policy: Policy, ledger: Ledger, answer: Answer, early: dict[str, Rep
     """Accept an answer; early answers that were not needed go into the ledger too, since they teach as much."""
     for reply in early.values():
         ledger.add_reply(reply)
-    if ledger.plan is not None and ledger.plan.audit:
+    if ledger.plan is not None and (ledger.plan.audit or ledger.plan.profiled):
         # A profiled call compares the tiers, so a function that checked some of the answers checks them all.
         for other in ledger.answers:
             if other.value is not None and other.tier not in ledger.findings.checks:
@@ -223,11 +223,24 @@ def _accepted_answer(ledger: Ledger, answer: Answer, judgement: Judgement) -> An
 def _final(policy: Policy, ledger: Ledger, answer: Answer) -> Answer:
     """Return the top tier's answer, or an earlier one if the top's is missing or does not have the form asked for."""
     wanting = _warn_of_flaw(ledger, answer) or (answer.value is None and not policy.missing_counts)
+    earlier = _settled(policy, ledger, answer)
     # What the user has been shown already cannot be taken back.
-    earlier = _best_unrejected(ledger) if wanting and not answer.live else None
+    if earlier is None and wanting and not answer.live:
+        earlier = _best_unrejected(ledger)
     if earlier is None:
         _warn_of_end(ledger, answer)
     return earlier or answer
+
+
+def _settled(policy: Policy, ledger: Ledger, answer: Answer) -> Answer | None:
+    """Return the earlier answer that the judge of a profiled call prefers to the top tier's, or None."""
+    judgement = policy.judge.settle(_case(ledger, answer)) if _settles(ledger) else None
+    return None if judgement is None else _accepted_answer(ledger, answer, judgement)
+
+
+def _settles(ledger: Ledger) -> bool:
+    """Say whether the judge may find that an earlier answer stands instead of the top tier's."""
+    return ledger.plan is not None and ledger.plan.profiled
 
 
 def _warn_of_flaw(ledger: Ledger, answer: Answer) -> bool:

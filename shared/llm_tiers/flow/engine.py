@@ -285,7 +285,7 @@ class Engine:
         record = ledger.record(self._clock())
         if record is None:
             return
-        if record.audited and self._gradings is not None:
+        if record.profiled and self._gradings is not None:
             ledger.grading = Grading(state="pending")
             ledger.to_grade = ToGrade(ledger.call, self.ladder, tuple(ledger.answers), record.said)
         if self.history is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -236,7 +237,8 @@ class Ledger:
         # One unknown cost makes the sum unknown: a sum without it would look cheaper than the call was.
         costs = [attempt.cost_usd for attempt in self.attempts if attempt.error is None or attempt.input_tokens]
         known = [cost for cost in costs if cost is not None]
-        return sum(known) if len(known) == len(costs) else None
+        # Side by side, calls end in any order; unlike `sum`, `fsum` gives the same for all orders.
+        return math.fsum(known) if len(known) == len(costs) else None
 
     def trace(self) -> Trace:
         """Return the trace of the call as it stands."""
@@ -278,7 +280,8 @@ class Ledger:
             return None
         teaches = self._may_teach(answer)
         # A profiled call says what all tiers answered, a top tier that gave nothing included, whichever answer stood.
-        if not teaches and not (plan.audit and answer.unfinished is None):
+        profiled = plan.audit or plan.profiled
+        if not teaches and not (profiled and answer.unfinished is None):
             return None
         checks = self.findings.checks
         return Record(
@@ -299,6 +302,7 @@ class Ledger:
             share=plan.share,
             confidence=self._confidence(),
             audited=plan.audit,
+            profiled=profiled,
             grades={"check": {tier: float(right) for tier, right in checks.items()}} if checks else {},
             verdicts=dict(self.findings.verdicts),
             verdict_costs=dict(self.findings.verdict_costs),

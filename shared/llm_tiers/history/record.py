@@ -35,6 +35,8 @@ class Record:
             not look.
         confidence: The chance that was stated for the answer, in [0, 1], as in the trace; None where none was.
         audited: Whether this is a profiled call: it was drawn by lot to be answered by all tiers.
+        profiled: Whether it was drawn by lot to be answered by all tiers below the top, and by the top unless what it
+            would say was foreseen. Those of them that all tiers answered do not represent all calls.
         grades: How right the tiers' answers are, in [0, 1], by source and tier name; empty where nothing is known.
             `"equality"` is not stored: it follows from `said`, see `best_grades`.
         verdicts: Tier name to what the policy's judging model said of its answer; a tier that no model was asked about,
@@ -63,6 +65,7 @@ class Record:
     share: float | None = None
     confidence: float | None = None
     audited: bool = False
+    profiled: bool = False
     grades: Mapping[GradeSource, Mapping[str, float]] = field(default_factory=dict)
     verdicts: Mapping[str, bool] = field(default_factory=dict)
     verdict_costs: Mapping[str, float] = field(default_factory=dict)

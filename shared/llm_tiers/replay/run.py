@@ -151,7 +151,7 @@ def _grade(engine: Engine, table: ReplayTable, row: int, trace_id: str) -> None:
 
     def graded(record: Record) -> Record:
         said = {tier: truth[tier] for tier in record.answered}
-        return replace(record, grades={**record.grades, "grader": said}) if record.audited else record
+        return replace(record, grades={**record.grades, "grader": said}) if record.profiled else record
 
     # A call that taught nothing has no record.
     if engine.history is not None:

@@ -247,6 +247,15 @@ class TestRecommendation:
         assert "warning: nobody graded these answers" in done.output
         assert "accuracy: same as large" in done.output
 
+    def test_a_top_tier_that_is_no_better_than_a_cheaper_one_is_named(self, file, tmp_path):
+        assert "the top tier seems no better" not in calibrate(file, "--accuracy", 0.7).output
+        path = tmp_path / "worse.npz"
+        worse = arrays()
+        worse["correct"][:, -1] = False
+        np.savez(path, **worse)
+        done = calibrate(path, "--accuracy", 0.7)
+        assert f"warning: the top tier seems no better than one below it: {NAMES[-1]} is right on .000" in done.output
+
     def test_files_with_two_meanings_of_right_do_not_go_together(self, file, tmp_path):
         path = tmp_path / "other.npz"
         np.savez(path, **arrays(60), right_means=np.array("same as large"))
@@ -502,7 +511,7 @@ class TestHistory:
                     Record(
                         str(place), "", float(place), {}, "a", "b", ("a", "b"), ("b",), 3.0,
                         said={"a": 0, "b": 1}, costs={"a": 1.0, "b": 2.0}, audited=True, text="x" * (place % 7),
-                        grades={"check": {"a": 1.0, "b": 0.0}},
+                        grades={"check": {"a": float(place > 0), "b": 1.0}},
                     )
                 )  # fmt: skip
         done = calibrate(tmp_path, "--accuracy", 0.9)

@@ -67,6 +67,7 @@ def test_an_export_is_json_and_complete(history):
         "share": 0.5,
         "confidence": 0.75,
         "audited": True,
+        "profiled": False,
         "grades": {"grader": {"small": 0.25, "large": 1.0}, "feedback": {"large": 0.0}},
         "verdicts": {"small": False},
         "verdict_costs": {"small": 0.0002},

@@ -72,6 +72,13 @@ class Judge(ABC):
         """Ask about an answer of a profiled call, for its record alone: what is found changes nothing for the user."""
         yield from ()
 
+    def settle(self, case: Case) -> Judgement | None:  # noqa: ARG002
+        """Return that an earlier answer stands instead of the top tier's, or None: the top tier's stands.
+
+        Asked only where the plan is `profiled`, since the top tier's answer is final otherwise.
+        """
+        return None
+
     def check(self, ladder: Ladder) -> None:
         """Check the judge against the ladder.
 

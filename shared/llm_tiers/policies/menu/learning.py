@@ -1,4 +1,4 @@
-"""When a call is profiled, that is, answered by all tiers."""
+"""When a call is profiled: answered by all tiers, so that every rule can be replayed on it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Learning"]
 
-_FIRST = 8
-_FLOOR, _CEILING = 0.003, 0.5
-"""Now and then a call is profiled though nothing is expected of it, since models change. Never more than every second
-after the first few: a new user's calls must not all cost what all tiers together do."""
+_FLOOR = 0.003
+"""The least chance to be profiled. A clear choice would never be looked at again otherwise, but models change."""
 
 _HORIZON = 500
-"""What is learned is taken to serve as many calls as the node has seen, but at least so many."""
+"""What is learned is expected to be used for as many calls as the node has had, but at least this many."""
 
 _CREDIT = 40.0
+"""In usual answers of the top tier, at a share of 0.2. Without a credit a cheap node could never find out whether it
+should be dearer: a fifth of what its cheap tier costs pays for few answers of the top tier."""
+
 _YOUNG = 1_000
 _LATER = 0.25
+"""After this many calls the share is a quarter, such as 5 % instead of 20 %."""
 
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """Profiles a call with the chance by which one more is expected to save more than it costs.
+    """Profiles calls as long as one more is expected to save more than it costs.
 
     Attributes:
-        share: Largest share of a node's spend that profiling may add over its first 1,000 calls, in [0, 1], beside a
-            small credit: of 40 answers of the top tier at a share of 0.2. Later a quarter of it. 0 switches it off.
+        share: The largest share of a node's spend that profiling may add over its first 1,000 calls, in [0, 1]; later a
+            quarter of it. Beside it there is a small credit, of 40 answers of the top tier at a share of 0.2. 0
+            profiles nothing.
     """
 
     share: float = 0.2
@@ -39,10 +42,9 @@ class Learning:
         """Return the chance that the next call is profiled."""
         if not self.share or self._is_exhausted(profile, choice):
             return 0.0
-        if len(profile.calls) < _FIRST:
-            return 1.0
+        # Half of the regret goes with as many calls again as it is based on, so one more takes off `1 / (2 weight)`.
         saved = choice.regret * max(profile.count, _HORIZON) / (2 * choice.weight)
-        return min(_FLOOR + saved / max(choice.asking, 1e-300), _CEILING)
+        return min(_FLOOR + saved / max(choice.asking, 1e-300), 1.0)
 
     def _is_exhausted(self, profile: Profile, choice: Choice) -> bool:
         credit = _CREDIT * choice.top_cost * self.share / 0.2

@@ -14,6 +14,7 @@ from llm_tiers.errors import ConfigError
 from llm_tiers.policies.judges.judge import Judge, Review
 from llm_tiers.policies.menu.learning import Learning
 from llm_tiers.policies.menu.profile import NO_PROFILE, Profile, ProfiledCall, profiled_call
+from llm_tiers.policies.menu.profiling import ASKED_SHARE, Profiling
 from llm_tiers.policies.menu.rule import Rule, Single
 from llm_tiers.policies.menu.running import RuleJudge, plan_of
 from llm_tiers.policies.menu.worth import Choice, choose, cost_of
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from llm_tiers.call.call import Call
     from llm_tiers.history.record import Record
     from llm_tiers.ladder.tiers import Ladder, Tier
-    from llm_tiers.policies.judges.case import Case
+    from llm_tiers.policies.judges.case import Case, Judgement
 
 __all__ = ["Known", "MenuJudge", "MenuStarter", "ProfileOf"]
 
@@ -48,11 +49,13 @@ class ProfileOf:
         usual: Tier names, cheapest first, each with the usual cost of an answer.
         price: What a usual answer of the top tier may cost, in probability of a right answer.
         worth_usd: What a right answer is worth in US$; None if `price` determines it.
+        priors: The tiers' own `prior`, cheapest first; empty if none has one.
     """
 
     usual: tuple[tuple[str, float], ...]
     price: float
     worth_usd: float | None = None
+    priors: tuple[float | None, ...] = ()
 
     def start(self) -> Known:
         """Return what is known before the first call."""
@@ -78,7 +81,9 @@ class ProfileOf:
         return Known(profile, result.choice) if call is None else self._known(profile)
 
     def _known(self, profile: Profile) -> Known:
-        return Known(profile, choose(profile, dict(self.usual), self.price, worth_usd=self.worth_usd))
+        return Known(
+            profile, choose(profile, dict(self.usual), self.price, worth_usd=self.worth_usd, priors=self.priors)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +97,12 @@ class _Insight:
 class MenuStarter:
     """Start the rule that is worth most at the call's node: its chance of a right answer, minus the answers' cost.
 
-    Some calls are profiled: all tiers answer them, and every rule is replayed on their answers. If the answers are
-    graded, by a check, the user or a grader, the grades say which are right. If not, how right an answer is, is
-    estimated: half the weight is on "the top tier is right", and half on what the tiers' agreement shows. A profiled
-    call returns the answer of the rule that is right most often.
+    Some calls are profiled: all tiers answer them, and every rule is replayed on their answers. If the two dearest
+    tiers below the top agree, the top tier's answer is foreseen; it is then asked on a quarter of these calls only,
+    which stand for the others. If the answers are graded, by a check, the user or a grader, the grades say which are
+    right. If not, how right an answer is, is estimated: half the weight is on "the top tier is right", and half on what
+    the tiers' agreement shows. A profiled call on which all tiers answered returns the answer of the rule that is right
+    most often.
 
     Source: choosing a policy by replaying it on profiled calls is from SMART (arXiv 2403.13835), the reward is from
     MetaLLM (arXiv 2407.10834).
@@ -161,7 +168,9 @@ class MenuStarter:
     def study(self, ladder: Ladder) -> ProfileOf:
         """Return the study whose result has the choice."""
         usual = tuple((name, float(ladder.costs[name])) for name in ladder.names)
-        return ProfileOf(usual, self.price, self.worth_usd)
+        stated = tuple(tier.prior for tier in ladder)
+        priors = () if stated == (None,) * len(stated) else stated
+        return ProfileOf(usual, self.price, self.worth_usd, priors)
 
     def plan(self, call: Call, ladder: Ladder) -> Planning:
         """Plan the first step of the chosen rule, or a profiled call."""
@@ -171,16 +180,18 @@ class MenuStarter:
         serving = [tier.name for tier in ladder if not call.shortfall(tier)]
         able = len(serving) == len(ladder)
         # A call that not all tiers can serve cannot be profiled.
-        rule, profiles = self.decide(known, call.id) if able else (choice.rule, False)
+        rule, audits = self.decide(known, call.id) if able else (choice.rule, False)
+        profiled = isinstance(rule, Profiling)
         if not set(rule.tiers) <= set(serving):
             rule = Single(ladder.names, self._single(choice, call, ladder, serving))
-        reason = f"profiled, {rule.name}" if profiles else f"rule {rule.name}"
+        reason = f"profiled, {rule.name}" if audits or profiled else f"rule {rule.name}"
         # The confidence is that of the chosen rule; a profiled call may be answered by another.
         stated = choice if rule is choice.rule else None
         return replace(
             plan_of(rule, f"{reason}; {_basis(known.profile)}{where}"),
             estimates=choice.estimates,
-            audit=profiles,
+            audit=audits,
+            profiled=profiled,
             warnings=(*warnings, *_doubts_about_top(known)),
             insight=_Insight(rule, stated),
             confidence=None if stated is None else stated.confidence.get(frozenset(rule.tiers)),
@@ -197,10 +208,20 @@ class MenuStarter:
         return max(serving or ladder.names, key=lambda name: choice.estimates[name] - rate * ladder.costs[name])
 
     def decide(self, known: Known, call_id: str) -> tuple[Rule, bool]:
-        """Return the rule that answers a call, and whether the call is profiled."""
-        chance = self.learning.chance(known.profile, known.choice)
-        profiles = random.Random(f"profile:{self.seed}:{call_id}").random() < chance
-        return known.choice.surest if profiles else known.choice.rule, profiles
+        """Return the rule that answers a call, and whether all tiers are asked whatever the rule says.
+
+        On a profiled call where they are not, the rule is a `Profiling`.
+        """
+        choice = known.choice
+        chance = self.learning.chance(known.profile, choice)
+        if random.Random(f"profile:{self.seed}:{call_id}").random() >= chance:
+            return choice.rule, False
+        # A random choice of its own, so that the calls on which all tiers are asked represent all profiled calls.
+        asks_all = random.Random(f"top:{self.seed}:{call_id}").random() < ASKED_SHARE
+        # With two tiers nothing is foreseen, and side by side they answer sooner.
+        if asks_all or len(choice.rule.ladder) < 3:  # noqa: PLR2004
+            return choice.surest, True
+        return Profiling(choice.rule.ladder, choice.rule, choice.surest), False
 
 
 def _look_up(call: Call, study: ProfileOf) -> Generator[Request, Response, tuple[Known, str, tuple[str, ...]]]:
@@ -220,20 +241,20 @@ def _look_up(call: Call, study: ProfileOf) -> Generator[Request, Response, tuple
 
 
 def _basis(profile: Profile) -> str:
-    number = len(profile.counted)
-    if not number:
+    number, spared = len(profile.counted), sum(profile.spared.values())
+    if not number + spared:
         return "no call profiled yet"
     by = "agreement" if profile.source is None else f"grades ({profile.source})"
-    return f"{number} profiled calls by {by}"
+    without = f", {spared:.0f} more without the top tier" if spared else ""
+    return f"{number} profiled calls{without} by {by}"
 
 
 def _doubts_about_top(known: Known) -> tuple[str, ...]:
     """Warn of a tier below the top that seems to be right more often."""
-    better = known.profile.better_than_top
+    better, top = known.choice.better_than_top, tuple(known.choice.estimates)[-1]
     if better is None:
         return ()
-    names = tuple(known.choice.estimates)
-    return (f"top tier: {names[better]} seems to be right more often than {names[-1]}, which is dearer",)
+    return (f"top tier: {better} seems to be right more often than {top}, which is dearer",)
 
 
 class MenuJudge(Judge):
@@ -268,3 +289,11 @@ class MenuJudge(Judge):
         asked = frozenset((case.answer.tier, *(other.tier for other in case.others)))
         stated = None if insight.choice is None else insight.choice.confidence.get(asked)
         return replace(judgement, by="menu", confidence=stated)
+
+    def settle(self, case: Case) -> Judgement | None:
+        """Return an earlier answer to a profiled call that stands instead of the top tier's, or None."""
+        insight = case.insight
+        if not isinstance(insight, _Insight):
+            raise TypeError("MenuJudge goes with MenuStarter")
+        judgement = self._rules.settle(replace(case, insight=insight.rule))
+        return None if judgement is None else replace(judgement, by="menu")

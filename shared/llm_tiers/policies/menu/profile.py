@@ -1,4 +1,4 @@
-"""What a node's past calls show of all tiers: its profile, learned record by record."""
+"""A node's profile: what its past calls show of all tiers, learned record by record."""
 
 from __future__ import annotations
 
@@ -11,37 +11,45 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_tiers.agreement.imagined import imagined_ladders
 from llm_tiers.history.grades import best_grades
 
 if TYPE_CHECKING:
+    from llm_tiers.agreement.imagined import ImaginedLadders
     from llm_tiers.history.record import GradeSource, Record
 
-__all__ = ["NO_PROFILE", "Profile", "ProfiledCall", "profiled_call"]
+__all__ = ["NO_PROFILE", "UNASKED", "Profile", "ProfiledCall", "profiled_call"]
+
+UNASKED = -2
+"""Stands for the top tier's answer if the tier was not asked, because its answer was foreseen, or if it failed."""
 
 _KEPT = 1_000
-"""The newest so many profiled calls are kept."""
+"""The number of profiled calls that are kept, newest first. Models and queries change, so older ones mislead; and they
+bound the memory of a node."""
 
 _FEW = 8
-"""From so many graded calls on, those without grades are left out."""
+"""From this many graded calls on, calls without grades are left out: the two kinds of evidence are not mixed, and
+grades are better."""
 
-_MANY, _STANDARD_ERRORS = 20, 1.0
-"""A tier is said to be better than the top from so many graded calls on, and by so many standard errors."""
+_RIGHT = 0.5
+"""The lowest grade that counts as right when spared calls are grouped by who was right."""
 
-_TRUST_IN_TOP = 0.5
-"""Half of what is taken for true is "the top tier is right", half is what the tiers' agreement shows."""
+_TRUST_IN_BEST = 0.5
+"""Without grades, the weight of "the best tier is right" in how right an answer is taken to be; the rest is what the
+tiers' agreement shows. The first alone never doubts that tier; the second alone doubts a good one too often. The best
+is the top tier, unless the user's `Tier(prior=)` says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProfiledCall:
-    """A call that all tiers answered.
+    """A call that all tiers answered, or all but a top tier whose answer was foreseen.
 
     Attributes:
         id: Its trace id.
-        said: By tier, cheapest first, a number: equal numbers are equal answers, -1 is none.
-        costs: By tier, what its answer cost in US$, or what one usually costs where that is not known.
-        grades: By tier, how right its answer is, in [0, 1]; empty where not every answer is graded.
-        source: Who graded it.
+        said: A number for each tier, cheapest first: equal numbers are equal answers, -1 is no answer. The last is
+            `UNASKED` if the top tier was not asked.
+        costs: What each tier's answer cost in US$, or what one usually costs if that is not known.
+        grades: How right the answer of each tier that was asked is, in [0, 1]; empty if not all are graded.
+        source: Who graded them.
     """
 
     id: str
@@ -50,20 +58,30 @@ class ProfiledCall:
     grades: tuple[float, ...] = ()
     source: GradeSource | None = None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the top tier was asked too."""
+        return self.said[-1] != UNASKED
+
 
 def profiled_call(record: Record, usual: Mapping[str, float]) -> ProfiledCall | None:
-    """Return what a record says of all tiers; None where it is no profiled call, or not all of them answered.
+    """Return what a record says of all tiers; None unless it is a profiled call that all tiers below the top answered.
 
     Args:
         record: The past call.
-        usual: By tier, cheapest first, what an answer usually costs.
+        usual: Tier name, cheapest first, to what an answer usually costs.
     """
-    if not record.audited or any(name not in record.answered for name in usual):
+    *below, top = usual
+    if not (record.audited or record.profiled) or any(name not in record.answered for name in below):
         return None
     # An answer that cannot be compared has no number in the record. It differs from all others.
     unlike = len(usual)
     said = [record.said.get(name, unlike + place) for place, name in enumerate(usual)]
     costs = tuple(record.costs.get(name, cost) for name, cost in usual.items())
+    # A top tier that failed counts as one that was not asked: what it would have said is as unknown.
+    if top not in record.answered:
+        grades, source = _grades(record, tuple(below), said[:-1])
+        return ProfiledCall(record.id, (*_in_order(said[:-1]), UNASKED), costs, grades, source)
     grades, source = _grades(record, tuple(usual), said)
     return ProfiledCall(record.id, _in_order(said), costs, grades, source)
 
@@ -89,13 +107,13 @@ def _in_order(said: list[int]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Profile:
-    """What is known of a node. It is never changed, only replaced.
+    """What is known of a node. Immutable: each call makes a new one.
 
     Attributes:
         calls: The profiled calls, oldest first.
-        count: Number of all calls of the node, profiled or not.
-        spent: What these cost in US$.
-        learning: What profiling cost in US$ beyond what the calls would have cost without it.
+        count: The number of all calls of the node, profiled or not.
+        spent: What all calls cost, in US$.
+        learning: What profiling cost beyond what the same calls would have cost without it, in US$.
     """
 
     calls: tuple[ProfiledCall, ...] = ()
@@ -109,7 +127,7 @@ class Profile:
         Args:
             cost: What the call cost in US$.
             call: What it says of all tiers, or None.
-            instead: What it would have cost without profiling it.
+            instead: What it would have cost if it had not been profiled, in US$.
         """
         known = replace(self, count=self.count + 1, spent=self.spent + cost)
         if call is None:
@@ -118,57 +136,60 @@ class Profile:
         return Profile(calls, known.count, known.spent, self.learning + max(cost - instead, 0.0))
 
     def revised(self, call: ProfiledCall) -> Profile:
-        """Return the profile after what is known of one of its calls changed."""
+        """Return the profile after one of its calls was graded."""
         calls = tuple(call if old.id == call.id else old for old in self.calls)
         return Profile(calls, self.count, self.spent, self.learning)
 
     @cached_property
+    def is_graded(self) -> bool:
+        """Whether enough calls are graded to leave out those that are not."""
+        return sum(bool(call.grades) for call in self.calls) >= _FEW
+
+    @cached_property
     def counted(self) -> tuple[ProfiledCall, ...]:
-        """The profiled calls that count: the graded ones, where there are a few, else all."""
-        graded = tuple(call for call in self.calls if call.grades)
-        return graded if len(graded) >= _FEW else self.calls
+        """The calls that all tiers answered and that are used: the graded ones if there are a few, else all."""
+        return tuple(call for call in self.calls if call.is_complete and (call.grades or not self.is_graded))
+
+    @cached_property
+    def spared(self) -> Mapping[tuple[tuple[int, ...], tuple[bool, ...]], float]:
+        """The number of calls without an answer of the top tier, by what those below said and who of them was right.
+
+        Who was right is empty where that is not known.
+        """
+        complete = sum(call.is_complete for call in self.calls)
+        # A grader that compares answers with the top tier's cannot grade a call without one. Ungraded calls with all
+        # answers are left out, so a call without grades here counts by the share that is kept of those.
+        ungraded = len(self.counted) / complete if complete else 1.0
+        found = Counter(
+            (call.said[:-1], tuple(grade >= _RIGHT for grade in call.grades if self.is_graded))
+            for call in self.calls
+            if not call.is_complete
+        )
+        return {(said, right): number if right else number * ungraded for (said, right), number in found.items()}
 
     @property
     def source(self) -> GradeSource | None:
-        """By whose grades the tiers are known; None: by their agreement alone."""
-        sources = Counter(call.source for call in self.counted if call.source is not None)
+        """Who graded most of the calls; None if nobody did, so that the tiers are known by their agreement alone."""
+        sources = Counter(call.source for call in self.calls if call.source is not None)
         return sources.most_common(1)[0][0] if sources else None
 
-    @cached_property
-    def ladder_weights(self) -> NDArray[np.float64] | None:
-        """How much each imagined ladder resembles the node's; None without profiled calls."""
-        if not self.calls:
-            return None
-        ladders = imagined_ladders(len(self.calls[0].said))
-        return ladders.weights(Counter(call.said for call in self.calls))
+    def right(self, ladders: ImaginedLadders) -> NDArray[np.float64]:
+        """Return how right each tier was on each call of `counted`, calls x tiers, in [0, 1].
 
-    @cached_property
-    def better_than_top(self) -> int | None:
-        """The position of a tier that seems to be right more often than the top tier, or None.
-
-        By grades alone: without them a top tier that errs looks like hard queries.
+        Args:
+            ladders: How the tiers may be; where nothing is graded, these say who is probably right.
         """
-        # Until a few are graded, those that are stand among others that are not.
-        if not self.counted or not all(call.grades for call in self.counted):
-            return None
-        right = np.array([call.grades for call in self.counted])
-        ahead = right[:, :-1] - right[:, -1:]
-        surely = ahead.mean(axis=0) - _STANDARD_ERRORS * ahead.std(axis=0) / np.sqrt(len(ahead))
-        best = int(surely.argmax())
-        return best if len(ahead) >= _MANY and surely[best] > 0 else None
-
-    def right(self, tiers: int) -> NDArray[np.float64]:
-        """Return how right each tier was on each call that counts, calls x tiers, in [0, 1]."""
-        weights = self.ladder_weights
-        if weights is None:
-            return np.empty((0, tiers))
-        ladders = imagined_ladders(tiers)
+        if not self.counted:
+            return np.empty((0, ladders.tiers))
         ungraded = {call.said for call in self.counted if not call.grades}
-        # Where right answers rarely coincide, as in free text, an answer unlike the top's may be as right as that.
+        weights = ladders.weights(Counter(call.said for call in self.calls)) if ungraded else None
+        # Conditional on the best tier being right, not "equal to the best": if right answers rarely coincide, as in
+        # free text, one that differs from it may be as right.
         patterns = {
-            said: _TRUST_IN_TOP * ladders.right_with_top(said, weights)
-            + (1 - _TRUST_IN_TOP) * ladders.right(said, weights)
+            said: _TRUST_IN_BEST * ladders.right_with_best(said, weights)
+            + (1 - _TRUST_IN_BEST) * ladders.right(said, weights)
             for said in ungraded
+            if weights is not None
         }
         return np.array([call.grades or patterns[call.said] for call in self.counted])
 

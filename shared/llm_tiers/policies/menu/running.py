@@ -113,6 +113,16 @@ class RuleJudge(Judge):
         verdict = Verdict.INVALID if wrong else Verdict.UNCERTAIN
         return Judgement(verdict, "rule", why=f"{rule.name}: {goes_on} is next", skip_to=goes_on)
 
+    def settle(self, case: Case) -> Judgement | None:
+        """Return an earlier answer that the rule accepts instead of the top tier's, or None."""
+        rule = case.insight
+        if not isinstance(rule, Rule):
+            return None
+        step = _step(rule, _state_of(case), case)
+        if not isinstance(step, Accept) or step.tier == case.answer.tier:
+            return None
+        return Judgement(Verdict.VALID, "rule", why=rule.name, instead=step.tier)
+
 
 def _step(rule: Rule, state: CallState, case: Case) -> Step:
     """Return the rule's next step. A tier that the flow can no longer ask counts as one that gave no answer."""

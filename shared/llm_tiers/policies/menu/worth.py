@@ -1,4 +1,4 @@
-"""What each rule of the menu is worth at a node, and what choosing wrongly may cost."""
+"""What each rule of the menu is worth at a node, and the expected loss if the chosen rule is not the best."""
 
 from __future__ import annotations
 
@@ -13,35 +13,45 @@ from scipy.special import ndtr
 from llm_tiers.agreement.imagined import imagined_ladders
 from llm_tiers.policies.menu.backed import Backed
 from llm_tiers.policies.menu.profile import Profile, ProfiledCall
+from llm_tiers.policies.menu.profiling import ASKED_SHARE, are_foreseen
 from llm_tiers.policies.menu.replaying import Profiled, replayed
 from llm_tiers.policies.menu.rule import Rule
 from llm_tiers.policies.menu.rules import menu_of
+from llm_tiers.policies.menu.weighing import Weighing, weigh
 
 __all__ = ["IMAGINED_CALLS", "Choice", "choose", "cost_of", "outcome_of", "rules_of"]
 
 IMAGINED_CALLS = 6.0
-"""A node starts as if so many calls, to imagined ladders, had been profiled."""
+"""A node starts as if this many calls, to imagined ladders, had been profiled. Without them the first few calls would
+decide; from some fifty on they hardly matter."""
+
+_MANY, _STANDARD_ERRORS = 20, 1.0
+"""A warning names a tier as better than the top from this many graded calls on, if it is ahead by this many standard
+errors. One, since the user loses on every call and the warning costs nothing."""
 
 _DRAWN = 1_000
-_LEAST_VARIANCE = 1e-12
 _ALIKE = 1e-9
+"""Accuracies that differ by less are equal up to rounding."""
+
 _LEAST_COST = 1e-300
-"""Models that cost nothing are not divided by."""
+"""Stands for a cost of 0 in divisions: a model may be free."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which rule answers a node's calls, and how sure that is.
+    """Which rule answers a node's calls, and how certain that choice is.
 
     Attributes:
         rule: The rule that is worth most.
-        surest: The rule that is right most often, whatever it costs.
-        regret: What is expected to be lost a call because another rule may be worth more, in chances to be right.
-        weight: On how many calls this rests, the imagined ones included.
-        asking: What it costs to ask all tiers, in chances to be right.
+        surest: The rule that is right most often, at any cost.
+        regret: The expected loss on each call because another rule may be worth more, in probability of a right answer.
+        weight: The number of calls that this is based on, including the imagined ones.
+        asking: What profiling a call costs, in probability of a right answer.
         top_cost: What a usual answer of the top tier costs, in US$.
-        estimates: By tier, its chance to be right.
-        confidence: By the tiers that the rule asked, the chance that its answer is right.
+        estimates: Tier name to its probability of a right answer.
+        confidence: The tiers that the rule asked, to the probability that its answer is right.
+        better_than_top: Name of a tier that seems to be right more often than the top tier, or None. Only grades can
+            show that: without them, a top tier that errs looks like one that answers hard queries.
     """
 
     rule: Rule
@@ -52,6 +62,7 @@ class Choice:
     top_cost: float
     estimates: Mapping[str, float]
     confidence: Mapping[frozenset[str], float]
+    better_than_top: str | None = None
 
 
 @cache
@@ -63,26 +74,23 @@ def rules_of(names: tuple[str, ...]) -> tuple[Rule, ...]:
 @cache
 def _outcomes(names: tuple[str, ...], said: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return by rule the position of the tier that it accepts, and rules x tiers, whether it asks each."""
-    call = Profiled(dict(zip(names, said, strict=True)), {}, {}, {})
-    accepted, asked = [], []
-    for rule in rules_of(names):
-        found = replayed(rule, call)
-        if found is None:
-            raise TypeError(f"rule {rule.name!r} asks for more than the tiers' answers")
-        accepted.append(names.index(found.accepted))
-        asked.append([name in found.asked for name in names])
-    return np.array(accepted), np.array(asked)
+    found = [_outcome(rule, said) for rule in rules_of(names)]
+    return np.array([accepted for accepted, _ in found]), np.array([asked for _, asked in found])
 
 
 @dataclass(frozen=True, slots=True)
 class _Calls:
-    """Calls on which every rule was replayed.
+    """Calls, with what every rule would have done on them.
 
     Attributes:
+        said: Calls x tiers, what each tier said.
+        by_tier: Calls x tiers, how right its answer is, in [0, 1].
         right: Calls x rules, how right the accepted answer is, in [0, 1].
         asked: Calls x rules x tiers, who was asked.
     """
 
+    said: NDArray[np.int64]
+    by_tier: NDArray[np.float64]
     right: NDArray[np.float64]
     asked: NDArray[np.bool_]
 
@@ -91,12 +99,13 @@ def _replay(names: tuple[str, ...], said: Sequence[tuple[int, ...]], right: NDAr
     outcomes = [_outcomes(names, pattern) for pattern in said]
     accepted = np.array([one for one, _ in outcomes], dtype=np.int64).reshape(len(said), len(rules_of(names)))
     asked = np.array([one for _, one in outcomes], dtype=np.bool_).reshape(*accepted.shape, len(names))
-    return _Calls(np.take_along_axis(right, accepted, axis=1), asked)
+    numbers = np.array(said, dtype=np.int64).reshape(len(said), len(names))
+    return _Calls(numbers, right, np.take_along_axis(right, accepted, axis=1), asked)
 
 
 @cache
-def _imagined(names: tuple[str, ...]) -> _Calls:
-    said, right = imagined_ladders(len(names)).calls
+def _imagined(names: tuple[str, ...], priors: tuple[float | None, ...]) -> _Calls:
+    said, right = imagined_ladders(len(names), priors).calls
     return _replay(names, [_numbered(row) for row in said[:_DRAWN]], right[:_DRAWN])
 
 
@@ -105,46 +114,74 @@ def _numbered(row: NDArray[np.int64]) -> tuple[int, ...]:
     return tuple(numbers.setdefault(number, len(numbers)) for number in row.tolist())
 
 
-def choose(profile: Profile, usual: Mapping[str, float], price: float, *, worth_usd: float | None = None) -> Choice:
-    """Choose from the menu by worth: the chance to be right, less what the answers cost.
+def choose(
+    profile: Profile,
+    usual: Mapping[str, float],
+    price: float,
+    *,
+    worth_usd: float | None = None,
+    priors: tuple[float | None, ...] = (),
+) -> Choice:
+    """Choose from the menu by worth: the probability of a right answer, minus the price of the cost.
 
-    Source: the reward is MetaLLM's (arXiv 2407.10834), over SMART's profiled calls (arXiv 2403.13835). What is lost by
-    choosing wrongly is the expected opportunity cost of the ranking-and-selection literature (Chick and Inoue, 2001),
-    of paired differences, since rules that share tiers are right and wrong together.
+    Source: the reward is that of MetaLLM (arXiv 2407.10834), measured on profiled calls as in SMART (arXiv 2403.13835).
+    The regret is the expected opportunity cost of ranking and selection (Chick and Inoue, 2001). It is computed from
+    paired differences, since rules that share tiers are often right or wrong together.
 
     Args:
         profile: What is known of the node.
-        usual: By tier, cheapest first, what an answer usually costs.
-        price: What a usual answer of the top tier may cost, in chances to be right.
-        worth_usd: What a right answer is worth in US$; None: `price` says it.
+        usual: Tier name, cheapest first, to what an answer usually costs.
+        price: What a usual answer of the top tier may cost, in probability of a right answer.
+        worth_usd: What a right answer is worth in US$; None to use `price`.
+        priors: The share of calls that each tier is thought to get right, in [0, 1], cheapest first; None for a tier of
+            which nothing is stated.
     """
     names = tuple(usual)
     counted = profile.counted
+    imagined = _imagined(names, priors)
+    right = profile.right(imagined_ladders(len(names), priors))
+    seen = _replay(names, [call.said for call in counted], right)
+    calls = _joined(imagined, seen)
+    own = np.concatenate([np.full(len(imagined.said), IMAGINED_CALLS / len(imagined.said)), np.ones(len(counted))])
+    weighing = weigh(own, calls.said, calls.by_tier, profile.spared)
+    counts = weighing.each[len(imagined.said) :]
     costs = np.array([call.costs for call in counted] or [tuple(usual.values())])
-    mean_costs = costs.mean(axis=0)
+    mean_costs = np.average(costs, axis=0, weights=counts if counted else None)
     rate = 1 / worth_usd if worth_usd else price / max(float(mean_costs[-1]), _LEAST_COST)
-    imagined = _imagined(names)
-    seen = _replay(names, [call.said for call in counted], profile.right(len(names)))
-    right = np.concatenate([imagined.right, seen.right])
     spent = np.concatenate([imagined.asked @ mean_costs, np.einsum("crt,ct->cr", seen.asked, costs[: len(counted)])])
-    each = np.concatenate([np.full(len(imagined.right), IMAGINED_CALLS / len(imagined.right)), np.ones(len(counted))])
-    weight = float(each.sum())
-    worth = right - rate * spent
-    mean = each @ worth / weight
-    best = int(mean.argmax())
-    accuracy = each @ right / weight
+    worth = calls.right - rate * spent
+    best = int(weighing.mean(worth).argmax())
+    accuracy = weighing.mean(calls.right)
     rules = rules_of(names)
     return Choice(
         rule=rules[best],
-        # Of rules that are as often right the last one, in which the top tier is backed.
+        # Of rules that are equally often right, the last: in the menu's order that is the top tier with another that
+        # answers if it does not.
         surest=rules[int(np.flatnonzero(accuracy >= accuracy.max() - _ALIKE)[-1])],
-        regret=_regret(worth, each, best),
-        weight=weight,
-        asking=rate * float(mean_costs.sum()),
+        regret=_regret(worth, weighing, best),
+        weight=weighing.weight,
+        asking=rate * _cost_of_profiling(mean_costs, weighing, calls, best),
         top_cost=float(mean_costs[-1]),
         estimates={rule.name: float(accuracy[place]) for place, rule in enumerate(rules) if rule.name in usual},
-        confidence=_confidence(names, seen, best, float(accuracy[best])),
+        confidence=_confidence(names, seen, counts, best, float(accuracy[best])),
+        better_than_top=_better_than_top(names, seen, counts) if profile.is_graded else None,
     )
+
+
+def _joined(one: _Calls, other: _Calls) -> _Calls:
+    return _Calls(
+        np.concatenate([one.said, other.said]),
+        np.concatenate([one.by_tier, other.by_tier]),
+        np.concatenate([one.right, other.right]),
+        np.concatenate([one.asked, other.asked]),
+    )
+
+
+def _cost_of_profiling(mean_costs: NDArray[np.float64], weighing: Weighing, calls: _Calls, best: int) -> float:
+    """Return what profiling a call costs, in the unit of the costs; a foreseen top tier is asked on few of them."""
+    spared = are_foreseen(calls.said[:, :-1]) & ~calls.asked[:, best, -1]
+    share = float(weighing.mean(np.where(spared, ASKED_SHARE, 1.0)))
+    return float(mean_costs[:-1].sum() + share * mean_costs[-1])
 
 
 def cost_of(rule: Rule, call: ProfiledCall) -> float:
@@ -152,36 +189,55 @@ def cost_of(rule: Rule, call: ProfiledCall) -> float:
     return float(outcome_of(rule, call.said)[1] @ np.array(call.costs))
 
 
-def _regret(worth: NDArray[np.float64], each: NDArray[np.float64], best: int) -> float:
-    """Return the largest expected loss against any other rule, were its true worth known."""
-    weight = each.sum()
+def _regret(worth: NDArray[np.float64], weighing: Weighing, best: int) -> float:
+    """Return the largest expected loss against any one other rule, compared with knowing which of the two is better."""
     differences = worth[:, [best]] - worth
-    mean = each @ differences / weight
-    variance = each @ differences**2 / weight - mean**2
-    # The variance of a few right and wrong answers is itself uncertain; without this, a lucky start is never doubted.
-    error = np.sqrt(np.maximum(variance, _LEAST_VARIANCE) / weight) * (1 + 1 / np.sqrt(weight))
-    z = mean / error
+    # The variance of a few right and wrong answers is itself uncertain. Without this factor, a rule that happens to be
+    # right on the first calls would never be doubted.
+    error = weighing.error(differences) * (1 + 1 / np.sqrt(weighing.weight))
+    z = weighing.mean(differences) / error
     return float((error * (np.exp(-z * z / 2) / np.sqrt(2 * np.pi) - z * ndtr(-z))).max())
 
 
-def _confidence(names: tuple[str, ...], seen: _Calls, best: int, usual: float) -> dict[frozenset[str], float]:
-    """Return how often the rule was right where it asked the same tiers; few such calls count little."""
+def _confidence(
+    names: tuple[str, ...], seen: _Calls, counts: NDArray[np.float64], best: int, usual: float
+) -> dict[frozenset[str], float]:
+    """Return how often the rule was right, by the tiers that it asked; with few such calls, near its usual accuracy."""
     right, asked = seen.right[:, best], seen.asked[:, best]
     found = {}
     for row in np.unique(asked, axis=0):
         same = (asked == row).all(axis=1)
-        share = (right[same].sum() + IMAGINED_CALLS * usual) / (same.sum() + IMAGINED_CALLS)
+        share = (counts[same] @ right[same] + IMAGINED_CALLS * usual) / (counts[same].sum() + IMAGINED_CALLS)
         found[frozenset(name for name, was in zip(names, row, strict=True) if was)] = float(share)
     return found
 
 
+def _better_than_top(names: tuple[str, ...], seen: _Calls, counts: NDArray[np.float64]) -> str | None:
+    """Return the tier that seems to be right more often than the top tier, or None."""
+    if len(seen.said) < _MANY or len(names) == 1:
+        return None
+    ahead = seen.by_tier[:, :-1] - seen.by_tier[:, -1:]
+    mean = np.average(ahead, axis=0, weights=counts)
+    deviation = np.sqrt(np.average((ahead - mean) ** 2, axis=0, weights=counts))
+    # The error follows from the number of the top tier's answers, not from the calls that they stand for.
+    surely = mean - _STANDARD_ERRORS * deviation / np.sqrt(len(ahead))
+    best = int(surely.argmax())
+    return names[best] if surely[best] > 0 else None
+
+
 def outcome_of(rule: Rule, said: tuple[int, ...]) -> tuple[int, NDArray[np.bool_]]:
-    """Return the position of the tier whose answer a rule accepts, and by tier whether it is asked.
+    """Return the position of the tier whose answer a rule accepts, and for each tier whether it is asked.
 
     Args:
-        rule: A rule of the menu.
+        rule: A rule that needs nothing but the tiers' answers.
         said: What the tiers say, cheapest first: equal numbers are equal answers, -1 is none.
     """
-    place = rules_of(rule.ladder).index(rule)
-    accepted, asked = _outcomes(rule.ladder, said)
-    return int(accepted[place]), asked[place]
+    return _outcome(rule, said)
+
+
+@cache
+def _outcome(rule: Rule, said: tuple[int, ...]) -> tuple[int, NDArray[np.bool_]]:
+    found = replayed(rule, Profiled(dict(zip(rule.ladder, said, strict=True)), {}, {}, {}))
+    if found is None:
+        raise TypeError(f"rule {rule.name!r} asks for more than the tiers' answers")
+    return rule.ladder.index(found.accepted), np.array([name in found.asked for name in rule.ladder])

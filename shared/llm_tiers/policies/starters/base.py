@@ -30,6 +30,8 @@ class Plan:
         warnings: What the user should know, such as a history that cannot be read.
         share: How often tiers differed on similar past calls, in [0, 1], for the record; None where it did not look.
         audit: All tiers answer side by side with the start, so that the record has every tier's answer.
+        profiled: The call is recorded as a profiled one though not all tiers are asked: the judge settles who is, and
+            whose answer stands.
         insight: What the starter passes on to a judge of the same policy.
         confidence: The chance that is stated for the top tier's answer, which no judge sees; None where none is.
         certificate: What the policy has proved at the call's node, for the trace; None where nothing.
@@ -44,6 +46,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     share: float | None = None
     audit: bool = False
+    profiled: bool = False
     insight: Any = None
     confidence: float | None = None
     certificate: Certificate | None = None

@@ -27,7 +27,8 @@ from llm_tiers.policies.menu import FixedRule, RuleJudge
 from llm_tiers.policies.menu.backed import Backed
 from llm_tiers.policies.menu.learning import Learning
 from llm_tiers.policies.menu.menu import MenuStarter, ProfileOf
-from llm_tiers.policies.menu.profile import NO_PROFILE, ProfiledCall, profiled_call
+from llm_tiers.policies.menu.profile import NO_PROFILE, UNASKED, ProfiledCall, profiled_call
+from llm_tiers.policies.menu.profiling import Profiling
 from llm_tiers.policies.menu.rule import Single
 from llm_tiers.policies.menu.worth import choose, outcome_of, rules_of
 from llm_tiers.policies.named import as_policy, menu
@@ -83,7 +84,29 @@ def test_two_that_agree_are_more_likely_right_than_a_third_that_does_not():
     assert right[0] > 0.3
 
 
+def test_a_prior_says_who_is_thought_to_be_best_and_how_able():
+    assert imagined_ladders(3).best == 2
+    ladders = imagined_ladders(3, (None, 0.95, 0.6))
+    assert ladders.best == 1
+    right = ladders.calls[1].mean(axis=0)
+    assert right[1] == pytest.approx(0.93, abs=0.05)
+    assert right[2] == pytest.approx(0.6, abs=0.05)
+
+
 # The choice
+
+
+def test_a_top_tier_that_is_stated_to_be_worse_than_a_cheaper_one_is_not_followed():
+    ladder = Ladder(
+        Tier(None, name=name, price=(price, price), prior=prior)
+        for name, price, prior in zip(NAMES, COSTS, (0.5, 0.95, 0.7), strict=True)
+    )
+    study = MenuStarter().study(ladder)
+    known = study.start()
+    for number in range(40):
+        known = study.after(known, 1.2, called((0, 1, 2), number=number))
+    assert known.choice.rule == Single(NAMES, "b")
+    assert known.choice.estimates["b"] > known.choice.estimates["c"]
 
 
 def test_a_cheap_tier_that_is_always_right_is_chosen_and_a_useless_one_is_not():
@@ -146,9 +169,12 @@ def record(**facts):
     return Record(**{**usual, **facts})
 
 
-def test_a_record_tells_of_all_tiers_only_where_all_answered_a_profiled_call():
+def test_a_record_tells_of_all_tiers_only_where_all_below_the_top_answered_a_profiled_call():
     assert profiled_call(record(), USUAL) == ProfiledCall("1", (0, 1, 1), COSTS)
     assert profiled_call(record(audited=False), USUAL) is None
+    assert profiled_call(record(audited=False, profiled=True), USUAL) == ProfiledCall("1", (0, 1, 1), COSTS)
+    spared = profiled_call(record(answered=("a", "b"), said={"a": 0, "b": 0}, grades={"check": {"a": 1.0}}), USUAL)
+    assert spared == ProfiledCall("1", (0, 0, UNASKED), COSTS, (1.0, 1.0), "check")
     assert profiled_call(record(answered=("a", "c")), USUAL) is None
 
 
@@ -214,13 +240,14 @@ def test_the_flow_decides_as_the_study_does_without_it(quality):
     known = study.start()
     for row in range(len(table)):
         said = in_order(table.answer_equal[row].tolist())
-        rule, profiles = starter.decide(known, f"3-{row}")
+        rule, audits = starter.decide(known, f"3-{row}")
         accepted, asked = outcome_of(rule, said)
-        cost = float(costs[row].sum() if profiles else costs[row] @ asked)
+        cost = float(costs[row].sum() if audits else costs[row] @ asked)
         assert result.costs[row] == pytest.approx(cost)
         assert result.right[row] == table.correct[row, accepted]
-        call = ProfiledCall(str(row), said, tuple(costs[row].tolist())) if profiles else None
-        known = study.after(known, cost, call)
+        heard = said if audits or asked[-1] else (*said[:-1], UNASKED)
+        call = ProfiledCall(str(row), heard, tuple(costs[row].tolist()))
+        known = study.after(known, cost, call if audits or isinstance(rule, Profiling) else None)
 
 
 def in_order(row):
@@ -254,7 +281,7 @@ def test_a_profiled_call_is_remembered_also_where_the_top_tier_gives_nothing():
     outcome = engine.run(engine.call("what?"), Scripted({"a": "1", "b": "2", "c": None}))
     assert outcome.answer.value in {"1", "2"}
     again = engine.run(engine.call("what?"), Scripted({"a": "1", "b": "2", "c": None}))
-    assert "1 profiled calls by agreement" in again.trace.reason
+    assert "1 profiled call" in again.trace.reason
     engine.close()
 
 
@@ -280,17 +307,17 @@ def test_a_top_tier_that_is_worse_than_a_cheaper_one_is_reported_by_grades():
     known = study.start()
     for number in range(30):
         known = study.after(known, 1.2, called((0, 1, 2), (0.0, 1.0, float(number % 2)), number))
-    assert known.profile.better_than_top == NAMES.index("b")
+    assert known.choice.better_than_top == "b"
     ungraded = study.start()
     for number in range(30):
         ungraded = study.after(ungraded, 1.2, called((0, 0, 1), number=number))
-    assert ungraded.profile.better_than_top is None
+    assert ungraded.choice.better_than_top is None
 
 
 def test_a_few_grades_among_ungraded_calls_say_nothing_of_the_top_yet():
     few = [called((0, 1, 1), (0.0, 1.0, 0.0), number) for number in range(3)]
     mixed = profile_of(called((0, 1, 2)), *few, called((0, 0, 1), number=9))
-    assert mixed.better_than_top is None
+    assert choose(mixed, USUAL, 0.03).better_than_top is None
     assert mixed.source == "grader"
 
 

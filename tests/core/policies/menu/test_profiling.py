@@ -1,0 +1,235 @@
+"""Profiled calls that spare the top tier: who is asked, whose answer stands, and what the others stand for."""
+
+import asyncio
+import itertools
+import statistics
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_tiers import Answer, Embedding, Engine, Ladder, Policy, Tier, TierError, Usage
+from llm_tiers.agreement.equality import ExactEquality
+from llm_tiers.call.form import Form
+from llm_tiers.history import ChromaHistory
+from llm_tiers.policies.menu import Cascade, FixedRule, Profiled, RuleJudge, Single, menu_of, replayed
+from llm_tiers.policies.menu.profile import NO_PROFILE, UNASKED, ProfiledCall
+from llm_tiers.policies.menu.profiling import ASKED_SHARE, Profiling
+from llm_tiers.policies.menu.running import plan_of
+from llm_tiers.policies.menu.worth import choose
+from llm_tiers.policies.named import menu
+
+NAMES = ("a", "b", "c", "d")
+PRICES = {"a": 0.02, "b": 0.05, "c": 0.2, "d": 1.0}
+
+
+class Scripted:
+    """Answers what `says` gives by tier; None is no answer, and a tier that it lacks fails."""
+
+    def __init__(self, says):
+        self.says = says
+
+    def generate(self, call):
+        if call.tier.name not in self.says:
+            raise TierError(call.tier.name, "down")
+        value = self.says[call.tier.name]
+        return Answer(call.tier.name, value or "", value, Usage(1_000_000, 0))
+
+    async def agenerate(self, call):
+        return self.generate(call)
+
+    def stream(self, call):
+        yield from ()
+        return self.generate(call)
+
+
+class Starting(FixedRule):
+    """Begins a rule on a profiled call."""
+
+    def plan(self, call, ladder):
+        yield from ()
+        plan = plan_of(self.rule(ladder.names), "profiled")
+        return type(plan)(**{**{name: getattr(plan, name) for name in plan.__slots__}, "profiled": True})
+
+
+def engine_of(policy, history=None, names=NAMES):
+    return Engine(Ladder(Tier(None, name=name, price=(PRICES[name], PRICES[name])) for name in names), policy, history)
+
+
+def profile(rule, says, *, form=None, names=NAMES):
+    policy = Policy("profiling", Starting(lambda _names: rule), RuleJudge(), ExactEquality())
+    engine = engine_of(policy, names=names)
+    return engine.run(engine.call("what?", form=form), Scripted(says)).trace
+
+
+def asked(trace):
+    return {attempt.tier for attempt in trace.attempts}
+
+
+# The rule
+
+
+def test_a_top_tier_whose_answer_is_foreseen_is_not_asked():
+    rule = Profiling(NAMES, rule=Single(NAMES, "c"), surest=Single(NAMES, "d"))
+    trace = profile(rule, {"a": "5", "b": "4", "c": "4", "d": "4"})
+    assert (asked(trace), trace.final) == ({"a", "b", "c"}, "c")
+    trace = profile(rule, {"a": "4", "b": "5", "c": "4", "d": "4"})
+    assert (asked(trace), trace.final) == (set(NAMES), "d")
+
+
+def test_a_rule_that_needs_the_top_tier_is_not_left_without_it():
+    rule = Profiling(NAMES, rule=Single(NAMES, "d"), surest=Single(NAMES, "d"))
+    trace = profile(rule, {"a": "4", "b": "4", "c": "4", "d": "9"})
+    assert (asked(trace), trace.final) == (set(NAMES), "d")
+
+
+def test_where_all_answered_the_surest_rule_may_accept_a_cheaper_tier():
+    rule = Profiling(NAMES, rule=Single(NAMES, "a"), surest=Single(NAMES, "c"))
+    trace = profile(rule, {"a": "1", "b": "2", "c": "3", "d": "4"})
+    assert (asked(trace), trace.final) == (set(NAMES), "c")
+    assert [attempt.verdict for attempt in trace.attempts if attempt.tier == "c"] == ["valid"]
+
+
+@given(
+    st.integers(0, 30),
+    st.integers(0, 30),
+    st.fixed_dictionaries({name: st.sampled_from(["1", "2", None]) for name in NAMES}),
+    st.sets(st.sampled_from(NAMES), max_size=3),
+)
+@settings(max_examples=150, deadline=None)
+def test_the_flow_does_what_a_replay_says_whatever_fails(one, other, says, down):
+    rules = menu_of(NAMES)
+    rule = Profiling(NAMES, rules[one % len(rules)], rules[other % len(rules)])
+    heard = {name: None if name in down else value for name, value in says.items()}
+    if not any(heard.values()):
+        return
+    said = {name: -1 if value is None else int(value) for name, value in heard.items()}
+    found = replayed(rule, Profiled(said, PRICES, {}, {}))
+    trace = profile(rule, {name: value for name, value in says.items() if name not in down})
+    assert asked(trace) == set(found.asked)
+    assert said[trace.final] >= 0
+    # Where even the top tier fails, the dearest answer stands, whatever the rules say.
+    assert trace.final == found.accepted or NAMES[-1] in down
+
+
+def test_an_answer_without_the_form_asked_for_is_neither_foreseen_by_nor_returned():
+    form = Form(text_flaw=lambda answer: "no number" if answer.text == "x" else None)
+    rule = Profiling(NAMES, rule=Single(NAMES, "c"), surest=Single(NAMES, "c"))
+    trace = profile(rule, {"a": "4", "b": "x", "c": "x", "d": "4"}, form=form)
+    assert (asked(trace), trace.final) == (set(NAMES), "d")
+
+
+def test_it_is_the_same_without_threads():
+    rule = Profiling(NAMES, rule=Single(NAMES, "c"), surest=Cascade(NAMES, ("a", "b", "c")))
+    policy = Policy("profiling", Starting(lambda _names: rule), RuleJudge(), ExactEquality())
+    for says in ({"a": "1", "b": "2", "c": "2", "d": "9"}, {"a": "1", "b": "1", "c": "2", "d": "9"}, {"d": "9"}):
+        engine = engine_of(policy)
+        sync = engine.run(engine.call("what?"), Scripted(says)).trace
+        parallel = asyncio.run(engine.arun(engine.call("what?"), Scripted(says))).trace
+        assert (asked(sync), sync.final) == (asked(parallel), parallel.final)
+
+
+# What the calls stand for
+
+
+def calls_of(*counted):
+    """Make profiled calls of `(said, grades, number)`."""
+    costs = tuple(PRICES.values())
+    made = [(said, grades) for said, grades, number in counted for _ in range(number)]
+    return [
+        ProfiledCall(str(place), said, costs, grades, "grader" if grades else None)
+        for place, (said, grades) in enumerate(made)
+    ]
+
+
+def chosen(*counted, price=0.1):
+    known = NO_PROFILE
+    for call in calls_of(*counted):
+        known = known.after(sum(call.costs), call, 0.0)
+    return choose(known, PRICES, price)
+
+
+ALIKE, RIGHT, OTHER = (0, 0, 0, 0), (1.0, 1.0, 1.0, 1.0), (0, 1, 2, 3)
+
+
+@given(st.integers(1, 20), st.integers(0, 30), st.integers(0, 20), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_a_spared_call_counts_as_those_with_the_top_tier_that_it_resembles(full, spared, others, graded):
+    right, half = (RIGHT, (0.0, 0.0, 0.0, 1.0)) if graded else ((), ())
+    whole = chosen((ALIKE, right, full + spared), (OTHER, half, others))
+    known = chosen((ALIKE, right, full), ((0, 0, 0, UNASKED), right[:-1], spared), (OTHER, half, others))
+    assert known.weight == pytest.approx(whole.weight)
+    # Imagined calls stand for some of them, so the estimates are near each other, not equal.
+    if graded and full + others >= 8:
+        assert known.estimates["c"] == pytest.approx(whole.estimates["c"])
+        assert known.estimates["d"] == pytest.approx(whole.estimates["d"], abs=0.1)
+
+
+def test_calls_that_the_top_tier_was_asked_on_for_their_disagreement_do_not_stand_for_all():
+    # On every call where the tiers differ the top is wrong, which alone would make it the worst tier.
+    differ, alike = (OTHER, (0.0, 0.0, 1.0, 0.0), 20), (ALIKE, RIGHT, 20)
+    biased = chosen(differ, alike)
+    known = chosen(differ, alike, ((0, 0, 0, UNASKED), RIGHT[:-1], 60))
+    assert biased.estimates["d"] < 0.6
+    assert known.estimates["d"] == pytest.approx(0.8, abs=0.03)
+
+
+def test_grades_that_compare_with_the_top_tier_lack_on_spared_calls_and_bias_nothing():
+    differ, alike = (OTHER, (0.0, 0.0, 0.0, 1.0), 20), (ALIKE, RIGHT, 20)
+    graded = chosen(differ, alike, ((0, 0, 0, UNASKED), RIGHT[:-1], 60))
+    compared = chosen(differ, alike, ((0, 0, 0, UNASKED), (), 60))
+    assert compared.estimates["c"] == pytest.approx(graded.estimates["c"], abs=0.05)
+    assert compared.rule == graded.rule
+
+
+def test_what_few_calls_stand_for_is_less_certain_than_as_many_calls_would_be():
+    mixed = [(ALIKE, RIGHT, 6), (ALIKE, (1.0, 1.0, 1.0, 0.0), 4), (OTHER, (0.0, 0.0, 1.0, 1.0), 10)]
+    spared = chosen(*mixed, ((0, 0, 0, UNASKED), RIGHT[:-1], 90))
+    full = chosen((ALIKE, RIGHT, 60), (ALIKE, (1.0, 1.0, 1.0, 0.0), 40), mixed[-1])
+    assert spared.weight == pytest.approx(full.weight)
+    assert spared.regret > full.regret
+
+
+# At a node
+
+
+def embedding():
+    return Embedding(lambda _text: [1.0, 0.0], name="constant")
+
+
+def run_node(says, number, history, first=0):
+    ids = (f"t{place}" for place in itertools.count(first))
+    ladder = Ladder(Tier(None, name=name, price=(price, price)) for name, price in PRICES.items())
+    # What is profiled is drawn by a call's id.
+    engine = Engine(ladder, menu(seed=1), history, new_id=ids.__next__)
+    traces = [engine.run(engine.call(f"what? {place}"), Scripted(says)).trace for place in range(number)]
+    engine.close()
+    return traces
+
+
+def test_a_node_whose_tiers_always_agree_costs_less_than_half_of_the_top_tier_from_the_first_calls_on():
+    history = ChromaHistory(embedding=embedding())
+    traces = run_node(dict.fromkeys(NAMES, "4"), 100, history)
+    assert sum(trace.cost_usd for trace in traces) < 50 * PRICES["d"]
+    assert not any(trace.start == "d" for trace in traces[-50:] if not trace.reason.startswith("profiled"))
+
+
+def test_a_record_says_which_calls_represent_all_and_a_restart_keeps_it(tmp_path):
+    run_node(dict.fromkeys(NAMES, "4"), 40, ChromaHistory(tmp_path, embedding=embedding()))
+    again = ChromaHistory(tmp_path, embedding=embedding())
+    kinds = Counter((facts["profiled"], facts["audited"], "d" in facts["answered"]) for facts in again.export())
+    # Calls on which all tiers were asked by lot, which represent all, and those on which the top tier was spared.
+    assert kinds[True, True, True] > 0
+    assert kinds[True, False, False] > 0
+    profiled = sum(number for (is_profiled, *_), number in kinds.items() if is_profiled)
+    assert kinds[True, True, True] / profiled == pytest.approx(ASKED_SHARE, abs=0.2)
+    reason = run_node(dict.fromkeys(NAMES, "4"), 1, again, first=40)[0].reason
+    assert f"{kinds[True, False, False]} more without the top tier" in reason
+
+
+def test_while_the_top_tier_is_down_the_others_teach_and_answer():
+    history = ChromaHistory(embedding=embedding())
+    traces = run_node({"a": "4", "b": "4", "c": "4"}, 60, history)
+    assert {trace.final for trace in traces} <= {"a", "b", "c"}
+    assert statistics.median(len(trace.attempts) for trace in traces[-20:]) < len(NAMES)
