@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,9 @@ from llm_tiers.history.grades import best_grades
 
 if TYPE_CHECKING:
     from llm_tiers.agreement.imagined import ImaginedLadders
+    from llm_tiers.embedding.vector import Vector
     from llm_tiers.history.record import GradeSource, Record
+    from llm_tiers.policies.menu.weighing import Stratum
 
 __all__ = ["NO_PROFILE", "UNASKED", "Profile", "ProfiledCall", "profiled_call"]
 
@@ -50,6 +52,7 @@ class ProfiledCall:
         costs: What each tier's answer cost in US$, or what one usually costs if that is not known.
         grades: How right the answer of each tier that was asked is, in [0, 1]; empty if not all are graded.
         source: Who graded them.
+        vector: The query's embedding, or None.
     """
 
     id: str
@@ -57,6 +60,7 @@ class ProfiledCall:
     costs: tuple[float, ...]
     grades: tuple[float, ...] = ()
     source: GradeSource | None = None
+    vector: Vector | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_complete(self) -> bool:
@@ -81,9 +85,9 @@ def profiled_call(record: Record, usual: Mapping[str, float]) -> ProfiledCall | 
     # A top tier that failed counts as one that was not asked: what it would have said is as unknown.
     if top not in record.answered:
         grades, source = _grades(record, tuple(below), said[:-1])
-        return ProfiledCall(record.id, (*_in_order(said[:-1]), UNASKED), costs, grades, source)
+        return ProfiledCall(record.id, (*_in_order(said[:-1]), UNASKED), costs, grades, source, record.vector)
     grades, source = _grades(record, tuple(usual), said)
-    return ProfiledCall(record.id, _in_order(said), costs, grades, source)
+    return ProfiledCall(record.id, _in_order(said), costs, grades, source, record.vector)
 
 
 def _grades(record: Record, names: tuple[str, ...], said: list[int]) -> tuple[tuple[float, ...], GradeSource | None]:
@@ -151,7 +155,7 @@ class Profile:
         return tuple(call for call in self.calls if call.is_complete and (call.grades or not self.is_graded))
 
     @cached_property
-    def spared(self) -> Mapping[tuple[tuple[int, ...], tuple[bool, ...]], float]:
+    def spared(self) -> Mapping[Stratum, float]:
         """The number of calls without an answer of the top tier, by what those below said and who of them was right.
 
         Who was right is empty where that is not known.
@@ -160,12 +164,12 @@ class Profile:
         # A grader that compares answers with the top tier's cannot grade a call without one. Ungraded calls with all
         # answers are left out, so a call without grades here counts by the share that is kept of those.
         ungraded = len(self.counted) / complete if complete else 1.0
-        found = Counter(
-            (call.said[:-1], tuple(grade >= _RIGHT for grade in call.grades if self.is_graded))
-            for call in self.calls
-            if not call.is_complete
-        )
+        found = Counter(self.stratum_of(call) for call in self.calls if not call.is_complete)
         return {(said, right): number if right else number * ungraded for (said, right), number in found.items()}
+
+    def stratum_of(self, call: ProfiledCall) -> Stratum:
+        """Return what the tiers below the top said on a call, and who of them was right; empty if it is not known."""
+        return call.said[:-1], tuple(grade >= _RIGHT for grade in call.grades[: len(call.said) - 1] if self.is_graded)
 
     @property
     def source(self) -> GradeSource | None:

@@ -155,7 +155,7 @@ def test_a_choice_is_whole_whatever_was_seen(seen):
     assert choice.rule in rules_of(NAMES)
     assert 0 <= choice.regret < 2
     assert set(choice.estimates) == set(NAMES)
-    assert all(0 <= chance <= 1 for chance in (*choice.estimates.values(), *choice.confidence.values()))
+    assert all(0 <= chance <= 1 for chance in (*choice.estimates.values(), *choice.confidence(choice.rule).values()))
 
 
 # Profiled calls
@@ -240,13 +240,13 @@ def test_the_flow_decides_as_the_study_does_without_it(quality):
     known = study.start()
     for row in range(len(table)):
         said = in_order(table.answer_equal[row].tolist())
-        rule, audits = starter.decide(known, f"3-{row}")
+        rule, audits = starter.decide(known, f"3-{row}", table.embedding[row])
         accepted, asked = outcome_of(rule, said)
         cost = float(costs[row].sum() if audits else costs[row] @ asked)
         assert result.costs[row] == pytest.approx(cost)
         assert result.right[row] == table.correct[row, accepted]
         heard = said if audits or asked[-1] else (*said[:-1], UNASKED)
-        call = ProfiledCall(str(row), heard, tuple(costs[row].tolist()))
+        call = ProfiledCall(str(row), heard, tuple(costs[row].tolist()), vector=table.embedding[row])
         known = study.after(known, cost, call if audits or isinstance(rule, Profiling) else None)
 
 

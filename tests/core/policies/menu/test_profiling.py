@@ -1,15 +1,17 @@
 """Profiled calls that spare the top tier: who is asked, whose answer stands, and what the others stand for."""
 
 import asyncio
+import dataclasses
 import itertools
 import statistics
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_tiers import Answer, Embedding, Engine, Ladder, Policy, Tier, TierError, Usage
+from llm_tiers import Answer, Embedding, Engine, Grader, Ladder, Policy, Tier, TierError, Usage
 from llm_tiers.agreement.equality import ExactEquality
 from llm_tiers.call.form import Form
 from llm_tiers.history import ChromaHistory
@@ -233,3 +235,55 @@ def test_while_the_top_tier_is_down_the_others_teach_and_answer():
     traces = run_node({"a": "4", "b": "4", "c": "4"}, 60, history)
     assert {trace.final for trace in traces} <= {"a", "b", "c"}
     assert statistics.median(len(trace.attempts) for trace in traces[-20:]) < len(NAMES)
+
+
+# Queries of several kinds
+
+
+def two_kinds(text):
+    return [1.0, 0.1] if text.startswith("easy") else [0.1, 1.0]
+
+
+class Kinds(Scripted):
+    """Every tier knows easy queries, the dearest alone the hard ones."""
+
+    def __init__(self):
+        super().__init__({})
+
+    def generate(self, call):
+        self.says = dict(zip(NAMES, "1234", strict=True))
+        return super().generate(call)
+
+
+def test_in_a_node_of_two_kinds_each_gets_its_own_rule_also_after_a_restart(tmp_path):
+    def grade(question, answer):
+        return question.startswith("easy") or answer == "4"
+
+    ladder = Ladder(Tier(None, name=name, price=(price, price)) for name, price in PRICES.items())
+    ids = (f"t{place}" for place in itertools.count())
+    for first in (0, 240):
+        history = ChromaHistory(tmp_path, embedding=Embedding(two_kinds, name="two kinds"))
+        engine = Engine(ladder, menu(quality=0.4, seed=2), history, new_id=ids.__next__, grader=Grader(grade))
+        traces = []
+        for place in range(first, first + (40 if first else 240)):
+            kind = ("easy", "hard")[place % 2]
+            traces.append((kind, engine.run(engine.call(f"{kind} {place}"), Kinds()).trace))
+            engine.finish_grading()
+        late = [(kind, trace) for kind, trace in traces[-40:] if trace.reason.startswith("rule")]
+        assert {trace.final for kind, trace in late if kind == "hard"} == {"d"}
+        assert {trace.final for kind, trace in late if kind == "easy"} == {"a"}
+        engine.close()
+
+
+def test_a_query_unlike_all_others_or_of_another_embedding_gets_the_nodes_rule():
+    calls = [
+        dataclasses.replace(call, vector=np.array([1.0, 0.0], np.float32))
+        for call in calls_of((OTHER, (1.0, 0.0, 0.0, 0.0), 40))
+    ]
+    known = NO_PROFILE
+    for call in calls:
+        known = known.after(sum(call.costs), call, 0.0)
+    choice = choose(known, PRICES, 0.1)
+    assert choice.rule == Single(NAMES, "a")
+    for query in (None, np.zeros(2, np.float32), np.array([0.0, -1.0], np.float32), np.ones(3, np.float32)):
+        assert choice.rule_for(query) == choice.rule
