@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from llm_tiers.arguments import require, require_number
 from llm_tiers.call.requests import Recall, Request, Response, recall
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Known", "MenuJudge", "MenuStarter", "ProfileOf"]
 
-_ENOUGH = 8
-"""A node with fewer profiled calls uses the choice of its nearest parent that has as many."""
+_ENOUGH, _COMPLETE = 8, 2
+"""A node with fewer profiled calls, or fewer that all tiers answered, uses the choice of its nearest parent with
+as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +177,12 @@ class MenuStarter:
     def plan(self, call: Call, ladder: Ladder) -> Planning:
         """Plan the first step of the chosen rule, or a profiled call."""
         study = self.study(ladder)
-        known, vector, where, warnings = yield from _look_up(call, study)
+        found = yield from _look_up(call, study)
+        known, vector = found.known, found.vector
         choice = known.choice
         serving = [tier.name for tier in ladder if not call.shortfall(tier)]
-        able = len(serving) == len(ladder)
-        # A call that not all tiers can serve cannot be profiled.
+        # A call that not all tiers can serve cannot be profiled, and one that is not kept would be for nothing.
+        able = len(serving) == len(ladder) and found.is_kept
         rule, audits = self.decide(known, call.id, vector) if able else (choice.rule_for(vector), False)
         profiled = isinstance(rule, Profiling)
         lacks_tiers = not set(rule.tiers) <= set(serving)
@@ -191,11 +193,11 @@ class MenuStarter:
         # another.
         stated = None if audits or profiled or lacks_tiers else choice.confidence(rule)
         return replace(
-            plan_of(rule, f"{reason}; {_basis(known.profile)}{where}"),
+            plan_of(rule, f"{reason}; {_basis(known.profile)}{found.where}"),
             estimates=choice.estimates,
             audit=audits,
             profiled=profiled,
-            warnings=(*warnings, *_doubts_about_top(known)),
+            warnings=(*found.warnings, *_doubts_about_top(known)),
             insight=_Insight(rule, stated),
             confidence=None if stated is None else stated.get(frozenset(rule.tiers)),
         )
@@ -229,29 +231,43 @@ class MenuStarter:
         return Profiling(choice.rule.ladder, choice.rule, choice.surest), False
 
 
-_Found: TypeAlias = tuple[Known, Vector | None, str, tuple[str, ...]]
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the history has for a call.
+
+    Attributes:
+        known: What is known at the nearest node with a profile.
+        vector: The query's embedding, or None.
+        where: A phrase that names that node, for the trace.
+        warnings: What the user should know.
+        is_kept: Whether what the call shows can be learned: there is a history, and it answers.
+    """
+
+    known: Known
+    vector: Vector | None = None
+    where: str = ""
+    warnings: tuple[str, ...] = ()
+    is_kept: bool = True
 
 
 def _look_up(call: Call, study: ProfileOf) -> Generator[Request, Response, _Found]:
-    """Look for the nearest node with a profile.
-
-    Returns:
-        What is known there, the query's embedding, a phrase that names the node, and warnings.
-    """
+    """Look for the nearest node with a profile."""
     own: Known | None = None
     vector: Vector | None = None
     for node in lineage(call.node):
         # No neighbours are wanted: the profile has the embeddings of its calls.
         near = yield from recall(Recall(call.query, node, 0, study))
         if near.error is not None:
-            return study.start(), None, "; history unavailable", (f"history: {near.error}",)
+            warning = f"history: {near.error}"
+            return _Found(study.start(), None, "; history unavailable", (warning,), is_kept=False)
         vector = near.vector
         if not isinstance(near.learned, Known):
             break
-        if len(near.learned.profile.calls) >= _ENOUGH:
-            return near.learned, vector, "" if node == call.node else f" of parent node {node!r}", ()
+        profile = near.learned.profile
+        if len(profile.calls) >= _ENOUGH and len(profile.counted) >= _COMPLETE:
+            return _Found(near.learned, vector, "" if node == call.node else f" of parent node {node!r}")
         own = own or near.learned
-    return own or study.start(), vector, "", ()
+    return _Found(own or study.start(), vector, is_kept=own is not None)
 
 
 def _basis(profile: Profile) -> str:
@@ -259,6 +275,8 @@ def _basis(profile: Profile) -> str:
     if not number + spared:
         return "no call profiled yet"
     by = "agreement" if profile.source is None else f"grades ({profile.source})"
+    if profile.source is not None and not profile.is_graded:
+        by = f"agreement and some {by}"
     without = f", {spared:.0f} more without the top tier" if spared else ""
     return f"{number} profiled calls{without} by {by}"
 

@@ -16,9 +16,9 @@ __all__ = ["Nearby"]
 _NEAREST = 50
 """The number of profiled calls that are looked at, most similar first."""
 
-_SHRINKAGE = 30.0
-"""The weight of the node's mean, in calls of similarity 1. In a node of one kind of queries, where likeness says
-nothing, it keeps the rules near what they would be without it; a few dozen calls of another kind outweigh it."""
+_SHRINKAGE = 10.0
+"""The weight of the node's mean, in calls of likeness 1. In a node of one kind of queries, where likeness says nothing,
+it keeps the rules near what they would be without it; a few dozen calls of another kind outweigh it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,21 +39,26 @@ class Nearby:
     mean: NDArray[np.float64]
 
     @cached_property
+    def _center(self) -> NDArray[np.float32]:
+        return np.asarray(np.array(self.vectors, dtype=np.float32).mean(axis=0))
+
+    @cached_property
     def _directions(self) -> NDArray[np.float32]:
-        return _unit(np.array(self.vectors, dtype=np.float32))
+        return _unit(np.array(self.vectors, dtype=np.float32) - self._center)
 
     def best(self, query: Vector) -> int:
         """Return the position of the rule that is worth most for a query."""
         if not len(self.vectors) or query.shape != self.vectors[0].shape:
             return int(self.mean.argmax())
-        similarity = self._directions @ _unit(query[None, :].astype(np.float32))[0]
-        nearest = np.argpartition(-similarity, min(_NEAREST, len(similarity)) - 1)[:_NEAREST]
-        weight = np.maximum(similarity[nearest], 0.0).astype(np.float64)
+        # From the node's center: all queries of a node share a direction, which says nothing of their kinds.
+        likeness = self._directions @ _unit((query - self._center)[None, :].astype(np.float32))[0]
+        nearest = np.argpartition(-likeness, min(_NEAREST, len(likeness)) - 1)[:_NEAREST]
+        weight = np.maximum(likeness[nearest], 0.0).astype(np.float64)
         worth = (weight @ self.worth[nearest] + _SHRINKAGE * self.mean) / (weight.sum() + _SHRINKAGE)
         return int(worth.argmax())
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    # An embedding of nothing is 0 and resembles nothing.
+    # A vector of 0, as of a query at the center, resembles nothing.
     return np.asarray(vectors / np.where(length > 0, length, 1), dtype=np.float32)

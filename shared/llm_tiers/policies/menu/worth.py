@@ -265,8 +265,9 @@ def _better_than_top(names: tuple[str, ...], seen: _Calls, counts: NDArray[np.fl
     ahead = seen.by_tier[:, :-1] - seen.by_tier[:, -1:]
     mean = np.average(ahead, axis=0, weights=counts)
     deviation = np.sqrt(np.average((ahead - mean) ** 2, axis=0, weights=counts))
-    # The error follows from the number of the top tier's answers, not from the calls that they stand for.
-    surely = mean - _STANDARD_ERRORS * deviation / np.sqrt(len(ahead))
+    # As many calls as would show as much if each counted the same.
+    number = counts.sum() ** 2 / (counts**2).sum()
+    surely = mean - _STANDARD_ERRORS * deviation / np.sqrt(number)
     best = int(surely.argmax())
     return names[best] if surely[best] > 0 else None
 
