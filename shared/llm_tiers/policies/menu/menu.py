@@ -186,6 +186,7 @@ class MenuStarter:
         rule, audits = self.decide(known, call.id, vector) if able else (choice.rule_for(vector), False)
         profiled = isinstance(rule, Profiling)
         lacks_tiers = not set(rule.tiers) <= set(serving)
+        missing = [name for name in rule.tiers if name in call.down]
         if lacks_tiers:
             rule = Single(ladder.names, self._single(choice, call, ladder, serving))
         reason = f"profiled, {rule.name}" if audits or profiled else f"rule {rule.name}"
@@ -197,6 +198,7 @@ class MenuStarter:
             estimates=choice.estimates,
             audit=audits,
             profiled=profiled,
+            in_place_of=missing[-1] if missing else None,
             warnings=(*found.warnings, *_doubts_about_top(known)),
             insight=_Insight(rule, stated),
             confidence=None if stated is None else stated.get(frozenset(rule.tiers)),
