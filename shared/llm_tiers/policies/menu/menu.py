@@ -186,7 +186,7 @@ class MenuStarter:
         rule, audits = self.decide(known, call.id, vector) if able else (choice.rule_for(vector), False)
         profiled = isinstance(rule, Profiling)
         lacks_tiers = not set(rule.tiers) <= set(serving)
-        missing = [name for name in rule.tiers if name in call.down]
+        missing = [name for name in rule.tiers if name in call.down][-1:]
         if lacks_tiers:
             rule = Single(ladder.names, self._single(choice, call, ladder, serving))
         reason = f"profiled, {rule.name}" if audits or profiled else f"rule {rule.name}"
@@ -198,7 +198,8 @@ class MenuStarter:
             estimates=choice.estimates,
             audit=audits,
             profiled=profiled,
-            in_place_of=missing[-1] if missing else None,
+            # A dearer tier in place of a cheaper one is no loss but in money.
+            in_place_of=next((name for name in missing if ladder.index(name) > ladder.index(rule.tiers[-1])), None),
             warnings=(*found.warnings, *_doubts_about_top(known)),
             insight=_Insight(rule, stated),
             confidence=None if stated is None else stated.get(frozenset(rule.tiers)),
