@@ -25,12 +25,12 @@ def run_menu(recorded: RecordedSet, quality: float, *, graded: bool, seed: int) 
     known, profiled = study.start(), 0
     right, cost, stated = [], [], []
     for row in np.random.default_rng(seed).permutation(len(recorded.right)).tolist():
-        rule, audits = starter.decide(known, f"{seed}-{row}")
+        rule, audits = starter.decide(known, f"{seed}-{row}", recorded.table.embedding[row])
         profiles = audits or isinstance(rule, Profiling)
         accepted, asked = outcome_of(rule, recorded.said[row])
         spent = float(recorded.costs[row].sum() if audits else recorded.costs[row] @ asked)
         names = frozenset(name for name, was in zip(recorded.names, asked, strict=True) if was)
-        stated.append(np.nan if profiles else known.choice.confidence.get(names, np.nan))
+        stated.append(np.nan if profiles else known.choice.confidence(rule).get(names, np.nan))
         right.append(float(recorded.right[row, accepted]))
         cost.append(spent)
         profiled += profiles

@@ -106,7 +106,8 @@ class RecordedSet:
         asked = len(self.names) - (not top)
         said = self.said[row] if top else (*self.said[row][:-1], UNASKED)
         grades = tuple(self.right[row, :asked].tolist()) if graded else ()
-        return ProfiledCall(str(row), said, tuple(self.costs[row].tolist()), grades, "grader" if graded else None)
+        costs, source = tuple(self.costs[row].tolist()), "grader" if graded else None
+        return ProfiledCall(str(row), said, costs, grades, source, vector=self.table.embedding[row])
 
 
 # As `profiled_call` numbers them: by first appearance, so that equal patterns are found in a cache.

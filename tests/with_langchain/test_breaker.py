@@ -206,3 +206,22 @@ def test_of_many_calls_one_tries(server, tiered, clock):
 def test_what_is_no_breaker_is_refused(tiered):
     with pytest.raises(ConfigError, match="breaker must be a Breaker"):
         tiered(breaker=3)
+
+
+def test_while_the_planned_tier_is_down_another_answers_marked_as_degraded(server, tiered, ask):
+    server.scripts["large"] = HttpError(401)
+    model = tiered(policy="menu", quality=1.0)
+    traces = [ask(model).response_metadata["tiers"] for _ in range(4)]
+    assert asked(server, "large") == 1
+    assert [trace["degraded"] for trace in traces] == [True] * 4
+
+
+def test_who_wants_no_other_tier_gets_the_error_of_the_planned_one_without_a_wait(server, tiered):
+    server.scripts["large"] = HttpError(401)
+    model = tiered(policy="menu", quality=1.0, learning=0.0, on_exhausted="raise")
+    for _ in range(4):
+        with pytest.raises(openai.AuthenticationError) as caught:
+            model.invoke(ASK)
+        assert isinstance(caught.value, AllTiersFailed)
+    assert asked(server, "large") == 1
+    assert asked(server, "medium") == 0

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-__all__ = ["Explained", "ImaginedLadders", "imagined_ladders"]
+__all__ = ["Explained", "ImaginedLadders", "Told", "imagined_ladders"]
 
 _COUNT, _SEED = 1_000, 7
 
@@ -37,6 +38,10 @@ model would soon be sure of the wrong ladder."""
 
 _LEAST = 1e-9
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
+
+
+Told: TypeAlias = tuple[bool | None, ...]
+"""Of each tier, cheapest first, whether its answer is known to be right or wrong; empty where nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ class ImaginedLadders:
 
     tiers: int
     priors: tuple[float | None, ...] = ()
-    _explained: dict[tuple[int, ...], Explained] = field(default_factory=dict, repr=False)
+    _explained: dict[tuple[tuple[int, ...], Told], Explained] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _drawn(self) -> tuple[NDArray[np.float64], ...]:
@@ -131,16 +136,16 @@ class ImaginedLadders:
         mistake = np.where(draw.random(right.shape) < mistaken, 1, alone)
         return np.where(right, usual, mistake), right.astype(float)
 
-    def explain(self, said: tuple[int, ...]) -> Explained:
+    def explain(self, said: tuple[int, ...], told: Told = ()) -> Explained:
         """Return what each ladder makes of a pattern: equal numbers are equal answers, -1 is none.
 
-        A missing answer is no evidence on the others, and is not right.
+        A missing answer is no evidence on the others, and is not right. What is told of an answer is evidence on them.
         """
-        if said not in self._explained:
-            self._explained[said] = self._explain(said)
-        return self._explained[said]
+        if (said, told) not in self._explained:
+            self._explained[said, told] = self._explain(said, told)
+        return self._explained[said, told]
 
-    def _explain(self, said: tuple[int, ...]) -> Explained:
+    def _explain(self, said: tuple[int, ...], told: Told) -> Explained:
         usual, right_alone, common, wrong_alone = self._chances
         alone = right_alone + wrong_alone
         groups = _groups(said)
@@ -158,6 +163,10 @@ class ImaginedLadders:
                 each = np.zeros_like(alone)
                 each[..., list(true or ())] = 1
                 each[..., singles] = right_alone[..., singles] / np.maximum(alone[..., singles], _LEAST)
+                for tier, is_right in enumerate(told):
+                    if is_right is not None and said[tier] >= 0:
+                        chance = chance * (each[..., tier] if is_right else 1 - each[..., tier])
+                        each[..., tier] = is_right
                 total += chance
                 right += chance[..., None] * each
                 # Given the explanation, the tiers are right independently of each other.
@@ -178,21 +187,37 @@ class ImaginedLadders:
         given_best = np.where(beyond | (both[:, [self.best]] < _LEAST), as_best, np.minimum(given_best, 1.0))
         return Explained(np.log(np.maximum(likely, _LEAST)), shares, given_best)
 
-    def weights(self, patterns: Mapping[tuple[int, ...], int]) -> NDArray[np.float64]:
-        """Return how much each ladder resembles the real one, given how often each pattern was seen; sums to 1."""
+    def weights(self, patterns: Mapping[tuple[tuple[int, ...], Told], int]) -> NDArray[np.float64]:
+        """Return how much each ladder resembles the real one, given how often each pattern was seen; sums to 1.
+
+        Args:
+            patterns: What the tiers said and what is told of it, to the number of such calls.
+        """
         logs = np.zeros(_COUNT)
-        for said, count in patterns.items():
-            logs += _TEMPER * count * self.explain(said).log_chance
+        for (said, told), count in patterns.items():
+            logs += _TEMPER * count * self.explain(said, told).log_chance
         weights = np.exp(logs - logs.max())
         return np.asarray(weights / weights.sum())
 
-    def right(self, said: tuple[int, ...], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    def right(self, said: tuple[int, ...], weights: NDArray[np.float64], told: Told = ()) -> NDArray[np.float64]:
         """Return the chance that each tier's answer is right."""
-        return np.asarray(weights @ self.explain(said).right)
+        return np.asarray(self._given(said, weights, told) @ self.explain(said, told).right)
 
-    def right_with_best(self, said: tuple[int, ...], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    def right_with_best(
+        self, said: tuple[int, ...], weights: NDArray[np.float64], told: Told = ()
+    ) -> NDArray[np.float64]:
         """Return the chance that each tier's answer is right if that of `best` is; 0 where that gave none."""
-        return np.asarray(weights @ self.explain(said).right_with_best)
+        return np.asarray(self._given(said, weights, told) @ self.explain(said, told).right_with_best)
+
+    def _given(self, said: tuple[int, ...], weights: NDArray[np.float64], told: Told) -> NDArray[np.float64]:
+        """Return the weights of the ladders once it is known what is told of a call."""
+        if not told:
+            return weights
+        # On a ladder where it is unlikely that such an answer is right, it says little of the others that it is.
+        ratio = np.exp(self.explain(said, told).log_chance - self.explain(said).log_chance)
+        weighed = weights * ratio
+        total = float(weighed.sum())
+        return np.asarray(weighed / total) if total > 0 else weights
 
 
 @cache

@@ -125,7 +125,8 @@ class Attempt:
     def _too_late(self) -> TierError:
         name, deadline = self.call.tier.name, self.ledger.deadline
         if deadline.left > 0 or deadline.seconds is None:
-            return TierError(name, f"no answer within {self.limit:g} s", broke_off=self.live)
+            slow = Origin(kind=TimeoutError)
+            return TierError(name, f"no answer within {self.limit:g} s", broke_off=self.live, origin=slow)
         # One that had less than half of the time need not be slow.
-        origin = Origin() if self.had >= deadline.seconds / 2 else _NOBODY
+        origin = Origin(kind=TimeoutError, blame="tier" if self.had >= deadline.seconds / 2 else "nobody")
         return TierError(name, f"no answer before deadline={deadline.seconds:g} s", broke_off=self.live, origin=origin)

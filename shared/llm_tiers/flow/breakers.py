@@ -47,7 +47,13 @@ class Breakers:
         # Counted as a trial also where it is asked whatever its breaker says.
         if circuit is None or circuit.admits() or call.forced:
             return None
-        return TierError(call.tier.name, "not asked: its breaker is open", origin=Origin(blame="nobody"))
+        return self.not_asked(call.tier)
+
+    def not_asked(self, tier: Tier) -> TierError:
+        """Return the failure of a tier that is not asked, of the class of its last one."""
+        circuit = self._circuit(tier)
+        kind = Exception if circuit is None else circuit.kind
+        return TierError(tier.name, "not asked: its breaker is open", origin=Origin(kind=kind, blame="nobody"))
 
     def record(self, call: ModelCall, reply: Reply) -> None:
         """Record how a model call ended; where that opens a breaker, the log says so, once."""

@@ -60,7 +60,9 @@ def cascade(policy: Policy, ledger: Ledger) -> Flow:
     serving = _serving(ledger)
     plan = yield from policy.starter.plan(call, ledger.ladder)
     ledger.plan = replace(plan, audit=True) if plan is not None and _is_audited(policy, call) else plan
-    return (yield from _climb(policy, ledger, _from_start(serving, ledger)))
+    tiers = _from_start(serving, ledger)
+    _check_exhausted(ledger)
+    return (yield from _climb(policy, ledger, tiers))
 
 
 def _is_audited(policy: Policy, call: Call) -> bool:
@@ -123,6 +125,20 @@ def _from_start(serving: Sequence[Tier], ledger: Ledger) -> Sequence[Tier]:
     if tiers[0].name != plan.start:
         ledger.plan = replace(plan, start=tiers[0].name, reason=f"{plan.reason}; {plan.start} cannot serve the call")
     return tiers
+
+
+def _check_exhausted(ledger: Ledger) -> None:
+    """Mark an answer in place of that of a tier that fails, or raise where the user wants none.
+
+    Not where a judge decides whether such an answer stands: what it finds valid is as good as another's.
+    """
+    missing = None if ledger.plan is None else ledger.plan.in_place_of
+    if missing is None:
+        return
+    if ledger.limits.on_exhausted == "raise":
+        ledger.errors.append(ledger.not_asked(ledger.ladder[missing]))
+        raise _all_failed(ledger)
+    ledger.degraded = True
 
 
 def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:

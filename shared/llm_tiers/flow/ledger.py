@@ -164,6 +164,10 @@ class Ledger:
             self._steps.append(0.0)
             return len(self._steps) - 1
 
+    def not_asked(self, tier: Tier) -> TierError:
+        """Return the failure of a tier that is not asked because its breaker is open."""
+        return TierError(tier.name, "not asked") if self._breakers is None else self._breakers.not_asked(tier)
+
     def refusal(self, call: ModelCall) -> TierError | None:
         """Return the failure that stands for a model call that is not made; None where it is to be made.
 

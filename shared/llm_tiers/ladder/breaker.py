@@ -105,6 +105,7 @@ class Circuit:
         self._trying = False
         self._opened = 0
         self._why = ""
+        self.kind: type[BaseException] = Exception
 
     def seconds_left(self) -> float | None:
         """Return for how long no call may ask the tier, or None where one may."""
@@ -250,7 +251,9 @@ def record(circuit: Circuit, reply: object) -> float | None:
         circuit.cancelled()
         return None
     if origin.blame in ("tier", "setup"):
-        kind = reply.cause if origin.kind is Exception and isinstance(reply.cause, str) else origin.kind.__name__
+        # A text of our own says more than the class, such as after how many seconds.
+        kind = reply.cause if isinstance(reply.cause, str) else origin.kind.__name__
+        circuit.kind = origin.kind
         why = str(kind) if origin.status is None else f"{kind} (status {origin.status})"
         return circuit.failed(why, at_once=origin.blame == "setup", retry_after=origin.retry_after)
     if origin.status is not None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llm_tiers.arguments import require, require_number
 from llm_tiers.call.requests import Recall, Request, Response, recall
+from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import ConfigError
 from llm_tiers.policies.judges.judge import Judge, Review
 from llm_tiers.policies.menu.learning import Learning
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Known", "MenuJudge", "MenuStarter", "ProfileOf"]
 
-_ENOUGH = 8
-"""A node with fewer profiled calls uses the choice of its nearest parent that has as many."""
+_ENOUGH, _COMPLETE = 8, 2
+"""A node with fewer profiled calls, or fewer that all tiers answered, uses the choice of its nearest parent with
+as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class ProfileOf:
     def after(self, result: Known, cost: float, call: ProfiledCall | None) -> Known:
         """Return what is known after one more call, which cost `cost` US$."""
         # An ordinary call shows nothing about rules that were not run, so only a profiled one changes the choice.
-        instead = 0.0 if call is None else cost_of(result.choice.rule, call)
+        instead = 0.0 if call is None else cost_of(result.choice.rule_for(call.vector), call)
         profile = result.profile.after(cost, call, instead)
         return Known(profile, result.choice) if call is None else self._known(profile)
 
@@ -88,10 +90,10 @@ class ProfileOf:
 
 @dataclass(frozen=True, slots=True)
 class _Insight:
-    """What the starter passes on to the judge: the rule, and the choice that states how certain its answers are."""
+    """What the starter passes on to the judge: the rule, and how certain its answers are by the tiers that it asked."""
 
     rule: Rule
-    choice: Choice | None
+    confidence: Mapping[frozenset[str], float] | None
 
 
 class MenuStarter:
@@ -175,26 +177,32 @@ class MenuStarter:
     def plan(self, call: Call, ladder: Ladder) -> Planning:
         """Plan the first step of the chosen rule, or a profiled call."""
         study = self.study(ladder)
-        known, where, warnings = yield from _look_up(call, study)
+        found = yield from _look_up(call, study)
+        known, vector = found.known, found.vector
         choice = known.choice
         serving = [tier.name for tier in ladder if not call.shortfall(tier)]
-        able = len(serving) == len(ladder)
-        # A call that not all tiers can serve cannot be profiled.
-        rule, audits = self.decide(known, call.id) if able else (choice.rule, False)
+        # A call that not all tiers can serve cannot be profiled, and one that is not kept would be for nothing.
+        able = len(serving) == len(ladder) and found.is_kept
+        rule, audits = self.decide(known, call.id, vector) if able else (choice.rule_for(vector), False)
         profiled = isinstance(rule, Profiling)
-        if not set(rule.tiers) <= set(serving):
+        lacks_tiers = not set(rule.tiers) <= set(serving)
+        missing = [name for name in rule.tiers if name in call.down][-1:]
+        if lacks_tiers:
             rule = Single(ladder.names, self._single(choice, call, ladder, serving))
         reason = f"profiled, {rule.name}" if audits or profiled else f"rule {rule.name}"
-        # The confidence is that of the chosen rule; a profiled call may be answered by another.
-        stated = choice if rule is choice.rule else None
+        # The confidence is that of a chosen rule; a profiled call, or one without the rule's tiers, is answered by
+        # another.
+        stated = None if audits or profiled or lacks_tiers else choice.confidence(rule)
         return replace(
-            plan_of(rule, f"{reason}; {_basis(known.profile)}{where}"),
+            plan_of(rule, f"{reason}; {_basis(known.profile)}{found.where}"),
             estimates=choice.estimates,
             audit=audits,
             profiled=profiled,
-            warnings=(*warnings, *_doubts_about_top(known)),
+            # A dearer tier in place of a cheaper one is no loss but in money.
+            in_place_of=next((name for name in missing if ladder.index(name) > ladder.index(rule.tiers[-1])), None),
+            warnings=(*found.warnings, *_doubts_about_top(known)),
             insight=_Insight(rule, stated),
-            confidence=None if stated is None else stated.confidence.get(frozenset(rule.tiers)),
+            confidence=None if stated is None else stated.get(frozenset(rule.tiers)),
         )
 
     def _single(self, choice: Choice, call: Call, ladder: Ladder, serving: Sequence[str]) -> str:
@@ -207,7 +215,7 @@ class MenuStarter:
         rate = 1 / self.worth_usd if self.worth_usd else self.price / ladder.costs[ladder.names[-1]]
         return max(serving or ladder.names, key=lambda name: choice.estimates[name] - rate * ladder.costs[name])
 
-    def decide(self, known: Known, call_id: str) -> tuple[Rule, bool]:
+    def decide(self, known: Known, call_id: str, query: Vector | None = None) -> tuple[Rule, bool]:
         """Return the rule that answers a call, and whether all tiers are asked whatever the rule says.
 
         On a profiled call where they are not, the rule is a `Profiling`.
@@ -215,29 +223,54 @@ class MenuStarter:
         choice = known.choice
         chance = self.learning.chance(known.profile, choice)
         if random.Random(f"profile:{self.seed}:{call_id}").random() >= chance:
-            return choice.rule, False
+            return choice.rule_for(query), False
         # A random choice of its own, so that the calls on which all tiers are asked represent all profiled calls.
         asks_all = random.Random(f"top:{self.seed}:{call_id}").random() < ASKED_SHARE
         # With two tiers nothing is foreseen, and side by side they answer sooner.
         if asks_all or len(choice.rule.ladder) < 3:  # noqa: PLR2004
             return choice.surest, True
+        # The node's rule, not the query's: it settles which of these calls are spared, and that must not depend on the
+        # query, or those that are not would stand for other queries.
         return Profiling(choice.rule.ladder, choice.rule, choice.surest), False
 
 
-def _look_up(call: Call, study: ProfileOf) -> Generator[Request, Response, tuple[Known, str, tuple[str, ...]]]:
-    """Return what is known at the nearest node with a profile, a phrase that names that node, and warnings."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the history has for a call.
+
+    Attributes:
+        known: What is known at the nearest node with a profile.
+        vector: The query's embedding, or None.
+        where: A phrase that names that node, for the trace.
+        warnings: What the user should know.
+        is_kept: Whether what the call shows can be learned: there is a history, and it answers.
+    """
+
+    known: Known
+    vector: Vector | None = None
+    where: str = ""
+    warnings: tuple[str, ...] = ()
+    is_kept: bool = True
+
+
+def _look_up(call: Call, study: ProfileOf) -> Generator[Request, Response, _Found]:
+    """Look for the nearest node with a profile."""
     own: Known | None = None
+    vector: Vector | None = None
     for node in lineage(call.node):
-        # No neighbours are wanted, only what all calls of the node show.
+        # No neighbours are wanted: the profile has the embeddings of its calls.
         near = yield from recall(Recall(call.query, node, 0, study))
         if near.error is not None:
-            return study.start(), "; history unavailable", (f"history: {near.error}",)
+            warning = f"history: {near.error}"
+            return _Found(study.start(), None, "; history unavailable", (warning,), is_kept=False)
+        vector = near.vector
         if not isinstance(near.learned, Known):
             break
-        if len(near.learned.profile.calls) >= _ENOUGH:
-            return near.learned, "" if node == call.node else f" of parent node {node!r}", ()
+        profile = near.learned.profile
+        if len(profile.calls) >= _ENOUGH and len(profile.counted) >= _COMPLETE:
+            return _Found(near.learned, vector, "" if node == call.node else f" of parent node {node!r}")
         own = own or near.learned
-    return own or study.start(), "", ()
+    return _Found(own or study.start(), vector, is_kept=own is not None)
 
 
 def _basis(profile: Profile) -> str:
@@ -245,6 +278,8 @@ def _basis(profile: Profile) -> str:
     if not number + spared:
         return "no call profiled yet"
     by = "agreement" if profile.source is None else f"grades ({profile.source})"
+    if profile.source is not None and not profile.is_graded:
+        by = f"agreement and some {by}"
     without = f", {spared:.0f} more without the top tier" if spared else ""
     return f"{number} profiled calls{without} by {by}"
 
@@ -287,7 +322,7 @@ class MenuJudge(Judge):
             raise TypeError("MenuJudge goes with MenuStarter")
         judgement = yield from self._rules.review(replace(case, insight=insight.rule))
         asked = frozenset((case.answer.tier, *(other.tier for other in case.others)))
-        stated = None if insight.choice is None else insight.choice.confidence.get(asked)
+        stated = None if insight.confidence is None else insight.confidence.get(asked)
         return replace(judgement, by="menu", confidence=stated)
 
     def settle(self, case: Case) -> Judgement | None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_tiers.history.grades import best_grades
+from llm_tiers.history.grades import SOURCES
 
 if TYPE_CHECKING:
-    from llm_tiers.agreement.imagined import ImaginedLadders
+    from llm_tiers.agreement.imagined import ImaginedLadders, Told
+    from llm_tiers.embedding.vector import Vector
     from llm_tiers.history.record import GradeSource, Record
+    from llm_tiers.policies.menu.weighing import Stratum
 
 __all__ = ["NO_PROFILE", "UNASKED", "Profile", "ProfiledCall", "profiled_call"]
 
@@ -48,20 +50,37 @@ class ProfiledCall:
         said: A number for each tier, cheapest first: equal numbers are equal answers, -1 is no answer. The last is
             `UNASKED` if the top tier was not asked.
         costs: What each tier's answer cost in US$, or what one usually costs if that is not known.
-        grades: How right the answer of each tier that was asked is, in [0, 1]; empty if not all are graded.
+        grades: How right the answer of each tier that was asked is, in [0, 1], None if it is not known; empty if
+            nothing is.
         source: Who graded them.
+        partly: Whether answers are graded in part, or only because others that equal them are. Such calls are no sample
+            of all: feedback on the returned answer grades all tiers exactly where they agree.
+        vector: The query's embedding, or None.
     """
 
     id: str
     said: tuple[int, ...]
     costs: tuple[float, ...]
-    grades: tuple[float, ...] = ()
+    grades: tuple[float | None, ...] = ()
     source: GradeSource | None = None
+    partly: bool = False
+    vector: Vector | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_complete(self) -> bool:
         """Whether the top tier was asked too."""
         return self.said[-1] != UNASKED
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether every answer is graded for itself."""
+        return bool(self.grades) and not self.partly
+
+    @property
+    def told(self) -> Told:
+        """What is known of each tier's answer, as the imagined ladders take it."""
+        known = tuple(None if grade is None else grade >= _RIGHT for grade in self.grades)
+        return known and known + (None,) * (len(self.said) - len(known))
 
 
 def profiled_call(record: Record, usual: Mapping[str, float]) -> ProfiledCall | None:
@@ -80,29 +99,48 @@ def profiled_call(record: Record, usual: Mapping[str, float]) -> ProfiledCall | 
     costs = tuple(record.costs.get(name, cost) for name, cost in usual.items())
     # A top tier that failed counts as one that was not asked: what it would have said is as unknown.
     if top not in record.answered:
-        grades, source = _grades(record, tuple(below), said[:-1])
-        return ProfiledCall(record.id, (*_in_order(said[:-1]), UNASKED), costs, grades, source)
-    grades, source = _grades(record, tuple(usual), said)
-    return ProfiledCall(record.id, _in_order(said), costs, grades, source)
+        grades, source, partly = _grades(record, tuple(below), said[:-1])
+        said = [*_in_order(said[:-1]), UNASKED]
+    else:
+        grades, source, partly = _grades(record, tuple(usual), said)
+        said = _in_order(said)
+    return ProfiledCall(record.id, tuple(said), costs, grades, source, partly, record.vector)
 
 
-def _grades(record: Record, names: tuple[str, ...], said: list[int]) -> tuple[tuple[float, ...], GradeSource | None]:
-    known, source = best_grades(record, names[-1])
-    if source is None or source == "equality":
-        return (), None
-    by_answer = {number: known[name] for name, number in zip(names, said, strict=True) if name in known}
-    # A missing answer is wrong, however it was graded, and the same answer is as right from another tier.
-    grades = [
-        0.0 if number < 0 else known.get(name, by_answer.get(number)) for name, number in zip(names, said, strict=True)
-    ]
-    complete = tuple(grade for grade in grades if grade is not None)
-    return (complete, source) if len(complete) == len(names) else ((), None)
+def _grades(
+    record: Record, names: tuple[str, ...], said: list[int]
+) -> tuple[tuple[float | None, ...], GradeSource | None, bool]:
+    """Return the grades of the most trusted source that graded every answer, else of the most trusted one.
+
+    Returns:
+        A grade for each tier, or none; the source; and whether it graded in part.
+    """
+    partial: tuple[tuple[float | None, ...], GradeSource | None, bool] = ((), None, False)
+    for source in SOURCES:
+        known = record.grades.get(source)
+        if not known:
+            continue
+        by_answer = {number: known[name] for name, number in zip(names, said, strict=True) if name in known}
+        # A missing answer is wrong, however it was graded, and the same answer is as right from another tier.
+        grades = tuple(
+            0.0 if number < 0 else known.get(name, by_answer.get(number))
+            for name, number in zip(names, said, strict=True)
+        )
+        # A grader leaves out answers that it has graded in another tier's words; users say nothing of most answers.
+        for_itself = source != "feedback" or all(
+            name in known for name, number in zip(names, said, strict=True) if number >= 0
+        )
+        if for_itself and None not in grades:
+            return grades, source, False
+        if not partial[0] and any(grade is not None for grade in grades):
+            partial = (grades, source, True)
+    return partial
 
 
-def _in_order(said: list[int]) -> tuple[int, ...]:
+def _in_order(said: list[int]) -> list[int]:
     """Number answers by their first appearance, so that the same pattern always has the same numbers."""
     numbers: dict[int, int] = {}
-    return tuple(number if number < 0 else numbers.setdefault(number, len(numbers)) for number in said)
+    return [number if number < 0 else numbers.setdefault(number, len(numbers)) for number in said]
 
 
 @dataclass(frozen=True)
@@ -143,29 +181,34 @@ class Profile:
     @cached_property
     def is_graded(self) -> bool:
         """Whether enough calls are graded to leave out those that are not."""
-        return sum(bool(call.grades) for call in self.calls) >= _FEW
+        return sum(call.is_graded and call.is_complete for call in self.calls) >= _FEW
 
     @cached_property
     def counted(self) -> tuple[ProfiledCall, ...]:
         """The calls that all tiers answered and that are used: the graded ones if there are a few, else all."""
-        return tuple(call for call in self.calls if call.is_complete and (call.grades or not self.is_graded))
+        return tuple(call for call in self.calls if call.is_complete and (call.is_graded or not self.is_graded))
 
     @cached_property
-    def spared(self) -> Mapping[tuple[tuple[int, ...], tuple[bool, ...]], float]:
+    def spared(self) -> Mapping[Stratum, float]:
         """The number of calls without an answer of the top tier, by what those below said and who of them was right.
 
         Who was right is empty where that is not known.
         """
         complete = sum(call.is_complete for call in self.calls)
-        # A grader that compares answers with the top tier's cannot grade a call without one. Ungraded calls with all
-        # answers are left out, so a call without grades here counts by the share that is kept of those.
-        ungraded = len(self.counted) / complete if complete else 1.0
-        found = Counter(
-            (call.said[:-1], tuple(grade >= _RIGHT for grade in call.grades if self.is_graded))
-            for call in self.calls
-            if not call.is_complete
-        )
-        return {(said, right): number if right else number * ungraded for (said, right), number in found.items()}
+        # Of calls that all tiers answered only the graded ones are used, so only as large a part of these counts.
+        share = len(self.counted) / complete if complete else 1.0
+        spared = [call for call in self.calls if not call.is_complete]
+        alike = Counter(call.said[:-1] for call in spared)
+        found = Counter(self.stratum_of(call) for call in spared if call.is_graded or not self.is_graded)
+        known = Counter(said for said, _ in found.elements())
+        # A grader that compares answers with the top tier's cannot grade a call without one.
+        silent = {(said, ()): share * number for said, number in alike.items() if said not in known}
+        return {key: share * alike[key[0]] * number / known[key[0]] for key, number in found.items()} | silent
+
+    def stratum_of(self, call: ProfiledCall) -> Stratum:
+        """Return what the tiers below the top said on a call, and who of them was right; empty if it is not known."""
+        knows = self.is_graded and call.is_graded
+        return call.said[:-1], tuple(bool(right) for right in call.told[: len(call.said) - 1]) if knows else ()
 
     @property
     def source(self) -> GradeSource | None:
@@ -181,17 +224,33 @@ class Profile:
         """
         if not self.counted:
             return np.empty((0, ladders.tiers))
-        ungraded = {call.said for call in self.counted if not call.grades}
-        weights = ladders.weights(Counter(call.said for call in self.calls)) if ungraded else None
-        # Conditional on the best tier being right, not "equal to the best": if right answers rarely coincide, as in
-        # free text, one that differs from it may be as right.
+        ungraded = {(call.said, call.told) for call in self.counted if not call.is_graded}
+        weights = ladders.weights(Counter((call.said, call.told) for call in self.calls)) if ungraded else None
         patterns = {
-            said: _TRUST_IN_BEST * ladders.right_with_best(said, weights)
-            + (1 - _TRUST_IN_BEST) * ladders.right(said, weights)
-            for said in ungraded
+            (said, told): _probably_right(ladders, said, told, weights)
+            for said, told in ungraded
             if weights is not None
         }
-        return np.array([call.grades or patterns[call.said] for call in self.counted])
+        return np.array([_right(call, patterns) for call in self.counted])
+
+
+def _probably_right(
+    ladders: ImaginedLadders, said: tuple[int, ...], told: Told, weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return how right each tier probably is on a call that is not graded, or not wholly."""
+    right = ladders.right(said, weights, told)
+    if told and told[ladders.best] is not None:
+        return right
+    # Conditional on the best tier being right, not "equal to the best": if right answers rarely coincide, as in free
+    # text, one that differs from it may be as right.
+    return _TRUST_IN_BEST * ladders.right_with_best(said, weights, told) + (1 - _TRUST_IN_BEST) * right
+
+
+def _right(call: ProfiledCall, patterns: Mapping[tuple[tuple[int, ...], Told], NDArray[np.float64]]) -> list[float]:
+    """Return how right each tier is on a call: by its grade, else by what is probable."""
+    guessed = patterns.get((call.said, call.told), [0.0] * len(call.said))
+    known = call.grades or (None,) * len(call.said)
+    return [float(guess) if grade is None else grade for grade, guess in zip(known, guessed, strict=True)]
 
 
 NO_PROFILE = Profile()

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Weighing", "weigh"]
+__all__ = ["Stratum", "Weighing", "weigh"]
 
 _RIGHT = 0.5
 _LEAST_VARIANCE = 1e-12
 
 
+Stratum: TypeAlias = tuple[tuple[int, ...], tuple[bool, ...]]
+"""What the tiers below the top said on some calls, and who of them was right; the second is empty if not known."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Stratum:
-    """Calls on which the tiers below the top said the same.
+class _Likeness:
+    """Calls that stand for those of a stratum.
 
     Attributes:
+        stratum: The stratum.
         calls: By call, whether it belongs here.
         before: What its calls counted for themselves.
         after: What they count for with those that they stand for.
     """
 
+    stratum: Stratum
     calls: NDArray[np.bool_]
     before: float
     after: float
@@ -39,7 +46,7 @@ class Weighing:
     """
 
     each: NDArray[np.float64]
-    strata: tuple[_Stratum, ...] = ()
+    strata: tuple[_Likeness, ...] = ()
 
     @property
     def weight(self) -> float:
@@ -50,6 +57,14 @@ class Weighing:
         """Return the mean over calls; `values` is calls x anything."""
         return np.asarray(self.each @ values / self.weight)
 
+    def by_stratum(self, values: NDArray[np.float64]) -> dict[Stratum, NDArray[np.float64]]:
+        """Return the mean over the calls that stand for each stratum; `values` is calls x anything."""
+        found = {}
+        for stratum in self.strata:
+            own = self.each[stratum.calls]
+            found[stratum.stratum] = np.asarray(own @ values[stratum.calls] / own.sum())
+        return found
+
     def error(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the standard error of the mean over calls; `values` is calls x rules.
 
@@ -57,10 +72,10 @@ class Weighing:
         has say how values vary, so its share of the variance is that of fewer calls.
         """
         variance = self.mean(values**2) - self.mean(values) ** 2
+        means = self.by_stratum(values)
         for stratum in self.strata:
             own, here = self.each[stratum.calls], values[stratum.calls]
-            mean = own @ here / own.sum()
-            within = np.maximum(own @ here**2 / own.sum() - mean**2, 0.0)
+            within = np.maximum(own @ here**2 / own.sum() - means[stratum.stratum] ** 2, 0.0)
             variance = variance + stratum.after / self.weight * (stratum.after / stratum.before - 1) * within
         return np.sqrt(np.maximum(variance, _LEAST_VARIANCE) / self.weight)
 
@@ -69,7 +84,7 @@ def weigh(
     each: NDArray[np.float64],
     said: NDArray[np.int64],
     right: NDArray[np.float64],
-    spared: Mapping[tuple[tuple[int, ...], tuple[bool, ...]], float],
+    spared: Mapping[Stratum, float],
 ) -> Weighing:
     """Let calls that all tiers answered stand for those on which the top tier was not asked.
 
@@ -90,5 +105,5 @@ def weigh(
         # What no call resembles, imagined ones included, says nothing of the top tier.
         if before > 0:
             added[alike] += number * each[alike] / before
-            strata.append(_Stratum(alike, before, before + number))
+            strata.append(_Likeness((pattern, who), alike, before, before + number))
     return Weighing(each + added, tuple(strata))

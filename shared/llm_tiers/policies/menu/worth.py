@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from llm_tiers.agreement.imagined import imagined_ladders
+from llm_tiers.embedding.vector import Vector
 from llm_tiers.policies.menu.backed import Backed
+from llm_tiers.policies.menu.nearby import Nearby
 from llm_tiers.policies.menu.profile import Profile, ProfiledCall
 from llm_tiers.policies.menu.profiling import ASKED_SHARE, are_foreseen
 from llm_tiers.policies.menu.replaying import Profiled, replayed
 from llm_tiers.policies.menu.rule import Rule
 from llm_tiers.policies.menu.rules import menu_of
-from llm_tiers.policies.menu.weighing import Weighing, weigh
+from llm_tiers.policies.menu.weighing import Stratum, Weighing, weigh
 
-__all__ = ["IMAGINED_CALLS", "Choice", "choose", "cost_of", "outcome_of", "rules_of"]
+__all__ = ["IMAGINED_CALLS", "Choice", "Evidence", "choose", "cost_of", "outcome_of", "rules_of"]
 
 IMAGINED_CALLS = 6.0
 """A node starts as if this many calls, to imagined ladders, had been profiled. Without them the first few calls would
@@ -49,7 +51,8 @@ class Choice:
         asking: What profiling a call costs, in probability of a right answer.
         top_cost: What a usual answer of the top tier costs, in US$.
         estimates: Tier name to its probability of a right answer.
-        confidence: The tiers that the rule asked, to the probability that its answer is right.
+        evidence: How often each rule was right, by the tiers that it asked.
+        nearby: What each rule is worth for queries like those of the profiled calls.
         better_than_top: Name of a tier that seems to be right more often than the top tier, or None. Only grades can
             show that: without them, a top tier that errs looks like one that answers hard queries.
     """
@@ -61,8 +64,19 @@ class Choice:
     asking: float
     top_cost: float
     estimates: Mapping[str, float]
-    confidence: Mapping[frozenset[str], float]
     better_than_top: str | None = None
+    evidence: Evidence | None = field(default=None, repr=False, compare=False)
+    nearby: Nearby | None = field(default=None, repr=False, compare=False)
+
+    def rule_for(self, query: Vector | None) -> Rule:
+        """Return the rule that is worth most for a query; for one without an embedding, at the node."""
+        if query is None or self.nearby is None:
+            return self.rule
+        return rules_of(self.rule.ladder)[self.nearby.best(query)]
+
+    def confidence(self, rule: Rule) -> Mapping[frozenset[str], float]:
+        """Return the probability that a rule's answer is right, by the tiers that it asked."""
+        return {} if self.evidence is None else self.evidence.confidence(rules_of(rule.ladder).index(rule))
 
 
 @cache
@@ -114,6 +128,33 @@ def _numbered(row: NDArray[np.int64]) -> tuple[int, ...]:
     return tuple(numbers.setdefault(number, len(numbers)) for number in row.tolist())
 
 
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """How often each rule was right on the profiled calls, by the tiers that it asked.
+
+    Attributes:
+        names: The tiers, cheapest first.
+        seen: The calls.
+        counts: How much each of them counts.
+        accuracy: How often each rule is right at the node.
+    """
+
+    names: tuple[str, ...]
+    seen: _Calls
+    counts: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+
+    def confidence(self, place: int) -> dict[frozenset[str], float]:
+        """Return how often a rule was right, by the tiers that it asked; with few such calls, near its accuracy."""
+        right, asked = self.seen.right[:, place], self.seen.asked[:, place]
+        usual, found = IMAGINED_CALLS * self.accuracy[place], {}
+        for row in np.unique(asked, axis=0):
+            same = (asked == row).all(axis=1)
+            share = (self.counts[same] @ right[same] + usual) / (self.counts[same].sum() + IMAGINED_CALLS)
+            found[frozenset(name for name, was in zip(self.names, row, strict=True) if was)] = float(share)
+        return found
+
+
 def choose(
     profile: Profile,
     usual: Mapping[str, float],
@@ -163,9 +204,27 @@ def choose(
         asking=rate * _cost_of_profiling(mean_costs, weighing, calls, best),
         top_cost=float(mean_costs[-1]),
         estimates={rule.name: float(accuracy[place]) for place, rule in enumerate(rules) if rule.name in usual},
-        confidence=_confidence(names, seen, counts, best, float(accuracy[best])),
         better_than_top=_better_than_top(names, seen, counts) if profile.is_graded else None,
+        evidence=Evidence(names, seen, counts, accuracy),
+        nearby=_nearby(profile, worth[len(imagined.said) :], weighing.mean(worth), weighing.by_stratum(worth)),
     )
+
+
+def _nearby(
+    profile: Profile,
+    worth: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    by_stratum: Mapping[Stratum, NDArray[np.float64]],
+) -> Nearby:
+    """Return what each rule was worth on the calls whose queries are known."""
+    known = [(call.vector, row) for call, row in zip(profile.counted, worth, strict=True)]
+    # Of a call without the top tier it is known what the rules were worth on calls like it.
+    for call in profile.calls:
+        row = None if call.is_complete else by_stratum.get(profile.stratum_of(call))
+        if row is not None:
+            known.append((call.vector, row))
+    placed = [(vector, row) for vector, row in known if vector is not None]
+    return Nearby([vector for vector, _ in placed], np.array([row for _, row in placed]), mean)
 
 
 def _joined(one: _Calls, other: _Calls) -> _Calls:
@@ -199,19 +258,6 @@ def _regret(worth: NDArray[np.float64], weighing: Weighing, best: int) -> float:
     return float((error * (np.exp(-z * z / 2) / np.sqrt(2 * np.pi) - z * ndtr(-z))).max())
 
 
-def _confidence(
-    names: tuple[str, ...], seen: _Calls, counts: NDArray[np.float64], best: int, usual: float
-) -> dict[frozenset[str], float]:
-    """Return how often the rule was right, by the tiers that it asked; with few such calls, near its usual accuracy."""
-    right, asked = seen.right[:, best], seen.asked[:, best]
-    found = {}
-    for row in np.unique(asked, axis=0):
-        same = (asked == row).all(axis=1)
-        share = (counts[same] @ right[same] + IMAGINED_CALLS * usual) / (counts[same].sum() + IMAGINED_CALLS)
-        found[frozenset(name for name, was in zip(names, row, strict=True) if was)] = float(share)
-    return found
-
-
 def _better_than_top(names: tuple[str, ...], seen: _Calls, counts: NDArray[np.float64]) -> str | None:
     """Return the tier that seems to be right more often than the top tier, or None."""
     if len(seen.said) < _MANY or len(names) == 1:
@@ -219,8 +265,9 @@ def _better_than_top(names: tuple[str, ...], seen: _Calls, counts: NDArray[np.fl
     ahead = seen.by_tier[:, :-1] - seen.by_tier[:, -1:]
     mean = np.average(ahead, axis=0, weights=counts)
     deviation = np.sqrt(np.average((ahead - mean) ** 2, axis=0, weights=counts))
-    # The error follows from the number of the top tier's answers, not from the calls that they stand for.
-    surely = mean - _STANDARD_ERRORS * deviation / np.sqrt(len(ahead))
+    # As many calls as would show as much if each counted the same.
+    number = counts.sum() ** 2 / (counts**2).sum()
+    surely = mean - _STANDARD_ERRORS * deviation / np.sqrt(number)
     best = int(surely.argmax())
     return names[best] if surely[best] > 0 else None
 

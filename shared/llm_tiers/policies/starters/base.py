@@ -32,6 +32,8 @@ class Plan:
         audit: All tiers answer side by side with the start, so that the record has every tier's answer.
         profiled: The call is recorded as a profiled one though not all tiers are asked: the judge settles who is, and
             whose answer stands.
+        in_place_of: Name of a tier that would have answered but is not asked because it fails; the planned one stands
+            in for it.
         insight: What the starter passes on to a judge of the same policy.
         confidence: The chance that is stated for the top tier's answer, which no judge sees; None where none is.
         certificate: What the policy has proved at the call's node, for the trace; None where nothing.
@@ -47,6 +49,7 @@ class Plan:
     share: float | None = None
     audit: bool = False
     profiled: bool = False
+    in_place_of: str | None = None
     insight: Any = None
     confidence: float | None = None
     certificate: Certificate | None = None

@@ -78,7 +78,7 @@ def test_equal_answers_are_equally_right_and_missing_ones_never(said):
 
 def test_two_that_agree_are_more_likely_right_than_a_third_that_does_not():
     ladders = imagined_ladders(3)
-    seen = {(0, 0, 0): 60, (0, 0, 1): 10, (0, 1, 1): 20, (0, 1, 2): 10}
+    seen = {((0, 0, 0), ()): 60, ((0, 0, 1), ()): 10, ((0, 1, 1), ()): 20, ((0, 1, 2), ()): 10}
     right = ladders.right((0, 0, 1), ladders.weights(seen))
     assert right[0] == right[1]
     assert right[0] > 0.3
@@ -155,7 +155,7 @@ def test_a_choice_is_whole_whatever_was_seen(seen):
     assert choice.rule in rules_of(NAMES)
     assert 0 <= choice.regret < 2
     assert set(choice.estimates) == set(NAMES)
-    assert all(0 <= chance <= 1 for chance in (*choice.estimates.values(), *choice.confidence.values()))
+    assert all(0 <= chance <= 1 for chance in (*choice.estimates.values(), *choice.confidence(choice.rule).values()))
 
 
 # Profiled calls
@@ -186,7 +186,8 @@ def test_a_grade_holds_for_every_tier_with_that_answer_and_a_missing_one_is_wron
     told = profiled_call(record(said={"a": -1, "b": 0, "c": 0}, grades={"feedback": {"c": 1.0}}), USUAL)
     assert (told.grades, told.source) == ((0.0, 1.0, 1.0), "feedback")
     # What only one tier is told of leaves the other answers open.
-    assert profiled_call(record(grades={"feedback": {"a": 1.0}}), USUAL).grades == ()
+    told = profiled_call(record(grades={"feedback": {"a": 1.0}}), USUAL)
+    assert (told.grades, told.partly) == ((1.0, None, None), True)
 
 
 # When to profile
@@ -240,13 +241,13 @@ def test_the_flow_decides_as_the_study_does_without_it(quality):
     known = study.start()
     for row in range(len(table)):
         said = in_order(table.answer_equal[row].tolist())
-        rule, audits = starter.decide(known, f"3-{row}")
+        rule, audits = starter.decide(known, f"3-{row}", table.embedding[row])
         accepted, asked = outcome_of(rule, said)
         cost = float(costs[row].sum() if audits else costs[row] @ asked)
         assert result.costs[row] == pytest.approx(cost)
         assert result.right[row] == table.correct[row, accepted]
         heard = said if audits or asked[-1] else (*said[:-1], UNASKED)
-        call = ProfiledCall(str(row), heard, tuple(costs[row].tolist()))
+        call = ProfiledCall(str(row), heard, tuple(costs[row].tolist()), vector=table.embedding[row])
         known = study.after(known, cost, call if audits or isinstance(rule, Profiling) else None)
 
 

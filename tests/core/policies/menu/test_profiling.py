@@ -1,20 +1,24 @@
 """Profiled calls that spare the top tier: who is asked, whose answer stands, and what the others stand for."""
 
 import asyncio
+import dataclasses
 import itertools
 import statistics
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_tiers import Answer, Embedding, Engine, Ladder, Policy, Tier, TierError, Usage
+from llm_tiers import Answer, Embedding, Engine, Grader, Ladder, Policy, Tier, TierError, Usage
 from llm_tiers.agreement.equality import ExactEquality
+from llm_tiers.agreement.imagined import imagined_ladders
 from llm_tiers.call.form import Form
 from llm_tiers.history import ChromaHistory
+from llm_tiers.history.record import Record
 from llm_tiers.policies.menu import Cascade, FixedRule, Profiled, RuleJudge, Single, menu_of, replayed
-from llm_tiers.policies.menu.profile import NO_PROFILE, UNASKED, ProfiledCall
+from llm_tiers.policies.menu.profile import NO_PROFILE, UNASKED, ProfiledCall, profiled_call
 from llm_tiers.policies.menu.profiling import ASKED_SHARE, Profiling
 from llm_tiers.policies.menu.running import plan_of
 from llm_tiers.policies.menu.worth import choose
@@ -233,3 +237,131 @@ def test_while_the_top_tier_is_down_the_others_teach_and_answer():
     traces = run_node({"a": "4", "b": "4", "c": "4"}, 60, history)
     assert {trace.final for trace in traces} <= {"a", "b", "c"}
     assert statistics.median(len(trace.attempts) for trace in traces[-20:]) < len(NAMES)
+
+
+# Queries of several kinds
+
+
+def two_kinds(text):
+    return [1.0, 0.1] if text.startswith("easy") else [0.1, 1.0]
+
+
+class Kinds(Scripted):
+    """Every tier knows easy queries, the dearest alone the hard ones."""
+
+    def __init__(self):
+        super().__init__({})
+
+    def generate(self, call):
+        self.says = dict(zip(NAMES, "1234", strict=True))
+        return super().generate(call)
+
+
+def test_in_a_node_of_two_kinds_each_gets_its_own_rule_also_after_a_restart(tmp_path):
+    def grade(question, answer):
+        return question.startswith("easy") or answer == "4"
+
+    ladder = Ladder(Tier(None, name=name, price=(price, price)) for name, price in PRICES.items())
+    ids = (f"t{place}" for place in itertools.count())
+    for first in (0, 240):
+        history = ChromaHistory(tmp_path, embedding=Embedding(two_kinds, name="two kinds"))
+        engine = Engine(ladder, menu(quality=0.2, seed=2), history, new_id=ids.__next__, grader=Grader(grade))
+        traces = []
+        for place in range(first, first + (40 if first else 240)):
+            kind = ("easy", "hard")[place % 2]
+            traces.append((kind, engine.run(engine.call(f"{kind} {place}"), Kinds()).trace))
+            engine.finish_grading()
+        late = [(kind, trace) for kind, trace in traces[-40:] if trace.reason.startswith("rule")]
+        assert {trace.final for kind, trace in late if kind == "hard"} == {"d"}
+        assert {trace.final for kind, trace in late if kind == "easy"} == {"a"}
+        engine.close()
+
+
+def test_a_query_unlike_all_others_or_of_another_embedding_gets_the_nodes_rule():
+    calls = [
+        dataclasses.replace(call, vector=np.array([1.0, 0.0], np.float32))
+        for call in calls_of((OTHER, (1.0, 0.0, 0.0, 0.0), 40))
+    ]
+    known = NO_PROFILE
+    for call in calls:
+        known = known.after(sum(call.costs), call, 0.0)
+    choice = choose(known, PRICES, 0.1)
+    assert choice.rule == Single(NAMES, "a")
+    for query in (None, np.zeros(2, np.float32), np.array([0.0, -1.0], np.float32), np.ones(3, np.float32)):
+        assert choice.rule_for(query) == choice.rule
+
+
+# Grades of some answers
+
+
+def record_of(said, grades, **facts):
+    usual = {
+        "id": "1", "node": "", "created": 0.0, "labels": {}, "start": "c", "final": "c", "answered": tuple(said),
+        "agreed": ("c",), "cost_usd": 1.0, "said": said, "audited": True, "grades": grades,
+    }  # fmt: skip
+    return profiled_call(Record(**{**usual, **facts}), PRICES)
+
+
+def test_a_grader_that_graded_all_is_not_displaced_by_feedback_on_one_answer():
+    said, grader = {"a": 0, "b": 1, "c": 2, "d": 3}, {"a": 0.0, "b": 0.0, "c": 1.0, "d": 1.0}
+    call = record_of(said, {"grader": grader, "feedback": {"c": 1.0}})
+    assert (call.grades, call.source, call.is_graded) == ((0.0, 0.0, 1.0, 1.0), "grader", True)
+    # Users who say it of each answer are believed before a grader.
+    call = record_of(said, {"grader": grader, "feedback": {"a": 1.0, "b": 0.0, "c": 0.0, "d": 0.0}})
+    assert (call.grades, call.source, call.is_graded) == ((1.0, 0.0, 0.0, 0.0), "feedback", True)
+
+
+def test_feedback_on_the_returned_answer_does_not_select_the_calls_on_which_tiers_agree():
+    alike = record_of({"a": 0, "b": 0, "c": 0, "d": 0}, {"feedback": {"d": 1.0}})
+    differ = record_of({"a": 0, "b": 1, "c": 2, "d": 3}, {"feedback": {"d": 1.0}})
+    known = NO_PROFILE
+    for place in range(40):
+        known = known.after(1.0, dataclasses.replace(alike if place % 2 else differ, id=str(place)), 0.0)
+    assert len(known.counted) == 40
+    choice = choose(known, PRICES, 0.01)
+    # On half of the calls the others are not right.
+    assert choice.estimates["a"] < 0.75
+    assert choice.estimates["d"] > 0.9
+    assert choice.rule != Single(NAMES, "a")
+
+
+def test_what_is_told_of_one_answer_is_evidence_on_the_others():
+    ladders = imagined_ladders(3)
+    weights = ladders.weights({((0, 1, 2), ()): 20, ((0, 0, 0), ()): 20})
+    free = ladders.right((0, 1, 2), weights)
+    wrong, right = (ladders.right((0, 1, 2), weights, (None, None, told)) for told in (False, True))
+    assert (wrong[2], right[2]) == (pytest.approx(0), pytest.approx(1))
+    assert wrong[1] < free[1] < right[1]
+    assert ladders.right((0, 0, 1), weights, (True, None, None))[1] == pytest.approx(1)
+
+
+def test_graded_calls_without_the_top_tier_do_not_displace_those_with_it():
+    known = NO_PROFILE
+    for call in calls_of((OTHER, (), 30), ((0, 0, 0, UNASKED), RIGHT[:-1], 12)):
+        known = known.after(1.0, call, 0.0)
+    assert len(known.counted) == 30
+    assert sum(known.spared.values()) == 12
+
+
+@pytest.mark.parametrize("part", [0.2, 0.5, 1.0])
+def test_where_a_part_of_the_calls_is_graded_all_kinds_count_in_proportion(part):
+    def split(said, grades, number):
+        return (said, grades, round(number * part)), (said, (), number - round(number * part))
+
+    half = (0.0, 0.0, 0.0, 1.0)
+    choice = chosen(
+        *split(OTHER, half, 100), *split(ALIKE, RIGHT, 50), *split((0, 0, 0, UNASKED), RIGHT[:-1], 150), price=0.01
+    )
+    assert choice.estimates["c"] == pytest.approx(200 / 300, abs=0.06)
+
+
+def test_a_call_whose_history_does_not_answer_is_not_profiled():
+    def embed(_text):
+        raise OSError("no embedding today")
+
+    for history in (None, ChromaHistory(embedding=Embedding(embed, name="failing"))):
+        engine = engine_of(menu(), history)
+        traces = [engine.run(engine.call("what?"), Scripted(dict.fromkeys(NAMES, "4"))).trace for _ in range(5)]
+        assert not any("profiled," in trace.reason for trace in traces)
+        assert {len(trace.attempts) for trace in traces} == {len(traces[0].attempts)}
+        engine.close()
