@@ -18,7 +18,6 @@ from llm_tiers.flow.patience import HistoryTime
 from llm_tiers.history.record import Record
 from llm_tiers.ladder.taken import TakenSettings
 from llm_tiers.policies.judges.case import Findings
-from llm_tiers.policies.menu.rule import Rule
 from llm_tiers.trace import Attempt, Grading, Trace
 from llm_tiers.usage import TotalUsage, Usage
 
@@ -310,7 +309,7 @@ class Ledger:
             grades={"check": {tier: float(right) for tier, right in checks.items()}} if checks else {},
             verdicts=dict(self.findings.verdicts),
             verdict_costs=dict(self.findings.verdict_costs),
-            rule=plan.insight.name if isinstance(plan.insight, Rule) else None,
+            rule=plan.rule,
             text=self.call.query,
             vector=self.vector,
         )

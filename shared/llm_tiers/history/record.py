@@ -45,7 +45,8 @@ class Record:
         contradicted: Tier name to whether a grader that was shown its answer and the top's in both orders
             contradicted itself; a tier that was not compared in both orders is absent.
         grading_usd: What grading cost in US$, which is no part of `cost_usd`; None where it is unknown.
-        rule: Name of the rule of the menu that answered; None where the policy has no rules.
+        rule: Name of the rule of the menu that answered, or would have if the default had not profiled the call; None
+            where the policy has no rules.
         text: The query. A history stores it only where the user asked for that.
         vector: The query's embedding, or None: the history then embeds `text`.
     """

@@ -236,6 +236,11 @@ def as_policy(
         # Another judge would not go on as the rule says that the starter has begun, or as was proved.
         if isinstance(policy.starter, Guarantee | SMART | LinUCBOfRules):
             raise ConfigError(f"judge= does not go with policy={policy.starter!r}; there is Guarantee(judge=...)")
+        if isinstance(policy.starter, MenuStarter):
+            raise ConfigError(
+                f"judge= does not go with policy={policy.name!r}, whose rules say what is accepted; leave policy= out, "
+                "or give a function that knows what is right as grade="
+            )
         policy = replace(policy, judge=as_judge(judge))
     if extract is not None or equal is not None or compare is not None:
         skips = isinstance(policy.equality, FinalAnswers) and policy.equality.skip_prose

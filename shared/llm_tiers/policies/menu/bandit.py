@@ -131,7 +131,8 @@ class _RulesOf(ArmsOf):
         # An ordinary call could be replayed only for those other rules that ask no further tier, which are the calls on
         # which they are cheap and mostly right. Learned from these alone, they would look too good.
         if not record.audited:
-            if record.rule in self.names:
+            # A profiled call of the default was answered, and charged, otherwise than its rule says.
+            if record.rule in self.names and not record.profiled:
                 yield record.rule, record.final, record.cost_usd
             return
         call = profiled(record)

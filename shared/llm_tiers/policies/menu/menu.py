@@ -18,7 +18,7 @@ from llm_tiers.policies.menu.profile import NO_PROFILE, Profile, ProfiledCall, p
 from llm_tiers.policies.menu.profiling import ASKED_SHARE, Profiling
 from llm_tiers.policies.menu.rule import Rule, Single
 from llm_tiers.policies.menu.running import RuleJudge, plan_of
-from llm_tiers.policies.menu.worth import Choice, choose, cost_of
+from llm_tiers.policies.menu.worth import Choice, choose, cost_of, rules_of
 from llm_tiers.policies.starters.base import Planning
 from llm_tiers.policies.starters.past import lineage
 
@@ -68,17 +68,27 @@ class ProfileOf:
         usual = dict(self.usual)
         call = profiled_call(record, usual)
         cost = sum(usual.get(name, 0.0) for name in record.answered) if record.cost_usd is None else record.cost_usd
-        return self.after(result, cost, call)
+        # The rule of then, which it was settled by: read again after a restart, the grades of now would name another.
+        rules = rules_of(tuple(usual)) if call is not None and record.rule is not None else ()
+        rule = next((rule for rule in rules if rule.name == record.rule), None)
+        return self.after(result, cost, call, rule)
 
     def revise(self, result: Known, before: Record, after: Record) -> Known:  # noqa: ARG002
         """Return what is known after a call was graded."""
         call = profiled_call(after, dict(self.usual))
         return result if call is None else self._known(result.profile.revised(call))
 
-    def after(self, result: Known, cost: float, call: ProfiledCall | None) -> Known:
-        """Return what is known after one more call, which cost `cost` US$."""
+    def after(self, result: Known, cost: float, call: ProfiledCall | None, rule: Rule | None = None) -> Known:
+        """Return what is known after one more call.
+
+        Args:
+            result: What was known before.
+            cost: What the call cost, in US$.
+            call: What it says of all tiers, or None.
+            rule: The rule that would have answered it if it had not been profiled; None for the one of now.
+        """
         # An ordinary call shows nothing about rules that were not run, so only a profiled one changes the choice.
-        instead = 0.0 if call is None else cost_of(result.choice.rule_for(call.vector), call)
+        instead = 0.0 if call is None else cost_of(rule or result.choice.rule_for(call.vector), call)
         profile = result.profile.after(cost, call, instead)
         return Known(profile, result.choice) if call is None else self._known(profile)
 
@@ -198,6 +208,7 @@ class MenuStarter:
             estimates=choice.estimates,
             audit=audits,
             profiled=profiled,
+            rule=(choice.rule_for(vector) if audits or profiled else rule).name,
             # A dearer tier in place of a cheaper one is no loss but in money.
             in_place_of=next((name for name in missing if ladder.index(name) > ladder.index(rule.tiers[-1])), None),
             warnings=(*found.warnings, *_doubts_about_top(known)),

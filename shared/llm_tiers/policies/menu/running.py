@@ -25,7 +25,7 @@ __all__ = ["FixedRule", "RuleJudge", "is_flawed", "plan_of"]
 def plan_of(rule: Rule, reason: str) -> Plan:
     """Return the plan by which the flow begins a rule; the rule itself is passed on to the judge."""
     *witnesses, start = rule.first
-    return Plan(start=start, witnesses=tuple(witnesses), reason=reason, insight=rule)
+    return Plan(start=start, witnesses=tuple(witnesses), reason=reason, insight=rule, rule=rule.name)
 
 
 class FixedRule:

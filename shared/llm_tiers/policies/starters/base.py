@@ -34,6 +34,7 @@ class Plan:
             whose answer stands.
         in_place_of: Name of a tier that would have answered but is not asked because it fails; the planned one stands
             in for it.
+        rule: Name of the rule of the menu that answers, or on a profiled call would have answered.
         insight: What the starter passes on to a judge of the same policy.
         confidence: The chance that is stated for the top tier's answer, which no judge sees; None where none is.
         certificate: What the policy has proved at the call's node, for the trace; None where nothing.
@@ -50,6 +51,7 @@ class Plan:
     audit: bool = False
     profiled: bool = False
     in_place_of: str | None = None
+    rule: str | None = None
     insight: Any = None
     confidence: float | None = None
     certificate: Certificate | None = None

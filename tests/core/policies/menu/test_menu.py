@@ -364,6 +364,12 @@ def test_wrong_arguments_are_named(arguments, names):
         menu(**arguments)
 
 
+def test_another_judge_would_not_go_on_as_the_rule_says():
+    with pytest.raises(ConfigError, match=r"judge= does not go with policy='menu'.*leave policy= out"):
+        as_policy("menu", judge=lambda _question, _answer: True)
+    assert as_policy(judge=lambda _question, _answer: True).name == "custom"
+
+
 def test_the_top_tier_cannot_back_itself():
     with pytest.raises(ConfigError, match="top tier"):
         Backed(NAMES, "c")

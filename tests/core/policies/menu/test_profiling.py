@@ -239,6 +239,27 @@ def test_while_the_top_tier_is_down_the_others_teach_and_answer():
     assert statistics.median(len(trace.attempts) for trace in traces[-20:]) < len(NAMES)
 
 
+def test_a_restart_charges_the_same_to_learning_also_where_grades_came_later(tmp_path):
+    says = dict(zip(NAMES, "1234", strict=True))
+    ladder = Ladder(Tier(None, name=name, price=(price, price)) for name, price in PRICES.items())
+    ids = (f"t{place}" for place in itertools.count())
+    spent = []
+    for number in (60, 1):
+        history = ChromaHistory(tmp_path, embedding=embedding())
+        engine = Engine(ladder, menu(quality=0.3, seed=1), history, new_id=ids.__next__)
+        study = engine.policy.starter.study(ladder)
+        # What is known before this run's own calls.
+        spent.append(history.recall("what?", node="", k=0, study=study).learned.profile.learning)
+        for _ in range(number):
+            trace = engine.run(engine.call("what?"), Scripted(says)).trace
+            for attempt in trace.attempts:
+                engine.feedback(trace.trace_id, correct=attempt.tier == "a", tier=attempt.tier)
+        spent.append(history.recall("what?", node="", k=0, study=study).learned.profile.learning)
+        engine.close()
+    assert spent[1] > 0
+    assert spent[2] == pytest.approx(spent[1])
+
+
 # Queries of several kinds
 
 
