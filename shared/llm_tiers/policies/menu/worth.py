@@ -31,6 +31,10 @@ _MANY, _STANDARD_ERRORS = 20, 1.0
 """A warning names a tier as better than the top from this many graded calls on, if it is ahead by this many standard
 errors. One, since the user loses on every call and the warning costs nothing."""
 
+_LEAST_PRICE = 0.02
+"""What an answer of the top tier counts for at least when profiling is weighed, in probability of a right answer; about
+the price at `quality=0.65`. With a price near 0 every call would be profiled, for gains that no user would notice."""
+
 _DRAWN = 1_000
 _ALIKE = 1e-9
 """Accuracies that differ by less are equal up to rounding."""
@@ -201,7 +205,8 @@ def choose(
         surest=rules[int(np.flatnonzero(accuracy >= accuracy.max() - _ALIKE)[-1])],
         regret=_regret(worth, weighing, best),
         weight=weighing.weight,
-        asking=rate * _cost_of_profiling(mean_costs, weighing, calls, best),
+        asking=max(rate, _LEAST_PRICE / max(float(mean_costs[-1]), _LEAST_COST))
+        * _cost_of_profiling(mean_costs, weighing, calls, best),
         top_cost=float(mean_costs[-1]),
         estimates={rule.name: float(accuracy[place]) for place, rule in enumerate(rules) if rule.name in usual},
         better_than_top=_better_than_top(names, seen, counts) if profile.is_graded else None,

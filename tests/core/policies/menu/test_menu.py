@@ -200,6 +200,15 @@ def test_the_first_calls_are_profiled_later_ones_rarely_once_the_choice_is_clear
     assert learning.chance(sure, choose(sure, USUAL, 0.05)) < 0.02
 
 
+@pytest.mark.parametrize("quality", [0.65, 1.0])
+def test_even_where_money_hardly_counts_a_clear_choice_is_not_profiled_on(quality):
+    calls = [called((0, 1, 2), (0.3, 0.6, float(number % 10 > 0)), number) for number in range(200)]
+    profile = dataclasses.replace(profile_of(*calls), learning=0.0)
+    choice = choose(profile, USUAL, MenuStarter(quality=quality).price)
+    assert choice.rule == Single(NAMES, "c") or "c" in choice.rule.tiers
+    assert Learning().chance(profile, choice) < 0.1
+
+
 def test_nothing_is_profiled_beyond_the_learning_share():
     profile = dataclasses.replace(NO_PROFILE, count=1_000, spent=100.0, learning=59.0)
     choice = choose(profile, USUAL, 0.05)
