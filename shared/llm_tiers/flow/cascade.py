@@ -145,7 +145,8 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
     """Ask one tier after the other until an answer stands."""
     early: dict[str, Reply] = {}
     lowest = 0
-    # Of a dearer tier that is not asked because it fails, nothing is known; so what a cheaper one says is judged.
+    # The last tier's answer is final because no tier is above it. If one is, and only its breaker keeps it from being
+    # asked, the answer is judged as below the top.
     last = ledger.ladder.index(tiers[-1].name)
     judges_last = any(name in ledger.call.down for name in ledger.ladder.names[last + 1 :])
     for position, tier in enumerate(tiers):
@@ -374,7 +375,7 @@ def _is_hopeless(ledger: Ledger, error: TierError) -> bool:
     """Say whether no other tier would do better: the mistake is the caller's."""
     if error.origin.blame == "caller":
         return True
-    # Where a tier has answered, the request is none that any provider refuses.
+    # A request that one tier has answered is not one that every provider refuses.
     if error.origin.blame != "refused" or ledger.answers:
         return False
     refusing = provider_of(ledger.ladder[error.tier].model)

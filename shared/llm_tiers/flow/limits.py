@@ -28,9 +28,9 @@ class Limits:
         history_timeout: Seconds for all that a call asks of its history, and for making vectors of the query; then the
             call goes on without it. What is loaded once, such as the default embedding and a folder, does not count.
             None has no limit.
-        deadline: Seconds for the whole call; after that no model is asked any more. In asyncio the model call that is
-            under way is cut short as well; in sync code, where that takes a thread, only by a deadline other than the
-            default. None has no limit.
+        deadline: Seconds for the whole call; after that no further model is asked. The model call under way is cut
+            short too in asyncio. In sync code it is cut short only if the deadline is not the default, since that takes
+            a thread for each call. None has no limit.
 
     Raises:
         ConfigError: An argument is out of its range.
@@ -50,7 +50,7 @@ class Limits:
 
     @property
     def interrupts(self) -> bool:
-        """Whether sync code leaves a model call that takes too long, which it has to make in another thread then."""
+        """Whether sync code cuts a model call short at the deadline; such calls are made in another thread."""
         return self.deadline is not None and self.deadline != DEADLINE
 
 

@@ -25,7 +25,7 @@ class HistoryTime:
     """The time that one call has for its history: all that it asks of it together.
 
     Args:
-        seconds: So much; None has no limit.
+        seconds: The number of seconds; None for no limit.
         late: Counts what nobody waits for any more.
         clock: Returns seconds.
     """
@@ -44,7 +44,7 @@ class HistoryTime:
         Args:
             history: The history.
             work: What to do.
-            last: It is begun also where no time is left, and then continues after the call.
+            last: Whether to begin it even if no time is left; it then continues after the call.
 
         Raises:
             HistoryTooSlow: There was not enough time.

@@ -35,8 +35,9 @@ class Record:
             not look.
         confidence: The chance that was stated for the answer, in [0, 1], as in the trace; None where none was.
         audited: Whether this is a profiled call: it was drawn by lot to be answered by all tiers.
-        profiled: Whether it was drawn by lot to be answered by all tiers below the top, and by the top unless what it
-            would say was foreseen. Those of them that all tiers answered do not represent all calls.
+        profiled: Whether this is a profiled call on which the top tier may have been spared: all tiers below it were
+            asked, and the top itself unless they agreed. So the profiled calls that it answered are no random sample;
+            the audited ones are.
         grades: How right the tiers' answers are, in [0, 1], by source and tier name; empty where nothing is known.
             `"equality"` is not stored: it follows from `said`, see `best_grades`.
         verdicts: Tier name to what the policy's judging model said of its answer; a tier that no model was asked about,

@@ -126,7 +126,7 @@ class Progress:
 
     def close(self) -> None:
         """Close the file and let other processes have it."""
-        # What a full disk did not take is written again here; that it failed was told by `add`.
+        # Closing writes once more what a full disk refused. If it fails again, `add` has already reported it.
         with suppress(OSError):
             self._file.close()
         self._release()

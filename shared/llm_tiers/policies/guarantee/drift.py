@@ -22,13 +22,13 @@ _AUDITED, _MOST_AUDITED = 0.02, 0.5
 """The chance that a call is audited while nothing is suspected, and the highest chance."""
 
 _ALARM, _ALARM_BESIDE_TOP = 4, 2
-"""The powers of the suspicion by which the chance of an audit grows. The first is high, so that a suspicion is soon
-confirmed or dispelled. For calls that the top tier answers the second is lower: they are audited often anyway, and the
-few calls that others answer raise little suspicion."""
+"""The chance of an audit grows with this power of the suspicion. The first power is high, so that a suspicion is soon
+confirmed or dispelled. The second is for calls that the top tier answers. It is lower because such calls are audited
+often anyway."""
 
 _BESIDE_TOP, _MOST_BESIDE_TOP = 0.0025, 0.25
-"""For calls that the top tier answers anyway: what their audits may cost per call, as a share of the cost of asking all
-tiers, and the highest chance of an audit that may follow from this, while nothing is suspected."""
+"""For calls that the top tier answers, while nothing is suspected: the cost of audits per call, as a share of the cost of
+asking all tiers; and an upper limit of the chance of an audit that follows from that cost."""
 
 
 def after_audit(wealth: Floats, loss: Floats, delta: float, least: Floats | float = 0.0) -> Floats:

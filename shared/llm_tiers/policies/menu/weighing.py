@@ -102,7 +102,7 @@ def weigh(
         if who:
             alike &= ((right[:, :-1] >= _RIGHT) == who).all(axis=1)
         before = float(each[alike].sum())
-        # What no call resembles, imagined ones included, says nothing of the top tier.
+        # A stratum without any such call, real or imagined, is left out: nothing is known of the top tier there.
         if before > 0:
             added[alike] += number * each[alike] / before
             strata.append(_Likeness((pattern, who), alike, before, before + number))
