@@ -27,8 +27,8 @@ confirmed or dispelled. The second is for calls that the top tier answers. It is
 often anyway."""
 
 _BESIDE_TOP, _MOST_BESIDE_TOP = 0.0025, 0.25
-"""For calls that the top tier answers, while nothing is suspected: the cost of audits per call, as a share of the cost of
-asking all tiers; and an upper limit of the chance of an audit that follows from that cost."""
+"""For calls that the top tier answers, while nothing is suspected: the cost of audits per call, as a share of the cost
+of asking all tiers; and an upper limit of the chance of an audit that follows from that cost."""
 
 
 def after_audit(wealth: Floats, loss: Floats, delta: float, least: Floats | float = 0.0) -> Floats:

@@ -42,8 +42,8 @@ class Learning:
         """Return the chance that the next call is profiled."""
         if not self.share or self._is_exhausted(profile, choice):
             return 0.0
-        # The regret falls about as the inverse square root of the number of calls, so one more call lowers it by a share
-        # of `1 / (2 * weight)`.
+        # The regret falls about as the inverse square root of the number of calls, so one more call lowers it by a
+        # share of `1 / (2 * weight)`.
         saved = choice.regret * max(profile.count, _HORIZON) / (2 * choice.weight)
         return min(_FLOOR + saved / max(choice.asking, 1e-300), 1.0)
 
