@@ -216,7 +216,7 @@ class ImaginedLadders:
         # On a ladder where it is unlikely that such an answer is right, it says little of the others that it is.
         ratio = np.exp(self.explain(said, told).log_chance - self.explain(said).log_chance)
         weighed = weights * ratio
-        total = float(weighed.sum())
+        total = weighed.sum()
         return np.asarray(weighed / total) if total > 0 else weights
 
 
