@@ -17,6 +17,7 @@ from langchain_tiers.performer import ChatPerformer
 from langchain_tiers.pickling import packed, unpacked
 from langchain_tiers.pieces import as_chat_result, as_generation_chunk
 from langchain_tiers.profile import common_profile
+from langchain_tiers.raw import RawAndParsed
 from langchain_tiers.request import STANDARD_SETTINGS, Request
 from langchain_tiers.runs import (
     OuterRun,
@@ -334,7 +335,8 @@ class TieredChatModel(Tiered, BaseChatModel):
             # For tracers; LangChain takes it out of the settings before it calls `_generate`.
             ls_structured_output_format={"schema": schema or structured.shape.function, "kwargs": options},
         )
-        return structured.parsed(model, include_raw=include_raw)
+        parser = structured.parser
+        return RawAndParsed(model=model, parser=parser) if include_raw else model | parser
 
     def _generate(
         self,
