@@ -150,8 +150,9 @@ class TieredChatModel(Tiered, BaseChatModel):
             print(chunk.text, end="")
         ```
 
-        An answer that is not judged (the top tier's, a pinned tier's) streams live. Any other is held back until it
-        stands, and then streamed in the chunks that it came in. The last chunk carries trace and usage.
+        An answer that stands whatever it says (the top tier's, a pinned tier's, that of one tier whose answers are
+        neither compared nor judged) streams live. Any other is held back until it stands, and then streamed in the
+        chunks that it came in. The last chunk carries trace and usage.
 
     Async:
         ```python
@@ -447,6 +448,9 @@ class TieredChatModel(Tiered, BaseChatModel):
 
     def _has_streaming_handler(self, run_manager: RunManager, *, async_api: bool, **kwargs: Any) -> bool:
         """Say whether a handler, such as the one of `astream_events`, takes the tokens of an `invoke` as they come."""
+        # A model that streams by itself gives its handlers tokens, and so does one that stands in for it.
+        if any(getattr(tier.model, "streaming", None) is True for tier in self._engine.ladder):
+            kwargs.setdefault("stream", True)
         return super()._should_stream(async_api=async_api, run_manager=run_manager, **kwargs)
 
     def _outer_run(self, manager: RunManager | None, messages: Sequence[BaseMessage]) -> OuterRun:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 from llm_tiers.usage import TotalUsage
 
-__all__ = ["Attempt", "Certificate", "Grading", "Role", "Trace"]
+__all__ = ["Attempt", "Certificate", "Grading", "Role", "Trace", "cached_trace"]
 
 Role: TypeAlias = Literal["generate", "witness", "judge", "audit", "grade"]
 """What a model call is for."""
@@ -125,6 +125,8 @@ class Trace(BaseModel):
         warnings: What went wrong without stopping the call, and what was left out.
         certificate: What the policy has proved at the node; None where nothing, or by policies that prove nothing.
         grading: How the answers were graded, on a profiled call of a model with a grader; None on other calls.
+        cached: The answer came from a framework's cache: it cost nothing, and the rest is said of the call that made
+            it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -148,6 +150,7 @@ class Trace(BaseModel):
     warnings: tuple[str, ...] = ()
     certificate: Certificate | None = None
     grading: Grading | None = None
+    cached: bool = False
 
     def with_grading(
         self, grading: Grading, attempts: tuple[Attempt, ...] = (), usage: TotalUsage | None = None
@@ -178,6 +181,14 @@ class Trace(BaseModel):
         """
         data: dict[str, Any] = _rounded(self.model_dump(mode="json"), 6)
         return next((slim for slim in _slimmer(data) if _size(slim) <= _LIMIT), _bare(data))
+
+
+def cached_trace(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trace, as `Trace.to_dict` gives it, of an answer that was taken from a cache."""
+    cost, saved = data.get("cost_usd"), data.get("saved_usd")
+    # The top tier would have been asked instead, at what it was known or estimated to cost.
+    spared = None if cost is None or saved is None else cost + saved
+    return {**data, "cached": True, "cost_usd": 0.0, "saved_usd": spared, "seconds": 0.0}
 
 
 def _slimmer(data: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -179,7 +179,8 @@ class TestCache:
         second = model.invoke(ASK)
 
         assert server.requests == ()
-        assert (second.content, trace_of(second)) == (first.content, trace_of(first))
+        assert (second.content, trace_of(second)["final"]) == (first.content, trace_of(first)["final"])
+        assert (trace_of(second)["cached"], trace_of(second)["cost_usd"]) == (True, 0)
         assert second.usage_metadata["input_tokens"] == first.usage_metadata["input_tokens"]
         assert second.usage_metadata["total_cost"] == 0
 
