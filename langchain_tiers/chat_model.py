@@ -30,7 +30,7 @@ from langchain_tiers.runs import (
     no_handler_counts,
     node_of,
 )
-from langchain_tiers.settings import LANGCHAIN, ChatModelArguments, check_inner_callbacks
+from langchain_tiers.settings import LANGCHAIN, ChatModelArguments, check_inner_callbacks, check_trace_bytes
 from langchain_tiers.structured import StructuredOutput
 from langchain_tiers.tools import as_tools
 from langchain_tiers.usage import result_with_total_usage, with_cached_usage, with_total_usage
@@ -39,6 +39,7 @@ from llm_tiers.flow.engine import Outcome
 from llm_tiers.integration.chunks import result_last
 from llm_tiers.integration.construction import Construction
 from llm_tiers.integration.tiered import Tiered, hidden_setting, standard_setting
+from llm_tiers.trace import SHORT_TRACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,6 +119,8 @@ class TieredChatModel(Tiered, BaseChatModel):
             in its own thread, as `timeout` does.
         inner_callbacks: Kinds of callback handlers that are called for the model calls inside too, besides tracers and
             token counters; by default other handlers are called for the outer run only, as with any chat model.
+        trace_bytes: Most bytes of the trace in a message, which LangGraph writes into each checkpoint: 480 by default,
+            at least that, None for all of it. `on_trace` gets the whole trace anyway.
         temperature, max_tokens, stop, max_retries, api_key: Go to every tier that knows them, and not to the judge
             but for the last two. Tiers below the top retry once where their class would by default do it more often.
         timeout: Seconds to wait for each tier before the call goes one tier up; `Tier(model, timeout=...)` wins. 300 by
@@ -192,11 +195,13 @@ class TieredChatModel(Tiered, BaseChatModel):
     """
 
     inner_callbacks: Any = hidden_setting(())
+    trace_bytes: Any = hidden_setting(SHORT_TRACE)
     stop: list[str] | None = standard_setting()
     streaming: bool = False
 
     def __init__(self, tiers: Iterable[BaseChatModel | Tier | str], **arguments: Unpack[ChatModelArguments]) -> None:
         check_inner_callbacks(arguments.get("inner_callbacks", ()))
+        check_trace_bytes(arguments.get("trace_bytes"))
         construction = Construction.of(LANGCHAIN, type(self), tiers, arguments)
         construction.initialise(super().__init__)
         # From the fields, where pydantic has converted them. `stop` is missing: it belongs to calls, not to clients.
@@ -349,13 +354,13 @@ class TieredChatModel(Tiered, BaseChatModel):
         run = self._outer_run(run_manager, messages)
         if run_manager is None or not self._has_streaming_handler(run_manager, async_api=False, **kwargs):
             with set_config_context(run.quiet_config()) as context:
-                return as_chat_result(context.run(self._outcome, messages, stop, run, **kwargs))
+                return as_chat_result(context.run(self._outcome, messages, stop, run, **kwargs), run)
         with closing(self._items(messages, stop, run, **kwargs)) as items:
             for item in items:
                 # Handlers count what `on_llm_end` gets and not the chunks, so the last one may carry the usage.
                 piece = as_generation_chunk(item, run, uncounted=True)
                 run_manager.on_llm_new_token(piece.text, chunk=piece)
-        return as_chat_result(cast("Outcome", item), run_manager.run_id)
+        return as_chat_result(cast("Outcome", item), run, run_manager.run_id)
 
     async def _agenerate(
         self,
@@ -369,12 +374,12 @@ class TieredChatModel(Tiered, BaseChatModel):
             with set_config_context(run.quiet_config()) as context:
                 # As a task, because only a task can be started in a context of its own.
                 asked = self._aoutcome(messages, stop, run, **kwargs)
-                return as_chat_result(await asyncio.create_task(asked, context=context))
+                return as_chat_result(await asyncio.create_task(asked, context=context), run)
         async with aclosing(self._aitems(messages, stop, run, **kwargs)) as items:
             async for item in items:
                 piece = as_generation_chunk(item, run, uncounted=True)
                 await run_manager.on_llm_new_token(piece.text, chunk=piece)
-        return as_chat_result(cast("Outcome", item), run_manager.run_id)
+        return as_chat_result(cast("Outcome", item), run, run_manager.run_id)
 
     def _stream(
         self,
@@ -455,7 +460,7 @@ class TieredChatModel(Tiered, BaseChatModel):
 
     def _outer_run(self, manager: RunManager | None, messages: Sequence[BaseMessage]) -> OuterRun:
         node = node_of(manager, messages) if self.node is None else self.node
-        return OuterRun(manager, node, tuple(self.inner_callbacks))
+        return OuterRun(manager, node, tuple(self.inner_callbacks), self.trace_bytes)
 
     def _prepare(
         self,

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, ValidationError
 
 from langchain_tiers.structured import ObjectParser
 from llm_tiers.errors import AllTiersFailed
+from llm_tiers.trace import SHORT_TRACE
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
@@ -164,7 +165,7 @@ def _without_answer(error: AllTiersFailed) -> dict[str, Any]:
     """
     if not any(map(_is_about_the_answer, error.exceptions)):
         raise error
-    metadata = {} if error.trace is None else {"tiers": error.trace.to_dict()}
+    metadata = {} if error.trace is None else {"tiers": error.trace.to_dict(SHORT_TRACE)}
     return {"content": "", "response_metadata": metadata}
 
 

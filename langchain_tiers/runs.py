@@ -19,6 +19,7 @@ from langchain_core.callbacks import (
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config, set_config_context
 from langchain_core.tracers import BaseTracer, LogStreamCallbackHandler
+from llm_tiers.trace import SHORT_TRACE
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
@@ -55,11 +56,13 @@ class OuterRun:
         manager: The run's manager, or None where there is no run.
         node: Where in the user's graph the run is.
         inner_callbacks: Kinds of handlers that are called for the calls inside, besides tracers and token counters.
+        trace_bytes: Most bytes of the trace in the message; None for all of it.
     """
 
     manager: RunManager | None = None
     node: str = ""
     inner_callbacks: tuple[type[BaseCallbackHandler], ...] = ()
+    trace_bytes: int | None = SHORT_TRACE
 
     @property
     def inner_handlers(self) -> tuple[BaseCallbackHandler, ...]:

@@ -46,7 +46,7 @@ _OF_ANSWERS = ("temperature", "max_tokens")
 _LIMITS = tuple(one.name for one in fields(Limits))
 """The arguments that say how far a call goes."""
 
-_NONE_SAYS_SOMETHING = (*_LIMITS, "breaker")
+_NONE_SAYS_SOMETHING = (*_LIMITS, "breaker", "trace_bytes")
 """Arguments for which None is another value than the default."""
 
 DEFAULT_BREAKER = Breaker()
