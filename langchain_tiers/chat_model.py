@@ -34,6 +34,7 @@ from langchain_tiers.settings import LANGCHAIN, ChatModelArguments, check_inner_
 from langchain_tiers.structured import StructuredOutput
 from langchain_tiers.tools import as_tools
 from langchain_tiers.usage import result_with_total_usage, with_cached_usage, with_total_usage
+from llm_tiers.arguments import check_call_settings
 from llm_tiers.errors import ConfigError
 from llm_tiers.flow.engine import Outcome
 from llm_tiers.integration.chunks import result_last
@@ -143,6 +144,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         ```python
         model.invoke("What is the capital of Australia?")
         model.invoke("What is the capital of Australia?", model="gpt-5")  # this tier and no other
+        model.invoke("What is the capital of Australia?", node="facts", quality=0.8)  # for this call, or by `bind`
         ```
 
         Settings of the call (`stop`, `temperature`, ...) go to the tiers, never to the judge.
@@ -425,23 +427,45 @@ class TieredChatModel(Tiered, BaseChatModel):
     # The four below prepare the call only when they run, in the context of the user's run: `query_text` is the user's
     # code, and the runs that it begins belong below this one.
 
-    def _outcome(self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any) -> Outcome:
-        return self._engine.run(*self._prepare(messages, stop, run, **kwargs))
+    def _outcome(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run: OuterRun,
+        **kwargs: Any,
+    ) -> Outcome:
+        engine = self._engine_at(kwargs.pop("quality", None))
+        return engine.run(*self._prepare(messages, stop, run, **kwargs))
 
     async def _aoutcome(
-        self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run: OuterRun,
+        **kwargs: Any,
     ) -> Outcome:
-        return await self._engine.arun(*self._prepare(messages, stop, run, **kwargs))
+        engine = self._engine_at(kwargs.pop("quality", None))
+        return await engine.arun(*self._prepare(messages, stop, run, **kwargs))
 
     def _chunks_and_outcome(
-        self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run: OuterRun,
+        **kwargs: Any,
     ) -> Generator[AIMessageChunk | Outcome]:
-        yield from result_last(self._engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs)))
+        engine = self._engine_at(kwargs.pop("quality", None))
+        yield from result_last(engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs)))
 
     async def _achunks_and_outcome(
-        self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run: OuterRun,
+        **kwargs: Any,
     ) -> AsyncGenerator[AIMessageChunk | Outcome]:
-        live = self._engine.astream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
+        engine = self._engine_at(kwargs.pop("quality", None))
+        live = engine.astream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
         async with aclosing(live):
             async for item in live:
                 yield item
@@ -470,10 +494,12 @@ class TieredChatModel(Tiered, BaseChatModel):
         *,
         streaming: bool = False,
         model: str | None = None,
+        node: str | None = None,
         timeout: float | None = None,
         **kwargs: Any,
     ) -> tuple[Call, ChatPerformer]:
         """Describe a call to the core, and say how its models are called."""
+        check_call_settings(node=node)
         # An empty list is a choice too: it switches the model's own `stop` off for this call.
         request = Request.of(messages, stop if stop is not None else self.stop, kwargs)
         ask = read_ask(messages)
@@ -482,7 +508,7 @@ class TieredChatModel(Tiered, BaseChatModel):
             ask=ask.text,
             context=ask.context,
             since=ask.since,
-            node=run.node,
+            node=run.node if node is None else node,
             pin=model,
             settings=request.names,
             timeout=timeout,

@@ -19,6 +19,7 @@ from langchain_core.callbacks import (
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config, set_config_context
 from langchain_core.tracers import BaseTracer, LogStreamCallbackHandler
+
 from llm_tiers.trace import SHORT_TRACE
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import functools
 import json
 import pickle
 
@@ -154,6 +155,16 @@ class TestConfigurable:
         assert [trace_of(answer)["node"] for answer in answers] == ["plan", "write"]
         assert not any(trace_of(answer)["warnings"] for answer in answers)
 
+    def test_the_quality_may_be_left_to_the_config(self, server, tiered):
+        seen = []
+        model = tiered(policy="menu", learning=0.0, on_trace=seen.append, prices=STEEP)
+        model = model.configurable_fields(node=ConfigurableField(id="node"), quality=ConfigurableField(id="quality"))
+
+        for quality in (0.0, 1.0):
+            model.with_config(configurable={"node": "plan", "quality": quality}).invoke(ASK)
+
+        assert [(trace.node, trace.start) for trace in seen] == [("plan", "small"), ("plan", "large")]
+
     def test_alternatives(self, chat, tiered):
         model = tiered().configurable_alternatives(ConfigurableField(id="llm"), default_key="tiers", top=chat("large"))
 
@@ -162,6 +173,59 @@ class TestConfigurable:
 
     def test_a_tier_may_be_pinned_by_binding(self, tiered):
         assert tiered().bind(model="large").invoke(ASK).content == "Paris"
+
+
+STEEP = {"small": (1, 2), "medium": (10, 20), "large": (50, 99)}
+
+
+class TestOfOneCall:
+    """`node=` and `quality=` of one call, given or bound."""
+
+    @pytest.mark.parametrize("bound", [True, False], ids=["bound", "given"])
+    def test_node_and_quality(self, tiered, take, bound):
+        seen = []
+        model = tiered(policy="menu", learning=0.0, on_trace=seen.append, prices=STEEP)
+
+        for quality in (0.0, 1.0):
+            settings = {"node": "plan", "quality": quality}
+            take(model.bind(**settings) if bound else Given(model, settings), ASK)
+        take(model, ASK)
+
+        *own, usual = seen
+        assert [(trace.node, trace.start) for trace in own] == [("plan", "small"), ("plan", "large")]
+        assert usual.node == ""
+
+    def test_what_one_call_learns_another_knows(self, tiered):
+        model = tiered(policy="menu", learning=1.0)
+        trace = trace_of(model.invoke(ASK, node="plan", quality=0.8))
+
+        model.feedback(trace["trace_id"], correct=True)
+
+        assert "1 profiled call" in trace_of(model.invoke(ASK, node="plan", quality=0.3))["reason"]
+
+    @pytest.mark.parametrize("wrong", [{"node": 3}, {"quality": 2}, {"quality": "high"}])
+    def test_what_is_wrong_is_refused_before_any_call(self, server, tiered, take, wrong):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            take(tiered(policy="menu").bind(**wrong), ASK)
+
+        assert server.requests == ()
+
+    def test_a_policy_without_the_knob_says_so(self, tiered):
+        with pytest.raises(ConfigError, match="quality"):
+            tiered(policy="estimate").invoke(ASK, quality=0.5)
+
+    def test_it_takes_the_place_of_a_worth(self, tiered):
+        tiered(policy="menu", worth_usd=1.0).invoke(ASK, quality=0.5)
+
+
+class Given:
+    """A model that is given settings with each call."""
+
+    def __init__(self, model, settings):
+        self.model, self.settings = model, settings
+
+    def __getattr__(self, name):
+        return functools.partial(getattr(self.model, name), **self.settings)
 
 
 class TestCache:

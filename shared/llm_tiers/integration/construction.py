@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from llm_tiers.policies.policy import Policy
     from llm_tiers.policies.starters.base import Starter
 
-__all__ = ["Construction", "Framework", "Ladders", "TieredArguments"]
+__all__ = ["OF_POLICIES", "Construction", "Framework", "Ladders", "TieredArguments"]
 
-_OF_POLICIES = (
+OF_POLICIES = (
     *("policy", "starter", "judge", "extract", "equal", "compare"),
     *("quality", "worth_usd", "learning", "audit", "settings"),
 )
@@ -157,7 +157,7 @@ class Construction:
         check_call_settings(**{name: given.get(name) for name in ("node", "query_text", "on_trace")})
         # In this order, so that both frameworks report the same one of two mistakes.
         made = framework.as_tiers(tiers, api_key)
-        policy = as_policy(**{name: given.get(name) for name in _OF_POLICIES})
+        policy = as_policy(**{name: given.get(name) for name in OF_POLICIES})
         grader = as_grader(given.get("grade"))
         limits = Limits(**{name: given[name] for name in _LIMITS if name in given})
         breaker = as_breaker(given.get("breaker", DEFAULT_BREAKER))

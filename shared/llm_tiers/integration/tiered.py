@@ -14,8 +14,9 @@ from llm_tiers.flow.engine import Engine
 from llm_tiers.flow.limits import Limits
 from llm_tiers.history import as_history
 from llm_tiers.integration.asker import Asker
-from llm_tiers.integration.construction import DEFAULT_BREAKER
+from llm_tiers.integration.construction import DEFAULT_BREAKER, OF_POLICIES
 from llm_tiers.ladder.tiers import Ladder
+from llm_tiers.policies.named import as_policy
 
 if TYPE_CHECKING:
     from llm_tiers.call.call import Call
@@ -239,6 +240,18 @@ class Tiered(BaseModel):
         # A copy with other settings is made of the fields, and has to share what was learned.
         self._given_history = given
         self.__dict__.update(history=opened, embedding=None)
+
+    def _engine_at(self, quality: float | None) -> Engine:
+        """Return the engine for a call with a quality of its own; the model's where that is None.
+
+        Raises:
+            ConfigError: The policy has no such knob, or it is out of its range.
+        """
+        if quality is None:
+            return self._engine
+        given = {name: getattr(self, name) for name in OF_POLICIES}
+        # Both say what a right answer is worth, and the call's own has the last word.
+        return self._engine.at(as_policy(**{**given, "quality": quality, "worth_usd": None}))
 
     def _query_by_function(self, messages: Any) -> str:
         """Return the text that the user's function finds similar calls by.
