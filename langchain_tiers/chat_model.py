@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
@@ -24,6 +24,7 @@ from langchain_tiers.runs import (
     ahanding_down,
     ain_context,
     begin_run,
+    closing_of,
     handed_down_run,
     handing_down,
     in_context,
@@ -32,7 +33,7 @@ from langchain_tiers.runs import (
 )
 from langchain_tiers.settings import LANGCHAIN, ChatModelArguments, check_inner_callbacks, check_trace_bytes
 from langchain_tiers.structured import StructuredOutput
-from langchain_tiers.tools import as_tools
+from langchain_tiers.tools import as_tools, names_of
 from langchain_tiers.usage import result_with_total_usage, with_cached_usage, with_total_usage
 from llm_tiers.arguments import check_call_settings
 from llm_tiers.errors import ConfigError
@@ -353,7 +354,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        run = self._outer_run(run_manager, messages)
+        run = self._outer_run(run_manager, messages, kwargs)
         if run_manager is None or not self._has_streaming_handler(run_manager, async_api=False, **kwargs):
             with set_config_context(run.quiet_config()) as context:
                 return as_chat_result(context.run(self._outcome, messages, stop, run, **kwargs), run)
@@ -371,7 +372,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        run = self._outer_run(run_manager, messages)
+        run = self._outer_run(run_manager, messages, kwargs)
         if run_manager is None or not self._has_streaming_handler(run_manager, async_api=True, **kwargs):
             with set_config_context(run.quiet_config()) as context:
                 # As a task, because only a task can be started in a context of its own.
@@ -390,7 +391,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Generator[ChatGenerationChunk]:
-        run = self._outer_run(run_manager or handed_down_run(), messages)
+        run = self._outer_run(run_manager or handed_down_run(), messages, kwargs)
         with closing(self._items(messages, stop, run, **kwargs)) as items:
             for item in items:
                 piece = as_generation_chunk(item, run, uncounted=no_handler_counts(run_manager))
@@ -405,7 +406,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncGenerator[ChatGenerationChunk]:
-        run = self._outer_run(run_manager or handed_down_run(), messages)
+        run = self._outer_run(run_manager or handed_down_run(), messages, kwargs)
         async with aclosing(self._aitems(messages, stop, run, **kwargs)) as items:
             async for item in items:
                 piece = as_generation_chunk(item, run, uncounted=no_handler_counts(run_manager))
@@ -482,8 +483,10 @@ class TieredChatModel(Tiered, BaseChatModel):
             kwargs.setdefault("stream", True)
         return super()._should_stream(async_api=async_api, run_manager=run_manager, **kwargs)
 
-    def _outer_run(self, manager: RunManager | None, messages: Sequence[BaseMessage]) -> OuterRun:
-        node = node_of(manager, messages) if self.node is None else self.node
+    def _outer_run(
+        self, manager: RunManager | None, messages: Sequence[BaseMessage], settings: Mapping[str, Any]
+    ) -> OuterRun:
+        node = node_of(manager, messages, names_of(settings.get("tools"))) if self.node is None else self.node
         return OuterRun(manager, node, tuple(self.inner_callbacks), self.trace_bytes)
 
     def _prepare(
@@ -502,7 +505,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         check_call_settings(node=node)
         # An empty list is a choice too: it switches the model's own `stop` off for this call.
         request = Request.of(messages, stop if stop is not None else self.stop, kwargs)
-        ask = read_ask(messages)
+        ask = read_ask(messages, closing=closing_of(run.manager))
         call = self._engine.call(
             ask.query if self.query_text is None else self._query_by_function(messages),
             ask=ask.text,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
@@ -17,9 +18,20 @@ _IMAGES = frozenset({"image", "image_url", "input_image"})
 """The types of image blocks: LangChain's own and those of the providers."""
 
 
-def read_ask(messages: Sequence[BaseMessage]) -> Ask:
-    """Find the ask: the last human message, or the last message where no human speaks."""
-    return read_turns([_turn(message) for message in messages])
+def read_ask(messages: Sequence[BaseMessage], *, closing: int = 0) -> Ask:
+    """Find the ask: the last human message, or the last message where no human speaks.
+
+    Args:
+        messages: The messages.
+        closing: How many of the last ones are the same in every call, such as an instruction to rephrase the question
+            before it: similar calls are then found by that question.
+    """
+    turns = [_turn(message) for message in messages]
+    ask = read_turns(turns)
+    before = turns[: len(turns) - closing]
+    if not closing or not any(turn.asks for turn in before):
+        return ask
+    return replace(ask, query=read_turns(before).query)
 
 
 def read_text(message: BaseMessage) -> str:
