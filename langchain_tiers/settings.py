@@ -14,6 +14,7 @@ from langchain_core.runnables import RunnableBinding
 from langchain_tiers.performer import ChatPerformer
 from langchain_tiers.profile import with_profile
 from langchain_tiers.request import Request
+from langchain_tiers.serialized import discreet
 from llm_tiers.arguments import check_api_key, kind_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration import models
@@ -103,8 +104,8 @@ def _configured(tier: Tier, settings: Mapping[str, Any], *, last: bool) -> BaseC
     model: BaseChatModel = rebuilt_or_refused(with_defaults(tier.model, own), settings, f"tier {tier.name!r}")
     if getattr(model, "stream_usage", True) is None:
         # Without being asked, OpenAI's client leaves the usage out of streams where the base URL is not OpenAI's.
-        return model.model_copy(update={"stream_usage": True})
-    return model
+        model = model.model_copy(update={"stream_usage": True})
+    return discreet(model)
 
 
 def _as_model(model: object, argument: str, settings: Mapping[str, Any]) -> BaseChatModel:

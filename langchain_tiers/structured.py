@@ -246,6 +246,13 @@ def _is_open(message: AIMessage) -> bool:
     return not (isinstance(message, AIMessageChunk) and message.chunk_position == "last")
 
 
+class _Bound:
+    """Models by the names of their tiers; no dict, since tracers write out all that a run was given."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, Runnable[Any, Any]] = {}
+
+
 @dataclass(frozen=True)
 class StructuredOutput:
     """A shape, and each tier's own way to be asked for it.
@@ -257,7 +264,7 @@ class StructuredOutput:
 
     shape: Shape
     options: Mapping[str, Any]
-    _bound: dict[str, Runnable[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
+    _bound: _Bound = field(default_factory=_Bound, repr=False, compare=False)
 
     @classmethod
     def over(
@@ -291,12 +298,12 @@ class StructuredOutput:
         Raises:
             TierError: The tier cannot give such an object.
         """
-        if tier.name not in self._bound:
+        if tier.name not in self._bound.models:
             try:
-                self._bound[tier.name] = self._bind(tier)
+                self._bound.models[tier.name] = self._bind(tier)
             except Exception as error:  # each provider refuses in its own way
                 raise TierError(tier.name, error) from error
-        return self._bound[tier.name]
+        return self._bound.models[tier.name]
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without the models, whose clients cannot be pickled.

@@ -11,7 +11,7 @@ from langchain_core.tools import tool
 from langchain_tiers.origins import ORIGINS
 from llm_tiers.testing import Reply, ToolCall
 
-SECRET = "my mother's maiden name"
+PRIVATE = "my mother's maiden name"
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_the_steps_of_a_chain_learn_apart(model, seen, take):
     outline = ChatPromptTemplate.from_messages([("system", "Write an outline."), ("human", "{topic}")])
     text = PromptTemplate.from_template("Write a text about {topic}.")
 
-    for topic in ("bees", SECRET):
+    for topic in ("bees", PRIVATE):
         take(outline | model, {"topic": topic})
         take(text | model, {"topic": topic})
 
@@ -41,7 +41,7 @@ def test_the_steps_of_a_chain_learn_apart(model, seen, take):
     assert nodes(seen) == [first, second, first, second]
     assert first != second
     assert first.startswith("prompt-")
-    assert SECRET not in repr(nodes(seen))
+    assert PRIVATE not in repr(nodes(seen))
 
 
 def test_what_is_filled_in_beforehand_does_not_count(model, seen):
