@@ -4,6 +4,7 @@ import asyncio
 import copy
 import functools
 import json
+import multiprocessing
 import pickle
 
 import pytest
@@ -173,6 +174,55 @@ class TestConfigurable:
 
     def test_a_tier_may_be_pinned_by_binding(self, tiered):
         assert tiered().bind(model="large").invoke(ASK).content == "Paris"
+
+
+def _ask_in_a_worker(model):
+    answer = model.invoke(ASK)
+    return answer.content, len(list(model.history.export()))
+
+
+class TestNamespaces:
+    def test_models_with_another_namespace_learn_apart(self, tiered, tmp_path):
+        models = [tiered(history=tmp_path / "tiers", namespace=name) for name in (None, "one", "other", "one")]
+
+        for _ in range(3):
+            models[1].invoke(ASK)
+
+        assert [len(list(model.history.export())) for model in models] == [0, 3, 0, 3]
+
+    def test_a_copy_keeps_it_unless_it_gets_another(self, tiered, tmp_path):
+        model = tiered(history=tmp_path / "tiers", namespace="one")
+        model.invoke(ASK)
+
+        same, other = (model.model_copy(update=update) for update in ({"quality": None}, {"namespace": "other"}))
+
+        assert [len(list(copied.history.export())) for copied in (same, other)] == [1, 0]
+        again = pickle.loads(pickle.dumps(model))  # noqa: S301
+        assert len(list(again.history.export())) == 1
+
+    @pytest.mark.parametrize("wrong", ["", "a b", 3, "-x"])
+    def test_a_name_that_is_none_is_refused(self, tiered, wrong):
+        with pytest.raises(ConfigError, match=r"^namespace"):
+            tiered(namespace=wrong)
+
+    def test_beside_a_history_it_belongs_to_that(self, tiered):
+        with ChromaHistory() as history, pytest.raises(ConfigError, match="namespace: give it to the history"):
+            tiered(history=history, namespace="one")
+
+
+@pytest.mark.parametrize("as_initializer", [False, True])
+def test_a_spawned_pool_works_without_the_folder(tiered, tmp_path, capfd, as_initializer):
+    model = tiered(history=tmp_path / "tiers")
+    model.invoke(ASK)
+    context = multiprocessing.get_context("spawn")
+    given = {"initializer": _ask_in_a_worker, "initargs": (model,)} if as_initializer else {}
+
+    with context.Pool(1, **given) as pool:
+        found = pool.map_async(_ask_in_a_worker, [model, model], chunksize=1).get(60)
+
+    # Each copy has a memory of its own.
+    assert found == [("Lyon", 1), ("Lyon", 1)]
+    assert capfd.readouterr().err.count("works without its history's folder") == 1
 
 
 STEEP = {"small": (1, 2), "medium": (10, 20), "large": (50, 99)}

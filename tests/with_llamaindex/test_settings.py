@@ -201,6 +201,14 @@ class TestMetadata:
         assert trace_of(answer)["warnings"] == ["tier small skipped: no images"]
 
 
+def test_models_with_another_namespace_learn_apart(tiered, tmp_path):
+    llms = [tiered(history=tmp_path / "tiers", namespace=name) for name in (None, "one", "other", "one")]
+
+    llms[1].complete(ASK)
+
+    assert [len(list(llm.history.export())) for llm in llms] == [0, 1, 0, 1]
+
+
 class TestSecrets:
     def test_nothing_that_shows_an_llm_shows_a_key(self, tiered, key, city, tmp_path):
         llm = tiered(history=tmp_path / "secret-folder")

@@ -56,6 +56,7 @@ class TieredArguments(TypedDict, total=False):
     """The arguments of every model over a ladder; the docstrings of the models describe them."""
 
     history: str | os.PathLike[str] | History | None
+    namespace: str | None
     policy: Policy | Guarantee | SMART | str | None
     starter: Starter | None
     judge: Judge | JudgeFunction | None
