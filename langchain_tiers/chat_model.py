@@ -520,7 +520,7 @@ class TieredChatModel(Tiered, BaseChatModel):
             # An exact count would take the tokenizer of each tier's provider, and decides only whether a tier is
             # skipped.
             tokens=count_tokens_approximately(messages),
-            needs=needs_of(messages, tools=request.offers_tools),
+            needs=needs_of(messages, tools=request.offers_tools, structured=request.wants_schema),
             form=request.form,
             messages=tuple(messages),
         )
