@@ -25,6 +25,9 @@ _TEXT_LENGTHS = (160, 80, 40, 24)
 _SILENT = ("estimates", "neighbours", "degraded", "confidence", "certificate", "grading", "cached", "saved_is_estimate")
 """What is left out of a short trace where it is None, 0, False or empty, as its absence says the same."""
 
+_UNSAID: dict[str, Any] = {"estimates": {}, "neighbours": 0, "saved_is_estimate": False}
+"""What the shortest traces leave out."""
+
 _OF_LEAN_ATTEMPTS = ("tier", "role", "verdict", "cost_usd", "error")
 """What a short trace keeps of an attempt."""
 
@@ -48,7 +51,7 @@ class Attempt(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     tier: str
-    role: Role = "generate"
+    role: Role
     verdict: Literal["valid", "invalid", "uncertain"] | None = None
     by: str | None = None
     why: str | None = None
@@ -218,16 +221,13 @@ def _slimmer(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for length in _TEXT_LENGTHS[:2]:
         yield _shortened(_lean(data), length)
     for length in _TEXT_LENGTHS[1:]:
-        # The reason says what follows from the estimates.
-        yield _shortened(_lean(data | {"estimates": {}}), length)
+        # The reason says what follows from the estimates and their neighbours.
+        yield _shortened(_lean(data | _UNSAID), length)
 
 
 def _lean(data: dict[str, Any]) -> dict[str, Any]:
     """Leave out what says nothing, and of the attempts what is a part of the sums or told by the reason."""
-    attempts = [
-        {key: attempt[key] for key in _OF_LEAN_ATTEMPTS if key in attempt and attempt[key] != "generate"}
-        for attempt in data["attempts"]
-    ]
+    attempts = [{key: attempt[key] for key in _OF_LEAN_ATTEMPTS if key in attempt} for attempt in data["attempts"]]
     silent = {key for key in _SILENT if not data[key]}
     return {key: value for key, value in data.items() if key not in silent} | {"attempts": attempts}
 
