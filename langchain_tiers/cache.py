@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -28,4 +29,6 @@ def cache_key(ladder: Ladder, policy: Policy, stop: list[str] | None, settings: 
     tiers = [(tier.name, tier.model._get_llm_string(stop=stop)) for tier in models]  # noqa: SLF001
     # Sorted, so that the order in which a constructor sets its attributes does not change the key.
     starter = type(policy.starter).__name__, sorted(vars(policy.starter).items())
-    return str([tiers, policy.name, starter, policy.judge.identity(), policy.equality, sorted(settings.items())])
+    parts = [tiers, policy.name, starter, policy.judge.identity(), policy.equality, sorted(settings.items())]
+    # Hashed, since the tiers' own keys show what may be secret, such as headers, and a cache is kept in plain sight.
+    return f"llm-tiers:{hashlib.sha256(str(parts).encode()).hexdigest()}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
@@ -17,27 +17,31 @@ from langchain_tiers.performer import ChatPerformer
 from langchain_tiers.pickling import packed, unpacked
 from langchain_tiers.pieces import as_chat_result, as_generation_chunk
 from langchain_tiers.profile import common_profile
+from langchain_tiers.raw import RawAndParsed
 from langchain_tiers.request import STANDARD_SETTINGS, Request
 from langchain_tiers.runs import (
     OuterRun,
     ahanding_down,
     ain_context,
     begin_run,
+    closing_of,
     handed_down_run,
     handing_down,
     in_context,
     no_handler_counts,
     node_of,
 )
-from langchain_tiers.settings import LANGCHAIN, ChatModelArguments, check_inner_callbacks
+from langchain_tiers.settings import LANGCHAIN, ChatModelArguments, check_inner_callbacks, check_trace_bytes
 from langchain_tiers.structured import StructuredOutput
-from langchain_tiers.tools import as_tools
+from langchain_tiers.tools import as_tools, names_of
 from langchain_tiers.usage import result_with_total_usage, with_cached_usage, with_total_usage
+from llm_tiers.arguments import check_call_settings
 from llm_tiers.errors import ConfigError
 from llm_tiers.flow.engine import Outcome
 from llm_tiers.integration.chunks import result_last
 from llm_tiers.integration.construction import Construction
 from llm_tiers.integration.tiered import Tiered, hidden_setting, standard_setting
+from llm_tiers.trace import SHORT_TRACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,6 +85,8 @@ class TieredChatModel(Tiered, BaseChatModel):
             a name such as `"openai:gpt-5-mini"` (needs the extra `agents`).
         history: Where past calls are kept: a folder, the URL of a Chroma server, a `History`, or None: in memory,
             private to this model.
+        namespace: The part of the folder or server that this model's history uses, `"default"` by default: models with
+            another one learn apart.
         policy: How calls are answered: a `Policy` such as `llm_at()`, or the name of one.
         starter: Replaces the policy's choice of the first tier.
         judge: Replaces the policy's judge; a function of question and answer will do.
@@ -117,6 +123,8 @@ class TieredChatModel(Tiered, BaseChatModel):
             in its own thread, as `timeout` does.
         inner_callbacks: Kinds of callback handlers that are called for the model calls inside too, besides tracers and
             token counters; by default other handlers are called for the outer run only, as with any chat model.
+        trace_bytes: Most bytes of the trace in a message, which LangGraph writes into each checkpoint: 480 by default,
+            at least that, None for all of it. `on_trace` gets the whole trace anyway.
         temperature, max_tokens, stop, max_retries, api_key: Go to every tier that knows them, and not to the judge
             but for the last two. Tiers below the top retry once where their class would by default do it more often.
         timeout: Seconds to wait for each tier before the call goes one tier up; `Tier(model, timeout=...)` wins. 300 by
@@ -139,6 +147,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         ```python
         model.invoke("What is the capital of Australia?")
         model.invoke("What is the capital of Australia?", model="gpt-5")  # this tier and no other
+        model.invoke("What is the capital of Australia?", node="facts", quality=0.8)  # for this call, or by `bind`
         ```
 
         Settings of the call (`stop`, `temperature`, ...) go to the tiers, never to the judge.
@@ -149,8 +158,9 @@ class TieredChatModel(Tiered, BaseChatModel):
             print(chunk.text, end="")
         ```
 
-        An answer that is not judged (the top tier's, a pinned tier's) streams live. Any other is held back until it
-        stands, and then streamed in the chunks that it came in. The last chunk carries trace and usage.
+        An answer that stands whatever it says (the top tier's, a pinned tier's, that of one tier whose answers are
+        neither compared nor judged) streams live. Any other is held back until it stands, and then streamed in the
+        chunks that it came in. The last chunk carries trace and usage.
 
     Async:
         ```python
@@ -190,11 +200,13 @@ class TieredChatModel(Tiered, BaseChatModel):
     """
 
     inner_callbacks: Any = hidden_setting(())
+    trace_bytes: Any = hidden_setting(SHORT_TRACE)
     stop: list[str] | None = standard_setting()
     streaming: bool = False
 
     def __init__(self, tiers: Iterable[BaseChatModel | Tier | str], **arguments: Unpack[ChatModelArguments]) -> None:
         check_inner_callbacks(arguments.get("inner_callbacks", ()))
+        check_trace_bytes(arguments.get("trace_bytes"))
         construction = Construction.of(LANGCHAIN, type(self), tiers, arguments)
         construction.initialise(super().__init__)
         # From the fields, where pydantic has converted them. `stop` is missing: it belongs to calls, not to clients.
@@ -334,7 +346,8 @@ class TieredChatModel(Tiered, BaseChatModel):
             # For tracers; LangChain takes it out of the settings before it calls `_generate`.
             ls_structured_output_format={"schema": schema or structured.shape.function, "kwargs": options},
         )
-        return structured.parsed(model, include_raw=include_raw)
+        parser = structured.parser
+        return RawAndParsed(model=model, parser=parser) if include_raw else model | parser
 
     def _generate(
         self,
@@ -343,16 +356,16 @@ class TieredChatModel(Tiered, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        run = self._outer_run(run_manager, messages)
+        run = self._outer_run(run_manager, messages, kwargs)
         if run_manager is None or not self._has_streaming_handler(run_manager, async_api=False, **kwargs):
             with set_config_context(run.quiet_config()) as context:
-                return as_chat_result(context.run(self._outcome, messages, stop, run, **kwargs))
+                return as_chat_result(context.run(self._outcome, messages, stop, run, **kwargs), run)
         with closing(self._items(messages, stop, run, **kwargs)) as items:
             for item in items:
                 # Handlers count what `on_llm_end` gets and not the chunks, so the last one may carry the usage.
                 piece = as_generation_chunk(item, run, uncounted=True)
                 run_manager.on_llm_new_token(piece.text, chunk=piece)
-        return as_chat_result(cast("Outcome", item), run_manager.run_id)
+        return as_chat_result(cast("Outcome", item), run, run_manager.run_id)
 
     async def _agenerate(
         self,
@@ -361,17 +374,17 @@ class TieredChatModel(Tiered, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        run = self._outer_run(run_manager, messages)
+        run = self._outer_run(run_manager, messages, kwargs)
         if run_manager is None or not self._has_streaming_handler(run_manager, async_api=True, **kwargs):
             with set_config_context(run.quiet_config()) as context:
                 # As a task, because only a task can be started in a context of its own.
                 asked = self._aoutcome(messages, stop, run, **kwargs)
-                return as_chat_result(await asyncio.create_task(asked, context=context))
+                return as_chat_result(await asyncio.create_task(asked, context=context), run)
         async with aclosing(self._aitems(messages, stop, run, **kwargs)) as items:
             async for item in items:
                 piece = as_generation_chunk(item, run, uncounted=True)
                 await run_manager.on_llm_new_token(piece.text, chunk=piece)
-        return as_chat_result(cast("Outcome", item), run_manager.run_id)
+        return as_chat_result(cast("Outcome", item), run, run_manager.run_id)
 
     def _stream(
         self,
@@ -380,7 +393,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Generator[ChatGenerationChunk]:
-        run = self._outer_run(run_manager or handed_down_run(), messages)
+        run = self._outer_run(run_manager or handed_down_run(), messages, kwargs)
         with closing(self._items(messages, stop, run, **kwargs)) as items:
             for item in items:
                 piece = as_generation_chunk(item, run, uncounted=no_handler_counts(run_manager))
@@ -395,7 +408,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncGenerator[ChatGenerationChunk]:
-        run = self._outer_run(run_manager or handed_down_run(), messages)
+        run = self._outer_run(run_manager or handed_down_run(), messages, kwargs)
         async with aclosing(self._aitems(messages, stop, run, **kwargs)) as items:
             async for item in items:
                 piece = as_generation_chunk(item, run, uncounted=no_handler_counts(run_manager))
@@ -417,23 +430,45 @@ class TieredChatModel(Tiered, BaseChatModel):
     # The four below prepare the call only when they run, in the context of the user's run: `query_text` is the user's
     # code, and the runs that it begins belong below this one.
 
-    def _outcome(self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any) -> Outcome:
-        return self._engine.run(*self._prepare(messages, stop, run, **kwargs))
+    def _outcome(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run: OuterRun,
+        **kwargs: Any,
+    ) -> Outcome:
+        engine = self._engine_at(kwargs.pop("quality", None))
+        return engine.run(*self._prepare(messages, stop, run, **kwargs))
 
     async def _aoutcome(
-        self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run: OuterRun,
+        **kwargs: Any,
     ) -> Outcome:
-        return await self._engine.arun(*self._prepare(messages, stop, run, **kwargs))
+        engine = self._engine_at(kwargs.pop("quality", None))
+        return await engine.arun(*self._prepare(messages, stop, run, **kwargs))
 
     def _chunks_and_outcome(
-        self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run: OuterRun,
+        **kwargs: Any,
     ) -> Generator[AIMessageChunk | Outcome]:
-        yield from result_last(self._engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs)))
+        engine = self._engine_at(kwargs.pop("quality", None))
+        yield from result_last(engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs)))
 
     async def _achunks_and_outcome(
-        self, messages: list[BaseMessage], stop: list[str] | None, run: OuterRun, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run: OuterRun,
+        **kwargs: Any,
     ) -> AsyncGenerator[AIMessageChunk | Outcome]:
-        live = self._engine.astream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
+        engine = self._engine_at(kwargs.pop("quality", None))
+        live = engine.astream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
         async with aclosing(live):
             async for item in live:
                 yield item
@@ -445,11 +480,16 @@ class TieredChatModel(Tiered, BaseChatModel):
 
     def _has_streaming_handler(self, run_manager: RunManager, *, async_api: bool, **kwargs: Any) -> bool:
         """Say whether a handler, such as the one of `astream_events`, takes the tokens of an `invoke` as they come."""
+        # A model that streams by itself gives its handlers tokens, and so does one that stands in for it.
+        if any(getattr(tier.model, "streaming", None) is True for tier in self._engine.ladder):
+            kwargs.setdefault("stream", True)
         return super()._should_stream(async_api=async_api, run_manager=run_manager, **kwargs)
 
-    def _outer_run(self, manager: RunManager | None, messages: Sequence[BaseMessage]) -> OuterRun:
-        node = node_of(manager, messages) if self.node is None else self.node
-        return OuterRun(manager, node, tuple(self.inner_callbacks))
+    def _outer_run(
+        self, manager: RunManager | None, messages: Sequence[BaseMessage], settings: Mapping[str, Any]
+    ) -> OuterRun:
+        node = node_of(manager, messages, names_of(settings.get("tools"))) if self.node is None else self.node
+        return OuterRun(manager, node, tuple(self.inner_callbacks), self.trace_bytes)
 
     def _prepare(
         self,
@@ -459,26 +499,28 @@ class TieredChatModel(Tiered, BaseChatModel):
         *,
         streaming: bool = False,
         model: str | None = None,
+        node: str | None = None,
         timeout: float | None = None,
         **kwargs: Any,
     ) -> tuple[Call, ChatPerformer]:
         """Describe a call to the core, and say how its models are called."""
+        check_call_settings(node=node)
         # An empty list is a choice too: it switches the model's own `stop` off for this call.
         request = Request.of(messages, stop if stop is not None else self.stop, kwargs)
-        ask = read_ask(messages)
+        ask = read_ask(messages, closing=closing_of(run.manager))
         call = self._engine.call(
             ask.query if self.query_text is None else self._query_by_function(messages),
             ask=ask.text,
             context=ask.context,
             since=ask.since,
-            node=run.node,
+            node=run.node if node is None else node,
             pin=model,
             settings=request.names,
             timeout=timeout,
             # An exact count would take the tokenizer of each tier's provider, and decides only whether a tier is
             # skipped.
             tokens=count_tokens_approximately(messages),
-            needs=needs_of(messages, tools=request.offers_tools),
+            needs=needs_of(messages, tools=request.offers_tools, structured=request.wants_schema),
             form=request.form,
             messages=tuple(messages),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
@@ -16,10 +17,25 @@ __all__ = ["needs_of", "read_ask", "read_text", "with_postscript"]
 _IMAGES = frozenset({"image", "image_url", "input_image"})
 """The types of image blocks: LangChain's own and those of the providers."""
 
+_AUDIO = frozenset({"audio", "input_audio"})
+_FILES = frozenset({"file", "input_file", "document"})
+_OF_MEDIA = {"application/pdf": "pdf"}
 
-def read_ask(messages: Sequence[BaseMessage]) -> Ask:
-    """Find the ask: the last human message, or the last message where no human speaks."""
-    return read_turns([_turn(message) for message in messages])
+
+def read_ask(messages: Sequence[BaseMessage], *, closing: int = 0) -> Ask:
+    """Find the ask: the last human message, or the last message where no human speaks.
+
+    Args:
+        messages: The messages.
+        closing: How many of the last ones are the same in every call, such as an instruction to rephrase the question
+            before it: similar calls are then found by that question.
+    """
+    turns = [_turn(message) for message in messages]
+    ask = read_turns(turns)
+    before = turns[: len(turns) - closing]
+    if not closing or not any(turn.asks for turn in before):
+        return ask
+    return replace(ask, query=read_turns(before).query)
 
 
 def read_text(message: BaseMessage) -> str:
@@ -41,15 +57,17 @@ def _written(arguments: dict[str, Any]) -> str:
     return "" if is_too_deep(arguments) else json.dumps(arguments, sort_keys=True)
 
 
-def needs_of(messages: Sequence[BaseMessage], *, tools: bool) -> frozenset[str]:
+def needs_of(messages: Sequence[BaseMessage], *, tools: bool, structured: bool = False) -> frozenset[str]:
     """Return what a tier must be able to do to serve a call with these messages.
 
     Args:
         messages: The messages.
         tools: Whether tools are offered.
+        structured: Whether the provider itself is to keep the answer to a schema.
     """
-    images = any(_has_image(message) for message in messages)
-    return frozenset(need for need, needed in (("images", images), ("tools", tools)) if needed)
+    asked = {"tools": tools, "structured_output": structured}
+    of_blocks = {need for message in messages for block in _blocks(message) if (need := _need_of(block))}
+    return frozenset(need for need, needed in asked.items() if needed) | of_blocks
 
 
 def with_postscript(messages: Sequence[BaseMessage], postscript: str) -> list[BaseMessage]:
@@ -77,6 +95,28 @@ def _turn(message: BaseMessage) -> Turn:
     )
 
 
-def _has_image(message: BaseMessage) -> bool:
+def _blocks(message: BaseMessage) -> list[dict[str, Any]]:
     content = message.content if isinstance(message.content, list) else []
-    return any(isinstance(block, dict) and block.get("type") in _IMAGES for block in content)
+    return [block for block in content if isinstance(block, dict)]
+
+
+def _need_of(block: dict[str, Any]) -> str | None:
+    """Return what a tier must be able to read for a block; None for a text, and for what no profile speaks of."""
+    kind = block.get("type")
+    if kind in _IMAGES:
+        return "images"
+    if kind in _AUDIO:
+        return "audio"
+    return _OF_MEDIA.get(_media_type(block).partition(";")[0]) if kind in _FILES else None
+
+
+def _media_type(block: dict[str, Any]) -> str:
+    """Return the media type of a file, wherever its provider puts it; that of a PDF where nothing is said."""
+    inner: dict[str, Any] = next((block[key] for key in ("file", "source") if isinstance(block.get(key), dict)), {})
+    for name in ("mime_type", "media_type"):
+        told = block.get(name) or inner.get(name)
+        if isinstance(told, str):
+            return told
+    data = block.get("file_data") or inner.get("file_data") or block.get("url")
+    # What OpenAI and Anthropic call a file or a document is a PDF, unless it says otherwise.
+    return data.removeprefix("data:") if isinstance(data, str) and data.startswith("data:") else "application/pdf"

@@ -10,6 +10,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 
 from llm_tiers.integration.models import arguments_of
+from llm_tiers.integration.unpickling import made_again
 
 __all__ = ["packed", "unpacked"]
 
@@ -28,7 +29,7 @@ def packed(arguments: Mapping[str, Any]) -> bytes:
 
 def unpacked(kind: type[BaseChatModel], arguments: bytes) -> BaseChatModel:
     """Make the tiered model again."""
-    return kind(**pickle.loads(arguments))  # noqa: S301 -- part of a pickle that is being loaded
+    return made_again(kind, pickle.loads(arguments))  # noqa: S301 -- part of a pickle that is being loaded
 
 
 class _Pickler(pickle.Pickler):

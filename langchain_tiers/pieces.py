@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["as_chat_result", "as_generation_chunk"]
 
 
-def as_chat_result(outcome: Outcome, run_id: UUID | None = None) -> ChatResult:
+def as_chat_result(outcome: Outcome, run: OuterRun, run_id: UUID | None = None) -> ChatResult:
     """Return the answer as the tier gave it, with the trace, and without usage: `with_total_usage` adds that.
 
     Args:
         outcome: The answer and the trace.
+        run: The user's run.
         run_id: The run whose pieces were shown, so that the message is known for the same.
     """
     message: AIMessage = outcome.answer.message
-    metadata = {**without_usage(message.response_metadata), "tiers": outcome.trace.to_dict()}
+    metadata = {**without_usage(message.response_metadata), "tiers": outcome.trace.to_dict(run.trace_bytes)}
     # A copy, because a cache of the tier's may hold the message itself.
     changes = {"response_metadata": metadata, "usage_metadata": None, "id": _own_id(message.id, run_id)}
     return ChatResult(generations=[ChatGeneration(message=message.model_copy(update=changes))])
@@ -42,7 +43,7 @@ def as_generation_chunk(item: AIMessageChunk | Outcome, run: OuterRun, *, uncoun
     """
     run_id = None if run.manager is None else run.manager.run_id
     if isinstance(item, Outcome):
-        last = _final_chunk(item, run_id)
+        last = _final_chunk(item, run, run_id)
         return ChatGenerationChunk(message=with_total_usage(last) if uncounted else last)
     changes = {
         "response_metadata": without_usage(item.response_metadata),
@@ -53,12 +54,12 @@ def as_generation_chunk(item: AIMessageChunk | Outcome, run: OuterRun, *, uncoun
     return ChatGenerationChunk(message=item.model_copy(update=changes))
 
 
-def _final_chunk(outcome: Outcome, run_id: UUID | None) -> AIMessageChunk:
+def _final_chunk(outcome: Outcome, run: OuterRun, run_id: UUID | None) -> AIMessageChunk:
     # LangChain joins chunks of one kind of content only: texts, or lists of blocks.
     in_blocks = not isinstance(outcome.answer.message.content, str)
     return AIMessageChunk(
         content=[] if in_blocks else "",
-        response_metadata={"tiers": outcome.trace.to_dict()},
+        response_metadata={"tiers": outcome.trace.to_dict(run.trace_bytes)},
         chunk_position="last",
         id=_own_id(None, run_id),
     )

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["common_profile", "with_profile"]
 
-_CAPABILITIES = {"tools": "tool_calling", "images": "image_inputs"}
+_CAPABILITIES = {
+    "tools": "tool_calling",
+    "images": "image_inputs",
+    "audio": "audio_inputs",
+    "pdf": "pdf_inputs",
+    "structured_output": "structured_output",
+}
 """What a call may need, and how a profile says that a model can do it."""
 
 

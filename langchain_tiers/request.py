@@ -72,6 +72,16 @@ class Request:
         return self.tools is not None or bool(self.structured and self.structured.shape.tools)
 
     @property
+    def wants_schema(self) -> bool:
+        """Whether the provider itself is to keep the answer to a schema, not by function calling."""
+        if self.structured is not None:
+            return self.structured.options.get("method") == "json_schema"
+        shape = (
+            self.settings.get("response_format") if self.tools is None else self.tools.options.get("response_format")
+        )
+        return shape is not None and (not isinstance(shape, Mapping) or shape.get("type") != "json_object")
+
+    @property
     def names(self) -> frozenset[str]:
         """The names of the user's settings, those of the tools included."""
         return frozenset(self.settings) | frozenset(() if self.tools is None else self.tools.options)

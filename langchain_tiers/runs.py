@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager
 from contextvars import ContextVar
@@ -20,6 +21,9 @@ from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config, set_config_context
 from langchain_core.tracers import BaseTracer, LogStreamCallbackHandler
 
+from langchain_tiers.origins import ORIGINS
+from llm_tiers.trace import SHORT_TRACE
+
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
     from langchain_core.language_models import BaseChatModel
@@ -33,6 +37,7 @@ __all__ = [
     "ahanding_down",
     "ain_context",
     "begin_run",
+    "closing_of",
     "handed_down_run",
     "handing_down",
     "in_context",
@@ -43,6 +48,9 @@ __all__ = [
 RunManager: TypeAlias = "CallbackManagerForLLMRun | AsyncCallbackManagerForLLMRun"
 Chunk = TypeVar("Chunk")
 Item = TypeVar("Item")
+
+_AGENTS = ("langchain_create_agent", "deepagents")
+"""How what makes agents calls itself in a run's metadata."""
 
 _handed_down: ContextVar[RunManager | None] = ContextVar("llm_tiers_outer_run", default=None)
 
@@ -55,11 +63,13 @@ class OuterRun:
         manager: The run's manager, or None where there is no run.
         node: Where in the user's graph the run is.
         inner_callbacks: Kinds of handlers that are called for the calls inside, besides tracers and token counters.
+        trace_bytes: Most bytes of the trace in the message; None for all of it.
     """
 
     manager: RunManager | None = None
     node: str = ""
     inner_callbacks: tuple[type[BaseCallbackHandler], ...] = ()
+    trace_bytes: int | None = SHORT_TRACE
 
     @property
     def inner_handlers(self) -> tuple[BaseCallbackHandler, ...]:
@@ -98,28 +108,54 @@ class OuterRun:
         return isinstance(handler, kinds) and not isinstance(handler, LogStreamCallbackHandler)
 
 
-def node_of(manager: RunManager | None, messages: Sequence[BaseMessage] = ()) -> str:
+def node_of(manager: RunManager | None, messages: Sequence[BaseMessage] = (), tools: Sequence[str] = ()) -> str:
     """Return the path of node names that leads to the call in a LangGraph graph, such as `research/plan`; else `""`.
 
-    In an agent of `create_agent`, where all calls come from a node called `model`, the agent's name, if it has one, and
-    the phase are part of the path: `writer/model/first_turn`, `writer/model/after_tools`.
+    In an agent of `create_agent`, where all calls come from a node called `model`, the agent's name, and the phase are
+    part of the path: `writer/model/first_turn`, `writer/model/after_tools`; in place of a name that it has not, a hash
+    of its tools' names. A tool that calls a model is a part of the path as well: `tools/search`. Outside of graphs the
+    steps of a chain are told apart by a hash of their prompt's template.
+
+    Args:
+        manager: The run's manager, or None where there is no run.
+        messages: The messages.
+        tools: Names of the tools that the answer may call.
     """
     metadata = manager.metadata if manager is not None else {}
     # Levels look like `plan:<task id>`; a number alone counts the subgraphs that one node called.
     levels = str(metadata.get("langgraph_checkpoint_ns") or "").split("|")
     names = [level.partition(":")[0] for level in levels if not level.isdigit()]
     names = list(filter(None, names)) or list(filter(None, [str(metadata.get("langgraph_node") or "")]))
-    if names[-1:] == ["model"] and _in_agent():
-        agent = metadata.get("lc_agent_name")
+    in_agent = names[-1:] == ["model"] and _in_agent()
+    around = manager.parent_run_id if manager is not None else None
+    if tool := ORIGINS.tool_of(around):
+        # An agent that is a tool has the names of its own nodes below.
+        names.insert(names.index("tools") + 1 if "tools" in names else 0, tool)
+    if in_agent:
+        agent = metadata.get("lc_agent_name") or _named_by(tools)
         if agent and agent not in names:
             names.insert(-1, str(agent))
         names.append("after_tools" if _after_tools(messages) else "first_turn")
+    elif (template := ORIGINS.template_of(around)) is not None and names in ([], [tool], ["tools", tool]):
+        names.append(f"prompt-{template.name}")
     return "/".join(names)
+
+
+def closing_of(manager: RunManager | None) -> int:
+    """Return how many messages at the end of the call's prompt are the same in every call."""
+    template = None if manager is None else ORIGINS.template_of(manager.parent_run_id)
+    return 0 if template is None else template.closing
+
+
+def _named_by(tools: Sequence[str]) -> str:
+    """Return what stands for the name of an agent that has none."""
+    names = "\n".join(sorted(tools))
+    return f"agent-{hashlib.sha256(names.encode()).hexdigest()[:8]}" if tools else ""
 
 
 def _in_agent() -> bool:
     # In the run's own metadata, the chat model has overwritten it.
-    return ensure_config()["metadata"].get("ls_integration") == "langchain_create_agent"
+    return ensure_config()["metadata"].get("ls_integration") in _AGENTS
 
 
 def _after_tools(messages: Sequence[BaseMessage]) -> bool:
@@ -172,7 +208,7 @@ def no_handler_counts(run_manager: RunManager | None) -> bool:
     The public methods add the usage outside the run, but the third version of stream events has no outside: it passes
     its run to the stream, and then the usage is added where no handler would count it once more.
     """
-    return run_manager is not None and not run_manager.handlers
+    return run_manager is not None and all(handler is ORIGINS for handler in run_manager.handlers)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from langchain_core.runnables import RunnableBinding
 from langchain_tiers.performer import ChatPerformer
 from langchain_tiers.profile import with_profile
 from langchain_tiers.request import Request
+from langchain_tiers.serialized import discreet
 from llm_tiers.arguments import check_api_key, kind_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration import models
@@ -26,6 +27,7 @@ from llm_tiers.integration.models import (
     with_defaults,
 )
 from llm_tiers.ladder.tiers import Ladder, Tier
+from llm_tiers.trace import SHORT_TRACE
 
 if TYPE_CHECKING:
     from langchain_core.caches import BaseCache
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from llm_tiers.policies.graders import Grader
     from llm_tiers.policies.judges import Judge
 
-__all__ = ["LANGCHAIN", "ChatModelArguments", "check_inner_callbacks"]
+__all__ = ["LANGCHAIN", "ChatModelArguments", "check_inner_callbacks", "check_trace_bytes"]
 
 
 class ChatModelArguments(TieredArguments, total=False):
@@ -45,6 +47,7 @@ class ChatModelArguments(TieredArguments, total=False):
 
     query_text: Callable[[Sequence[BaseMessage]], str] | None
     inner_callbacks: Sequence[type[BaseCallbackHandler]]
+    trace_bytes: int | None
     stop: list[str] | None
     streaming: bool
     name: str | None
@@ -101,8 +104,8 @@ def _configured(tier: Tier, settings: Mapping[str, Any], *, last: bool) -> BaseC
     model: BaseChatModel = rebuilt_or_refused(with_defaults(tier.model, own), settings, f"tier {tier.name!r}")
     if getattr(model, "stream_usage", True) is None:
         # Without being asked, OpenAI's client leaves the usage out of streams where the base URL is not OpenAI's.
-        return model.model_copy(update={"stream_usage": True})
-    return model
+        model = model.model_copy(update={"stream_usage": True})
+    return discreet(model)
 
 
 def _as_model(model: object, argument: str, settings: Mapping[str, Any]) -> BaseChatModel:
@@ -168,6 +171,17 @@ def check_inner_callbacks(inner_callbacks: object) -> None:
     kinds = inner_callbacks if isinstance(inner_callbacks, list | tuple) else [None]
     if not all(isinstance(kind, type) and issubclass(kind, BaseCallbackHandler) for kind in kinds):
         raise ConfigError("inner_callbacks must be a list of handler classes, such as [MyCallbackHandler]")
+
+
+def check_trace_bytes(trace_bytes: object) -> None:
+    """Check how long a trace may be.
+
+    Raises:
+        ConfigError: It is no number of bytes that any trace has room in.
+    """
+    # `type`, because True is an int as well.
+    if trace_bytes is not None and (type(trace_bytes) is not int or trace_bytes < SHORT_TRACE):
+        raise ConfigError(f"trace_bytes={trace_bytes!r} must be at least {SHORT_TRACE} bytes, or None for all of it")
 
 
 LANGCHAIN = Framework(_as_tiers, _ladder_of, _check_judge, _check_grader, _asking)

@@ -6,13 +6,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough, RunnableSequence
+from langchain_core.runnables import Runnable, RunnableSequence
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema
@@ -193,11 +192,18 @@ def _names_in(schema: Any) -> set[str]:
 
 
 class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
-    """Builds the object from the answer of any tier; objects without a class grow while they stream."""
+    """Builds the object from the answer of any tier.
+
+    Attributes:
+        shape: What the user asks for.
+        grows: Show the object while it streams; otherwise once, when it is whole: of a class whose fields have
+            defaults, any beginning makes an instance.
+    """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     shape: Shape
+    grows: bool = True
 
     @property
     def _type(self) -> str:
@@ -212,12 +218,23 @@ class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
         message = getattr(result[0], "message", None)
         if not isinstance(message, AIMessage):
             raise OutputParserException(f"An AIMessage is parsed here, not {type(message).__name__}")
+        is_open = partial and _is_open(message)
+        if is_open and not self.grows:
+            return None
         try:
-            return self.shape.build(self.shape.read(message, partial=partial and _is_open(message)))
+            return self.built(message, partial=is_open)
         except OutputParserException:
-            if partial and _is_open(message):
+            if is_open:
                 return None
             raise
+
+    def built(self, message: AIMessage, *, partial: bool = False) -> Any:
+        """Build the object in a message.
+
+        Raises:
+            OutputParserException: There is no such object in it.
+        """
+        return self.shape.build(self.shape.read(message, partial=partial))
 
     def parse(self, text: str) -> Any:
         """Build the object from a text."""
@@ -227,6 +244,13 @@ class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
 def _is_open(message: AIMessage) -> bool:
     """Say whether more of the answer is to come."""
     return not (isinstance(message, AIMessageChunk) and message.chunk_position == "last")
+
+
+class _Bound:
+    """Models by the names of their tiers; no dict, since tracers write out all that a run was given."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, Runnable[Any, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -240,7 +264,7 @@ class StructuredOutput:
 
     shape: Shape
     options: Mapping[str, Any]
-    _bound: dict[str, Runnable[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
+    _bound: _Bound = field(default_factory=_Bound, repr=False, compare=False)
 
     @classmethod
     def over(
@@ -261,20 +285,12 @@ class StructuredOutput:
             raise failures[-1]
         return structured
 
-    def parsed(self, model: Runnable[Any, AIMessage], *, include_raw: bool) -> Runnable[Any, Any]:
-        """Return a runnable that asks a model and builds the object.
-
-        Args:
-            model: The tiered model, bound to this structured output.
-            include_raw: Return a dict of `raw`, `parsed` and `parsing_error`, and raise nothing.
-        """
-        parser = ObjectParser(shape=self.shape)
-        if not include_raw:
-            return model | parser
-        # Built as LangChain builds it, so that `include_raw` returns the same keys in the same cases.
-        parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
-        failed = RunnablePassthrough.assign(parsed=lambda _: None)
-        return RunnableMap(raw=model) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+    @property
+    def parser(self) -> ObjectParser:
+        """What builds the object."""
+        # Asked for in one of the other two ways, a class's instances grow in ChatOpenAI's stream as well.
+        grows = not _builds(self.shape.schema) or self.options.get("method") in ("function_calling", "json_mode")
+        return ObjectParser(shape=self.shape, grows=grows)
 
     def bound(self, tier: Tier) -> Runnable[Any, Any]:
         """Return a tier's model as it is to be asked.
@@ -282,12 +298,12 @@ class StructuredOutput:
         Raises:
             TierError: The tier cannot give such an object.
         """
-        if tier.name not in self._bound:
+        if tier.name not in self._bound.models:
             try:
-                self._bound[tier.name] = self._bind(tier)
+                self._bound.models[tier.name] = self._bind(tier)
             except Exception as error:  # each provider refuses in its own way
                 raise TierError(tier.name, error) from error
-        return self._bound[tier.name]
+        return self._bound.models[tier.name]
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without the models, whose clients cannot be pickled.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from llm_tiers.call.answer import Answer
 
-__all__ = ["ToolBinding", "as_tools", "form_of", "take_tools"]
+__all__ = ["ToolBinding", "as_tools", "form_of", "names_of", "take_tools"]
 
 _OPTIONS = ("tool_choice", "strict", "parallel_tool_calls", "response_format")
 
@@ -67,6 +67,12 @@ def as_tools(tools: Any) -> list[dict[str, Any]]:
     for name, schema in map(function_of, converted):
         check_schema(schema, f"tools: {name!r}")
     return converted
+
+
+def names_of(tools: Any) -> tuple[str, ...]:
+    """Return the names of tools in OpenAI's format; others are left out."""
+    listed = [tool for tool in tools or () if isinstance(tool, Mapping)]
+    return tuple(str(name) for tool in listed if (name := tool.get("function", tool).get("name")))
 
 
 def take_tools(settings: dict[str, Any]) -> ToolBinding | None:

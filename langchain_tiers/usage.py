@@ -9,6 +9,8 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, LLMResult
 
+from llm_tiers.trace import cached_trace
+
 __all__ = ["result_with_total_usage", "with_cached_usage", "with_total_usage", "without_usage"]
 
 Message = TypeVar("Message", bound=AIMessage)
@@ -61,12 +63,15 @@ def _generation_with_usage(generation: Any) -> Any:
 
 
 def with_cached_usage(generation: ChatGeneration) -> ChatGeneration:
-    """Return an answer from a cache with a usage of no tokens.
+    """Return an answer from a cache with a usage of no tokens, and a trace that says so and costs nothing.
 
     LangChain records a cost of 0 there and no tokens, and handlers that count tokens fail where numbers are missing.
     """
     message = cast("AIMessage", generation.message)
     none = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
     usage = {**none, **(message.usage_metadata or {})}
-    generation.message = message.model_copy(update={"usage_metadata": usage})
+    metadata = dict(message.response_metadata)
+    if "tiers" in metadata:
+        metadata["tiers"] = cached_trace(metadata["tiers"])
+    generation.message = message.model_copy(update={"usage_metadata": usage, "response_metadata": metadata})
     return generation

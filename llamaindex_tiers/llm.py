@@ -67,6 +67,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             model of OpenAI's such as `"gpt-5-mini"`.
         history: Where past calls are kept: a folder, the URL of a Chroma server, a `History`, or None: in memory,
             private to this LLM.
+        namespace: The part of the folder or server that this model's history uses, `"default"` by default: models with
+            another one learn apart.
         policy: How calls are answered: a `Policy` such as `llm_at()`, or the name of one.
         starter: Replaces the policy's choice of the first tier.
         judge: Replaces the policy's judge; a function of question and answer will do.

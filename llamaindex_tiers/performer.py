@@ -21,8 +21,6 @@ from llm_tiers.integration.finish import last_finish
 from llm_tiers.integration.models import knows
 
 if TYPE_CHECKING:
-    from llama_index.core.llms import LLM
-
     from llm_tiers.call.answer import Answer
     from llm_tiers.call.requests import ModelCall
     from llm_tiers.ladder.tiers import Ladder, Tier
@@ -102,25 +100,47 @@ class LLMPerformer:
     def _wants_object(self, call: ModelCall) -> bool:
         return call.prompt is None and self.request.shape is not None
 
-    def _model(self, call: ModelCall) -> AbstractContextManager[LLM]:
+    @contextmanager
+    def _model(self, call: ModelCall) -> Iterator[_Unshown]:
         tier = call.tier
         if call.prompt is not None:
             # A judge is asked without the user's `temperature` and `max_tokens`, which are meant for answers.
             tier = next((judge for judge in self.judging or () if judge.name == tier.name), tier)
         effort = {_EFFORT: call.effort} if call.effort is not None and knows(tier.model, _EFFORT) else {}
-        return self.run.connected(tier.model, effort)
+        with self.run.connected(tier.model, effort) as connected:
+            held = _Unshown(connected)
+            del connected
+            yield held
 
-    def _asked(self, call: ModelCall, model: LLM, way: str) -> Callable[[], Any]:
+    def _asked(self, call: ModelCall, held: _Unshown, way: str) -> _Unshown:
         if call.prompt is None:
-            return self.request.asked_of(model, way, call.postscript, call.without)
-        if not model.metadata.is_chat_model:
+            return _Unshown(self.request.asked_of(held.value, way, call.postscript, call.without))
+        if not held.value.metadata.is_chat_model:
             # A completion model knows no roles, so the system's words come first.
-            return partial(getattr(model, f"{way}complete"), f"{call.prompt.system}\n\n{call.prompt.user}")
+            text = f"{call.prompt.system}\n\n{call.prompt.user}"
+            return _Unshown(partial(getattr(held.value, f"{way}complete"), text))
         messages = [
             ChatMessage(role=MessageRole.SYSTEM, content=call.prompt.system),
             ChatMessage(role=MessageRole.USER, content=call.prompt.user),
         ]
-        return partial(getattr(model, f"{way}chat"), messages)
+        return _Unshown(partial(getattr(held.value, f"{way}chat"), messages))
+
+
+class _Unshown:
+    """Holds a model, or a call of one, whose representation shows its key: tracebacks may show the values of locals.
+
+    Args:
+        value: What it holds.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __call__(self) -> Any:
+        """Make the call."""
+        return self.value()
 
 
 @dataclass(slots=True)

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from llama_index.core.llms import LLM
 
+from llm_tiers.integration.unpickling import made_again
+
 __all__ = ["remake", "without_unpicklable_callbacks"]
 
 Model = TypeVar("Model", bound=LLM)
@@ -31,4 +33,4 @@ def without_unpicklable_callbacks(arguments: Mapping[str, Any]) -> dict[str, Any
 
 def remake(kind: type[Model], arguments: Mapping[str, Any]) -> Model:
     """Make the LLM again: the constructor takes its arguments by name, which `__reduce__` cannot pass."""
-    return kind(**arguments)
+    return made_again(kind, arguments)

@@ -59,7 +59,7 @@ def grade_of(correct: object, argument: str) -> float:
     return float(grade)
 
 
-def check_call_settings(*, node: object, query_text: object, on_trace: object) -> None:
+def check_call_settings(*, node: object = None, query_text: object = None, on_trace: object = None) -> None:
     """Check the arguments that describe calls.
 
     Raises:

@@ -89,6 +89,9 @@ class Origin:
 
 _NO_ORIGIN = Origin()
 
+CANCELLED = "cancelled"
+"""The cause of a model call that the user ended."""
+
 
 class TierError(LlmTiersError):
     """One call of one tier failed.
@@ -116,6 +119,11 @@ class TierError(LlmTiersError):
         self.broke_off = broke_off
         self.usage = usage
         self.origin = origin
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the provider was answering when the call ended, so that it bills tokens that nobody has counted."""
+        return self.broke_off or self.cause == CANCELLED
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A client's exception often cannot be pickled, and would break a pool of processes: so its text replaces it.

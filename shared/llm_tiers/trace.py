@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 from llm_tiers.usage import TotalUsage
 
-__all__ = ["Attempt", "Certificate", "Grading", "Role", "Trace"]
+__all__ = ["SHORT_TRACE", "Attempt", "Certificate", "Grading", "Role", "Trace", "cached_trace"]
 
 Role: TypeAlias = Literal["generate", "witness", "judge", "audit", "grade"]
 """What a model call is for."""
 
 # Bytes. Frameworks write each message into checkpoints, so the trace must stay small; see `Trace.to_dict`.
 _LIMIT = 2_000
+SHORT_TRACE = 480
+"""Bytes of the trace in a message, by default: each checkpoint holds those of all messages."""
+
 _TEXT_LENGTHS = (160, 80, 40, 24)
+
+_SILENT = ("estimates", "neighbours", "degraded", "confidence", "certificate", "grading", "cached", "saved_is_estimate")
+"""What is left out of a short trace where it is None, 0, False or empty, as its absence says the same."""
+
+_UNSAID: dict[str, Any] = {"estimates": {}, "neighbours": 0, "saved_is_estimate": False}
+"""What the shortest traces leave out."""
+
+_OF_LEAN_ATTEMPTS = ("tier", "role", "verdict", "cost_usd", "error")
+"""What a short trace keeps of an attempt."""
 
 
 class Attempt(BaseModel):
@@ -125,6 +137,8 @@ class Trace(BaseModel):
         warnings: What went wrong without stopping the call, and what was left out.
         certificate: What the policy has proved at the node; None where nothing, or by policies that prove nothing.
         grading: How the answers were graded, on a profiled call of a model with a grader; None on other calls.
+        cached: The answer came from a framework's cache: it cost nothing, and the rest is said of the call that made
+            it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -148,6 +162,7 @@ class Trace(BaseModel):
     warnings: tuple[str, ...] = ()
     certificate: Certificate | None = None
     grading: Grading | None = None
+    cached: bool = False
 
     def with_grading(
         self, grading: Grading, attempts: tuple[Attempt, ...] = (), usage: TotalUsage | None = None
@@ -170,14 +185,28 @@ class Trace(BaseModel):
             }
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the trace as JSON-ready data under 2 kB: it ends up in checkpoints.
+    def to_dict(self, most: int | None = _LIMIT) -> dict[str, Any]:
+        """Return the trace as JSON-ready data of at most `most` bytes, 2,000 by default: it ends up in checkpoints.
 
         Numbers are rounded. If the trace is too long, first attempts leave out what is None and the usage what is 0,
-        then texts are cut, and last the estimates and the earliest attempts are dropped.
+        then texts are cut, then it leaves out what says nothing and the details of attempts, and last the estimates and
+        the earliest attempts are dropped.
+
+        Args:
+            most: Most bytes; 480 hold any trace of a few tiers. None for all of it.
         """
         data: dict[str, Any] = _rounded(self.model_dump(mode="json"), 6)
-        return next((slim for slim in _slimmer(data) if _size(slim) <= _LIMIT), _bare(data))
+        if most is None:
+            return data
+        return next((slim for slim in _slimmer(data) if _size(slim) <= most), None) or _bare(data, most)
+
+
+def cached_trace(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trace, as `Trace.to_dict` gives it, of an answer that was taken from a cache."""
+    cost, saved = data.get("cost_usd"), data.get("saved_usd")
+    # The top tier would have been asked instead, at what it was known or estimated to cost.
+    spared = None if cost is None or saved is None else cost + saved
+    return {**data, "cached": True, "cost_usd": 0.0, "saved_usd": spared, "seconds": 0.0}
 
 
 def _slimmer(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -187,16 +216,34 @@ def _slimmer(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     attempts = [_without_none(attempt) for attempt in data["attempts"]]
     data = _rounded(data | {"attempts": attempts, "usage": usage}, 3)
     yield data
-    for length in _TEXT_LENGTHS:
+    for length in _TEXT_LENGTHS[:2]:
         yield _shortened(data, length)
+    for length in _TEXT_LENGTHS[:2]:
+        yield _shortened(_lean(data), length)
+    for length in _TEXT_LENGTHS[1:]:
+        # The reason says what follows from the estimates and their neighbours.
+        yield _shortened(_lean(data | _UNSAID), length)
 
 
-def _bare(data: dict[str, Any]) -> dict[str, Any]:
+def _lean(data: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what says nothing, and of the attempts what is a part of the sums or told by the reason."""
+    attempts = [{key: attempt[key] for key in _OF_LEAN_ATTEMPTS if key in attempt} for attempt in data["attempts"]]
+    silent = {key for key in _SILENT if not data[key]}
+    return {key: value for key, value in data.items() if key not in silent} | {"attempts": attempts}
+
+
+def _bare(data: dict[str, Any], most: int) -> dict[str, Any]:
     """Keep the sums and the last attempts only, for ladders far longer than usual."""
     grading = data["grading"] and data["grading"] | {"grades": {}, "outcomes": {}, "contradicted": {}}
-    data = _shortened(data | {"grading": grading, "certificate": None}, _TEXT_LENGTHS[-1]) | {"estimates": {}}
-    while data["attempts"] and _size(data) > _LIMIT:
-        data = data | {"attempts": data["attempts"][1:]}
+    usage = data["usage"] and {key: tokens for key, tokens in data["usage"].items() if tokens}
+    # Rounded as before, since the steps up to here have not fitted.
+    data = _rounded(data | {"grading": grading, "certificate": None, "usage": usage, "estimates": {}}, 3)
+    attempts = [_without_none(attempt) for attempt in data["attempts"]]
+    data = _shortened(_lean(data | {"attempts": attempts}), _TEXT_LENGTHS[-1])
+    for key in ("attempts", "warnings"):
+        while data[key] and _size(data) > most:
+            # The first warning says the most, and the last attempt.
+            data = data | {key: data[key][1:] if key == "attempts" else data[key][:-1]}
     return data
 
 
@@ -224,11 +271,12 @@ def _shortened(data: dict[str, Any], length: int) -> dict[str, Any]:
     ]
     warnings = [_cut(text, length) for text in data["warnings"][:3]]
     texts = {key: _cut(data[key], length) for key in ("reason", "node")}
-    return data | texts | {"attempts": attempts, "warnings": warnings, "grading": _shortened_grading(data, length)}
+    grading = {"grading": _shortened_grading(data, length)} if "grading" in data else {}
+    return data | texts | {"attempts": attempts, "warnings": warnings} | grading
 
 
 def _shortened_grading(data: dict[str, Any], length: int) -> dict[str, Any] | None:
-    grading: dict[str, Any] | None = data["grading"]
+    grading: dict[str, Any] | None = data.get("grading")
     if grading is None:
         return None
     outcomes = {tier: _cut(text, length) for tier, text in grading["outcomes"].items()}

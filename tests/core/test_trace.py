@@ -150,6 +150,9 @@ def test_no_trace_is_longer_than_two_kilobytes(attempts, warnings, reason, gradi
         certificate=certificate,
     )
     assert size(trace) <= LIMIT
+    assert len(json.dumps(trace.to_dict(480)).encode()) <= 480
+    assert {"trace_id", "final", "attempts", "cost_usd", "warnings", "reason"} <= set(trace.to_dict(480))
+    Trace.model_validate(trace.to_dict(480))
     assert [attempt["tier"] for attempt in trace.to_dict()["attempts"]] == [
         attempt.tier for attempt in attempts[len(attempts) - len(trace.to_dict()["attempts"]) :]
     ]

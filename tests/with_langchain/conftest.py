@@ -58,6 +58,8 @@ def tiered(tiers):
         defaults = {"tiers": tiers, "prices": dict.fromkeys(NAMES, (1, 2)), "policy": "estimate"}
         # On a busy machine a look-up may take longer than the default allows.
         defaults |= {"history_timeout": 30}
+        # Tests look at all of the trace; its length is tested in `test_checkpoints.py`.
+        defaults |= {"trace_bytes": 2_000}
         models.append(TieredChatModel(**defaults | settings))
         return models[-1]
 

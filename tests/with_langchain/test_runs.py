@@ -205,7 +205,12 @@ def test_a_cache_keeps_whole_calls(server, tiered):
 
     assert len(server.requests) == 2
     assert first.content == second.content
-    assert first.response_metadata["tiers"] == second.response_metadata["tiers"]
+    made, taken = (answer.response_metadata["tiers"] for answer in (first, second))
+    assert (taken["trace_id"], taken["final"]) == (made["trace_id"], made["final"])
+    assert made["cost_usd"] > 0
+    assert not made.get("cached")
+    assert (taken["cached"], taken["cost_usd"], taken["seconds"]) == (True, 0, 0)
+    assert taken["saved_usd"] == pytest.approx(made["saved_usd"] + made["cost_usd"])
 
 
 def test_a_cached_answer_of_a_tier_is_not_written_into(chat, tiered):

@@ -7,8 +7,10 @@ import sys
 
 import pytest
 from langchain_core.load import dumpd, dumps
+from langchain_core.tracers import BaseTracer
 
-from llm_tiers import AllTiersFailed
+from llm_tiers import AllTiersFailed, ConfigError, Tier
+from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.testing import HttpError
 
 ASK = "My mother's maiden name is Smith. Who am I?"
@@ -49,6 +51,58 @@ def test_a_key_that_a_provider_echoes_is_hidden(server, tiered, key, caplog):
     with pytest.raises(AllTiersFailed) as failure:
         tiered().invoke(ASK)
     assert key not in repr(failure.value) + str(failure.value) + repr(failure.value.exceptions)
+
+
+class Kept(BaseTracer):
+    """Keeps what a tracer is told, as text."""
+
+    def __init__(self):
+        super().__init__()
+        self.told = []
+
+    def _persist_run(self, run):
+        self.told.append(repr(run.model_dump()))
+
+
+@pytest.mark.parametrize("method", [None, "tools", "object"])
+def test_headers_and_organisation_are_shown_to_nobody(server, chat, tiered, take, key, method):
+    server.scripts |= dict.fromkeys(("small", "medium"), '{"name": "Paris"}')
+    private = {"default_headers": {"X-Gateway": "header-of-mine"}, "organization": "org-of-mine"}
+    tiers, kept = [chat(name, **private) for name in ("small", "medium")], Kept()
+    model = tiered(tiers=tiers, callbacks=[kept])
+    asked = model
+    if method == "tools":
+        asked = model.bind_tools([{"title": "look", "description": "Look.", "type": "object", "properties": {}}])
+    elif method == "object":
+        asked = model.with_structured_output({"title": "City", "type": "object", "properties": {"name": {}}})
+
+    take(asked, ASK)
+
+    assert "small" in kept.told[0]
+    shown = [*kept.told, model._get_llm_string(), repr(model._identifying_params)]
+    assert not [text for text in shown if "of-mine" in text or key in text]
+    # The headers are sent all the same, and the user's own model tells what it did.
+    assert model._engine.ladder.top.model.default_headers == private["default_headers"]
+    assert "org-of-mine" in repr(tiers[0]._serialized)
+
+
+def test_models_that_differ_in_what_is_hidden_have_keys_of_their_own(chat, tiered):
+    keys = {
+        tiered(tiers=[chat(name, default_headers=headers) for name in ("small", "large")])._get_llm_string()
+        for headers in ({"X-Gateway": "one"}, {"X-Gateway": "other"}, None)
+    }
+
+    assert len(keys) == 3
+
+
+@pytest.mark.parametrize(
+    "price", ["sk-a-key-of-mine", ("sk-a-key-of-mine", 2), {"sk-a-key-of-mine": 1}, [-1, "sk-a-key-of-mine"]]
+)
+def test_a_key_that_is_given_as_a_price_does_not_come_back(price):
+    for make in (lambda: Tier(object(), name="small", price=price), lambda: PriceBook({"small": price})):
+        with pytest.raises(ConfigError, match="must be") as refused:
+            make()
+        assert "sk-a" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

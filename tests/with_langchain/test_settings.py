@@ -2,7 +2,9 @@
 
 import asyncio
 import copy
+import functools
 import json
+import multiprocessing
 import pickle
 
 import pytest
@@ -154,6 +156,16 @@ class TestConfigurable:
         assert [trace_of(answer)["node"] for answer in answers] == ["plan", "write"]
         assert not any(trace_of(answer)["warnings"] for answer in answers)
 
+    def test_the_quality_may_be_left_to_the_config(self, server, tiered):
+        seen = []
+        model = tiered(policy="menu", learning=0.0, on_trace=seen.append, prices=STEEP)
+        model = model.configurable_fields(node=ConfigurableField(id="node"), quality=ConfigurableField(id="quality"))
+
+        for quality in (0.0, 1.0):
+            model.with_config(configurable={"node": "plan", "quality": quality}).invoke(ASK)
+
+        assert [(trace.node, trace.start) for trace in seen] == [("plan", "small"), ("plan", "large")]
+
     def test_alternatives(self, chat, tiered):
         model = tiered().configurable_alternatives(ConfigurableField(id="llm"), default_key="tiers", top=chat("large"))
 
@@ -162,6 +174,108 @@ class TestConfigurable:
 
     def test_a_tier_may_be_pinned_by_binding(self, tiered):
         assert tiered().bind(model="large").invoke(ASK).content == "Paris"
+
+
+def _ask_in_a_worker(model):
+    answer = model.invoke(ASK)
+    return answer.content, len(list(model.history.export()))
+
+
+class TestNamespaces:
+    def test_models_with_another_namespace_learn_apart(self, tiered, tmp_path):
+        models = [tiered(history=tmp_path / "tiers", namespace=name) for name in (None, "one", "other", "one")]
+
+        for _ in range(3):
+            models[1].invoke(ASK)
+
+        assert [len(list(model.history.export())) for model in models] == [0, 3, 0, 3]
+
+    def test_a_copy_keeps_it_unless_it_gets_another(self, tiered, tmp_path):
+        model = tiered(history=tmp_path / "tiers", namespace="one")
+        model.invoke(ASK)
+
+        same, other = (model.model_copy(update=update) for update in ({"quality": None}, {"namespace": "other"}))
+
+        assert [len(list(copied.history.export())) for copied in (same, other)] == [1, 0]
+        again = pickle.loads(pickle.dumps(model))  # noqa: S301
+        assert len(list(again.history.export())) == 1
+
+    @pytest.mark.parametrize("wrong", ["", "a b", 3, "-x"])
+    def test_a_name_that_is_none_is_refused(self, tiered, wrong):
+        with pytest.raises(ConfigError, match=r"^namespace"):
+            tiered(namespace=wrong)
+
+    def test_beside_a_history_it_belongs_to_that(self, tiered):
+        with ChromaHistory() as history, pytest.raises(ConfigError, match="namespace: give it to the history"):
+            tiered(history=history, namespace="one")
+
+
+@pytest.mark.parametrize("as_initializer", [False, True])
+def test_a_spawned_pool_works_without_the_folder(tiered, tmp_path, capfd, as_initializer):
+    model = tiered(history=tmp_path / "tiers")
+    model.invoke(ASK)
+    context = multiprocessing.get_context("spawn")
+    given = {"initializer": _ask_in_a_worker, "initargs": (model,)} if as_initializer else {}
+
+    with context.Pool(1, **given) as pool:
+        found = pool.map_async(_ask_in_a_worker, [model, model], chunksize=1).get(60)
+
+    # Each copy has a memory of its own.
+    assert found == [("Lyon", 1), ("Lyon", 1)]
+    assert capfd.readouterr().err.count("works without its history's folder") == 1
+
+
+STEEP = {"small": (1, 2), "medium": (10, 20), "large": (50, 99)}
+
+
+class TestOfOneCall:
+    """`node=` and `quality=` of one call, given or bound."""
+
+    @pytest.mark.parametrize("bound", [True, False], ids=["bound", "given"])
+    def test_node_and_quality(self, tiered, take, bound):
+        seen = []
+        model = tiered(policy="menu", learning=0.0, on_trace=seen.append, prices=STEEP)
+
+        for quality in (0.0, 1.0):
+            settings = {"node": "plan", "quality": quality}
+            take(model.bind(**settings) if bound else Given(model, settings), ASK)
+        take(model, ASK)
+
+        *own, usual = seen
+        assert [(trace.node, trace.start) for trace in own] == [("plan", "small"), ("plan", "large")]
+        assert usual.node == ""
+
+    def test_what_one_call_learns_another_knows(self, tiered):
+        model = tiered(policy="menu", learning=1.0)
+        trace = trace_of(model.invoke(ASK, node="plan", quality=0.8))
+
+        model.feedback(trace["trace_id"], correct=True)
+
+        assert "1 profiled call" in trace_of(model.invoke(ASK, node="plan", quality=0.3))["reason"]
+
+    @pytest.mark.parametrize("wrong", [{"node": 3}, {"quality": 2}, {"quality": "high"}])
+    def test_what_is_wrong_is_refused_before_any_call(self, server, tiered, take, wrong):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            take(tiered(policy="menu").bind(**wrong), ASK)
+
+        assert server.requests == ()
+
+    def test_a_policy_without_the_knob_says_so(self, tiered):
+        with pytest.raises(ConfigError, match="quality"):
+            tiered(policy="estimate").invoke(ASK, quality=0.5)
+
+    def test_it_takes_the_place_of_a_worth(self, tiered):
+        tiered(policy="menu", worth_usd=1.0).invoke(ASK, quality=0.5)
+
+
+class Given:
+    """A model that is given settings with each call."""
+
+    def __init__(self, model, settings):
+        self.model, self.settings = model, settings
+
+    def __getattr__(self, name):
+        return functools.partial(getattr(self.model, name), **self.settings)
 
 
 class TestCache:
@@ -179,7 +293,8 @@ class TestCache:
         second = model.invoke(ASK)
 
         assert server.requests == ()
-        assert (second.content, trace_of(second)) == (first.content, trace_of(first))
+        assert (second.content, trace_of(second)["final"]) == (first.content, trace_of(first)["final"])
+        assert (trace_of(second)["cached"], trace_of(second)["cost_usd"]) == (True, 0)
         assert second.usage_metadata["input_tokens"] == first.usage_metadata["input_tokens"]
         assert second.usage_metadata["total_cost"] == 0
 

@@ -7,13 +7,15 @@ from functools import reduce
 from operator import add
 
 import pytest
-from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from langchain_tiers import TieredChatModel
-from llm_tiers import AllTiersFailed, FixedStarter, Tier
+from llm_tiers import AllTiersFailed, FixedStarter, Policy, Tier, Unjudged
+from llm_tiers.policies.menu import FixedRule, RuleJudge
+from llm_tiers.policies.menu.rule import Single
 from llm_tiers.testing import Cut, Hang, Reply
 
 ASK = "What is the capital of France?"
@@ -134,6 +136,96 @@ async def test_an_answer_that_nobody_judges_streams_live_in_asyncio(server, tier
 
     assert early == ["", "Paris ", "it "]
     assert texts([chunk async for chunk in chunks]) == ["is"]
+
+
+@pytest.fixture(params=["menu", "a rule", "nobody judges"])
+def settled(request, tiered):
+    """A model that gives its calls to the cheapest tier alone, whose answers need no check."""
+    match request.param:
+        case "a rule":
+            rule = FixedRule(lambda names: Single(tuple(names), names[0]))
+            return tiered(policy=Policy("rule", rule, RuleJudge()))
+        case "nobody judges":
+            return tiered(policy=Policy("route", FixedStarter("small"), Unjudged()))
+    model = tiered(policy="menu", prices={"small": (1, 2), "medium": (10, 20), "large": (50, 99)}, learning=1.0)
+    for _ in range(16):
+        trace = model.invoke(ASK).response_metadata["tiers"]
+        for tier in {attempt["tier"] for attempt in trace["attempts"]}:
+            model.feedback(trace["trace_id"], correct=tier == "small", tier=tier)
+    model = model.model_copy(update={"learning": 0.0})
+    assert model.invoke(ASK).response_metadata["tiers"]["start"] == "small"
+    return model
+
+
+def test_one_tier_whose_answer_stands_anyway_streams_live(server, settled, stream):
+    seen = []
+    server.scripts["small"] = hang = Hang("is", after="Paris it ")
+    before = len(server.requests)
+
+    if stream is collect:
+        for chunk in settled.stream(ASK):
+            seen.append(chunk)
+            if "it " in texts(seen):
+                hang.release()
+    else:
+
+        async def take():
+            async for chunk in settled.astream(ASK):
+                seen.append(chunk)
+                if "it " in texts(seen):
+                    hang.release()
+
+        asyncio.run(asyncio.wait_for(take(), 20))
+
+    assert texts(seen) == ["Paris ", "it ", "is"]
+    trace = joined(seen).response_metadata["tiers"]
+    assert (trace["final"], [request.model for request in server.requests[before:]]) == ("small", ["small"])
+
+
+def test_an_answer_that_streamed_live_is_not_followed_by_another(server, tiered, stream):
+    server.scripts["small"] = Reply("I cannot say", finish_reason="length")
+    model = tiered(policy=Policy("route", FixedStarter("small"), Unjudged()))
+
+    whole = joined(stream(model))
+
+    assert whole.text == "I cannot say"
+    trace = whole.response_metadata["tiers"]
+    assert trace["final"] == "small"
+    assert any("cut short" in warning for warning in trace["warnings"])
+    assert model.invoke(ASK).response_metadata["tiers"]["final"] == "medium"
+
+
+def test_where_the_form_counts_nothing_is_shown_before_it_is_checked(server, tiered, stream):
+    server.scripts |= {"small": "no object", "medium": '{"name": "Paris"}'}
+    model = tiered(policy=Policy("route", FixedStarter("small"), Unjudged()))
+    shape = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object", "required": ["name"]}}}
+
+    assert joined(stream(model, response_format=shape)).text == '{"name": "Paris"}'
+
+
+class Tokens(BaseCallbackHandler):
+    def __init__(self):
+        self.seen = []
+
+    def on_llm_new_token(self, token, **kwargs):
+        self.seen.append(token)
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_tiers_that_stream_by_themselves_give_handlers_tokens(server, chat, tiered, way):
+    server.scripts |= {"small": "Lyon of course", "large": "Paris it is"}
+    model = tiered(
+        tiers=[chat(name, streaming=True) for name in ("small", "large")],
+        judge=lambda question, answer: "Paris" in answer,
+    )
+    plain, ours = Tokens(), Tokens()
+
+    for one, handler in ((chat("large", streaming=True), plain), (model, ours)):
+        config = {"callbacks": [handler]}
+        answer = one.invoke(ASK, config) if way == "invoke" else asyncio.run(one.ainvoke(ASK, config))
+        assert answer.text == "Paris it is"
+
+    assert list(filter(None, ours.seen)) == list(filter(None, plain.seen)) == ["Paris ", "it ", "is"]
 
 
 def chat_graph(function):
@@ -264,6 +356,8 @@ def test_a_stream_that_is_dropped_leaves_its_trace(server, tiered):
 
     (trace,) = traces
     assert (trace.final, trace.attempts[-1].error) == (None, "cancelled")
+    # The provider bills what it has written, and nobody has counted that.
+    assert (trace.cost_usd, trace.saved_usd) == (None, None)
 
 
 async def test_a_stream_that_is_cancelled_leaves_its_trace_and_no_task(server, tiered):
@@ -285,7 +379,7 @@ async def test_a_stream_that_is_cancelled_leaves_its_trace_and_no_task(server, t
             await taking
 
     assert asyncio.all_tasks() == before
-    assert [trace.final for trace in traces] == [None]
+    assert [(trace.final, trace.cost_usd) for trace in traces] == [(None, None)]
 
 
 def test_a_refusal_at_the_top_gives_way_to_an_earlier_answer(server, tiered, stream):

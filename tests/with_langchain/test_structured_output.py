@@ -3,14 +3,17 @@
 import copy
 import json
 import pickle
+from functools import reduce
+from operator import add
 from typing import Annotated, TypedDict
 
 import pytest
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.runnables.utils import AddableDict
 from pydantic import BaseModel, BeforeValidator, Field
 
-from llm_tiers import AllTiersFailed, ConfigError, Tier
+from llm_tiers import AllTiersFailed, ConfigError, FixedStarter, Tier
 from llm_tiers.testing import HttpError, Reply, ToolCall
 
 ASK = "Which city is the capital of France, and how many people live there?"
@@ -126,6 +129,54 @@ def test_the_raw_answer_on_request(server, tiered):
     found = chain.invoke(ASK)
     assert (found["parsed"], found["parsing_error"]) == (City(**GOOD), None)
     assert found["raw"].usage_metadata["input_tokens"] > 0
+
+
+class Described(BaseModel):
+    """A class of which any beginning makes an instance."""
+
+    name: str = ""
+    summary: str = ""
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "held back"])
+@pytest.mark.parametrize("method", [*METHODS, None])
+def test_an_object_streams_as_the_plain_model_streams_it(server, chat, tiered, take, method, live):
+    reply = said(method, {"summary": "Capital of France it is", "name": "Paris"}, "Described")
+    server.scripts |= dict.fromkeys(("small", "large"), reply)
+    options = {} if method is None else {"method": method}
+    model = tiered(starter=FixedStarter("large" if live else "small"))
+
+    plain, ours = (take(one.with_structured_output(Described, **options), ASK) for one in (chat("large"), model))
+
+    assert ours == plain
+    if method in (None, "json_schema"):
+        assert ours == [Described(summary="Capital of France it is", name="Paris")]
+
+
+@pytest.mark.parametrize("schema", [City, CityDict, City.model_json_schema()], ids=["class", "typed dict", "schema"])
+@pytest.mark.parametrize("wrong", [{"name": ["Paris"]}, "no object", '{"name": "Par'])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_raw_answer_raises_nothing(server, tiered, take, method, wrong, schema):
+    server.scripts |= dict.fromkeys(
+        ("small", "medium", "large"),
+        wrong if isinstance(wrong, str) else said(method, wrong),
+    )
+    chain = tiered().with_structured_output(schema, method=method, include_raw=True)
+
+    found = reduce(add, map(AddableDict, take(chain, ASK)))
+
+    assert set(found) == {"raw", "parsed", "parsing_error"}
+    assert found["raw"].response_metadata["tiers"]["attempts"]
+    if schema is City:
+        assert found["parsed"] is None
+        assert isinstance(found["parsing_error"], Exception)
+
+
+def test_the_raw_answer_hides_no_failure_of_a_provider(server, tiered, take):
+    server.scripts |= dict.fromkeys(("small", "medium", "large"), HttpError(500))
+
+    with pytest.raises(AllTiersFailed):
+        take(tiered().with_structured_output(City, include_raw=True), ASK)
 
 
 def test_an_object_of_the_top_tier_that_does_not_fit_is_told_as_ever(server, tiered):

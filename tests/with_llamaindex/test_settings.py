@@ -1,11 +1,13 @@
 """Settings of the LLM and of a call, its metadata, its copies; and nothing of a key anywhere."""
 
+import asyncio
 import copy
 import json
 import logging
 import pickle
 import subprocess
 import sys
+from contextlib import closing
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRol
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms.mock import MockFunctionCallingLLM, MockLLM
 from llama_index.core.prompts import PromptTemplate
+from llama_index.llms.openai_like import OpenAILike
 from pydantic import SecretStr, ValidationError
 
 from llamaindex_tiers import TieredLLM
@@ -198,6 +201,14 @@ class TestMetadata:
         assert trace_of(answer)["warnings"] == ["tier small skipped: no images"]
 
 
+def test_models_with_another_namespace_learn_apart(tiered, tmp_path):
+    llms = [tiered(history=tmp_path / "tiers", namespace=name) for name in (None, "one", "other", "one")]
+
+    llms[1].complete(ASK)
+
+    assert [len(list(llm.history.export())) for llm in llms] == [0, 1, 0, 1]
+
+
 class TestSecrets:
     def test_nothing_that_shows_an_llm_shows_a_key(self, tiered, key, city, tmp_path):
         llm = tiered(history=tmp_path / "secret-folder")
@@ -218,6 +229,38 @@ class TestSecrets:
         shown = repr(failure.value) + str(failure.value) + repr(failure.value.exceptions) + caplog.text
         assert "Incorrect API key provided: ***" in shown
         assert key not in shown + failure.value.trace.model_dump_json()
+
+    @pytest.mark.parametrize("way", ["chat", "achat", "stream_chat", "astream_chat"])
+    def test_a_traceback_with_locals_shows_no_key_in_the_performer(self, server, tiered, key, way):
+        class Interrupted(OpenAILike):
+            def __getattribute__(self, name):
+                if name in ("_get_client", "_get_aclient"):
+                    raise KeyboardInterrupt
+                return super().__getattribute__(name)
+
+        settings = {"is_chat_model": True, "api_base": server.base_url, "api_key": key}
+        llm = tiered(tiers=[Interrupted(model=name, **settings) for name in ("small", "large")], policy="estimate")
+        messages = [ChatMessage("What is the capital of France?")]
+
+        async def asked():
+            answer = await getattr(llm, way)(messages)
+            if "stream" in way:
+                async for _ in answer:
+                    pass
+
+        def ask():
+            if way.startswith("a"):
+                with closing(asyncio.new_event_loop()) as loop:
+                    loop.run_until_complete(asked())
+            else:
+                list(getattr(llm, way)(messages))
+
+        with pytest.raises(KeyboardInterrupt) as raised:
+            ask()
+
+        frames = [entry.frame.f_locals for entry in raised.traceback if str(entry.path).endswith("tiers/performer.py")]
+        assert frames
+        assert not [name for frame in frames for name, value in frame.items() if key in repr(value)]
 
     @pytest.mark.parametrize("unwanted", ["langchain_core", "langchain", "chromadb", "wordllama", "langchain_tiers"])
     def test_an_import_brings_no_other_framework(self, unwanted):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_tiers.call.answer import Answer
 from llm_tiers.call.requests import ModelCall, Reply
-from llm_tiers.errors import Origin, TierError
+from llm_tiers.errors import CANCELLED, Origin, TierError
 from llm_tiers.flow.deadline import TooLate
 from llm_tiers.ladder.tiers import DEFAULT_TIMEOUT
 
@@ -107,7 +107,7 @@ class Attempt:
             self.reply = error
         except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
             # The provider may bill the tokens of a call that is cut short, so the trace has to name it.
-            charge(TierError(name, "cancelled", origin=_NOBODY))
+            charge(TierError(name, CANCELLED, origin=_NOBODY))
             raise
         except BaseException as bug:
             charge(TierError(name, bug, origin=_NOBODY))

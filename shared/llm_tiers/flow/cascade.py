@@ -155,13 +155,15 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
             continue
         top = tier is tiers[-1] and not judges_last
         beside = _beside(ledger, tiers) if position == 0 else ()
+        shown = not beside and _stands_anyway(policy, ledger, tier)
         if tier.name in early:
             # In an audit this tier has answered already. Its answer is used only now, so that the call returns what it
             # would have returned without the audit.
             reply = early.pop(tier.name)
             ledger.add_reply(reply)
         else:
-            reply, early = yield from _ask(policy, ledger, tier, beside, early, unjudged=top and not _settles(ledger))
+            unjudged = shown or (top and not _settles(ledger))
+            reply, early = yield from _ask(policy, ledger, tier, beside, early, unjudged=unjudged)
         if isinstance(reply, TierError):
             # The user has half an answer; the whole of another one would be read as its end.
             if reply.broke_off or _is_hopeless(ledger, reply):
@@ -170,10 +172,27 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
         if top:
             return (yield from _accept(policy, ledger, _final(policy, ledger, reply), early))
         judgement = yield from _judge(policy, ledger, reply, tier)
+        if reply.live and judgement.verdict is not Verdict.VALID:
+            # The user has read it, and would read another answer as the rest of this one.
+            _warn_of_end(ledger, reply)
+            ledger.warn(f"shown: the answer of {tier.name} streamed live, so it stands")
+            return (yield from _accept(policy, ledger, reply, early))
         if judgement.verdict is Verdict.VALID:
             return (yield from _accept(policy, ledger, _accepted_answer(ledger, reply, judgement), early))
         lowest = 0 if judgement.skip_to is None else ledger.ladder.index(judgement.skip_to)
     return ledger.accept((yield from _left(policy, ledger, tiers[0], early)))
+
+
+def _stands_anyway(policy: Policy, ledger: Ledger, tier: Tier) -> bool:
+    """Say whether the tier's answer is accepted whatever it says, so that it may go out while it comes.
+
+    That is so where its form does not count, no other tier is asked beside it or has answered, and the judge does not
+    look at it.
+    """
+    plan, call = ledger.plan, ledger.call
+    if plan is None or plan.audit or plan.profiled or call.form is not None or ledger.answers or ledger.judgements:
+        return False
+    return policy.judge.takes_any(tier, ledger.ladder, plan.insight)
 
 
 def _left(policy: Policy, ledger: Ledger, start: Tier, early: dict[str, Reply]) -> Flow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import threading
 import time
@@ -140,6 +141,17 @@ class Engine:
     def prices(self) -> PriceBook:
         """What the tiers cost."""
         return self._prices
+
+    def at(self, policy: Policy) -> Engine:
+        """Return an engine that shares all with this one and answers by another policy.
+
+        Raises:
+            ConfigError: The policy names a tier that the ladder lacks.
+        """
+        policy.check(self.ladder)
+        other = copy.copy(self)
+        other.policy = policy
+        return other
 
     def call(self, query: str, **facts: Any) -> Call:
         """Describe a call: `query` and the other attributes of `Call` except its id and time.

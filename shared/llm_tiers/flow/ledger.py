@@ -99,6 +99,7 @@ class Ledger:
         self._attempts: list[Attempt] = []
         self._steps: list[float] = []
         self._usages: list[Usage] = []
+        self._cut_short = False
         self._lock = threading.Lock()
 
     def add_reply(self, reply: Reply) -> None:
@@ -194,6 +195,7 @@ class Ledger:
         if self._breakers is not None:
             self._breakers.record(call, reply)
         if isinstance(reply, TierError):
+            self._cut_short = self._cut_short or (reply.usage is None and reply.cut_short)
             attempt = Attempt(
                 tier=call.tier.name,
                 role=call.role,
@@ -235,8 +237,11 @@ class Ledger:
     def cost_usd(self) -> float | None:
         """What the call cost so far, or None where the cost of an answer is unknown.
 
-        A failed call costs nothing, unless it is known what it took.
+        A failed call costs nothing, unless it is known what it took. One that was cut short while it answered does cost
+        something, and nobody says how much.
         """
+        if self._cut_short:
+            return None
         # One unknown cost makes the sum unknown: a sum without it would look cheaper than the call was.
         costs = [attempt.cost_usd for attempt in self.attempts if attempt.error is None or attempt.input_tokens]
         known = [cost for cost in costs if cost is not None]

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from llm_tiers.policies.policy import Policy
     from llm_tiers.policies.starters.base import Starter
 
-__all__ = ["Construction", "Framework", "Ladders", "TieredArguments"]
+__all__ = ["OF_POLICIES", "Construction", "Framework", "Ladders", "TieredArguments"]
 
-_OF_POLICIES = (
+OF_POLICIES = (
     *("policy", "starter", "judge", "extract", "equal", "compare"),
     *("quality", "worth_usd", "learning", "audit", "settings"),
 )
@@ -46,7 +46,7 @@ _OF_ANSWERS = ("temperature", "max_tokens")
 _LIMITS = tuple(one.name for one in fields(Limits))
 """The arguments that say how far a call goes."""
 
-_NONE_SAYS_SOMETHING = (*_LIMITS, "breaker")
+_NONE_SAYS_SOMETHING = (*_LIMITS, "breaker", "trace_bytes")
 """Arguments for which None is another value than the default."""
 
 DEFAULT_BREAKER = Breaker()
@@ -56,6 +56,7 @@ class TieredArguments(TypedDict, total=False):
     """The arguments of every model over a ladder; the docstrings of the models describe them."""
 
     history: str | os.PathLike[str] | History | None
+    namespace: str | None
     policy: Policy | Guarantee | SMART | str | None
     starter: Starter | None
     judge: Judge | JudgeFunction | None
@@ -157,7 +158,7 @@ class Construction:
         check_call_settings(**{name: given.get(name) for name in ("node", "query_text", "on_trace")})
         # In this order, so that both frameworks report the same one of two mistakes.
         made = framework.as_tiers(tiers, api_key)
-        policy = as_policy(**{name: given.get(name) for name in _OF_POLICIES})
+        policy = as_policy(**{name: given.get(name) for name in OF_POLICIES})
         grader = as_grader(given.get("grade"))
         limits = Limits(**{name: given[name] for name in _LIMITS if name in given})
         breaker = as_breaker(given.get("breaker", DEFAULT_BREAKER))

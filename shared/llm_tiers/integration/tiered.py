@@ -14,8 +14,9 @@ from llm_tiers.flow.engine import Engine
 from llm_tiers.flow.limits import Limits
 from llm_tiers.history import as_history
 from llm_tiers.integration.asker import Asker
-from llm_tiers.integration.construction import DEFAULT_BREAKER
+from llm_tiers.integration.construction import DEFAULT_BREAKER, OF_POLICIES
 from llm_tiers.ladder.tiers import Ladder
+from llm_tiers.policies.named import as_policy
 
 if TYPE_CHECKING:
     from llm_tiers.call.call import Call
@@ -47,6 +48,7 @@ class Tiered(BaseModel):
 
     tiers: Any = hidden_setting(...)
     history: Any = hidden_setting()
+    namespace: Any = hidden_setting()
     policy: Any = hidden_setting()
     starter: Any = hidden_setting()
     judge: Any = hidden_setting()
@@ -76,6 +78,7 @@ class Tiered(BaseModel):
     _engine: Engine = PrivateAttr()
     _judging: Ladder = PrivateAttr()
     _given_history: tuple[Any, Any] = PrivateAttr()
+    _given_namespace: Any = PrivateAttr()
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return (("tiers", self._engine.ladder.names), ("policy", self._engine.policy.name))
@@ -201,7 +204,10 @@ class Tiered(BaseModel):
         if not update and not deep:
             return super().model_copy()
         # The opened history: made anew from the argument, one in memory would be empty.
-        shared = {"history": self.history, "embedding": None}
+        shared = {"history": self.history, "embedding": None, "namespace": None}
+        if "namespace" in (update or {}):
+            # Another part of the same place, which has to be opened.
+            shared = {}
         return type(self)(**{**self._arguments(), **shared, **(update or {})})
 
     def _open(
@@ -219,8 +225,8 @@ class Tiered(BaseModel):
             on_trace: Is called with the trace of each call when it ends, or when its answers are graded.
             on_end: Is called with the trace of each call when it ends.
         """
-        given = self.history, self.embedding
-        opened = as_history(*given)
+        given, namespace = (self.history, self.embedding), self.namespace
+        opened = as_history(*given, namespace)
         self._judging = ladders.judging
         grader = construction.grader
         named = grader is not None and isinstance(grader.model, str)
@@ -238,7 +244,20 @@ class Tiered(BaseModel):
         )
         # A copy with other settings is made of the fields, and has to share what was learned.
         self._given_history = given
-        self.__dict__.update(history=opened, embedding=None)
+        self._given_namespace = namespace
+        self.__dict__.update(history=opened, embedding=None, namespace=None)
+
+    def _engine_at(self, quality: float | None) -> Engine:
+        """Return the engine for a call with a quality of its own; the model's where that is None.
+
+        Raises:
+            ConfigError: The policy has no such knob, or it is out of its range.
+        """
+        if quality is None:
+            return self._engine
+        given = {name: getattr(self, name) for name in OF_POLICIES}
+        # Both say what a right answer is worth, and the call's own has the last word.
+        return self._engine.at(as_policy(**{**given, "quality": quality, "worth_usd": None}))
 
     def _query_by_function(self, messages: Any) -> str:
         """Return the text that the user's function finds similar calls by.
@@ -255,4 +274,4 @@ class Tiered(BaseModel):
         history, embedding = self._given_history
         # Without defaults: given to the constructor, they would count as the user's choice.
         arguments = {name: getattr(self, name) for name in self.model_fields_set}
-        return arguments | {"history": history, "embedding": embedding}
+        return arguments | {"history": history, "embedding": embedding, "namespace": self._given_namespace}

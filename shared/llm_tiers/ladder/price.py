@@ -48,7 +48,7 @@ def as_price(price: Price | tuple[float, float] | None, argument: str) -> Price 
     """
     if price is None:
         return None
-    fix = f"{argument}={price!r} must be (input, output) in US$ per million tokens, neither negative"
+    fix = f"{argument}={_shown(price)} must be (input, output) in US$ per million tokens, neither negative"
     # A text of two digits would unpack into a pair of numbers.
     if not isinstance(price, Price):
         if isinstance(price, str):
@@ -61,3 +61,12 @@ def as_price(price: Price | tuple[float, float] | None, argument: str) -> Price 
     if not all(isinstance(part, int | float) and 0 <= part < math.inf for part in parts):
         raise ConfigError(fix)
     return price
+
+
+def _shown(price: object) -> str:
+    """Return a price as an error may show it: what is no number may be a key, given in the wrong place."""
+    if isinstance(price, Price):
+        price = (price.input, price.output, price.cached_input)
+    if isinstance(price, list | tuple):
+        return f"({', '.join(map(_shown, price))})"
+    return repr(price) if price is None or isinstance(price, int | float) else f"<{type(price).__name__}>"

@@ -30,7 +30,8 @@ class Tier:
         prior: Share of queries that the tier gets right, in [0, 1], before anything is learned.
         price: US$ per million tokens, as a `Price` or an (input, output) pair; by default looked up by model name.
         context_window: Most input tokens that the tier takes, or None for no limit.
-        capabilities: What the tier can do of `"tools"`, `"images"` and so on; None for everything.
+        capabilities: What the tier can do of `"tools"`, `"images"`, `"audio"`, `"pdf"` and `"structured_output"`; None
+            for everything.
         timeout: Seconds to wait for an answer, or for the next piece of one that streams live, before the call goes
             one tier up; `math.inf` for no limit. None: 300 seconds, which in sync code the model's own client keeps, as
             far as its class has a time-out.

@@ -381,7 +381,8 @@ class TestCancelled:
             ("generate", None),
             ("judge", "cancelled"),
         ]
-        assert ledger.cost_usd == ledger.attempts[0].cost_usd > 0
+        # The provider may bill the judge, and nobody knows how much.
+        assert (ledger.cost_usd, ledger.attempts[0].cost_usd > 0) == (None, True)
 
     async def test_while_tiers_answer_side_by_side(self, scripted, start):
         ledger = await self.cancel(scripted, start, "generate", starter="large", witnesses=("small", "medium"))

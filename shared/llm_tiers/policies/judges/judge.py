@@ -6,7 +6,7 @@ import inspect
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -78,6 +78,18 @@ class Judge(ABC):
         Asked only where the plan is `profiled`, since the top tier's answer is final otherwise.
         """
         return None
+
+    def takes_any(self, tier: Tier, ladder: Ladder, insight: Any) -> bool:  # noqa: ARG002
+        """Say whether an answer of `tier` stands whatever it says, where no other tier has answered.
+
+        Nothing is compared then and nothing asked, so it may be shown while it comes.
+
+        Args:
+            tier: The tier that is about to answer.
+            ladder: The tiers.
+            insight: What the starter passes on.
+        """
+        return False
 
     def check(self, ladder: Ladder) -> None:
         """Check the judge against the ladder.

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from llm_tiers.policies.judges.case import Case, Judgement, Verdict
 from llm_tiers.policies.judges.judge import Judge, Review
+
+if TYPE_CHECKING:
+    from llm_tiers.ladder.tiers import Ladder, Tier
 
 __all__ = ["Unjudged"]
 
@@ -16,6 +21,10 @@ class Unjudged(Judge):
 
     def __repr__(self) -> str:
         return "Unjudged()"
+
+    def takes_any(self, tier: Tier, ladder: Ladder, insight: Any) -> bool:  # noqa: ARG002
+        """Take any."""
+        return True
 
     def review(self, case: Case) -> Review:  # noqa: ARG002
         """Accept the answer."""

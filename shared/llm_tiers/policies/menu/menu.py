@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llm_tiers.arguments import require, require_number
 from llm_tiers.call.requests import Recall, Request, Response, recall
@@ -335,6 +335,10 @@ class MenuJudge(Judge):
         asked = frozenset((case.answer.tier, *(other.tier for other in case.others)))
         stated = None if insight.confidence is None else insight.confidence.get(asked)
         return replace(judgement, by="menu", confidence=stated)
+
+    def takes_any(self, tier: Tier, ladder: Ladder, insight: Any) -> bool:
+        """Say whether the chosen rule accepts any answer of the tier."""
+        return isinstance(insight, _Insight) and self._rules.takes_any(tier, ladder, insight.rule)
 
     def settle(self, case: Case) -> Judgement | None:
         """Return an earlier answer to a profiled call that stands instead of the top tier's, or None."""

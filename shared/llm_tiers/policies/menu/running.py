@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llm_tiers.policies.judges.case import Case, Judgement, Verdict
 from llm_tiers.policies.judges.judge import Judge, Review
@@ -97,13 +97,13 @@ class RuleJudge(Judge):
         if not isinstance(rule, Rule):
             raise TypeError("RuleJudge goes with a starter that passes on a rule, such as FixedRule")
         state = _state_of(case)
-        step = _step(rule, state, case)
         own = case.answer.tier
+        step = _step(rule, state, case.ladder.names, own)
         if not isinstance(step, Accept | Ask):
             verdict = yield from self.ask(case)
             said = None if verdict is Verdict.UNCERTAIN else verdict is Verdict.VALID
             state = CallState(state.said, {**state.verdicts, step.tier: said})
-            step = _step(rule, state, case)
+            step = _step(rule, state, case.ladder.names, own)
         if isinstance(step, Accept):
             instead = None if step.tier == own else step.tier
             return Judgement(Verdict.VALID, "rule", why=rule.name, instead=instead)
@@ -113,21 +113,33 @@ class RuleJudge(Judge):
         verdict = Verdict.INVALID if wrong else Verdict.UNCERTAIN
         return Judgement(verdict, "rule", why=f"{rule.name}: {goes_on} is next", skip_to=goes_on)
 
+    def takes_any(self, tier: Tier, ladder: Ladder, insight: Any) -> bool:
+        """Say whether the rule accepts any answer of the tier."""
+        if not isinstance(insight, Rule):
+            return False
+        return _step(insight, CallState({tier.name: 0}), ladder.names, tier.name) == Accept(tier.name)
+
     def settle(self, case: Case) -> Judgement | None:
         """Return an earlier answer that the rule accepts instead of the top tier's, or None."""
         rule = case.insight
         if not isinstance(rule, Rule):
             return None
-        step = _step(rule, _state_of(case), case)
+        step = _step(rule, _state_of(case), case.ladder.names, case.answer.tier)
         if not isinstance(step, Accept) or step.tier == case.answer.tier:
             return None
         return Judgement(Verdict.VALID, "rule", why=rule.name, instead=step.tier)
 
 
-def _step(rule: Rule, state: CallState, case: Case) -> Step:
-    """Return the rule's next step. A tier that the flow can no longer ask counts as one that gave no answer."""
-    names = case.ladder.names
-    reached = names.index(case.answer.tier)
+def _step(rule: Rule, state: CallState, names: Sequence[str], own: str) -> Step:
+    """Return the rule's next step. A tier that the flow can no longer ask counts as one that gave no answer.
+
+    Args:
+        rule: The rule.
+        state: What has been said so far.
+        names: The ladder's tiers, cheapest first.
+        own: The tier that the flow has reached.
+    """
+    reached = names.index(own)
     said = dict(state.said)
     while True:
         step = rule.next(CallState(said, state.verdicts))

@@ -1,0 +1,88 @@
+"""What a conversation weighs: the trace is a part of each message, and so of each checkpoint."""
+
+import asyncio
+import json
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, MessagesState, StateGraph
+
+from llm_tiers import ConfigError, FixedStarter
+
+ASK = "What is the capital of France?"
+TURNS = 30
+
+
+def weight(model):
+    """Return the bytes of the last checkpoint's messages, and the messages."""
+    saver = InMemorySaver()
+
+    def chat(state):
+        return {"messages": [model.invoke(state["messages"])]}
+
+    graph = StateGraph(MessagesState).add_node("chat", chat).add_edge(START, "chat").add_edge("chat", END)
+    compiled = graph.compile(checkpointer=saver)
+    config = {"configurable": {"thread_id": "1"}}
+    for turn in range(TURNS):
+        compiled.invoke(
+            {"messages": [("human", f"{turn}: what is the capital of the country of this number?")]}, config
+        )
+    messages = compiled.get_state(config).values["messages"]
+    return len(saver.serde.dumps_typed({"messages": messages})[1]), messages
+
+
+@pytest.mark.parametrize("policy", ["menu", "estimate", "doubt", "agree"])
+def test_a_checkpoint_weighs_little_more_than_the_plain_models(server, chat, tiered, policy):
+    server.scripts |= dict.fromkeys(("small", "medium", "large"), "The capital of that country is Paris.")
+    traces = []
+
+    plain, _ = weight(chat("large"))
+    ours, messages = weight(tiered(policy=policy, trace_bytes=480, on_trace=traces.append))
+
+    assert ours <= 1.15 * plain
+    told = [message.response_metadata["tiers"] for message in messages if message.type == "ai"]
+    assert max(len(json.dumps(trace).encode()) for trace in told) <= 480
+    # The whole of it goes to the hook, and both are of the same calls.
+    assert [trace["trace_id"] for trace in told] == [trace.trace_id for trace in traces]
+    assert all(attempt.input_tokens for trace in traces for attempt in trace.attempts if attempt.error is None)
+
+
+def test_the_short_trace_is_the_default_in_all_ways_to_ask(server, tiers, chat, tiered, judged):
+    server.scripts |= {
+        "small": "Lyon",
+        "medium": judged("Marseille", verdict="no"),
+        "large": judged("Paris"),
+    }
+    from langchain_tiers import TieredChatModel
+
+    with TieredChatModel(tiers, policy="estimate", prices=dict.fromkeys(("small", "medium", "large"), (1, 2))) as model:
+
+        async def streamed():
+            return [chunk async for chunk in model.astream(ASK)][-1]
+
+        answers = [
+            model.invoke(ASK),
+            asyncio.run(model.ainvoke(ASK)),
+            list(model.stream(ASK))[-1],
+            asyncio.run(streamed()),
+        ]
+
+    for answer in answers:
+        trace = answer.response_metadata["tiers"]
+        assert len(json.dumps(trace).encode()) <= 480
+        assert trace["final"] == "large"
+        assert [attempt["tier"] for attempt in trace["attempts"]][-1] == "large"
+        assert answer.usage_metadata["input_tokens"] > 0
+
+
+def test_the_whole_trace_on_request(tiered):
+    seen = []
+    answer = tiered(trace_bytes=None, starter=FixedStarter("small"), on_trace=seen.append).invoke(ASK)
+
+    assert answer.response_metadata["tiers"].keys() == seen[0].model_dump().keys()
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 479, True, "480"])
+def test_a_length_that_no_trace_has_room_in_is_refused(tiered, wrong):
+    with pytest.raises(ConfigError, match="trace_bytes"):
+        tiered(trace_bytes=wrong)

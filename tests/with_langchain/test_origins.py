@@ -1,0 +1,183 @@
+"""Places in a program that learn apart without configuration: tools, agents without names, steps of chains."""
+
+import asyncio
+import gc
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder, PromptTemplate
+from langchain_core.tools import tool
+
+from langchain_tiers.origins import ORIGINS
+from llm_tiers.testing import Reply, ToolCall
+
+PRIVATE = "my mother's maiden name"
+
+
+@pytest.fixture
+def seen():
+    return []
+
+
+@pytest.fixture
+def model(server, tiered, seen):
+    server.scripts |= dict.fromkeys(("small", "medium", "large"), "Paris")
+    return tiered(policy="menu", learning=0.0, on_trace=seen.append, prices=dict.fromkeys(("small", "large"), (1, 2)))
+
+
+def nodes(seen):
+    return [trace.node for trace in seen]
+
+
+def test_the_steps_of_a_chain_learn_apart(model, seen, take):
+    outline = ChatPromptTemplate.from_messages([("system", "Write an outline."), ("human", "{topic}")])
+    text = PromptTemplate.from_template("Write a text about {topic}.")
+
+    for topic in ("bees", PRIVATE):
+        take(outline | model, {"topic": topic})
+        take(text | model, {"topic": topic})
+
+    first, second = nodes(seen)[:2]
+    assert nodes(seen) == [first, second, first, second]
+    assert first != second
+    assert first.startswith("prompt-")
+    assert PRIVATE not in repr(nodes(seen))
+
+
+def test_what_is_filled_in_beforehand_does_not_count(model, seen):
+    prompt = PromptTemplate.from_template("It is {day}. Write about {topic}.")
+
+    for day in ("Monday", "Tuesday"):
+        (prompt.partial(day=day) | model).invoke({"topic": "bees"})
+
+    assert len(set(nodes(seen))) == 1
+
+
+def test_two_steps_of_one_sequence(model, seen, take):
+    ask, check = (PromptTemplate.from_template(text) for text in ("Answer: {x}", "Check: {x}"))
+    chain = ask | model | (lambda message: {"x": message.text}) | check | model
+
+    take(chain, {"x": "bees"})
+    take(ask | model, {"x": "bees"})
+
+    first, second, again = nodes(seen)
+    assert (first == again, first != second) == (True, True)
+
+
+def test_structured_steps_and_batches(model, seen, server):
+    server.scripts |= dict.fromkeys(("small", "medium", "large"), '{"x": "y"}')
+    shape = {"title": "X", "description": "x", "type": "object", "properties": {"x": {"type": "string"}}}
+    one, other = (PromptTemplate.from_template(text) for text in ("One: {x}", "Other: {x}"))
+
+    for prompt in (one, other):
+        chain = prompt | model.with_structured_output(shape, method="json_mode", include_raw=prompt is other)
+        chain.batch([{"x": "bees"}, {"x": "birds"}])
+
+    assert len(set(nodes(seen))) == 2
+    assert all(node.startswith("prompt-") for node in nodes(seen))
+
+
+def test_a_call_by_itself_is_of_no_chain(model, seen, take):
+    take(model, "What is the capital of France?")
+
+    assert nodes(seen) == [""]
+
+
+def test_each_tool_that_calls_the_model_learns_apart(model, seen, take):
+    @tool
+    def shorten(text: str) -> str:
+        """Shorten a text."""
+        return model.invoke(f"Shorten: {text}").text
+
+    @tool
+    async def translate(text: str) -> str:
+        """Translate a text."""
+        return (await model.ainvoke(f"Translate: {text}")).text
+
+    take(shorten, {"text": "bees"})
+    asyncio.run(translate.ainvoke({"text": "bees"}))
+
+    assert nodes(seen) == ["shorten", "translate"]
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_tools_of_an_agent(server, chat, model, seen, way):
+    @tool
+    def shorten(text: str) -> str:
+        """Shorten a text."""
+        return model.invoke(f"Shorten: {text}").text
+
+    @tool
+    def translate(text: str) -> str:
+        """Translate a text."""
+        return model.invoke(f"Translate: {text}").text
+
+    server.scripts["agent"] = lambda request: (
+        Reply("done")
+        if request.messages[-1]["role"] == "tool"
+        else Reply(calls=(ToolCall("shorten", {"text": "a"}), ToolCall("translate", {"text": "b"})))
+    )
+    agent = create_agent(chat("agent"), [shorten, translate])
+    given = {"messages": [("human", "go")]}
+    agent.invoke(given) if way == "invoke" else asyncio.run(agent.ainvoke(given))
+
+    assert sorted(nodes(seen)) == ["tools/shorten", "tools/translate"]
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_two_agents_without_names_learn_apart(model, seen, way):
+    @tool
+    def shorten(text: str) -> str:
+        """Shorten a text."""
+        return text
+
+    @tool
+    def translate(text: str) -> str:
+        """Translate a text."""
+        return text
+
+    for tools in ([shorten], [translate], [shorten]):
+        agent = create_agent(model, tools)
+        given = {"messages": [("human", "go")]}
+        agent.invoke(given) if way == "invoke" else asyncio.run(agent.ainvoke(given))
+
+    first, second, again = nodes(seen)
+    assert (first == again, first != second) == (True, True)
+    assert all(node.startswith("agent-") and node.endswith("/model/first_turn") for node in nodes(seen))
+
+
+def test_the_main_agent_of_deepagents_is_one_too(model, seen):
+    """It says another `ls_integration` of itself, and has no name."""
+    agent = create_agent(model, []).with_config(metadata={"ls_integration": "deepagents"})
+
+    agent.invoke({"messages": [("human", "go")]})
+
+    assert nodes(seen) == ["model/first_turn"]
+
+
+def test_the_question_is_embedded_and_not_the_instruction_to_rephrase_it(server, tiered, take):
+    texts = []
+
+    def embed(given):
+        texts.append(given)
+        return [1.0, 0.0]
+
+    model = tiered(policy="estimate", embedding=embed)
+    prompt = ChatPromptTemplate.from_messages(
+        [
+            MessagesPlaceholder("chat_history"),
+            ("human", "{input}"),
+            ("human", "Given the conversation above, write a query to look up what the user asks for."),
+        ]
+    )
+
+    take(prompt | model, {"chat_history": [("human", "Hello"), ("ai", "Hello!")], "input": "Where do the bees live?"})
+
+    assert set(texts) - {""} == {"Where do the bees live?"}
+
+
+def test_nothing_is_kept_of_runs_that_have_ended(model, take):
+    take(PromptTemplate.from_template("Answer: {x}") | model, {"x": "bees"})
+    gc.collect()
+
+    assert not ORIGINS._runs
