@@ -102,7 +102,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         deadline: Seconds for the whole call, 900 by default, None for no limit: after that no tier is asked any more,
             and in asyncio what is under way is cancelled. In sync code a deadline of your own leaves what is under way,
             in its own thread, as `timeout` does.
-        context_window: Tokens that LlamaIndex may put into one prompt; by default the smallest of the tiers'.
+        context_window: Tokens that LlamaIndex may put into one prompt; by default the least of the tiers.
         temperature, max_tokens, max_retries, api_key: Go to every tier that knows them, and not to the judge but for
             the last two. Tiers below the top retry once where their class would by default do it more often.
         timeout: Seconds to wait for each tier before the call goes one tier up; `Tier(llm, timeout=...)` wins. 300 by
