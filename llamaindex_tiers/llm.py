@@ -18,6 +18,7 @@ from llamaindex_tiers.messages import needs_of, read_ask, tokens_of
 from llamaindex_tiers.metadata import common_metadata
 from llamaindex_tiers.performer import LLMPerformer
 from llamaindex_tiers.pickling import remake, without_unpicklable_callbacks
+from llamaindex_tiers.readings import known_reading, told_reading
 from llamaindex_tiers.request import STANDARD_SETTINGS, Request, conversation, tool_options
 from llamaindex_tiers.responses import record_responses
 from llamaindex_tiers.runs import OuterRun
@@ -28,7 +29,7 @@ from llamaindex_tiers.tools import tool_call_reader
 from llm_tiers.arguments import without_values
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration.construction import Construction
-from llm_tiers.integration.tiered import Tiered, standard_setting
+from llm_tiers.integration.tiered import Tiered, hidden_setting, standard_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -103,6 +104,9 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             and in asyncio what is under way is cancelled. In sync code a deadline of your own leaves what is under way,
             in its own thread, as `timeout` does.
         context_window: Tokens that LlamaIndex may put into one prompt; by default the least of the tiers.
+        parse: Takes a text and returns what your application parses it to, for all calls of the LLM that want plain
+            text; `parse=` of a call goes first. Where it raises or returns None, the call goes one tier up; answers
+            that it parses are compared by what it returns.
         temperature, max_tokens, max_retries, api_key: Go to every tier that knows them, and not to the judge but for
             the last two. Tiers below the top retry once where their class would by default do it more often.
         timeout: Seconds to wait for each tier before the call goes one tier up; `Tier(llm, timeout=...)` wins. 300 by
@@ -129,7 +133,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         llm.complete("What is the capital of Australia?", model="gpt-5")  # this tier and no other
         ```
 
-        Settings of the call (`temperature`, ...) go to the tiers, never to the judge.
+        Settings of the call (`temperature`, ...) go to the tiers, never to the judge. With `parse=json.loads` a text
+        that cannot be parsed goes one tier up.
 
     Stream:
         ```python
@@ -167,11 +172,14 @@ class TieredLLM(Tiered, FunctionCallingLLM):
     """
 
     context_window: int | None = standard_setting()
+    parse: Any = hidden_setting()
 
     _metadata: LLMMetadata = PrivateAttr()
 
     def __init__(self, tiers: Iterable[LLM | Tier | str], **arguments: Unpack[LLMArguments]) -> None:
         construction = Construction.of(LLAMAINDEX, type(self), tiers, arguments)
+        if arguments.get("parse") is not None:
+            told_reading(arguments["parse"])
         standard = {name: arguments.get(name) for name in STANDARD_SETTINGS}
         # Before the fields are set: what all tiers agree on is the default of some of them.
         ladder = construction.ladder(standard)
@@ -442,7 +450,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         the first chunk, the spans that show where the call comes from may be closed.
         """
         place = current_place()
-        request = request.read_by(place.parser)
+        request = request.read_by(known_reading(place, request.messages), self.parse)
         ask = read_ask(request.messages)
         node = place.node if self.node is None else self.node
         call = self._engine.call(

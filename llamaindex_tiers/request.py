@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
 from llamaindex_tiers.messages import copied, with_postscript
+from llamaindex_tiers.readings import told_reading
 from llamaindex_tiers.structured import Shape
 from llamaindex_tiers.tools import form_of_text, form_of_tools
 from llm_tiers.errors import ConfigError
@@ -17,8 +18,8 @@ from llm_tiers.integration.models import knows
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
     from llama_index.core.tools.types import BaseTool
-    from llama_index.core.types import BaseOutputParser
 
+    from llamaindex_tiers.readings import Reading
     from llm_tiers.call.form import Form
 
 __all__ = ["STANDARD_SETTINGS", "Request", "conversation", "tool_options"]
@@ -126,12 +127,27 @@ class Request:
         """Seconds to wait for each tier, or None."""
         return self.settings.get("timeout")
 
-    def read_by(self, parser: BaseOutputParser | None) -> Self:
-        """Return the request with the form of a text, which a parser may be known to read."""
+    def read_by(self, reading: Reading | None, parse: Callable[[str], Any] | None) -> Self:
+        """Return the request with the form of a text, if something is known to parse it.
+
+        Args:
+            reading: How what asks for the text is known to parse it, or None.
+            parse: The function that parses all texts of the LLM, or None; `parse=` of the call goes before both.
+
+        Raises:
+            ConfigError: `parse` is no function.
+        """
+        own = self.settings.get("parse")
         # Tools and objects have a form of their own.
         if self.method not in ("complete", "chat"):
+            if own is not None:
+                raise ConfigError(f"parse: {self.method} has a form of its own; leave it out")
             return self
-        return replace(self, form=form_of_text(self.settings, parser))
+        told = next((function for function in (own, None if reading else parse) if function is not None), None)
+        if told is not None:
+            reading = told_reading(told)
+        settings = {name: value for name, value in self.settings.items() if name != "parse"}
+        return replace(self, settings=settings, form=form_of_text(settings, reading))
 
     def asked_of(
         self, model: LLM, way: str, postscript: str | None, without: frozenset[str] = frozenset()

@@ -53,6 +53,7 @@ class LLMArguments(TieredArguments, total=False):
 
     query_text: Callable[[Sequence[ChatMessage]], str] | None
     context_window: int | None
+    parse: Callable[[str], Any] | None
     callback_manager: CallbackManager
     system_prompt: str | None
     messages_to_prompt: Callable[[Sequence[ChatMessage]], str] | None

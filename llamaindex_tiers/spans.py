@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import BoundArguments
@@ -112,14 +113,20 @@ class Place:
         tags: The instrument tags that are active.
         node: What the spans say of the node: agents, workflow steps, prompt types and structured classes.
         query: What the user of a query engine asks, which a prompt only contains.
-        parser: What will read the answer.
+        prompt: The prompt that `predict` fills in for the call, or None where it is called in another way.
+        prompt_args: What it is filled in with.
+        parser: The parser of that prompt or of the LLM.
+        components: LlamaIndex's components around the call, from the inside out.
     """
 
     span_id: str | None
     tags: Mapping[str, Any]
     node: str = ""
     query: str | None = field(default=None, repr=False)
-    parser: BaseOutputParser | None = None
+    prompt: BasePromptTemplate | None = field(default=None, repr=False)
+    prompt_args: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    parser: BaseOutputParser | None = field(default=None, repr=False)
+    components: tuple[Any, ...] = field(default=(), repr=False)
 
     @property
     def tagged_node(self) -> str | None:
@@ -140,7 +147,40 @@ def current_place() -> Place:
     spans = list(_open_spans.upward(span_id))
     # Those of LLMs that stand directly around the call: what they were asked is what the call is asked.
     inner = next((position for position, span in enumerate(spans) if not isinstance(span.instance, BaseLLM)), None)
-    return Place(span_id, active_instrument_tags.get(), _node(spans), _query(spans[:inner]), _parser(spans[:inner]))
+    predicting = _predicting(spans[:inner])
+    return Place(
+        span_id,
+        active_instrument_tags.get(),
+        _node(spans),
+        _query(spans[:inner]),
+        None if predicting is None else predicting.prompt,
+        {} if predicting is None else predicting.arguments.get("prompt_args", {}),
+        None if predicting is None else _parser(predicting),
+        tuple(_components(spans)),
+    )
+
+
+def _components(spans: Sequence[_Open]) -> Iterator[Any]:
+    """Yield LlamaIndex's components around the call, from the inside out."""
+    seen = set()
+    for owner in (*(span.instance for span in spans), *_calling()):
+        if owner is not None and not isinstance(owner, BaseLLM) and id(owner) not in seen:
+            seen.add(id(owner))
+            yield owner
+
+
+def _calling() -> Iterator[Any]:
+    """Yield the objects whose methods are waiting for this call.
+
+    Evaluators and some others open no span. In asyncio the stack holds what awaits the call, up to its task.
+    """
+    frame = sys._getframe(1)  # noqa: SLF001 -- `inspect.stack` reads the sources of all files
+    while frame is not None:
+        code = frame.f_code
+        named = code.co_argcount and code.co_varnames[0] == "self"
+        if named and frame.f_globals.get("__name__", "").startswith("llama_index.core."):
+            yield frame.f_locals.get("self")
+        frame = frame.f_back  # type: ignore[assignment]
 
 
 def _node(spans: Sequence[_Open]) -> str:
@@ -235,12 +275,19 @@ def _query(spans: Sequence[_Open]) -> str | None:
     return None
 
 
-def _parser(spans: Sequence[_Open]) -> BaseOutputParser | None:
-    """Return what reads the text that `predict` returns: the parser of the prompt or of the LLM."""
+def _predicting(spans: Sequence[_Open]) -> _Open | None:
+    """Return the span of the `predict` that the call is made for, or None."""
     if len(spans) < 2:  # noqa: PLR2004 -- the call's own, and the one that asks
         return None
     own, asking = spans[:2]
     if asking.prompt is None or asking.instance is not own.instance or "output_cls" in asking.arguments:
         return None
-    parser: BaseOutputParser | None = asking.prompt.output_parser or asking.instance.output_parser
+    return asking
+
+
+def _parser(predicting: _Open) -> BaseOutputParser | None:
+    """Return what reads the text that `predict` returns: the parser of the prompt or of the LLM."""
+    prompt = predicting.prompt
+    own = None if prompt is None else prompt.output_parser
+    parser: BaseOutputParser | None = own or predicting.instance.output_parser
     return parser
