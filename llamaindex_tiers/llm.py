@@ -161,6 +161,9 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         llm.feedback(answer.additional_kwargs["tiers"]["trace_id"], correct=False)
         ```
 
+        `tiers_of(result)` finds the tier and the trace id in what query engines, chat engines, agents and structured
+        LLMs return, and in an object of `structured_predict`.
+
         `prompt_tokens`, `completion_tokens` and `total_tokens` beside it are the sums over all model calls, the judge's
         and the rejected tiers' included. A `TierDecision` event is dispatched for each call.
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import BoundArguments
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.base.llms.types import MessageRole
@@ -21,7 +21,11 @@ from llama_index.core.workflow import Event
 from llama_index_instrumentation import root_dispatcher
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
+from llamaindex_tiers.results import Calls, reading_stream
 from llm_tiers.errors import ConfigError
+
+if TYPE_CHECKING:
+    from llm_tiers.trace import Trace
 
 __all__ = ["NODE_TAG", "Place", "current_place", "keep_open_spans"]
 
@@ -45,6 +49,7 @@ class _Open(BaseSpan):
 
     instance: Any = None
     arguments: Any = None  # a mapping, which pydantic would copy
+    calls: Any = None
 
     @property
     def name(self) -> str:
@@ -78,11 +83,21 @@ class _OpenSpans(BaseSpanHandler[_Open]):
                 del self.open_spans[next(iter(self.open_spans))]
         # Not validated, which takes longer than all the rest: every span of the application passes through here.
         return _Open.model_construct(
-            id_=id_, parent_id=parent_span_id, instance=instance, arguments=bound_args.arguments, tags={}
+            id_=id_, parent_id=parent_span_id, instance=instance, arguments=bound_args.arguments, tags={}, calls=Calls()
         )
 
-    def prepare_to_exit_span(self, id_: str, *_: Any, **__: Any) -> _Open | None:
-        return self.open_spans.get(id_)
+    def prepare_to_exit_span(
+        self,
+        id_: str,
+        bound_args: BoundArguments,  # noqa: ARG002
+        instance: Any = None,
+        result: Any = None,
+        **_: Any,
+    ) -> _Open | None:
+        span = self.open_spans.get(id_)
+        if span is not None:
+            span.calls.end(instance, result)
+        return span
 
     def prepare_to_drop_span(self, id_: str, *_: Any, **__: Any) -> _Open | None:
         return self.open_spans.get(id_)
@@ -117,6 +132,7 @@ class Place:
         prompt_args: What it is filled in with.
         parser: The parser of that prompt or of the LLM.
         components: LlamaIndex's components around the call, from the inside out.
+        around: The calls inside each of the spans that are open around this one.
     """
 
     span_id: str | None
@@ -127,6 +143,12 @@ class Place:
     prompt_args: Mapping[str, Any] = field(default_factory=dict, repr=False)
     parser: BaseOutputParser | None = field(default=None, repr=False)
     components: tuple[Any, ...] = field(default=(), repr=False)
+    around: tuple[Calls, ...] = field(default=(), repr=False)
+
+    def report(self, trace: Trace) -> None:
+        """Tell the spans around the call how it ended; their results will say so."""
+        for calls in self.around:
+            calls.add(trace)
 
     @property
     def tagged_node(self) -> str | None:
@@ -157,6 +179,7 @@ def current_place() -> Place:
         {} if predicting is None else predicting.arguments.get("prompt_args", {}),
         None if predicting is None else _parser(predicting),
         tuple(_components(spans)),
+        (*(span.calls for span in spans[1:]), *reading_stream()),
     )
 
 
