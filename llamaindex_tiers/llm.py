@@ -14,7 +14,7 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from llamaindex_tiers.calls import PreparedCall
 from llamaindex_tiers.events import dispatch_decision
-from llamaindex_tiers.messages import needs_of, read_ask, tokens_of
+from llamaindex_tiers.messages import needs_of, phase_of, read_ask, tokens_of
 from llamaindex_tiers.metadata import common_metadata
 from llamaindex_tiers.performer import LLMPerformer
 from llamaindex_tiers.pickling import remake, without_unpicklable_callbacks
@@ -85,9 +85,10 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         settings: A file that `llm-tiers calibrate` wrote, with policy and knob; instead of `policy` and `quality`.
         embedding: What makes vectors of the queries; WordLlama, which needs no network, by default.
         prices: (input, output) in US$ per million tokens, by tier or model name, where the public list lacks them.
-        node: Where in your application the calls come from; by default what LlamaIndex's spans say: agent, workflow
-            step, prompt type, class of the object. Calls of different nodes learn apart. Under
-            `instrument_tags({"llm_tiers_node": ...})` calls come from that node.
+        node: Where in your application the calls come from; by default what LlamaIndex's spans say: agent and its
+            phase, workflow step, prompt type, component, class of the object. Calls of different nodes learn apart.
+            Under `instrument_tags({"llm_tiers_node": ...})` calls come from that node; `for_node` gives a view with
+            another node.
         query_text: Takes the messages and returns the text to find similar calls by; by default the human ask, or what
             the query engine was asked.
         on_trace: Is called once with the `Trace` of each call, failed and cancelled ones included: when it ends or,
@@ -208,6 +209,22 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             # LlamaIndex's own fields, such as the callback manager, are read at each call: the engine stays.
             return BaseModel.model_copy(self, update=update)
         return super().model_copy(update=update, deep=deep)
+
+    def for_node(self, node: str) -> Self:
+        """Return a view of the LLM whose calls come from a node of their own; it shares everything else.
+
+        Two query engines of one class over different indices learn apart with `llm.for_node("docs")` and
+        `llm.for_node("tickets")`. Closing a view closes the LLM.
+
+        Args:
+            node: The name; `/` separates levels.
+
+        Raises:
+            ConfigError: It is no name.
+        """
+        if not isinstance(node, str) or not node:
+            raise ConfigError(f"node must be a name, such as 'docs', not {node!r:.80}")
+        return BaseModel.model_copy(self, update={"node": node})
 
     @classmethod
     def class_name(cls) -> str:
@@ -455,7 +472,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         place = current_place()
         request = request.read_by(known_reading(place, request.messages), self.parse)
         ask = read_ask(request.messages)
-        node = place.node if self.node is None else self.node
+        spans_say = f"{place.node}/{phase_of(request.messages)}" if place.steps else place.node
+        node = spans_say if self.node is None else self.node
         call = self._engine.call(
             # The prompt of a query engine holds the retrieved texts too, and is similar to those of other questions.
             (place.query or ask.query) if self.query_text is None else self._query_by_function(request.messages),
