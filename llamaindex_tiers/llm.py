@@ -25,6 +25,7 @@ from llamaindex_tiers.runs import OuterRun
 from llamaindex_tiers.settings import LLAMAINDEX, LLMArguments, common_settings
 from llamaindex_tiers.spans import current_place, keep_open_spans
 from llamaindex_tiers.structured import Shape
+from llamaindex_tiers.tool_history import is_mixed
 from llamaindex_tiers.tools import tool_call_reader
 from llm_tiers.arguments import without_values
 from llm_tiers.errors import ConfigError
@@ -179,6 +180,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
     parse: Any = hidden_setting()
 
     _metadata: LLMMetadata = PrivateAttr()
+    _mixed: bool = PrivateAttr(default=False)
 
     def __init__(self, tiers: Iterable[LLM | Tier | str], **arguments: Unpack[LLMArguments]) -> None:
         construction = Construction.of(LLAMAINDEX, type(self), tiers, arguments)
@@ -190,6 +192,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         construction.initialise(super().__init__, **common_settings(ladder))
         ladders = construction.ladders(ladder, standard)
         self._metadata = common_metadata(ladder, arguments.get("context_window"))
+        self._mixed = is_mixed(ladder)
         self._open(construction, ladders, arguments.get("on_trace"), dispatch_decision)
         # On LlamaIndex's root dispatcher, which the spans and events of all its parts reach.
         keep_open_spans()
@@ -470,7 +473,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         the first chunk, the spans that show where the call comes from may be closed.
         """
         place = current_place()
-        request = request.read_by(known_reading(place, request.messages), self.parse)
+        request = replace(request, mixed=self._mixed).read_by(known_reading(place, request.messages), self.parse)
         ask = read_ask(request.messages)
         spans_say = f"{place.node}/{phase_of(request.messages)}" if place.steps else place.node
         node = spans_say if self.node is None else self.node

@@ -11,6 +11,7 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llamaindex_tiers.messages import copied, with_postscript
 from llamaindex_tiers.readings import told_reading
 from llamaindex_tiers.structured import Shape
+from llamaindex_tiers.tool_history import portable
 from llamaindex_tiers.tools import form_of_text, form_of_tools
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration.models import knows
@@ -42,6 +43,7 @@ class Request:
         shape: The object asked for, or None.
         form: The form that an answer must have, or None.
         offers_tools: Whether the answer may call tools.
+        mixed: The tiers' classes write tool calls in different ways, so each is given those of the others in its own.
     """
 
     method: Method
@@ -51,6 +53,7 @@ class Request:
     shape: Shape | None = None
     form: Form | None = field(default=None, repr=False)
     offers_tools: bool = False
+    mixed: bool = False
 
     @classmethod
     def complete(cls, prompt: str, settings: Mapping[str, Any], *, formatted: bool) -> Self:
@@ -166,7 +169,8 @@ class Request:
         if self.shape is not None:
             return self.shape.asked_of(model, way, settings)
         method = getattr(model, way + self.method)
-        messages = copied(with_postscript(self.messages, postscript) if postscript else self.messages)
+        given = portable(self.messages, model) if self.mixed else self.messages
+        messages = copied(with_postscript(given, postscript) if postscript else given)
         if self.method == "complete":
             # A postscript is a block of its own, and a completion takes a single text.
             prompt = "\n\n".join(block.text for block in messages[0].blocks)
