@@ -77,7 +77,7 @@ def main() -> None:
             asyncio.run(run(llm))
     for trace in traces:
         verdicts = ", ".join(f"{attempt.tier} {attempt.verdict or ''}" for attempt in trace.attempts)
-        print(f"{trace.node:10} starts at {trace.start:6} ends at {trace.final:6}  ({verdicts})")
+        print(f"{trace.node:22} starts at {trace.start:6} ends at {trace.final:6}  ({verdicts})")
 
 
 if __name__ == "__main__":

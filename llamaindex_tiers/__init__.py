@@ -2,5 +2,6 @@
 
 from llamaindex_tiers.events import TierDecision
 from llamaindex_tiers.llm import TieredLLM
+from llamaindex_tiers.results import tiers_of
 
-__all__ = ["TierDecision", "TieredLLM"]
+__all__ = ["TierDecision", "TieredLLM", "tiers_of"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llamaindex_tiers.pieces import as_response, final_chunk
+from llamaindex_tiers.results import keep_trace
 from llm_tiers.flow.engine import Outcome
 from llm_tiers.integration.chunks import result_last
 
@@ -52,6 +53,7 @@ class PreparedCall:
                     yield item
         # The method's own span was left when it returned this generator: observers learn of the end by this event.
         run.report_end(self.performer.request, item)
+        self._report(item)
         yield from _ending(item)
 
     async def astream(self) -> AsyncGenerator[Any, None]:
@@ -64,12 +66,18 @@ class PreparedCall:
                     if not isinstance(item, Outcome):
                         yield item
         run.report_end(self.performer.request, item)
+        self._report(item)
         for end in _ending(item):
             yield end
 
     def _result(self, outcome: Outcome) -> Any:
         response, shape = as_response(outcome), self.performer.request.shape
+        self._report(outcome)
         return response if shape is None else shape.checked(response)
+
+    def _report(self, outcome: Outcome) -> None:
+        self.performer.run.place.report(outcome.trace)
+        keep_trace(outcome.answer.message, outcome.trace)
 
 
 def _ending(outcome: Outcome) -> Generator[Any, None, None]:

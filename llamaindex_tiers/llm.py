@@ -14,21 +14,23 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from llamaindex_tiers.calls import PreparedCall
 from llamaindex_tiers.events import dispatch_decision
-from llamaindex_tiers.messages import needs_of, read_ask, tokens_of
+from llamaindex_tiers.messages import needs_of, phase_of, read_ask, tokens_of
 from llamaindex_tiers.metadata import common_metadata
 from llamaindex_tiers.performer import LLMPerformer
 from llamaindex_tiers.pickling import remake, without_unpicklable_callbacks
+from llamaindex_tiers.readings import known_reading, told_reading
 from llamaindex_tiers.request import STANDARD_SETTINGS, Request, conversation, tool_options
 from llamaindex_tiers.responses import record_responses
 from llamaindex_tiers.runs import OuterRun
 from llamaindex_tiers.settings import LLAMAINDEX, LLMArguments, common_settings
 from llamaindex_tiers.spans import current_place, keep_open_spans
 from llamaindex_tiers.structured import Shape
+from llamaindex_tiers.tool_history import is_mixed
 from llamaindex_tiers.tools import tool_call_reader
 from llm_tiers.arguments import without_values
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration.construction import Construction
-from llm_tiers.integration.tiered import Tiered, standard_setting
+from llm_tiers.integration.tiered import Tiered, hidden_setting, standard_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,9 +88,10 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         settings: A file that `llm-tiers calibrate` wrote, with policy and knob; instead of `policy` and `quality`.
         embedding: What makes vectors of the queries; WordLlama, which needs no network, by default.
         prices: (input, output) in US$ per million tokens, by tier or model name, where the public list lacks them.
-        node: Where in your application the calls come from; by default what LlamaIndex's spans say: agent, workflow
-            step, prompt type, class of the object. Calls of different nodes learn apart. Under
-            `instrument_tags({"llm_tiers_node": ...})` calls come from that node.
+        node: Where in your application the calls come from; by default what LlamaIndex's spans say: agent and its
+            phase, workflow step, prompt type, component, class of the object. Calls of different nodes learn apart.
+            Under `instrument_tags({"llm_tiers_node": ...})` calls come from that node; `for_node` gives a view with
+            another node.
         query_text: Takes the messages and returns the text to find similar calls by; by default the human ask, or what
             the query engine was asked.
         on_trace: Is called once with the `Trace` of each call, failed and cancelled ones included: when it ends or,
@@ -104,7 +107,10 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         deadline: Seconds for the whole call, 900 by default, None for no limit: after that no tier is asked any more,
             and in asyncio what is under way is cancelled. In sync code a deadline of your own leaves what is under way,
             in its own thread, as `timeout` does.
-        context_window: Tokens that LlamaIndex may put into one prompt; by default the smallest of the tiers'.
+        context_window: Tokens that LlamaIndex may put into one prompt; by default the least of the tiers.
+        parse: Takes a text and returns what your application parses it to, for all calls of the LLM that want plain
+            text; `parse=` of a call goes first. Where it raises or returns None, the call goes one tier up; answers
+            that it parses are compared by what it returns.
         temperature, max_tokens, max_retries, api_key: Go to every tier that knows them, and not to the judge but for
             the last two. Tiers below the top retry once where their class would by default do it more often.
         timeout: Seconds to wait for each tier before the call goes one tier up; `Tier(llm, timeout=...)` wins. 300 by
@@ -131,7 +137,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         llm.complete("What is the capital of Australia?", model="gpt-5")  # this tier and no other
         ```
 
-        Settings of the call (`temperature`, ...) go to the tiers, never to the judge.
+        Settings of the call (`temperature`, ...) go to the tiers, never to the judge. With `parse=json.loads` a text
+        that cannot be parsed goes one tier up.
 
     Stream:
         ```python
@@ -158,6 +165,9 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         llm.feedback(answer.additional_kwargs["tiers"]["trace_id"], correct=False)
         ```
 
+        `tiers_of(result)` finds the tier and the trace id in what query engines, chat engines, agents and structured
+        LLMs return, and in an object of `structured_predict`.
+
         `prompt_tokens`, `completion_tokens` and `total_tokens` beside it are the sums over all model calls, the judge's
         and the rejected tiers' included. A `TierDecision` event is dispatched for each call.
 
@@ -169,17 +179,22 @@ class TieredLLM(Tiered, FunctionCallingLLM):
     """
 
     context_window: int | None = standard_setting()
+    parse: Any = hidden_setting()
 
     _metadata: LLMMetadata = PrivateAttr()
+    _mixed: bool = PrivateAttr(default=False)
 
     def __init__(self, tiers: Iterable[LLM | Tier | str], **arguments: Unpack[LLMArguments]) -> None:
         construction = Construction.of(LLAMAINDEX, type(self), tiers, arguments)
+        if arguments.get("parse") is not None:
+            told_reading(arguments["parse"])
         standard = {name: arguments.get(name) for name in STANDARD_SETTINGS}
         # Before the fields are set: what all tiers agree on is the default of some of them.
         ladder = construction.ladder(standard)
         construction.initialise(super().__init__, **common_settings(ladder))
         ladders = construction.ladders(ladder, standard)
         self._metadata = common_metadata(ladder, arguments.get("context_window"))
+        self._mixed = is_mixed(ladder)
         self._open(construction, ladders, arguments.get("on_trace"), dispatch_decision)
         # On LlamaIndex's root dispatcher, which the spans and events of all its parts reach.
         keep_open_spans()
@@ -199,6 +214,22 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             # LlamaIndex's own fields, such as the callback manager, are read at each call: the engine stays.
             return BaseModel.model_copy(self, update=update)
         return super().model_copy(update=update, deep=deep)
+
+    def for_node(self, node: str) -> Self:
+        """Return a view of the LLM whose calls come from a node of their own; it shares everything else.
+
+        Two query engines of one class over different indices learn apart with `llm.for_node("docs")` and
+        `llm.for_node("tickets")`. Closing a view closes the LLM.
+
+        Args:
+            node: The name; `/` separates levels.
+
+        Raises:
+            ConfigError: It is no name.
+        """
+        if not isinstance(node, str) or not node:
+            raise ConfigError(f"node must be a name, such as 'docs', not {node!r:.80}")
+        return BaseModel.model_copy(self, update={"node": node})
 
     @classmethod
     def class_name(cls) -> str:
@@ -444,9 +475,10 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         the first chunk, the spans that show where the call comes from may be closed.
         """
         place = current_place()
-        request = request.read_by(place.parser)
+        request = replace(request, mixed=self._mixed).read_by(known_reading(place, request.messages), self.parse)
         ask = read_ask(request.messages)
-        node = place.node if self.node is None else self.node
+        spans_say = f"{place.node}/{phase_of(request.messages)}" if place.steps else place.node
+        node = spans_say if self.node is None else self.node
         call = self._engine.call(
             # The prompt of a query engine holds the retrieved texts too, and is similar to those of other questions.
             (place.query or ask.query) if self.query_text is None else self._query_by_function(request.messages),

@@ -21,13 +21,16 @@ from llm_tiers.call.answer import ToolCall
 from llm_tiers.call.json_text import is_too_deep, read_json
 from llm_tiers.integration.ask import Ask, Turn, position_of_ask, read_turns
 
-__all__ = ["copied", "needs_of", "read_ask", "read_text", "tokens_of", "tool_calls_of", "with_postscript"]
+__all__ = ["copied", "needs_of", "phase_of", "read_ask", "read_text", "tokens_of", "tool_calls_of", "with_postscript"]
 
 _SILENT = frozenset({MessageRole.SYSTEM, MessageRole.DEVELOPER, MessageRole.TOOL, MessageRole.FUNCTION})
 """Roles of what neither a human nor a model says."""
 
 _OF_TOOLS = ("Observation: ", "Result of executing the code given:")
 """How what a tool gave back begins where LlamaIndex's agents say it in the user's name."""
+
+_HANDOFF = "handoff"
+"""How LlamaIndex calls the tool by which one agent gives the task to another."""
 
 _CHARACTERS_A_TOKEN = 4
 
@@ -70,6 +73,24 @@ def tokens_of(messages: Iterable[ChatMessage]) -> int:
     """Return about how many tokens the messages have."""
     # Each tier counts in its own way; this estimate only decides which windows are too small.
     return sum(len(read_text(message)) for message in messages) // _CHARACTERS_A_TOKEN
+
+
+def phase_of(messages: Sequence[ChatMessage]) -> str:
+    """Return where an agent is: `first_turn`, or `after_tools` where one has answered since a human last spoke.
+
+    An agent that another one has handed the task to is at its first turn.
+    """
+    answered = False
+    for message in reversed(messages):
+        answered |= message.role in (MessageRole.TOOL, MessageRole.FUNCTION) or _words(message).startswith(_OF_TOOLS)
+        calls = tool_calls_of(message) if message.role is MessageRole.ASSISTANT else ()
+        if calls and all(call.name == _HANDOFF for call in calls):
+            break
+        if answered and (calls or _words(message).startswith(_OF_TOOLS)):
+            return "after_tools"
+        if _asks(message):
+            break
+    return "first_turn"
 
 
 def with_postscript(messages: Sequence[ChatMessage], postscript: str) -> list[ChatMessage]:

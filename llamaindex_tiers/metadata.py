@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from inspect import signature
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import LLMMetadata, MessageRole
-from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
+from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW, DEFAULT_NUM_OUTPUTS
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 
 from llm_tiers.errors import ConfigError
@@ -44,11 +45,9 @@ def with_abilities(tier: Tier, *, last: bool = False) -> Tier:
         tier: The tier.
         last: It is the top, which is not skipped for a long input: its length is only estimated.
     """
-    metadata = tier.model.metadata
     window, capabilities = tier.context_window, tier.capabilities
-    # The default says nothing: classes report it for models whose window they do not know.
-    if window is None and not last and metadata.context_window != DEFAULT_CONTEXT_WINDOW:
-        window = metadata.context_window
+    if window is None and not last:
+        window = _for_prompts(tier.model)
     if capabilities is None and not _calls_tools(tier):
         capabilities = _CAPABILITIES - {"tools"}
     return replace(tier, context_window=window, capabilities=capabilities)
@@ -59,13 +58,14 @@ def common_metadata(ladder: Ladder, context_window: int | None) -> LLMMetadata:
 
     Args:
         ladder: The tiers.
-        context_window: What the user says of it; by default the smallest of the tiers'.
+        context_window: What the user says of it; by default that of the tier whose prompts may be shortest.
     """
     each = [tier.model.metadata for tier in ladder]
     roles = {metadata.system_role for metadata in each}
+    window, output = _room(ladder, context_window)
     return LLMMetadata(
-        context_window=context_window or min(_window(tier) for tier in ladder),
-        num_output=max(metadata.num_output for metadata in each),
+        context_window=window,
+        num_output=output,
         is_chat_model=any(metadata.is_chat_model for metadata in each),
         # One is enough, since tiers that cannot are skipped where tools are offered.
         is_function_calling_model=any(map(_calls_tools, ladder)),
@@ -74,9 +74,54 @@ def common_metadata(ladder: Ladder, context_window: int | None) -> LLMMetadata:
     )
 
 
-def _window(tier: Tier) -> int:
-    window: int = tier.model.metadata.context_window
-    return window if tier.context_window is None else tier.context_window
+def _room(ladder: Ladder, given: int | None) -> tuple[int, int]:
+    """Return a context window and what of it is kept free for the answer: both of the same tier.
+
+    LlamaIndex fills prompts up to the difference. One tier's window less another's answer may leave nothing.
+    """
+    outputs = [tier.model.metadata.num_output for tier in ladder]
+    windows = map(_stated_window, ladder)
+    stated = [(window, output) for window, output in zip(windows, outputs, strict=True) if window is not None]
+    # -1 is LlamaIndex's word for "not known".
+    window, output = min(
+        stated or [(DEFAULT_CONTEXT_WINDOW, max(outputs))],
+        key=lambda room: room[0] - (room[1] if room[1] >= 0 else DEFAULT_NUM_OUTPUTS),
+    )
+    if given is None:
+        return (window, output) if stated else (window, min(output, window // 4))
+    # The user speaks of prompts; the answer has its room in the windows of the models.
+    return given, min(output, given // 4)
+
+
+def _stated_window(tier: Tier) -> int | None:
+    """Return the context window that the user or the model's class knows of; None for a default of the class."""
+    # What `with_abilities` filled in leaves out the room for the answer.
+    if tier.context_window in (None, _for_prompts(tier.model)):
+        return _known_window(tier.model)
+    return tier.context_window
+
+
+def _for_prompts(model: Any) -> int | None:
+    """Return how much of a model's window a prompt may take: providers count the answer's room as well."""
+    window = _known_window(model)
+    return None if window is None else max(1, window - max(0, model.metadata.num_output))
+
+
+def _known_window(model: Any) -> int | None:
+    window: int = model.metadata.context_window
+    if "context_window" not in type(model).model_fields:
+        # Worked out from the model's name, or what classes report for models that they do not know.
+        return None if window == DEFAULT_CONTEXT_WINDOW else window
+    if "context_window" not in model.model_fields_set or window == _default_argument(model):
+        return None
+    return window
+
+
+def _default_argument(model: Any) -> Any:
+    """Return the window that a class's constructor takes where the user gives none, if it has one."""
+    parameter = signature(type(model)).parameters.get("context_window")
+    # What pydantic makes of a field is no default of a constructor's own: there the fields that are set tell.
+    return None if parameter is None or "__init__" not in vars(type(model)) else parameter.default
 
 
 def _calls_tools(tier: Tier) -> bool:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
 from llamaindex_tiers.messages import copied, with_postscript
+from llamaindex_tiers.readings import told_reading
 from llamaindex_tiers.structured import Shape
+from llamaindex_tiers.tool_history import portable
 from llamaindex_tiers.tools import form_of_text, form_of_tools
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration.models import knows
@@ -17,8 +19,8 @@ from llm_tiers.integration.models import knows
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
     from llama_index.core.tools.types import BaseTool
-    from llama_index.core.types import BaseOutputParser
 
+    from llamaindex_tiers.readings import Reading
     from llm_tiers.call.form import Form
 
 __all__ = ["STANDARD_SETTINGS", "Request", "conversation", "tool_options"]
@@ -41,6 +43,7 @@ class Request:
         shape: The object asked for, or None.
         form: The form that an answer must have, or None.
         offers_tools: Whether the answer may call tools.
+        mixed: The tiers' classes write tool calls in different ways, so each is given those of the others in its own.
     """
 
     method: Method
@@ -50,6 +53,7 @@ class Request:
     shape: Shape | None = None
     form: Form | None = field(default=None, repr=False)
     offers_tools: bool = False
+    mixed: bool = False
 
     @classmethod
     def complete(cls, prompt: str, settings: Mapping[str, Any], *, formatted: bool) -> Self:
@@ -126,12 +130,27 @@ class Request:
         """Seconds to wait for each tier, or None."""
         return self.settings.get("timeout")
 
-    def read_by(self, parser: BaseOutputParser | None) -> Self:
-        """Return the request with the form of a text, which a parser may be known to read."""
+    def read_by(self, reading: Reading | None, parse: Callable[[str], Any] | None) -> Self:
+        """Return the request with the form of a text, if something is known to parse it.
+
+        Args:
+            reading: How what asks for the text is known to parse it, or None.
+            parse: The function that parses all texts of the LLM, or None; `parse=` of the call goes before both.
+
+        Raises:
+            ConfigError: `parse` is no function.
+        """
+        own = self.settings.get("parse")
         # Tools and objects have a form of their own.
         if self.method not in ("complete", "chat"):
+            if own is not None:
+                raise ConfigError(f"parse: {self.method} has a form of its own; leave it out")
             return self
-        return replace(self, form=form_of_text(self.settings, parser))
+        told = next((function for function in (own, None if reading else parse) if function is not None), None)
+        if told is not None:
+            reading = told_reading(told)
+        settings = {name: value for name, value in self.settings.items() if name != "parse"}
+        return replace(self, settings=settings, form=form_of_text(settings, reading))
 
     def asked_of(
         self, model: LLM, way: str, postscript: str | None, without: frozenset[str] = frozenset()
@@ -150,7 +169,8 @@ class Request:
         if self.shape is not None:
             return self.shape.asked_of(model, way, settings)
         method = getattr(model, way + self.method)
-        messages = copied(with_postscript(self.messages, postscript) if postscript else self.messages)
+        given = portable(self.messages, model) if self.mixed else self.messages
+        messages = copied(with_postscript(given, postscript) if postscript else given)
         if self.method == "complete":
             # A postscript is a block of its own, and a completion takes a single text.
             prompt = "\n\n".join(block.text for block in messages[0].blocks)

@@ -53,6 +53,7 @@ class LLMArguments(TieredArguments, total=False):
 
     query_text: Callable[[Sequence[ChatMessage]], str] | None
     context_window: int | None
+    parse: Callable[[str], Any] | None
     callback_manager: CallbackManager
     system_prompt: str | None
     messages_to_prompt: Callable[[Sequence[ChatMessage]], str] | None
@@ -214,9 +215,10 @@ def _renewed(old: LLM, new: LLM, settings: Mapping[str, Any]) -> LLM:
         return new
     for name, value in (old.__pydantic_private__ or {}).items():
         made = new.__pydantic_private__.get(name)
-        if made is None or made is value:
-            # OpenAI's clients make another one with other settings over the same connections.
-            renew = getattr(value, "with_options", None)
+        # OpenAI's and Anthropic's clients make another one with other settings over the same connections. Anthropic's
+        # class makes one at once, and without the key, which only the old one has.
+        renew = getattr(value, "with_options", None)
+        if made is None or made is value or renew is not None:
             new.__pydantic_private__[name] = renew(**known) if renew is not None and known else value
     return new
 

@@ -24,9 +24,8 @@ from llm_tiers.errors import ConfigError
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatResponse
-    from llama_index.core.types import BaseOutputParser
 
-    from llm_tiers.call.answer import Answer
+    from llamaindex_tiers.readings import Reading
     from llm_tiers.ladder.tiers import Ladder
 
 __all__ = ["form_of_text", "form_of_tools", "tool_call_reader"]
@@ -58,22 +57,23 @@ def form_of_tools(tools: Sequence[BaseTool], *, choice: Any, required: bool) -> 
     return Form(schemas, forced_tool(choice) or (ANY_TOOL if required else None))
 
 
-def form_of_text(settings: Mapping[str, Any], parser: BaseOutputParser | None) -> Form | None:
+def form_of_text(settings: Mapping[str, Any], reading: Reading | None) -> Form | None:
     """Return the form of an answer to plain messages, or None where any text will do.
 
     Args:
         settings: The settings of the call, which may hold tools and a response format as OpenAI takes them.
-        parser: What will read the answer, or None.
+        reading: How the answer will be parsed, or None.
     """
     schemas = tool_schemas(tool for tool in settings.get("tools") or () if isinstance(tool, Mapping))
     wanted = _schema(settings.get("response_format"))
-    if not schemas and wanted is None and parser is None:
+    if not schemas and wanted is None and reading is None:
         return None
     return Form(
         schemas,
         forced_tool(settings.get("tool_choice")) if schemas else None,
         None if wanted is None else json_flaw(wanted),
-        None if parser is None else _Reading(parser),
+        None if reading is None else reading.flaw,
+        None if reading is None else reading.same,
     )
 
 
@@ -81,20 +81,6 @@ def _schema(response_format: Any) -> Mapping[str, Any] | None:
     if isinstance(response_format, type) and issubclass(response_format, BaseModel):
         return response_format.model_json_schema()
     return schema_in(response_format) if isinstance(response_format, Mapping) else None
-
-
-class _Reading:
-    """Says of a text why its reader cannot read it."""
-
-    def __init__(self, parser: BaseOutputParser) -> None:
-        self._parser = parser
-
-    def __call__(self, answer: Answer) -> str | None:
-        try:
-            self._parser.parse(answer.text)
-        except Exception as error:  # noqa: BLE001 -- each parser refuses in its own way, and may quote the answer
-            return f"cannot be parsed: {type(error).__name__}"
-        return None
 
 
 def tool_call_reader(ladder: Ladder, response: ChatResponse) -> FunctionCallingLLM | None:

@@ -17,12 +17,18 @@ __all__ = ["as_mapping", "sum_of", "total_of", "usage_of", "without_usage"]
 _INPUT = ("prompt_tokens", "input_tokens", "prompt_token_count")
 _OUTPUT = ("completion_tokens", "output_tokens", "candidates_token_count")
 _TOTAL = "total_tokens"
+_USAGE = "usage"
+_OF_GIVEN = ("prompt_tokens_details", "input_tokens_details")
+_OF_WRITTEN = ("completion_tokens_details", "output_tokens_details")
 
 
 def usage_of(response: Any) -> Usage | None:
     """Return the tokens of a chat or completion response, or None where it does not say."""
     raw = as_mapping(getattr(response, "raw", None))
-    places = (raw.get("usage"), raw.get("usage_metadata"), getattr(response, "additional_kwargs", None))
+    kwargs = as_mapping(getattr(response, "additional_kwargs", None))
+    # Streams of OpenAI's Responses API have the tokens in the keywords of the last chunk, or in its event.
+    event = as_mapping(raw.get("response"))
+    places = (raw.get("usage"), raw.get("usage_metadata"), kwargs.get(_USAGE), event.get("usage"), kwargs)
     return next(filter(None, (_read(as_mapping(place)) for place in places)), None)
 
 
@@ -44,23 +50,30 @@ def total_of(trace: Trace) -> dict[str, int]:
 
 def without_usage(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a response carries along without the tokens of the one model call that it comes from."""
-    return {name: value for name, value in kwargs.items() if name not in (*_INPUT, *_OUTPUT, _TOTAL)}
+    return {name: value for name, value in kwargs.items() if name not in (*_INPUT, *_OUTPUT, _TOTAL, _USAGE)}
 
 
 def _read(usage: Mapping[str, Any]) -> Usage | None:
+    # Gemini counts thoughts apart from the answer; one that is all thoughts has no answer to count.
+    thoughts = _first(usage, ("thoughts_token_count",)) or 0
     given, written = _first(usage, _INPUT), _first(usage, _OUTPUT)
-    if given is None or written is None:
+    if given is None or (written is None and not thoughts):
         return None
-    before, after = as_mapping(usage.get("prompt_tokens_details")), as_mapping(usage.get("completion_tokens_details"))
+    before, after = _details(usage, _OF_GIVEN), _details(usage, _OF_WRITTEN)
     # Anthropic's input tokens leave out those that its cache read or wrote; the other providers' include them.
     read, cached = usage.get("cache_read_input_tokens") or 0, usage.get("cache_creation_input_tokens") or 0
+    included = before.get("cached_tokens") or usage.get("cached_content_token_count") or 0
     return Usage(
         input_tokens=given + read + cached,
-        output_tokens=written,
-        cached_tokens=(before.get("cached_tokens") or 0) + read,
-        cache_write_tokens=cached,
-        reasoning_tokens=after.get("reasoning_tokens") or 0,
+        output_tokens=(written or 0) + thoughts,
+        cached_tokens=included + read,
+        cache_write_tokens=cached + (before.get("cache_write_tokens") or 0),
+        reasoning_tokens=(after.get("reasoning_tokens") or 0) + thoughts,
     )
+
+
+def _details(usage: Mapping[str, Any], names: Iterable[str]) -> Mapping[str, Any]:
+    return next(filter(None, (as_mapping(usage.get(name)) for name in names)), {})
 
 
 def _first(usage: Mapping[str, Any], names: Iterable[str]) -> int | None:

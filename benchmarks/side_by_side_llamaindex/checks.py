@@ -15,8 +15,10 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.embeddings import MockEmbedding
-from llama_index.core.evaluation import FaithfulnessEvaluator
+from llama_index.core.evaluation import CorrectnessEvaluator, FaithfulnessEvaluator
+from llama_index.core.indices.property_graph import SimpleLLMPathExtractor
 from llama_index.core.memory import ChatMemoryBuffer
+from llama_index.core.postprocessor import LLMRerank
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.query_engine import RouterQueryEngine, SubQuestionQueryEngine
 from llama_index.core.question_gen import LLMQuestionGenerator
@@ -267,8 +269,33 @@ def able(request: LoopbackRequest) -> Reply | str:  # noqa: PLR0911 -- a list of
     return "It is Paris." if after_tools else obliging(request)
 
 
+def reranker(llm: Any, _server: LoopbackServer) -> bool:
+    found = [NodeWithScore(node=TextNode(text=text), score=1) for text in ("Paris is it.", "Bern is not.")]
+    return len(LLMRerank(llm=llm).postprocess_nodes(found, query_str=ASK)) == 1
+
+
+def triplets(llm: Any, _server: LoopbackServer) -> bool:
+    (node,) = SimpleLLMPathExtractor(llm=llm)([TextNode(text="Paris is the capital of France.")])
+    return bool(node.metadata["relations"])
+
+
+def score(llm: Any, _server: LoopbackServer) -> bool:
+    evaluated = CorrectnessEvaluator(llm=llm).aevaluate(query=ASK, response="Paris", reference="Paris")
+    return bool(asyncio.run(evaluated).score == 4)  # noqa: PLR2004
+
+
+def names_the_tier(llm: Any, _server: LoopbackServer) -> bool:
+    return "tiers" in index().as_query_engine(llm=llm).query(ASK).metadata
+
+
 _ABLE: dict[str, Script] = {SMALL: able, LARGE: able}
 _WRONG: dict[str, Script] = {SMALL: WRONG, LARGE: RIGHT}
+
+
+def _prose(parsed: str) -> dict[str, Script]:
+    return {SMALL: "Paris is the capital of France.", LARGE: parsed}
+
+
 CHECKS: tuple[tuple[str, Check, dict[str, Script]], ...] = (
     ("complete and chat", answers, _ABLE),
     ("in asyncio", answers_async, _ABLE),
@@ -295,6 +322,10 @@ CHECKS: tuple[tuple[str, Check, dict[str, Script]], ...] = (
     ("can be pickled", is_pickled, _ABLE),
     ("a wrong answer of the cheap tier is replaced", replaced, _WRONG),
     ("in streams, too", replaced_in_streams, _WRONG),
+    ("`LLMRerank` keeps nodes though the cheap tier writes prose", reranker, _prose("Doc: 1, Relevance: 9")),
+    ("`SimpleLLMPathExtractor` finds triplets, likewise", triplets, _prose("(Paris, is capital of, France)")),
+    ("`CorrectnessEvaluator` has a score, likewise", score, _prose("4\nRight.")),
+    ("a query engine's response names the tier", names_the_tier, _ABLE),
     (
         "a tool call that does not fit is held back",
         bad_call_is_held,

@@ -52,7 +52,6 @@ OF_NO_MODEL = {
     "ladder/provider.py::_SECRET": "the names of a client's fields",
     "langchain_tiers/pickling.py::unpacked": "what was pickled here",
     "llamaindex_tiers/spans.py::_hash": "the user's prompt",
-    "llamaindex_tiers/tools.py::_Reading.__call__": "the user's own parser, which LlamaIndex runs as well",
     "policies/settings.py::_content": "the user's file",
     "policies/settings.py::read_settings": "the user's file",
     "testing/loopback.py::_parsed": "for tests",
@@ -71,6 +70,9 @@ TESTED_ELSEWHERE = {
     "langchain_tiers/structured.py::_in_markdown": "with_langchain/test_readers.py",
     "langchain_tiers/structured.py::_partly": "with_langchain/test_readers.py",
     "llamaindex_tiers/messages.py::_arguments": "with_llamaindex/test_readers.py",
+    "llamaindex_tiers/readings.py::ranks_in": "with_llamaindex/test_readers.py",
+    "llamaindex_tiers/readings.py::score_after_result": "with_llamaindex/test_readers.py",
+    "llamaindex_tiers/readings.py::typed_triplets_in": "with_llamaindex/test_readers.py",
 }
 
 

@@ -8,7 +8,7 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
-from llamaindex_tiers import TierDecision, TieredLLM
+from llamaindex_tiers import TierDecision, TieredLLM, tiers_of
 from llm_tiers import Tier, Trace
 
 
@@ -28,6 +28,7 @@ chunks: Generator[CompletionResponse, None, None] = llm.stream_complete("What is
 tooled = llm.chat_with_tools([FunctionTool.from_defaults(told)], user_msg="Tell.", tool_required=True)
 city = llm.structured_predict(City, PromptTemplate("A city in {country}"), country="France")
 llm.feedback(answer.additional_kwargs["tiers"]["trace_id"], correct=False)
+said_of: dict[str, object] | None = tiers_of(city)
 
 
 def heard(event: TierDecision) -> str | None:

@@ -68,7 +68,7 @@ async def test_a_function_agent(run, llm, nodes, look_up, streaming):
 
     assert str(answer) == "Two million."
     assert [call.tool_kwargs for call in answer.tool_calls] == [{"city": "Paris"}]
-    assert nodes == ["Researcher", "Researcher"]
+    assert nodes == ["Researcher/first_turn", "Researcher/after_tools"]
 
 
 async def test_a_function_agent_streams_what_was_accepted_only(run, llm, look_up):
@@ -101,7 +101,7 @@ async def test_two_agents_on_one_llm(run, server, llm, nodes, look_up, streaming
 
     assert str(answer) == "Two million people live in Paris."
     assert answer.current_agent_name == "Writer"
-    assert nodes == ["Researcher", "Researcher", "Writer"]
+    assert nodes == ["Researcher/first_turn", "Researcher/after_tools", "Writer/first_turn"]
 
 
 async def test_agents_without_a_name_are_told_apart_by_their_system_prompts(run, llm, nodes, look_up):
@@ -117,7 +117,8 @@ async def test_a_date_in_a_system_prompt_makes_no_new_node(run, llm, nodes, look
     for day in ("2026-11-23", "2026-11-24"):
         await run(FunctionAgent(tools=[look_up], llm=llm, system_prompt=f"Today is {day}."))
 
-    assert len(set(nodes)) == 1
+    assert len(set(nodes)) == 2
+    assert {node.rpartition("/")[2] for node in nodes} == {"first_turn", "after_tools"}
 
 
 @pytest.mark.parametrize("streaming", [True, False])
@@ -135,7 +136,7 @@ async def test_a_react_agent(run, server, tiered, nodes, look_up, streaming):
         queries = [record["text"] for record in history.export()]
 
     assert str(answer) == "Two million."
-    assert nodes == ["Thinker", "Thinker"]
+    assert nodes == ["Thinker/first_turn", "Thinker/after_tools"]
     assert queries == [ASK, ASK]  # and not what the tool said
 
 
@@ -161,7 +162,7 @@ async def test_a_code_act_agent(run, server, llm, nodes, look_up, streaming):
 
     assert str(await run(agent)) == "It is two million."
     assert executed == ["print(look_up('Paris'))"]
-    assert nodes == ["Coder", "Coder"]
+    assert nodes == ["Coder/first_turn", "Coder/after_tools"]
 
 
 class Outlined(Event):
@@ -209,7 +210,7 @@ async def test_an_agent_inside_a_step(run, server, llm, nodes, look_up):
             return StopEvent(result=str(await run(FunctionAgent(name="Inner", tools=[look_up], llm=llm))))
 
     assert await Outer(timeout=60).run() == "Two million."
-    assert nodes == ["Outer.research/Inner", "Outer.research/Inner"]
+    assert nodes == ["Outer.research/Inner/first_turn", "Outer.research/Inner/after_tools"]
 
 
 async def test_what_a_tool_asks_is_known_by_the_tools_name(run, server, llm, nodes):
@@ -221,7 +222,7 @@ async def test_what_a_tool_asks_is_known_by_the_tools_name(run, server, llm, nod
     server.scripts |= {"small": "Three.", "medium": caller}
     await run(agent)
 
-    assert nodes == ["Researcher", "look_up", "Researcher"]
+    assert nodes == ["Researcher/first_turn", "look_up", "Researcher/after_tools"]
 
 
 async def test_an_agent_with_an_output_class(run, server, llm, nodes, look_up, city):
@@ -235,7 +236,7 @@ async def test_an_agent_with_an_output_class(run, server, llm, nodes, look_up, c
     answer = await run(FunctionAgent(name="Researcher", tools=[look_up], llm=llm, output_cls=city))
 
     assert answer.get_pydantic_model(city) == city(name="Paris", people=2)
-    assert nodes == ["Researcher", "Researcher", "Researcher/City"]
+    assert nodes == ["Researcher/first_turn", "Researcher/after_tools", "Researcher/City"]
 
 
 async def test_an_agent_that_must_call_a_tool_first(run, server, llm, look_up):

@@ -97,6 +97,19 @@ class TestTheCallersOwnMistake:
             take(tiered(), "complete", ASK)
         assert [request.model for request in server.requests] == ["small"]
 
+    @pytest.mark.parametrize("method", ["complete", "chat", "chat_with_tools"])
+    @pytest.mark.parametrize(("status", "asked_of"), [(400, ["small"]), (401, list(NAMES))])
+    def test_neither_is_asked_a_second_time(
+        self, all_fail, server, like, tiered, take, asked, look_up, method, status, asked_of
+    ):
+        """With the classes' own number of retries; a wrong key is the tier's, and another may have its own."""
+        all_fail(HttpError(status, "Invalid value"))
+        given = {"complete": (ASK,), "chat": (asked,), "chat_with_tools": ([look_up], ASK)}[method]
+        llm = tiered(tiers=[like(name, max_retries=3) for name in NAMES])
+        with pytest.raises(openai.APIStatusError):
+            take(llm, method, *given)
+        assert [request.model for request in server.requests] == asked_of
+
     @pytest.mark.parametrize("message", ["Unknown parameter: 'logprobs'.", "This model does not support image inputs"])
     def test_a_request_that_another_tier_may_serve_goes_on(self, server, tiered, take, trace_of, message):
         server.scripts["small"] = HttpError(400, message)

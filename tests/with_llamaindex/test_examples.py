@@ -28,8 +28,17 @@ def test_two_engines_find_their_own_tiers():
 def test_two_agents_find_their_own_tiers():
     lines = lines_of("agents.py")
 
-    assert {line.split()[0] for line in lines} == {"Researcher", "Writer"}
+    assert {line.split()[0].partition("/")[0] for line in lines} == {"Researcher", "Writer"}
     assert all("starts at small  ends at small" in line for line in lines if line.startswith("Researcher"))
     writer = [line for line in lines if line.startswith("Writer")]
     assert "starts at small  ends at medium" in writer[0]
     assert "starts at medium ends at medium" in writer[-1]
+
+
+def test_feedback_on_a_query_engine_moves_the_start():
+    lines = lines_of("rag_feedback.py")
+
+    decided, told = lines[::2], lines[1::2]
+    assert all(line.startswith("  decided: gpt-4.1-") and " at text_qa, US$ 0.0" in line for line in decided)
+    assert told[0].split() == ["Nile", "gpt-4.1-nano", "wrong"]
+    assert told[-1].split() == ["Thames", "gpt-4.1-mini", "right"]

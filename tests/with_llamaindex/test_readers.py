@@ -1,4 +1,4 @@
-"""What reads the arguments in LlamaIndex's messages takes no time over a megabyte; see core/test_readers.py."""
+"""What reads LlamaIndex's messages and answers takes no time over a megabyte; see core/test_readers.py."""
 
 import runpy
 import time
@@ -6,9 +6,23 @@ from pathlib import Path
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
+from llama_index.core.evaluation import AnswerRelevancyEvaluator, CorrectnessEvaluator, PairwiseComparisonEvaluator
+from llama_index.core.indices.property_graph import DynamicLLMPathExtractor, SimpleLLMPathExtractor
+from llama_index.core.llms.mock import MockLLM
+from llama_index.core.postprocessor import LLMRerank
 
 from llamaindex_tiers.pieces import answer_of
-from llm_tiers import Tier
+from llamaindex_tiers.readings import (
+    Reading,
+    known_reading,
+    ranks_in,
+    score_after_result,
+    statement_in,
+    typed_triplets_in,
+    yes_or_no,
+)
+from llamaindex_tiers.spans import Place
+from llm_tiers import Answer, Tier
 
 PIECES = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "bombs.py"))["PIECES"]
 MEGABYTE = 1_000_000
@@ -30,3 +44,31 @@ def test_reading_arguments(text):
         (call,) = answer_of(Tier(object(), name="small"), ChatResponse(message=message)).tool_calls
         assert time.process_time() - began < SECONDS
         assert call.arguments is None
+
+
+COMPONENTS = (
+    *(LLMRerank, SimpleLLMPathExtractor, DynamicLLMPathExtractor, CorrectnessEvaluator),
+    *(AnswerRelevancyEvaluator, PairwiseComparisonEvaluator),
+)
+OWN = {
+    "ranks_in": lambda text: ranks_in(text, 100),
+    **{reader.__name__: reader for reader in (score_after_result, statement_in, typed_triplets_in, yes_or_no)},
+}
+LINES = ("Doc: 1, Relevance: 1\n", "(a, b, c)\n", "[RESULT] ", "[1] > ", "([", "SQLQuery:", '"head": "a", ')
+LONG = (*WRITTEN, *(line * (MEGABYTE // len(line)) for line in LINES))
+
+
+@pytest.mark.parametrize("read", [*COMPONENTS, *OWN.values()], ids=[*(kind.__name__ for kind in COMPONENTS), *OWN])
+def test_reading_what_a_component_parses(read):
+    if isinstance(read, type):
+        place = Place(None, {}, prompt_args={"context_messages": [None] * 100}, components=(read(llm=MockLLM()),))
+        reading = known_reading(place, ())
+    else:
+        reading = Reading(read, decides=True)
+    for text in LONG:
+        # As much of it as is read at most, and all of it.
+        for said in (text[:190_000], text):
+            began = time.process_time()
+            reading.flaw(Answer("small", said, said))
+            reading.same(Answer("small", said, said), Answer("large", said + "!", said))
+            assert time.process_time() - began < SECONDS, said[:20]

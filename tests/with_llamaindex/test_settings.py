@@ -16,7 +16,8 @@ from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms.mock import MockFunctionCallingLLM, MockLLM
 from llama_index.core.prompts import PromptTemplate
 from llama_index.llms.openai_like import OpenAILike
-from pydantic import SecretStr, ValidationError
+from openai import OpenAI as OpenAIClient
+from pydantic import PrivateAttr, SecretStr, ValidationError
 
 from llamaindex_tiers import TieredLLM
 from llm_tiers import AllTiersFailed, ChromaHistory, ConfigError, FixedStarter, PromptJudge, Tier, llm_at
@@ -96,6 +97,23 @@ class TestSettings:
         client = llm._engine.ladder["small"].model._client
         assert (client.max_retries, client.api_key) == (2, "sk-another-key")
         assert tiers[0]._client.max_retries == 0
+
+    def test_a_key_that_only_the_client_has_is_kept(self, key):
+        """Anthropic's class makes its client at once, and has no field for the key."""
+
+        class Keyless(MockLLM):
+            timeout: float = 60.0
+            max_retries: int = 3
+            _client: OpenAIClient = PrivateAttr()
+
+            def __init__(self, api_key="lost", timeout=60.0, max_retries=3, **_):
+                super().__init__()
+                self.timeout, self.max_retries = timeout, max_retries
+                self._client = OpenAIClient(api_key=api_key, timeout=timeout, max_retries=max_retries)
+
+        with TieredLLM([Tier(Keyless(key), name="a"), Tier(Keyless(key), name="b")], timeout=7) as llm:
+            clients = [tier.model._client for tier in llm._engine.ladder]
+        assert [(client.api_key, client.timeout) for client in clients] == [(key, 7), (key, 7)]
 
     def test_a_time_out_of_one_call(self, drops, server, tiered, take, trace_of):
         server.scripts["small"] = hang = Hang()
@@ -271,7 +289,7 @@ class TestSecrets:
     def test_the_public_names(self):
         import llamaindex_tiers
 
-        assert llamaindex_tiers.__all__ == ["TierDecision", "TieredLLM"]
+        assert llamaindex_tiers.__all__ == ["TierDecision", "TieredLLM", "tiers_of"]
 
 
 class TestCopies:

@@ -119,7 +119,8 @@ class FinalAnswers:
         Args:
             one: An answer.
             other: Another.
-            form: The form that the call asks for, which knows the defaults of tools' arguments.
+            form: The form that the call asks for, which knows the defaults of tools' arguments and what texts are
+                parsed to.
         """
         try:
             return self._same(one, other, form), None
@@ -143,6 +144,9 @@ class FinalAnswers:
             return self._same_extracts(one.text, other.text, self.extract)
         if one.text == other.text:
             return True
+        parsed = None if form is None or form.text_same is None else form.text_same(one, other)
+        if parsed is not None:
+            return parsed
         objects = object_in(one.text), object_in(other.text)
         if objects[0] is not None and objects[1] is not None:
             return same_values(*objects, self._asking(), skip_prose=self.skip_prose)

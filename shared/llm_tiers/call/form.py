@@ -43,12 +43,15 @@ class Form:
             or None if it is. None if no object is asked for.
         text_flaw: A function that takes an answer without tool calls and returns why it cannot be parsed, or None if it
             can; an answer that can be parsed is still judged, like any text. None if no parser is known.
+        text_same: A function that takes two such answers and returns whether they are parsed to the same; None where
+            that leaves it open. None if no parser is known.
     """
 
     tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     must_call: str | None = None
     object_flaw: Callable[[Answer], str | None] | None = None
     text_flaw: Callable[[Answer], str | None] | None = None
+    text_same: Callable[[Answer, Answer], bool | None] | None = None
 
     def covers(self, answer: Answer) -> bool:
         """Say whether the form decides about the answer; it does not if plain text will do."""

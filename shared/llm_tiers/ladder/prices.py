@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from llm_tiers.errors import ConfigError
@@ -22,6 +22,9 @@ logger = logging.getLogger("llm_tiers.prices")
 _NOTHING = Usage(0, 0)
 _USUAL = Usage(1_000, 300)
 _ALMOST_FREE = 1e-3
+
+_MOST_PREFIXES = 2
+"""As in `openrouter/openai/gpt-4.1`."""
 
 
 class PriceBook:
@@ -129,8 +132,21 @@ def _public_cost(model_name: str, usage: Usage) -> float | None:
         cache_write_tokens=min(usage.cache_write_tokens, usage.input_tokens - cached),
         output_reasoning_tokens=min(usage.reasoning_tokens, usage.output_tokens),
     )
-    try:
-        return float(calc_price(tokens, model_ref=model_name).total_price)
-    except LookupError:
-        # The list does not know the model. Any other error is a fault of the list, which the caller logs.
-        return None
+    for provider, model in _refs(model_name):
+        try:
+            return float(calc_price(tokens, model_ref=model, provider_id=provider).total_price)
+        except LookupError:
+            # The list does not know the model by this name. Any other error is a fault of the list, which is logged.
+            continue
+    return None
+
+
+def _refs(model_name: str) -> Iterator[tuple[str | None, str]]:
+    """Yield what a model may be called in the list, as provider and name: gateways put the provider before the name."""
+    yield None, model_name
+    for _ in range(_MOST_PREFIXES):
+        provider, slash, model_name = model_name.partition("/")
+        if not slash or not model_name:
+            return
+        yield provider, model_name
+        yield None, model_name
