@@ -160,9 +160,10 @@ def outcome_of(cell: Cell, server: LoopbackServer) -> tuple[str, list[str]]:
     server.scripts = dict.fromkeys(TIERS, "Paris") | {cell.position: fault}
     kind = TieredChatModel if cell.framework == "langchain" else TieredLLM
     starter = FixedStarter(cell.position)
-    with kind(
-        tiers=ladder_of(cell, server), starter=starter, judge=lambda question, answer: True, history_timeout=None
-    ) as model:
+    # All of the trace: what a message shows of it is short in LangChain.
+    whole = {"trace_bytes": None} if kind is TieredChatModel else {}
+    settings = {"starter": starter, "judge": lambda question, answer: True, "history_timeout": None, **whole}
+    with kind(tiers=ladder_of(cell, server), **settings) as model:
         try:
             trace = asked(cell, model)
             outcome = trace["final"] + (", degraded" if trace["degraded"] else "")
