@@ -22,8 +22,8 @@ def test_each_node_of_the_graph_finds_its_own_tier(capsys):
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     by_node = {row[0]: row[1:] for row in rows if row}
 
-    # At first all answer; later the smallest alone, where it will do.
-    assert {by_node[node][0] for node in ("plan", "solve", "check")} == {"gpt-5"}
+    # At first several tiers answer; later the smallest alone, where it will do.
+    assert all(float(by_node[node][0].split()[0]) > 1.5 for node in ("plan", "solve", "check"))
     assert by_node["plan"][1].startswith("gpt-5-nano")
     assert by_node["check"][1].startswith("gpt-5-nano")
     assert by_node["solve"][1].startswith("gpt-5 ")

@@ -85,6 +85,7 @@ def weigh(
     said: NDArray[np.int64],
     right: NDArray[np.float64],
     spared: Mapping[Stratum, float],
+    standing: NDArray[np.float64] | None = None,
 ) -> Weighing:
     """Let calls that all tiers answered stand for those on which the top tier was not asked.
 
@@ -94,16 +95,18 @@ def weigh(
         right: How right they were, calls x tiers, in [0, 1].
         spared: How many calls the top tier was not asked on, by what the tiers below it said and who of them was
             right, as `Profile.spared` has it.
+        standing: How much each call stands for such calls; None for as much as it counts.
     """
+    standing = each if standing is None else standing
     added = np.zeros_like(each)
     strata = []
     for (pattern, who), number in spared.items():
         alike = (said[:, :-1] == pattern).all(axis=1)
         if who:
             alike &= ((right[:, :-1] >= _RIGHT) == who).all(axis=1)
-        before = float(each[alike].sum())
+        before = float(standing[alike].sum())
         # A stratum without any such call, real or imagined, is left out: nothing is known of the top tier there.
         if before > 0:
-            added[alike] += number * each[alike] / before
+            added[alike] += number * standing[alike] / before
             strata.append(_Likeness((pattern, who), alike, before, before + number))
     return Weighing(each + added, tuple(strata))

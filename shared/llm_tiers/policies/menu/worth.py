@@ -188,7 +188,10 @@ def choose(
     seen = _replay(names, [call.said for call in counted], right)
     calls = _joined(imagined, seen)
     own = np.concatenate([np.full(len(imagined.said), IMAGINED_CALLS / len(imagined.said)), np.ones(len(counted))])
-    weighing = weigh(own, calls.said, calls.by_tier, profile.spared)
+    # An imagined call stands for spared ones only as far as it would have been asked itself, or what was imagined would
+    # outweigh the few real ones.
+    standing = np.where(np.arange(len(own)) < len(imagined.said), ASKED_SHARE * own, own)
+    weighing = weigh(own, calls.said, calls.by_tier, profile.spared, standing)
     counts = weighing.each[len(imagined.said) :]
     costs = np.array([call.costs for call in counted] or [tuple(usual.values())])
     mean_costs = np.average(costs, axis=0, weights=counts if counted else None)
