@@ -237,12 +237,12 @@ class MenuStarter:
             return choice.rule_for(query), False
         # A random choice of its own, so that the calls on which all tiers are asked represent all profiled calls.
         asks_all = random.Random(f"top:{self.seed}:{call_id}").random() < ASKED_SHARE
-        # With two tiers nothing is foreseen, and side by side they answer sooner.
-        if asks_all or len(choice.rule.ladder) < 3:  # noqa: PLR2004
+        # While nothing is foreseen, as with two tiers ever, all answer sooner side by side.
+        if asks_all or not choice.foreseen:
             return choice.surest, True
         # The node's rule, not the query's: it settles which of these calls are spared, and that must not depend on the
         # query, or those that are not would stand for other queries.
-        return Profiling(choice.rule.ladder, choice.rule, choice.surest), False
+        return Profiling(choice.rule.ladder, choice.rule, choice.surest, choice.foreseen), False
 
 
 @dataclass(frozen=True, slots=True)

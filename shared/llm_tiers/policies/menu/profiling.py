@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TypeAlias
 
 from llm_tiers.policies.menu.replaying import Profiled, replayed
 from llm_tiers.policies.menu.rule import Accept, Ask, CallState, Rule, Step
 
-__all__ = ["ASKED_SHARE", "Profiling", "are_foreseen"]
+__all__ = ["ASKED_SHARE", "Pattern", "Profiling", "foreseen_patterns"]
 
 ASKED_SHARE = 0.25
 """On how many of the profiled calls the top tier is asked though its answer is foreseen. Those calls stand for the
 others: a stratum in which little varies needs few samples (Neyman, 1934)."""
 
 
-def are_foreseen(said: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Say whether the top tier's answers are foreseen: the two dearest tiers below it agree.
+_SEEN = 3
+"""A pattern may be foreseen from this many calls on that all tiers answered. Two cheap tiers may share their errors, and
+until a dearer one has been heard nobody knows."""
+
+Pattern: TypeAlias = tuple[int, ...]
+"""What the tiers below the top said, cheapest first; equal numbers are equal answers, negative ones none."""
+
+
+def foreseen_patterns(said: Iterable[Pattern]) -> frozenset[Pattern]:
+    """Return the patterns on which the top tier's answer is foreseen.
+
+    On these the two dearest tiers below the top agree, and on most of the calls that show it, the top tier agreed too.
 
     Args:
-        said: What the tiers below the top said, calls x tiers; equal numbers are equal answers, negative ones none.
+        said: What all tiers said on calls that all of them answered.
     """
-    if said.shape[1] < 2:  # noqa: PLR2004
-        return np.zeros(len(said), dtype=np.bool_)
-    return np.asarray((said[:, -1] == said[:, -2]) & (said[:, -1] >= 0))
+    seen: Counter[Pattern] = Counter()
+    agreed: Counter[Pattern] = Counter()
+    for *below, top in said:
+        if len(below) > 1 and below[-1] == below[-2] >= 0:
+            seen[tuple(below)] += 1
+            agreed[tuple(below)] += top == below[-1]
+    return frozenset(below for below, number in seen.items() if number >= _SEEN and 2 * agreed[below] > number)
 
 
 @dataclass(frozen=True)
@@ -35,10 +49,12 @@ class Profiling(Rule):
     Attributes:
         rule: The rule that answers where the top tier is not asked.
         surest: The rule that answers where all tiers did.
+        foreseen: On what the tiers below the top say its answer is foreseen.
     """
 
     rule: Rule
     surest: Rule
+    foreseen: frozenset[Pattern]
 
     @property
     def name(self) -> str:
@@ -58,9 +74,15 @@ class Profiling(Rule):
         if top in state.said:
             # The surest rule may be one of tiers that gave no answer; then the dearest that did is accepted.
             return self.settle(_accepted(self.surest, state) or top, state)
-        foreseen = are_foreseen(np.array([[state.said[name] for name in below]])).all()
-        accepted = _accepted(self.rule, state) if foreseen else None
+        accepted = _accepted(self.rule, state) if self._is_foreseen(state) else None
         return Ask((top,)) if accepted is None else Accept(accepted)
+
+    def _is_foreseen(self, state: CallState) -> bool:
+        """Say whether the top tier's answer is foreseen; patterns are numbered by first appearance."""
+        numbers: dict[int, int] = {}
+        said = [state.said[name] for name in self.ladder[:-1]]
+        pattern = tuple(number if number < 0 else numbers.setdefault(number, len(numbers)) for number in said)
+        return pattern in self.foreseen
 
 
 def _accepted(rule: Rule, state: CallState) -> str | None:

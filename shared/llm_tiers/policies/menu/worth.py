@@ -15,7 +15,7 @@ from llm_tiers.embedding.vector import Vector
 from llm_tiers.policies.menu.backed import Backed
 from llm_tiers.policies.menu.nearby import Nearby
 from llm_tiers.policies.menu.profile import Profile, ProfiledCall
-from llm_tiers.policies.menu.profiling import ASKED_SHARE, are_foreseen
+from llm_tiers.policies.menu.profiling import ASKED_SHARE, Pattern, foreseen_patterns
 from llm_tiers.policies.menu.replaying import Profiled, replayed
 from llm_tiers.policies.menu.rule import Rule
 from llm_tiers.policies.menu.rules import menu_of
@@ -55,6 +55,7 @@ class Choice:
         asking: What profiling a call costs, in probability of a right answer.
         top_cost: What a usual answer of the top tier costs, in US$.
         estimates: Tier name to its probability of a right answer.
+        foreseen: On what the tiers below the top say its answer is foreseen.
         evidence: How often each rule was right, by the tiers that it asked.
         nearby: What each rule is worth for queries like those of the profiled calls.
         better_than_top: Name of a tier that seems to be right more often than the top tier, or None. Only grades can
@@ -69,6 +70,7 @@ class Choice:
     top_cost: float
     estimates: Mapping[str, float]
     better_than_top: str | None = None
+    foreseen: frozenset[Pattern] = frozenset()
     evidence: Evidence | None = field(default=None, repr=False, compare=False)
     nearby: Nearby | None = field(default=None, repr=False, compare=False)
 
@@ -201,6 +203,7 @@ def choose(
     best = int(weighing.mean(worth).argmax())
     accuracy = weighing.mean(calls.right)
     rules = rules_of(names)
+    foreseen = foreseen_patterns(call.said for call in profile.calls if call.is_complete)
     return Choice(
         rule=rules[best],
         # Of rules that are equally often right, the last: in the menu's order that is the top tier with another that
@@ -209,10 +212,11 @@ def choose(
         regret=_regret(worth, weighing, best),
         weight=weighing.weight,
         asking=max(rate, _LEAST_PRICE / max(float(mean_costs[-1]), _LEAST_COST))
-        * _cost_of_profiling(mean_costs, weighing, calls, best),
+        * _cost_of_profiling(mean_costs, weighing, calls, best, foreseen),
         top_cost=float(mean_costs[-1]),
         estimates={rule.name: float(accuracy[place]) for place, rule in enumerate(rules) if rule.name in usual},
         better_than_top=_better_than_top(names, seen, counts) if profile.is_graded else None,
+        foreseen=foreseen,
         evidence=Evidence(names, seen, counts, accuracy),
         nearby=_nearby(profile, worth[len(imagined.said) :], weighing.mean(worth), weighing.by_stratum(worth)),
     )
@@ -244,9 +248,12 @@ def _joined(one: _Calls, other: _Calls) -> _Calls:
     )
 
 
-def _cost_of_profiling(mean_costs: NDArray[np.float64], weighing: Weighing, calls: _Calls, best: int) -> float:
+def _cost_of_profiling(
+    mean_costs: NDArray[np.float64], weighing: Weighing, calls: _Calls, best: int, foreseen: frozenset[Pattern]
+) -> float:
     """Return what profiling a call costs, in the unit of the costs; a foreseen top tier is asked on few of them."""
-    spared = are_foreseen(calls.said[:, :-1]) & ~calls.asked[:, best, -1]
+    alike = [(calls.said[:, :-1] == pattern).all(axis=1) for pattern in foreseen]
+    spared = np.any(alike, axis=0) & ~calls.asked[:, best, -1]
     share = float(weighing.mean(np.where(spared, ASKED_SHARE, 1.0)))
     return float(mean_costs[:-1].sum() + share * mean_costs[-1])
 

@@ -19,13 +19,17 @@ from llm_tiers.history import ChromaHistory
 from llm_tiers.history.record import Record
 from llm_tiers.policies.menu import Cascade, FixedRule, Profiled, RuleJudge, Single, menu_of, replayed
 from llm_tiers.policies.menu.profile import NO_PROFILE, UNASKED, ProfiledCall, profiled_call
-from llm_tiers.policies.menu.profiling import ASKED_SHARE, Profiling
+from llm_tiers.policies.menu.profiling import ASKED_SHARE, Profiling, foreseen_patterns
 from llm_tiers.policies.menu.running import plan_of
 from llm_tiers.policies.menu.worth import choose
 from llm_tiers.policies.named import menu
 
 NAMES = ("a", "b", "c", "d")
 PRICES = {"a": 0.02, "b": 0.05, "c": 0.2, "d": 1.0}
+
+
+# The two dearest below the top agree.
+FORESEEN = frozenset({(0, 0, 0), (0, 1, 1), (-1, 0, 0)})
 
 
 class Scripted:
@@ -75,7 +79,7 @@ def asked(trace):
 
 
 def test_a_top_tier_whose_answer_is_foreseen_is_not_asked():
-    rule = Profiling(NAMES, rule=Single(NAMES, "c"), surest=Single(NAMES, "d"))
+    rule = Profiling(NAMES, rule=Single(NAMES, "c"), surest=Single(NAMES, "d"), foreseen=FORESEEN)
     trace = profile(rule, {"a": "5", "b": "4", "c": "4", "d": "4"})
     assert (asked(trace), trace.final) == ({"a", "b", "c"}, "c")
     trace = profile(rule, {"a": "4", "b": "5", "c": "4", "d": "4"})
@@ -83,13 +87,13 @@ def test_a_top_tier_whose_answer_is_foreseen_is_not_asked():
 
 
 def test_a_rule_that_needs_the_top_tier_is_not_left_without_it():
-    rule = Profiling(NAMES, rule=Single(NAMES, "d"), surest=Single(NAMES, "d"))
+    rule = Profiling(NAMES, rule=Single(NAMES, "d"), surest=Single(NAMES, "d"), foreseen=FORESEEN)
     trace = profile(rule, {"a": "4", "b": "4", "c": "4", "d": "9"})
     assert (asked(trace), trace.final) == (set(NAMES), "d")
 
 
 def test_where_all_answered_the_surest_rule_may_accept_a_cheaper_tier():
-    rule = Profiling(NAMES, rule=Single(NAMES, "a"), surest=Single(NAMES, "c"))
+    rule = Profiling(NAMES, rule=Single(NAMES, "a"), surest=Single(NAMES, "c"), foreseen=FORESEEN)
     trace = profile(rule, {"a": "1", "b": "2", "c": "3", "d": "4"})
     assert (asked(trace), trace.final) == (set(NAMES), "c")
     assert [attempt.verdict for attempt in trace.attempts if attempt.tier == "c"] == ["valid"]
@@ -104,7 +108,7 @@ def test_where_all_answered_the_surest_rule_may_accept_a_cheaper_tier():
 @settings(max_examples=150, deadline=None)
 def test_the_flow_does_what_a_replay_says_whatever_fails(one, other, says, down):
     rules = menu_of(NAMES)
-    rule = Profiling(NAMES, rules[one % len(rules)], rules[other % len(rules)])
+    rule = Profiling(NAMES, rules[one % len(rules)], rules[other % len(rules)], FORESEEN)
     heard = {name: None if name in down else value for name, value in says.items()}
     if not any(heard.values()):
         return
@@ -119,19 +123,27 @@ def test_the_flow_does_what_a_replay_says_whatever_fails(one, other, says, down)
 
 def test_an_answer_without_the_form_asked_for_is_neither_foreseen_by_nor_returned():
     form = Form(text_flaw=lambda answer: "no number" if answer.text == "x" else None)
-    rule = Profiling(NAMES, rule=Single(NAMES, "c"), surest=Single(NAMES, "c"))
+    rule = Profiling(NAMES, rule=Single(NAMES, "c"), surest=Single(NAMES, "c"), foreseen=FORESEEN)
     trace = profile(rule, {"a": "4", "b": "x", "c": "x", "d": "4"}, form=form)
     assert (asked(trace), trace.final) == (set(NAMES), "d")
 
 
 def test_it_is_the_same_without_threads():
-    rule = Profiling(NAMES, rule=Single(NAMES, "c"), surest=Cascade(NAMES, ("a", "b", "c")))
+    rule = Profiling(NAMES, rule=Single(NAMES, "c"), surest=Cascade(NAMES, ("a", "b", "c")), foreseen=FORESEEN)
     policy = Policy("profiling", Starting(lambda _names: rule), RuleJudge(), ExactEquality())
     for says in ({"a": "1", "b": "2", "c": "2", "d": "9"}, {"a": "1", "b": "1", "c": "2", "d": "9"}, {"d": "9"}):
         engine = engine_of(policy)
         sync = engine.run(engine.call("what?"), Scripted(says)).trace
         parallel = asyncio.run(engine.arun(engine.call("what?"), Scripted(says))).trace
         assert (asked(sync), sync.final) == (asked(parallel), parallel.final)
+
+
+def test_what_is_foreseen_has_been_seen_a_few_times_and_mostly_agreed():
+    assert foreseen_patterns([(0, 0, 0, 0)] * 2) == frozenset()
+    assert foreseen_patterns([(0, 0, 0, 0)] * 3) == {(0, 0, 0)}
+    assert foreseen_patterns([(0, 1, 1, 1)] * 4 + [(0, 1, 1, 2)] * 3) == {(0, 1, 1)}
+    assert foreseen_patterns([(0, 1, 1, 1)] * 4 + [(0, 1, 1, 2)] * 4) == frozenset()
+    assert foreseen_patterns([(0, 0, 1, 1)] * 9 + [(0, -1, -1, 0)] * 9 + [(0, 0)] * 9) == frozenset()
 
 
 # What the calls stand for
