@@ -18,8 +18,8 @@ others: a stratum in which little varies needs few samples (Neyman, 1934)."""
 
 
 _SEEN = 3
-"""A pattern may be foreseen from this many calls on that all tiers answered. Two cheap tiers may share their errors, and
-until a dearer one has been heard nobody knows."""
+"""A pattern may be foreseen from this many calls on that all tiers answered. Two cheap tiers may share their errors,
+which nobody knows until a dearer one has been heard."""
 
 Pattern: TypeAlias = tuple[int, ...]
 """What the tiers below the top said, cheapest first; equal numbers are equal answers, negative ones none."""
