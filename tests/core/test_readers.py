@@ -51,6 +51,8 @@ OF_NO_MODEL = {
     "ladder/provider.py::_ADDRESS": "the names of a client's fields",
     "ladder/provider.py::_SECRET": "the names of a client's fields",
     "langchain_tiers/pickling.py::unpacked": "what was pickled here",
+    "langchain_tiers/raw.py::_PLACE": "what Python's json says of a text",
+    "langchain_tiers/serialized.py::_PRIVATE": "the names of a client's fields",
     "llamaindex_tiers/spans.py::_hash": "the user's prompt",
     "policies/settings.py::_content": "the user's file",
     "policies/settings.py::read_settings": "the user's file",

@@ -9,7 +9,7 @@ def test_a_model_learns_from_feedback_which_tier_to_ask(tiers):
     prices = {"small": (1, 2), "medium": (10, 20), "large": (50, 99)}
     # Whole traces, so that every attempt is known and graded.
     model = TieredChatModel(tiers=tiers, policy="menu", prices=prices, trace_bytes=None)
-    for _ in range(12):
+    for _ in range(30):
         trace = model.invoke(ASK).response_metadata["tiers"]
         asked = {attempt["tier"] for attempt in trace["attempts"]}
         for tier in asked:

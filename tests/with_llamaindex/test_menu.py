@@ -7,7 +7,7 @@ ASK = "What is the capital of France?"
 
 def test_an_llm_learns_from_feedback_which_tier_to_ask(tiers):
     llm = TieredLLM(tiers=tiers, policy="menu", prices={"small": (1, 2), "medium": (10, 20), "large": (50, 99)})
-    for _ in range(12):
+    for _ in range(30):
         trace = llm.complete(ASK).additional_kwargs["tiers"]
         for tier in {attempt["tier"] for attempt in trace["attempts"]}:
             llm.feedback(trace["trace_id"], correct=tier == "small", tier=tier)

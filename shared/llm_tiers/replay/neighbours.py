@@ -29,10 +29,12 @@ class Neighbourhood:
     Attributes:
         near: By question, the earlier ones and their similarities, nearest first.
         earlier: By question, how many came before it.
+        vectors: By question, its embedding.
     """
 
     near: Mapping[str, Sequence[tuple[str, float]]]
     earlier: Mapping[str, int]
+    vectors: Mapping[str, Vector]
 
 
 def find_neighbours(history: History, questions: Sequence[str], k: int) -> Neighbourhood:
@@ -43,14 +45,16 @@ def find_neighbours(history: History, questions: Sequence[str], k: int) -> Neigh
         questions: The stream.
         k: Number of neighbours of each.
     """
-    near, earlier = {}, {}
+    near, earlier, vectors = {}, {}, {}
     with closing(history):
         for position, question in enumerate(questions):
             found = history.recall(question, node="", k=k)
             near[question] = [(neighbour.record.id, neighbour.similarity) for neighbour in found.neighbours]
             earlier[question] = position
+            if found.vector is not None:
+                vectors[question] = found.vector
             history.remember(Record(question, "", float(position), {}, "", "", (), (), None, text=question))
-    return Neighbourhood(near, earlier)
+    return Neighbourhood(near, earlier, vectors)
 
 
 class RememberedHistory:
@@ -83,11 +87,12 @@ class RememberedHistory:
             if question in self._records
         ]
         learned = None if study is None else self._studies.of(node, study, self._records.values)
-        return Recollection(tuple(near[:k]), count=len(self._records), learned=learned)
+        known = self._neighbourhood.vectors.get(text)
+        return Recollection(tuple(near[:k]), count=len(self._records), vector=known, learned=learned)
 
     def remember(self, record: Record) -> None:
         """Add a record."""
-        with self._studies.learning(record, (record.node,)):
+        with self._studies.learning(record, (record.node,), record.vector):
             self._records[record.text or ""] = record
 
     def revise(self, trace_id: str, change: Change) -> Record:  # noqa: ARG002

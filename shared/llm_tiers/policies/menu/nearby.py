@@ -16,9 +16,10 @@ __all__ = ["Nearby"]
 _NEAREST = 50
 """The number of profiled calls that are looked at, most similar first."""
 
-_SHRINKAGE = 10.0
+_SHRINKAGE = 30.0
 """The weight of the node's mean, in calls of likeness 1. In a node of one kind of queries, where likeness says nothing,
-it keeps the rules near what they would be without it; a few dozen calls of another kind outweigh it."""
+it keeps the rules near what they would be without it; some dozens of calls of another kind outweigh it. With less, the
+errors of a noisy grader on a few neighbours choose rules."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -298,7 +298,7 @@ def test_in_a_node_of_two_kinds_each_gets_its_own_rule_also_after_a_restart(tmp_
     ids = (f"t{place}" for place in itertools.count())
     for first in (0, 240):
         history = ChromaHistory(tmp_path, embedding=Embedding(two_kinds, name="two kinds"))
-        engine = Engine(ladder, menu(quality=0.2, seed=2), history, new_id=ids.__next__, grader=Grader(grade))
+        engine = Engine(ladder, menu(quality=0.0, seed=2), history, new_id=ids.__next__, grader=Grader(grade))
         traces = []
         for place in range(first, first + (40 if first else 240)):
             kind = ("easy", "hard")[place % 2]
