@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from llm_tiers.policies.menu.pattern import in_order
 from llm_tiers.policies.menu.profile import UNASKED, ProfiledCall
 from llm_tiers.replay import ReplayTable, load_table
 
@@ -87,7 +88,7 @@ class RecordedSet:
 
     @cached_property
     def said(self) -> list[tuple[int, ...]]:
-        return [_in_order(row) for row in self.table.answer_equal.tolist()]
+        return [in_order(row) for row in self.table.answer_equal.tolist()]
 
     @cached_property
     def singles(self) -> list[Outcome]:
@@ -111,6 +112,3 @@ class RecordedSet:
 
 
 # As `profiled_call` numbers them: by first appearance, so that equal patterns are found in a cache.
-def _in_order(row: list[int]) -> tuple[int, ...]:
-    numbers: dict[int, int] = {}
-    return tuple(number if number < 0 else numbers.setdefault(number, len(numbers)) for number in row)

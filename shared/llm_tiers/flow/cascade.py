@@ -238,7 +238,7 @@ def _accept(policy: Policy, ledger: Ledger, answer: Answer, early: dict[str, Rep
     """Accept an answer; early answers that were not needed go into the ledger too, since they teach as much."""
     for reply in early.values():
         ledger.add_reply(reply)
-    if ledger.plan is not None and (ledger.plan.audit or ledger.plan.profiled):
+    if ledger.plan is not None and ledger.plan.is_profiled:
         # A profiled call compares the tiers, so a function that checked some of the answers checks them all.
         for other in ledger.answers:
             if other.value is not None and other.tier not in ledger.findings.checks:

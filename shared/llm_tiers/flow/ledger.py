@@ -288,8 +288,7 @@ class Ledger:
             return None
         teaches = self._may_teach(answer)
         # A profiled call says what all tiers answered, a top tier that gave nothing included, whichever answer stood.
-        profiled = plan.audit or plan.profiled
-        if not teaches and not (profiled and answer.unfinished is None):
+        if not teaches and not (plan.is_profiled and answer.unfinished is None):
             return None
         checks = self.findings.checks
         return Record(
@@ -310,7 +309,7 @@ class Ledger:
             share=plan.share,
             confidence=self._confidence(),
             audited=plan.audit,
-            profiled=profiled,
+            profiled=plan.is_profiled,
             grades={"check": {tier: float(right) for tier, right in checks.items()}} if checks else {},
             verdicts=dict(self.findings.verdicts),
             verdict_costs=dict(self.findings.verdict_costs),

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_tiers.history.grades import SOURCES
+from llm_tiers.policies.menu.pattern import in_order
+from llm_tiers.policies.menu.weighing import RIGHT
 
 if TYPE_CHECKING:
     from llm_tiers.agreement.imagined import ImaginedLadders, Told
@@ -31,9 +33,6 @@ bound the memory of a node."""
 _FEW = 8
 """From this many graded calls on, calls without grades are left out: the two kinds of evidence are not mixed, and
 grades are better."""
-
-_RIGHT = 0.5
-"""The lowest grade that counts as right when spared calls are grouped by who was right."""
 
 _TRUST_IN_BEST = 0.5
 """Without grades, the weight of "the best tier is right" in how right an answer is taken to be; the rest is what the
@@ -79,7 +78,7 @@ class ProfiledCall:
     @property
     def told(self) -> Told:
         """What is known of each tier's answer, as the imagined ladders take it."""
-        known = tuple(None if grade is None else grade >= _RIGHT for grade in self.grades)
+        known = tuple(None if grade is None else grade >= RIGHT for grade in self.grades)
         return known and known + (None,) * (len(self.said) - len(known))
 
 
@@ -100,11 +99,11 @@ def profiled_call(record: Record, usual: Mapping[str, float]) -> ProfiledCall | 
     # A top tier that failed counts as one that was not asked: what it would have said is as unknown.
     if top not in record.answered:
         grades, source, partly = _grades(record, tuple(below), said[:-1])
-        said = [*_in_order(said[:-1]), UNASKED]
+        pattern = (*in_order(said[:-1]), UNASKED)
     else:
         grades, source, partly = _grades(record, tuple(usual), said)
-        said = _in_order(said)
-    return ProfiledCall(record.id, tuple(said), costs, grades, source, partly, record.vector)
+        pattern = in_order(said)
+    return ProfiledCall(record.id, pattern, costs, grades, source, partly, record.vector)
 
 
 def _grades(
@@ -135,12 +134,6 @@ def _grades(
         if not partial[0] and any(grade is not None for grade in grades):
             partial = (grades, source, True)
     return partial
-
-
-def _in_order(said: list[int]) -> list[int]:
-    """Number answers by their first appearance, so that the same pattern always has the same numbers."""
-    numbers: dict[int, int] = {}
-    return [number if number < 0 else numbers.setdefault(number, len(numbers)) for number in said]
 
 
 @dataclass(frozen=True)
@@ -210,7 +203,7 @@ class Profile:
         knows = self.is_graded and call.is_graded
         return call.said[:-1], tuple(bool(right) for right in call.told[: len(call.said) - 1]) if knows else ()
 
-    @property
+    @cached_property
     def source(self) -> GradeSource | None:
         """Who graded most of the calls; None if nobody did, so that the tiers are known by their agreement alone."""
         sources = Counter(call.source for call in self.calls if call.source is not None)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
 
+from llm_tiers.policies.menu.pattern import Pattern, in_order
 from llm_tiers.policies.menu.replaying import Profiled, replayed
 from llm_tiers.policies.menu.rule import Accept, Ask, CallState, Rule, Step
 
-__all__ = ["ASKED_SHARE", "Pattern", "Profiling", "foreseen_patterns"]
+__all__ = ["ASKED_SHARE", "Profiling", "foreseen_patterns"]
 
 ASKED_SHARE = 0.25
 """On how many of the profiled calls the top tier is asked though its answer is foreseen. Those calls stand for the
@@ -20,9 +20,6 @@ others: a stratum in which little varies needs few samples (Neyman, 1934)."""
 _SEEN = 3
 """A pattern may be foreseen from this many calls on that all tiers answered. Two cheap tiers may share their errors,
 which nobody knows until a dearer one has been heard."""
-
-Pattern: TypeAlias = tuple[int, ...]
-"""What the tiers below the top said, cheapest first; equal numbers are equal answers, negative ones none."""
 
 
 def foreseen_patterns(said: Iterable[Pattern]) -> frozenset[Pattern]:
@@ -78,11 +75,8 @@ class Profiling(Rule):
         return Ask((top,)) if accepted is None else Accept(accepted)
 
     def _is_foreseen(self, state: CallState) -> bool:
-        """Say whether the top tier's answer is foreseen; patterns are numbered by first appearance."""
-        numbers: dict[int, int] = {}
-        said = [state.said[name] for name in self.ladder[:-1]]
-        pattern = tuple(number if number < 0 else numbers.setdefault(number, len(numbers)) for number in said)
-        return pattern in self.foreseen
+        """Say whether the top tier's answer is foreseen."""
+        return in_order(state.said[name] for name in self.ladder[:-1]) in self.foreseen
 
 
 def _accepted(rule: Rule, state: CallState) -> str | None:

@@ -9,9 +9,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Stratum", "Weighing", "weigh"]
+__all__ = ["RIGHT", "Stratum", "Weighing", "weigh"]
 
-_RIGHT = 0.5
+RIGHT = 0.5
+"""The lowest grade that counts as right when spared calls are grouped by who was right."""
+
 _LEAST_VARIANCE = 1e-12
 
 
@@ -85,7 +87,7 @@ def weigh(
     said: NDArray[np.int64],
     right: NDArray[np.float64],
     spared: Mapping[Stratum, float],
-    standing: NDArray[np.float64] | None = None,
+    standing: NDArray[np.float64],
 ) -> Weighing:
     """Let calls that all tiers answered stand for those on which the top tier was not asked.
 
@@ -95,15 +97,14 @@ def weigh(
         right: How right they were, calls x tiers, in [0, 1].
         spared: How many calls the top tier was not asked on, by what the tiers below it said and who of them was
             right, as `Profile.spared` has it.
-        standing: How much each call stands for such calls; None for as much as it counts.
+        standing: How much each call stands for such calls.
     """
-    standing = each if standing is None else standing
     added = np.zeros_like(each)
     strata = []
     for (pattern, who), number in spared.items():
         alike = (said[:, :-1] == pattern).all(axis=1)
         if who:
-            alike &= ((right[:, :-1] >= _RIGHT) == who).all(axis=1)
+            alike &= ((right[:, :-1] >= RIGHT) == who).all(axis=1)
         before = float(standing[alike].sum())
         # A stratum without any such call, real or imagined, is left out: nothing is known of the top tier there.
         if before > 0:

@@ -14,8 +14,9 @@ from llm_tiers.agreement.imagined import imagined_ladders
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.policies.menu.backed import Backed
 from llm_tiers.policies.menu.nearby import Nearby
+from llm_tiers.policies.menu.pattern import Pattern, in_order
 from llm_tiers.policies.menu.profile import Profile, ProfiledCall
-from llm_tiers.policies.menu.profiling import ASKED_SHARE, Pattern, foreseen_patterns
+from llm_tiers.policies.menu.profiling import ASKED_SHARE, foreseen_patterns
 from llm_tiers.policies.menu.replaying import Profiled, replayed
 from llm_tiers.policies.menu.rule import Rule
 from llm_tiers.policies.menu.rules import menu_of
@@ -94,7 +95,7 @@ def rules_of(names: tuple[str, ...]) -> tuple[Rule, ...]:
 @cache
 def _outcomes(names: tuple[str, ...], said: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return by rule the position of the tier that it accepts, and rules x tiers, whether it asks each."""
-    found = [_outcome(rule, said) for rule in rules_of(names)]
+    found = [outcome_of(rule, said) for rule in rules_of(names)]
     return np.array([accepted for accepted, _ in found]), np.array([asked for _, asked in found])
 
 
@@ -126,12 +127,7 @@ def _replay(names: tuple[str, ...], said: Sequence[tuple[int, ...]], right: NDAr
 @cache
 def _imagined(names: tuple[str, ...], priors: tuple[float | None, ...]) -> _Calls:
     said, right = imagined_ladders(len(names), priors).calls
-    return _replay(names, [_numbered(row) for row in said[:_DRAWN]], right[:_DRAWN])
-
-
-def _numbered(row: NDArray[np.int64]) -> tuple[int, ...]:
-    numbers: dict[int, int] = {}
-    return tuple(numbers.setdefault(number, len(numbers)) for number in row.tolist())
+    return _replay(names, [in_order(row) for row in said[:_DRAWN].tolist()], right[:_DRAWN])
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,9 +145,16 @@ class Evidence:
     seen: _Calls
     counts: NDArray[np.float64]
     accuracy: NDArray[np.float64]
+    _known: dict[int, dict[frozenset[str], float]] = field(default_factory=dict, repr=False)
 
     def confidence(self, place: int) -> dict[frozenset[str], float]:
         """Return how often a rule was right, by the tiers that it asked; with few such calls, near its accuracy."""
+        # Every call asks, and the answer changes with profiled calls alone.
+        if place not in self._known:
+            self._known[place] = self._confidence(place)
+        return self._known[place]
+
+    def _confidence(self, place: int) -> dict[frozenset[str], float]:
         right, asked = self.seen.right[:, place], self.seen.asked[:, place]
         usual, found = IMAGINED_CALLS * self.accuracy[place], {}
         for row in np.unique(asked, axis=0):
@@ -200,7 +203,8 @@ def choose(
     rate = 1 / worth_usd if worth_usd else price / max(float(mean_costs[-1]), _LEAST_COST)
     spent = np.concatenate([imagined.asked @ mean_costs, np.einsum("crt,ct->cr", seen.asked, costs[: len(counted)])])
     worth = calls.right - rate * spent
-    best = int(weighing.mean(worth).argmax())
+    mean = weighing.mean(worth)
+    best = int(mean.argmax())
     accuracy = weighing.mean(calls.right)
     rules = rules_of(names)
     foreseen = foreseen_patterns(call.said for call in profile.calls if call.is_complete)
@@ -218,7 +222,7 @@ def choose(
         better_than_top=_better_than_top(names, seen, counts) if profile.is_graded else None,
         foreseen=foreseen,
         evidence=Evidence(names, seen, counts, accuracy),
-        nearby=_nearby(profile, worth[len(imagined.said) :], weighing.mean(worth), weighing.by_stratum(worth)),
+        nearby=_nearby(profile, worth[len(imagined.said) :], mean, weighing.by_stratum(worth)),
     )
 
 
@@ -287,6 +291,7 @@ def _better_than_top(names: tuple[str, ...], seen: _Calls, counts: NDArray[np.fl
     return names[best] if surely[best] > 0 else None
 
 
+@cache
 def outcome_of(rule: Rule, said: tuple[int, ...]) -> tuple[int, NDArray[np.bool_]]:
     """Return the position of the tier whose answer a rule accepts, and for each tier whether it is asked.
 
@@ -294,11 +299,6 @@ def outcome_of(rule: Rule, said: tuple[int, ...]) -> tuple[int, NDArray[np.bool_
         rule: A rule that needs nothing but the tiers' answers.
         said: What the tiers say, cheapest first: equal numbers are equal answers, -1 is none.
     """
-    return _outcome(rule, said)
-
-
-@cache
-def _outcome(rule: Rule, said: tuple[int, ...]) -> tuple[int, NDArray[np.bool_]]:
     found = replayed(rule, Profiled(dict(zip(rule.ladder, said, strict=True)), {}, {}, {}))
     if found is None:
         raise TypeError(f"rule {rule.name!r} asks for more than the tiers' answers")

@@ -56,6 +56,11 @@ class Plan:
     confidence: float | None = None
     certificate: Certificate | None = None
 
+    @property
+    def is_profiled(self) -> bool:
+        """Whether the call's record compares the tiers: all of them, or all that its judge asks."""
+        return self.audit or self.profiled
+
 
 Planning: TypeAlias = Generator[Request, Response, Plan]
 
