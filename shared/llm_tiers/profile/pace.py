@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any
 
 import httpx
 
 from llm_tiers.errors import AllTiersFailed, TierError
+from llm_tiers.integration.faults import retry_after_of, status_of
 
 __all__ = ["Fault", "Pace"]
 
@@ -84,8 +82,8 @@ class Fault:
         failed = next(one for one in error.exceptions if isinstance(one, TierError))
         cost = None if error.trace is None else error.trace.cost_usd
         chain = tuple(_causes(failed))
-        status = next((status for status in map(_status, chain) if status is not None), None)
-        after = next((seconds for seconds in map(_retry_after, chain) if seconds is not None), None)
+        status = next((status for status in map(status_of, chain) if status is not None), None)
+        after = next((seconds for seconds in map(retry_after_of, chain) if seconds is not None), None)
         lost = any(isinstance(cause, httpx.TransportError | OSError) for cause in chain)
         return cls(str(failed), status, after, lost, cost)
 
@@ -120,25 +118,3 @@ def _causes(failed: TierError) -> Iterator[BaseException]:
             return
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _status(error: BaseException) -> int | None:
-    # OpenAI's and Anthropic's errors have the status themselves; httpx and requests have it on the response.
-    status = getattr(error, "status_code", None) or getattr(getattr(error, "response", None), "status_code", None)
-    return status if isinstance(status, int) else None
-
-
-def _retry_after(error: BaseException) -> float | None:
-    headers: Any = getattr(getattr(error, "response", None), "headers", None)
-    given = headers.get("retry-after") if hasattr(headers, "get") else None
-    if not isinstance(given, str):
-        return None
-    # Seconds or a date, as RFC 9110 has it.
-    try:
-        return max(0.0, float(given))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
