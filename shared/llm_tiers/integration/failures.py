@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from llm_tiers.errors import Origin, TierError
-from llm_tiers.integration.faults import blame_of, chain_of, retry_after_of, status_of, unknown_setting_in
+from llm_tiers.integration.faults import blame_of, chain_of, http_of, unknown_setting_in
 from llm_tiers.ladder.provider import secrets_of
 from llm_tiers.usage import Usage
 
@@ -69,8 +69,7 @@ def _origin_of(tier: Tier, error: Exception, quoting: tuple[type[Exception], ...
     """Return what is to be known of an error besides its text, also where that may not be shown."""
     try:
         chain = tuple(chain_of(error))
-        status = next((status for status in map(status_of, chain) if status is not None), None)
-        after = next((seconds for seconds in map(retry_after_of, chain) if seconds is not None), None)
+        status, after = http_of(chain)
         if isinstance(error, quoting):
             # What such an error has besides its text is the answer.
             garbled = isinstance(error, json.JSONDecodeError)

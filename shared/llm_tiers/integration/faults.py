@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -11,7 +11,7 @@ from typing import Any
 
 from llm_tiers.errors import Blame
 
-__all__ = ["blame_of", "chain_of", "retry_after_of", "status_of", "unknown_setting_in"]
+__all__ = ["blame_of", "chain_of", "http_of", "retry_after_of", "status_of", "unknown_setting_in"]
 
 _SETUP = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 """Statuses that every further request to the tier would get: a wrong key, an unknown model."""
@@ -73,6 +73,16 @@ def retry_after_of(error: BaseException) -> float | None:
         return max(0.0, (parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return None
+
+
+def http_of(chain: Sequence[BaseException]) -> tuple[int | None, float | None]:
+    """Return the HTTP status and the seconds to wait that the nearest of an error's causes says, each None if none does.
+
+    Args:
+        chain: An error and what led to it, nearest first.
+    """
+    status = next((status for status in map(status_of, chain) if status is not None), None)
+    return status, next((seconds for seconds in map(retry_after_of, chain) if seconds is not None), None)
 
 
 def unknown_setting_in(error: BaseException) -> str | None:

@@ -10,7 +10,7 @@ from http import HTTPStatus
 import httpx
 
 from llm_tiers.errors import AllTiersFailed, TierError
-from llm_tiers.integration.faults import retry_after_of, status_of
+from llm_tiers.integration.faults import http_of
 
 __all__ = ["Fault", "Pace"]
 
@@ -82,8 +82,7 @@ class Fault:
         failed = next(one for one in error.exceptions if isinstance(one, TierError))
         cost = None if error.trace is None else error.trace.cost_usd
         chain = tuple(_causes(failed))
-        status = next((status for status in map(status_of, chain) if status is not None), None)
-        after = next((seconds for seconds in map(retry_after_of, chain) if seconds is not None), None)
+        status, after = http_of(chain)
         lost = any(isinstance(cause, httpx.TransportError | OSError) for cause in chain)
         return cls(str(failed), status, after, lost, cost)
 
