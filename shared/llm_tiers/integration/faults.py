@@ -76,7 +76,7 @@ def retry_after_of(error: BaseException) -> float | None:
 
 
 def http_of(chain: Sequence[BaseException]) -> tuple[int | None, float | None]:
-    """Return the HTTP status and the seconds to wait that the nearest of an error's causes says, each None if none does.
+    """Return the HTTP status and the seconds to wait that the nearest of an error's causes says; None if none does.
 
     Args:
         chain: An error and what led to it, nearest first.
