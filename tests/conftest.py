@@ -1,5 +1,9 @@
 """What the tests of both integrations share: the server on this machine, and how its models behave."""
 
+import gc
+import threading
+import warnings
+
 import pytest
 
 from llm_tiers import AccuracyEstimator
@@ -11,6 +15,32 @@ from llm_tiers.testing import LoopbackServer
 def _breakers_closed():
     """Close all breakers: tests share the server's address and its models' names, and so their breakers' state."""
     forget_circuits()
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def drops():
+    """For tests that drop a stream: LlamaIndex's OpenAI leaves its connection to the garbage collector."""
+    # Tests before this one may have left models that hang for good; those are not waited for.
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if thread.name == "llm-tiers-deadline":
+            thread.join(10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def _judged(answer, verdict="yes"):

@@ -1,24 +1,12 @@
 """A part of the matrix of faults; `make faults` asks the whole."""
 
-import gc
-import threading
-import warnings
-
 import pytest
 from fault_matrix import CELLS, FAULTS, FRAMEWORKS, SHORT, TIERS, WAYS, outcome_of
 
 
 @pytest.fixture(autouse=True)
-def _closed():
+def _closed(drops):
     """Wait for requests that were left behind, and collect the connections that LlamaIndex's streams leave."""
-    before = set(threading.enumerate())
-    yield
-    for thread in set(threading.enumerate()) - before:
-        if thread.name == "llm-tiers-deadline":
-            thread.join(10)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 def test_the_matrix_is_whole():

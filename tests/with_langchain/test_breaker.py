@@ -14,18 +14,6 @@ from llm_tiers.testing import Hang, HttpError
 ASK = "What is the capital of France?"
 
 
-class Clock:
-    now = 1_000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def ask(take):
     return lambda model: reduce(add, take(model, ASK))

@@ -1,9 +1,6 @@
 """Real OpenAI and OpenAILike clients of LlamaIndex's against a server on this machine."""
 
 import asyncio
-import gc
-import threading
-import warnings
 from collections.abc import Sequence
 
 import pytest
@@ -187,20 +184,6 @@ def _taker(way):
 
     take.way = way
     return take
-
-
-@pytest.fixture
-def drops():
-    """For tests that drop a stream: LlamaIndex's OpenAI leaves its connection to the garbage collector."""
-    # Tests before this one may have left models that hang for good; those are not waited for.
-    before = set(threading.enumerate())
-    yield
-    for thread in set(threading.enumerate()) - before:
-        if thread.name == "llm-tiers-deadline":
-            thread.join(10)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture

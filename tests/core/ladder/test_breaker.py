@@ -12,18 +12,6 @@ from llm_tiers.ladder import breaker as breakers
 from llm_tiers.ladder.breaker import Breaker, Circuit, as_breaker, circuit_of, record
 
 
-class Clock:
-    now = 1_000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def circuit(clock):
     return Circuit(Breaker(clock=clock))
