@@ -25,8 +25,9 @@ from llm_tiers.history import ChromaHistory
 from llm_tiers.history.record import Recollection, Record
 from llm_tiers.policies.menu import FixedRule, RuleJudge
 from llm_tiers.policies.menu.backed import Backed
+from llm_tiers.policies.menu.known import ProfileOf
 from llm_tiers.policies.menu.learning import Learning
-from llm_tiers.policies.menu.menu import MenuStarter, ProfileOf
+from llm_tiers.policies.menu.menu import MenuStarter
 from llm_tiers.policies.menu.profile import NO_PROFILE, UNASKED, ProfiledCall, profiled_call
 from llm_tiers.policies.menu.profiling import Profiling
 from llm_tiers.policies.menu.rule import Single
@@ -101,12 +102,13 @@ def test_a_top_tier_that_is_stated_to_be_worse_than_a_cheaper_one_is_not_followe
         Tier(None, name=name, price=(price, price), prior=prior)
         for name, price, prior in zip(NAMES, COSTS, (0.5, 0.95, 0.7), strict=True)
     )
-    study = MenuStarter().study(ladder)
-    known = study.start()
+    starter = MenuStarter()
+    known = starter.study(ladder).start()
     for number in range(40):
-        known = study.after(known, 1.2, called((0, 1, 2), number=number))
-    assert known.choice.rule == Single(NAMES, "b")
-    assert known.choice.estimates["b"] > known.choice.estimates["c"]
+        known = known.after(1.2, called((0, 1, 2), number=number))
+    choice = starter.choice(known)
+    assert choice.rule == Single(NAMES, "b")
+    assert choice.estimates["b"] > choice.estimates["c"]
 
 
 def test_a_cheap_tier_that_is_always_right_is_chosen_and_a_useless_one_is_not():
@@ -245,7 +247,7 @@ def test_the_flow_decides_as_the_study_does_without_it(quality):
     result = replay(table, "menu", knob=quality, order="file", seed=3)
     price = 1_000 * table.price_in / 1e6 + 300 * table.price_out / 1e6
     starter = MenuStarter(quality=quality, seed=3)
-    study = ProfileOf(tuple(zip(table.tiers, price.tolist(), strict=True)), starter.price)
+    study = ProfileOf(tuple(zip(table.tiers, price.tolist(), strict=True)))
     costs = (table.gen_in * table.price_in + table.gen_out * table.price_out) / 1e6
     known = study.start()
     for row in range(len(table)):
@@ -257,7 +259,8 @@ def test_the_flow_decides_as_the_study_does_without_it(quality):
         assert result.right[row] == table.correct[row, accepted]
         heard = said if audits or asked[-1] else (*said[:-1], UNASKED)
         call = ProfiledCall(str(row), heard, tuple(costs[row].tolist()), vector=table.embedding[row])
-        known = study.after(known, cost, call if audits or isinstance(rule, Profiling) else None)
+        seen = call if audits or isinstance(rule, Profiling) else None
+        known = known.after(cost, seen, starter.choice(known).rule_for(table.embedding[row]))
 
 
 def in_order(row):
@@ -313,15 +316,15 @@ def test_grades_that_come_later_change_the_choice():
 
 
 def test_a_top_tier_that_is_worse_than_a_cheaper_one_is_reported_by_grades():
-    study = ProfileOf(tuple(USUAL.items()), 0.03)
+    study = ProfileOf(tuple(USUAL.items()))
     known = study.start()
     for number in range(30):
-        known = study.after(known, 1.2, called((0, 1, 2), (0.0, 1.0, float(number % 2)), number))
-    assert known.choice.better_than_top == "b"
+        known = known.after(1.2, called((0, 1, 2), (0.0, 1.0, float(number % 2)), number))
+    assert known.choice(0.03).better_than_top == "b"
     ungraded = study.start()
     for number in range(30):
-        ungraded = study.after(ungraded, 1.2, called((0, 0, 1), number=number))
-    assert ungraded.choice.better_than_top is None
+        ungraded = ungraded.after(1.2, called((0, 0, 1), number=number))
+    assert ungraded.choice(0.03).better_than_top is None
 
 
 def test_a_few_grades_among_ungraded_calls_say_nothing_of_the_top_yet():
@@ -332,7 +335,7 @@ def test_a_few_grades_among_ungraded_calls_say_nothing_of_the_top_yet():
 
 
 def test_a_restart_changes_nothing():
-    study = ProfileOf(tuple(USUAL.items()), 0.03)
+    study = ProfileOf(tuple(USUAL.items()))
     records = [record(id=str(number), said={"a": 0, "b": number % 2, "c": 1}) for number in range(20)]
     known = study.start()
     for one in records:
@@ -341,7 +344,23 @@ def test_a_restart_changes_nothing():
     for one in records:
         later = study.learn(later, one)
     assert later.profile == known.profile
-    assert later.choice == known.choice
+    assert later.choice(0.03) == known.choice(0.03)
+
+
+def test_calls_of_any_quality_learn_from_each_other():
+    embedding = ChromaHistory(embedding=lambda _text: [1.0, 0.0])
+    cheap, careful = (engine_of(menu(quality=quality), embedding) for quality in (0.2, 0.9))
+    says = Scripted({"a": "1", "b": "2", "c": "3"})
+    for _ in range(3):
+        cheap.run(cheap.call("what?"), says)
+    assert "3 profiled calls" in careful.run(careful.call("what?"), says).trace.reason
+    known = MenuStarter(quality=0.2).study(cheap.ladder).start()
+    for number in range(40):
+        known = known.after(1.2, called((0, 1, 2), (0.9, 0.8, 1.0), number))
+    chosen = [MenuStarter(quality=quality).choice(known).rule for quality in (0.2, 0.9)]
+    assert chosen == [Single(NAMES, "a"), Single(NAMES, "c")]
+    cheap.close()
+    careful.close()
 
 
 def test_tiers_that_cannot_serve_are_not_counted_on_and_nothing_is_profiled():
