@@ -70,7 +70,8 @@ def row_of(runs: Sequence[Ran]) -> Row:
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
     """Yield Markdown."""
-    yield "| stream | first 20, top = 1 | right, middle, top | above coin | all, served, late, middle = 1 | learning | left |"
+    costs = "all, served, late, middle = 1"
+    yield f"| stream | first 20, top = 1 | right, middle, top | above coin | {costs} | learning | left |"
     yield "|---|---|---|---|---|---|---|"
     for row in rows:
         right = f"{row['accuracy']:.3f}, {row['middle']:.3f}, {row['top']:.3f}"
