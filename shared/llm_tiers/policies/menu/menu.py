@@ -34,6 +34,10 @@ _ENOUGH, _COMPLETE = 8, 2
 """A node with fewer profiled calls, or fewer that all tiers answered, uses the choice of its nearest parent with
 as many."""
 
+_MANY, _SELDOM = 20, 0.1
+"""From this many profiled calls on, users are told if the top tier's answer coincides with another in fewer than this
+share of them. Agreement then shows nothing, and only grades can ever lead to a cheaper tier."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Insight:
@@ -152,7 +156,7 @@ class MenuStarter:
             rule=(choice.rule_for(vector) if audits or profiled else rule).name,
             # A dearer tier in place of a cheaper one is no loss but in money.
             in_place_of=next((name for name in missing if ladder.index(name) > ladder.index(rule.tiers[-1])), None),
-            warnings=(*found.warnings, *_doubts_about_top(choice)),
+            warnings=(*found.warnings, *_doubts_about_top(choice), *_nothing_to_learn_from(known.profile, choice)),
             insight=_Insight(rule, stated),
             confidence=None if stated is None else stated.get(frozenset(rule.tiers)),
         )
@@ -242,6 +246,15 @@ def _doubts_about_top(choice: Choice) -> tuple[str, ...]:
     if better is None:
         return ()
     return (f"top tier: {better} seems to be right more often than {top}, which is dearer",)
+
+
+def _nothing_to_learn_from(profile: Profile, choice: Choice) -> tuple[str, ...]:
+    """Warn where the top tier answers all calls because nothing shows which of the cheaper answers are right."""
+    calls, (*below, top) = profile.counted, choice.rule.ladder
+    is_known = profile.source is not None or len(calls) < _MANY or choice.rule != Single(choice.rule.ladder, top)
+    if not below or is_known or sum(call.said[-1] in call.said[:-1] for call in calls) > _SELDOM * len(calls):
+        return ()
+    return (f"no grades: the tiers' answers seldom coincide, as in free text, so {top} answers all calls; give grade=",)
 
 
 class MenuJudge(Judge):

@@ -21,6 +21,7 @@ from llm_tiers import (
     Usage,
 )
 from llm_tiers.agreement.imagined import imagined_ladders
+from llm_tiers.flow.limits import Limits
 from llm_tiers.history import ChromaHistory
 from llm_tiers.history.record import Recollection, Record
 from llm_tiers.policies.menu import FixedRule, RuleJudge
@@ -285,7 +286,7 @@ class Scripted:
 
 def engine_of(policy, history=None, prices=COSTS):
     ladder = Ladder(Tier(None, name=name, price=(price, price)) for name, price in zip(NAMES, prices, strict=True))
-    return Engine(ladder, policy, history)
+    return Engine(ladder, policy, history, limits=Limits(history_timeout=None))
 
 
 def test_a_profiled_call_is_remembered_also_where_the_top_tier_gives_nothing():
@@ -345,6 +346,29 @@ def test_a_restart_changes_nothing():
         later = study.learn(later, one)
     assert later.profile == known.profile
     assert later.choice(0.03) == known.choice(0.03)
+
+
+def test_a_user_is_told_that_free_text_needs_grades():
+    engine = engine_of(menu(), ChromaHistory(embedding=lambda _text: [1.0, 0.0]))
+    says = Scripted({"a": "1", "b": "2", "c": "3"})
+    traces = [engine.run(engine.call("what?"), says).trace for _ in range(60)]
+    told = [any(warning.startswith("no grades") for warning in trace.warnings) for trace in traces]
+    assert not any(told[:20])
+    assert told[-1]
+    for trace in traces[:20]:
+        for tier in "abc":
+            engine.feedback(trace.trace_id, correct=tier == "c", tier=tier)
+    assert not any(warning.startswith("no grades") for warning in engine.run(engine.call("what?"), says).trace.warnings)
+    engine.close()
+
+
+@pytest.mark.parametrize("says", [{"a": "1", "b": "1", "c": "1"}, {"a": "1", "b": "2", "c": "2"}])
+def test_nor_where_answers_coincide(says):
+    engine = engine_of(menu(), ChromaHistory(embedding=lambda _text: [1.0, 0.0]))
+    for _ in range(60):
+        trace = engine.run(engine.call("what?"), Scripted(says)).trace
+        assert trace.warnings == ()
+    engine.close()
 
 
 def test_calls_of_any_quality_learn_from_each_other():

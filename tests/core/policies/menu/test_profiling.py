@@ -15,6 +15,7 @@ from llm_tiers import Answer, Embedding, Engine, Grader, Ladder, Policy, Tier, T
 from llm_tiers.agreement.equality import ExactEquality
 from llm_tiers.agreement.imagined import imagined_ladders
 from llm_tiers.call.form import Form
+from llm_tiers.flow.limits import Limits
 from llm_tiers.history import ChromaHistory
 from llm_tiers.history.record import Record
 from llm_tiers.policies.menu import Cascade, FixedRule, Profiled, RuleJudge, Single, menu_of, replayed
@@ -25,6 +26,7 @@ from llm_tiers.policies.menu.worth import choose
 from llm_tiers.policies.named import menu
 
 NAMES = ("a", "b", "c", "d")
+PATIENT = Limits(history_timeout=None)
 PRICES = {"a": 0.02, "b": 0.05, "c": 0.2, "d": 1.0}
 
 
@@ -62,7 +64,8 @@ class Starting(FixedRule):
 
 
 def engine_of(policy, history=None, names=NAMES):
-    return Engine(Ladder(Tier(None, name=name, price=(PRICES[name], PRICES[name])) for name in names), policy, history)
+    ladder = Ladder(Tier(None, name=name, price=(PRICES[name], PRICES[name])) for name in names)
+    return Engine(ladder, policy, history, limits=PATIENT)
 
 
 def profile(rule, says, *, form=None, names=NAMES):
@@ -218,7 +221,7 @@ def run_node(says, number, history, first=0):
     ids = (f"t{place}" for place in itertools.count(first))
     ladder = Ladder(Tier(None, name=name, price=(price, price)) for name, price in PRICES.items())
     # What is profiled is drawn by a call's id.
-    engine = Engine(ladder, menu(seed=1), history, new_id=ids.__next__)
+    engine = Engine(ladder, menu(seed=1), history, limits=PATIENT, new_id=ids.__next__)
     traces = [engine.run(engine.call(f"what? {place}"), Scripted(says)).trace for place in range(number)]
     engine.close()
     return traces
@@ -258,7 +261,7 @@ def test_a_restart_charges_the_same_to_learning_also_where_grades_came_later(tmp
     spent = []
     for number in (60, 1):
         history = ChromaHistory(tmp_path, embedding=embedding())
-        engine = Engine(ladder, menu(quality=0.3, seed=1), history, new_id=ids.__next__)
+        engine = Engine(ladder, menu(quality=0.3, seed=1), history, limits=PATIENT, new_id=ids.__next__)
         study = engine.policy.starter.study(ladder)
         # What is known before this run's own calls.
         spent.append(history.recall("what?", node="", k=0, study=study).learned.profile.learning)
@@ -298,7 +301,9 @@ def test_in_a_node_of_two_kinds_each_gets_its_own_rule_also_after_a_restart(tmp_
     ids = (f"t{place}" for place in itertools.count())
     for first in (0, 240):
         history = ChromaHistory(tmp_path, embedding=Embedding(two_kinds, name="two kinds"))
-        engine = Engine(ladder, menu(quality=0.0, seed=2), history, new_id=ids.__next__, grader=Grader(grade))
+        engine = Engine(
+            ladder, menu(quality=0.0, seed=2), history, limits=PATIENT, new_id=ids.__next__, grader=Grader(grade)
+        )
         traces = []
         for place in range(first, first + (40 if first else 240)):
             kind = ("easy", "hard")[place % 2]
