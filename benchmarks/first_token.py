@@ -3,8 +3,8 @@
     python benchmarks/first_token.py [--streams 10]
 
 Tiers speak 30 words, one every 50 ms, the first after 300 ms. The default has learned at its node that the cheapest
-tier will do, so its answer is neither compared nor judged. Prints Markdown: median milliseconds until the first word, in
-turns so that a drift of the machine's speed hits all alike.
+tier will do, so its answer is neither compared nor judged. Prints Markdown: median milliseconds until the first word.
+They take turns, so that a drift of the machine's speed hits all alike.
 """
 
 # ruff: noqa: ARG002 -- the frameworks say which arguments a model takes

@@ -18,7 +18,8 @@ from llamaindex_tiers.messages import needs_of, phase_of, read_ask, tokens_of
 from llamaindex_tiers.metadata import common_metadata
 from llamaindex_tiers.performer import LLMPerformer
 from llamaindex_tiers.pickling import remake, without_unpicklable_callbacks
-from llamaindex_tiers.readings import known_reading, told_reading
+from llamaindex_tiers.reading import told_reading
+from llamaindex_tiers.readings import known_reading
 from llamaindex_tiers.request import STANDARD_SETTINGS, Request, conversation, tool_options
 from llamaindex_tiers.responses import record_responses
 from llamaindex_tiers.runs import OuterRun

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
 from llamaindex_tiers.messages import copied, with_postscript
-from llamaindex_tiers.readings import told_reading
+from llamaindex_tiers.reading import told_reading
 from llamaindex_tiers.structured import Shape
 from llamaindex_tiers.tool_history import portable
 from llamaindex_tiers.tools import form_of_text, form_of_tools
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llama_index.core.llms import LLM
     from llama_index.core.tools.types import BaseTool
 
-    from llamaindex_tiers.readings import Reading
+    from llamaindex_tiers.reading import Reading
     from llm_tiers.call.form import Form
 
 __all__ = ["STANDARD_SETTINGS", "Request", "conversation", "tool_options"]

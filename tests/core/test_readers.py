@@ -75,6 +75,8 @@ TESTED_ELSEWHERE = {
     "llamaindex_tiers/readings.py::ranks_in": "with_llamaindex/test_readers.py",
     "llamaindex_tiers/readings.py::score_after_result": "with_llamaindex/test_readers.py",
     "llamaindex_tiers/readings.py::typed_triplets_in": "with_llamaindex/test_readers.py",
+    "llamaindex_tiers/retrieving.py::chosen_in": "with_llamaindex/test_readers.py",
+    "llamaindex_tiers/retrieving.py::masked_in": "with_llamaindex/test_readers.py",
 }
 
 
