@@ -59,8 +59,8 @@ class Learning:
         allowed = self.share * (young + _LATER * (profile.count - young))
         if profile.learning > credit + allowed * profile.spent / max(profile.count, 1):
             return True
-        # Cheap answers make up for learning. Where they are dearer than the top tier's, or calls have become dearer than
-        # the profiled ones, only what learning cost counts, or it would never go on.
+        # Cheap answers make up for learning. Where they are dearer than the top tier's, or calls have become dearer
+        # than the profiled ones, only what learning cost counts, or it would never go on.
         ahead = min(profile.spent - profile.count * choice.top_cost, profile.learning)
         next_one = choice.all_cost - choice.top_cost
         beyond = _BEYOND_TOP * self.share / 0.2
