@@ -21,6 +21,11 @@ _CREDIT = 40.0
 """In usual answers of the top tier, at a share of 0.2. Without a credit a cheap node could never find out whether it
 should be dearer: a fifth of what its cheap tier costs pays for few answers of the top tier."""
 
+_FIRST, _BEYOND_TOP = 20, 0.3
+"""Learning may not make a node's calls dearer than the top tier alone by more than this share, at a learning share of
+0.2, counted over 20 calls at least. Where prices are close, asking all tiers costs several times the top tier's answer,
+and the credit would be spent at once."""
+
 _YOUNG = 1_000
 _LATER = 0.25
 """After this many calls the share is a quarter, such as 5 % instead of 20 %."""
@@ -32,8 +37,9 @@ class Learning:
 
     Attributes:
         share: The largest share of a node's spend that profiling may add over its first 1,000 calls, in [0, 1]; later a
-            quarter of it. Beside it there is a small credit, of 40 answers of the top tier at a share of 0.2. 0
-            profiles nothing.
+            quarter of it. Beside it there is a small credit, of 40 answers of the top tier at a share of 0.2, but
+            learning never makes a node dearer than 1.3 times the top tier alone, from the 20th call on. 0 profiles
+            nothing.
     """
 
     share: float = 0.2
@@ -51,4 +57,11 @@ class Learning:
         credit = _CREDIT * choice.top_cost * self.share / 0.2
         young = min(profile.count, _YOUNG)
         allowed = self.share * (young + _LATER * (profile.count - young))
-        return profile.learning > credit + allowed * profile.spent / max(profile.count, 1)
+        if profile.learning > credit + allowed * profile.spent / max(profile.count, 1):
+            return True
+        # Cheap answers make up for learning. Where they are dearer than the top tier's, or calls have become dearer
+        # than the profiled ones, only what learning cost counts, or it would never go on.
+        ahead = min(profile.spent - profile.count * choice.top_cost, profile.learning)
+        next_one = choice.all_cost - choice.top_cost
+        beyond = _BEYOND_TOP * self.share / 0.2
+        return ahead + next_one > beyond * max(profile.count + 1, _FIRST) * choice.top_cost

@@ -55,6 +55,7 @@ class Choice:
         weight: The number of calls that this is based on, including the imagined ones.
         asking: What profiling a call costs, in probability of a right answer.
         top_cost: What a usual answer of the top tier costs, in US$.
+        all_cost: What usual answers of all tiers cost together, in US$.
         estimates: Tier name to its probability of a right answer.
         foreseen: On what the tiers below the top say its answer is foreseen.
         evidence: How often each rule was right, by the tiers that it asked.
@@ -69,6 +70,7 @@ class Choice:
     weight: float
     asking: float
     top_cost: float
+    all_cost: float
     estimates: Mapping[str, float]
     better_than_top: str | None = None
     foreseen: frozenset[Pattern] = frozenset()
@@ -218,6 +220,7 @@ def choose(
         asking=max(rate, _LEAST_PRICE / max(float(mean_costs[-1]), _LEAST_COST))
         * _cost_of_profiling(mean_costs, weighing, calls, best, foreseen),
         top_cost=float(mean_costs[-1]),
+        all_cost=float(mean_costs.sum()),
         estimates={rule.name: float(accuracy[place]) for place, rule in enumerate(rules) if rule.name in usual},
         better_than_top=_better_than_top(names, seen, counts) if profile.is_graded else None,
         foreseen=foreseen,
