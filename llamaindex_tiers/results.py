@@ -99,7 +99,7 @@ class Calls:
             or isinstance(instance, StructuredLLM)
         ):
             self._take(result)
-        elif _is_agent_output(output := getattr(result, "result", None)) and TRACE not in output:
+        elif _is_agent_output(output := getattr(result, "result", None)) and output.get(TRACE) is None:  # type: ignore[union-attr]
             # What a tool returned directly: the step that made it of that asked no LLM, but the run did.
             self._take(output)
 
