@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,24 +45,35 @@ class Learning:
 
     share: float = 0.2
 
-    def chance(self, profile: Profile, choice: Choice) -> float:
-        """Return the chance that the next call is profiled."""
-        if not self.share or self._is_exhausted(profile, choice):
+    def chance(self, profile: Profile, choice: Choice, underway: int = 0) -> float:
+        """Return the chance that the next call is profiled.
+
+        Args:
+            profile: What the node's past calls show.
+            choice: What follows from it.
+            underway: How many profiled calls of the node have begun and not ended.
+        """
+        if not self.share or self._is_exhausted(profile, choice, underway):
             return 0.0
         # The regret falls about as the inverse square root of the number of calls, so one more call lowers it by a
-        # share of `1 / (2 * weight)`.
-        saved = choice.regret * max(profile.count, _HORIZON) / (2 * choice.weight)
+        # share of `1 / (2 * weight)`. Those under way lower it before.
+        weight = choice.weight + underway
+        regret = choice.regret * math.sqrt(choice.weight / weight)
+        saved = regret * max(profile.count, _HORIZON) / (2 * weight)
         return min(_FLOOR + saved / max(choice.asking, 1e-300), 1.0)
 
-    def _is_exhausted(self, profile: Profile, choice: Choice) -> bool:
+    def _is_exhausted(self, profile: Profile, choice: Choice, underway: int) -> bool:
+        spent = profile.spent + underway * choice.all_cost
+        learning = profile.learning + underway * max(choice.all_cost - choice.rule_cost, 0.0)
+        count = profile.count + underway
         credit = _CREDIT * choice.top_cost * self.share / 0.2
-        young = min(profile.count, _YOUNG)
-        allowed = self.share * (young + _LATER * (profile.count - young))
-        if profile.learning > credit + allowed * profile.spent / max(profile.count, 1):
+        young = min(count, _YOUNG)
+        allowed = self.share * (young + _LATER * (count - young))
+        if learning > credit + allowed * spent / max(count, 1):
             return True
         # Cheap answers make up for learning. Where they are dearer than the top tier's, or calls have become dearer
         # than the profiled ones, only what learning cost counts, or it would never go on.
-        ahead = min(profile.spent - profile.count * choice.top_cost, profile.learning)
+        ahead = min(spent - count * choice.top_cost, learning)
         next_one = choice.all_cost - choice.top_cost
         beyond = _BEYOND_TOP * self.share / 0.2
-        return ahead + next_one > beyond * max(profile.count + 1, _FIRST) * choice.top_cost
+        return ahead + next_one > beyond * max(count + 1, _FIRST) * choice.top_cost

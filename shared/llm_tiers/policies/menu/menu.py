@@ -140,6 +140,8 @@ class MenuStarter:
         able = len(serving) == len(ladder) and found.is_kept
         rule, audits = self.decide(known, call.id, vector) if able else (choice.rule_for(vector), False)
         profiled = isinstance(rule, Profiling)
+        if audits or profiled:
+            known.underway.begin(call.id, known.profile.count)
         lacks_tiers = not set(rule.tiers) <= set(serving)
         missing = [name for name in rule.tiers if name in call.down][-1:]
         if lacks_tiers:
@@ -177,7 +179,7 @@ class MenuStarter:
         On a profiled call where they are not, the rule is a `Profiling`.
         """
         choice = self.choice(known)
-        chance = self.learning.chance(known.profile, choice)
+        chance = self.learning.chance(known.profile, choice, known.underway.number(known.profile.count))
         if random.Random(f"profile:{self.seed}:{call_id}").random() >= chance:
             return choice.rule_for(query), False
         # A random choice of its own, so that the calls on which all tiers are asked represent all profiled calls.

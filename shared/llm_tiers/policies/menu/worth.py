@@ -56,6 +56,7 @@ class Choice:
         asking: What profiling a call costs, in probability of a right answer.
         top_cost: What a usual answer of the top tier costs, in US$.
         all_cost: What usual answers of all tiers cost together, in US$.
+        rule_cost: What a call costs by the rule, in US$.
         estimates: Tier name to its probability of a right answer.
         foreseen: On what the tiers below the top say its answer is foreseen.
         evidence: How often each rule was right, by the tiers that it asked.
@@ -71,6 +72,7 @@ class Choice:
     asking: float
     top_cost: float
     all_cost: float
+    rule_cost: float
     estimates: Mapping[str, float]
     better_than_top: str | None = None
     foreseen: frozenset[Pattern] = frozenset()
@@ -221,6 +223,7 @@ def choose(
         * _cost_of_profiling(mean_costs, weighing, calls, best, foreseen),
         top_cost=float(mean_costs[-1]),
         all_cost=float(mean_costs.sum()),
+        rule_cost=float(weighing.mean(spent)[best]),
         estimates={rule.name: float(accuracy[place]) for place, rule in enumerate(rules) if rule.name in usual},
         better_than_top=_better_than_top(names, seen, counts) if profile.is_graded else None,
         foreseen=foreseen,

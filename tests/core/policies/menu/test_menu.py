@@ -382,6 +382,35 @@ def test_nor_where_answers_coincide(says):
     engine.close()
 
 
+@pytest.mark.parametrize(("prices", "most"), [(COSTS, 200), ((0.67, 0.8, 1.0), 10)], ids=["steep", "close"])
+def test_calls_that_begin_side_by_side_are_not_all_profiled(prices, most):
+    engine = engine_of(menu(), prices=prices)
+    starter = MenuStarter()
+    known = starter.study(engine.ladder).start()
+    plans = []
+    for _ in range(400):
+        # None of them has ended when the next one begins.
+        planning = starter.plan(engine.call("what?"), engine.ladder)
+        next(planning)
+        with pytest.raises(StopIteration) as ended:
+            planning.send(Recollection(learned=known))
+        plans.append(ended.value.value)
+    assert 0 < sum(plan.is_profiled for plan in plans) < most
+
+
+def test_a_profiled_call_that_never_ends_does_not_stop_learning_for_good():
+    starter = MenuStarter()
+    ladder = engine_of(menu()).ladder
+    study = starter.study(ladder)
+    known = study.start()
+    for number in range(400):
+        known.underway.begin(f"cancelled {number}", 0)
+    assert starter.learning.chance(known.profile, starter.choice(known), known.underway.number(0)) == 0
+    for number in range(200):
+        known = study.learn(known, record(id=str(number), audited=False))
+    assert known.underway.number(known.profile.count) == 0
+
+
 def test_calls_of_any_quality_learn_from_each_other():
     embedding = ChromaHistory(embedding=lambda _text: [1.0, 0.0])
     cheap, careful = (engine_of(menu(quality=quality), embedding) for quality in (0.2, 0.9))
