@@ -219,8 +219,12 @@ def choose(
         surest=rules[int(np.flatnonzero(accuracy >= accuracy.max() - _ALIKE)[-1])],
         regret=_regret(worth, weighing, best),
         weight=weighing.weight,
-        asking=max(rate, _LEAST_PRICE / max(float(mean_costs[-1]), _LEAST_COST))
-        * _cost_of_profiling(mean_costs, weighing, calls, best, foreseen),
+        # Where all tiers are free users still wait for the slowest.
+        asking=max(
+            max(rate, _LEAST_PRICE / max(float(mean_costs[-1]), _LEAST_COST))
+            * _cost_of_profiling(mean_costs, weighing, calls, best, foreseen),
+            _LEAST_PRICE * ASKED_SHARE,
+        ),
         top_cost=float(mean_costs[-1]),
         all_cost=float(mean_costs.sum()),
         rule_cost=float(weighing.mean(spent)[best]),

@@ -362,12 +362,12 @@ def test_a_restart_changes_nothing():
 def test_a_user_is_told_that_free_text_needs_grades():
     engine = engine_of(menu(), ChromaHistory(embedding=lambda _text: [1.0, 0.0]))
     says = Scripted({"a": "1", "b": "2", "c": "3"})
-    traces = [engine.run(engine.call("what?"), says).trace for _ in range(60)]
+    traces = [engine.run(engine.call("what?"), says).trace for _ in range(150)]
     told = [any(warning.startswith("no grades") for warning in trace.warnings) for trace in traces]
     assert not any(told[:20])
     assert told[-1]
-    for trace in traces[:20]:
-        for tier in "abc":
+    for trace in traces:
+        for tier in {attempt.tier for attempt in trace.attempts}:
             engine.feedback(trace.trace_id, correct=tier == "c", tier=tier)
     assert not any(warning.startswith("no grades") for warning in engine.run(engine.call("what?"), says).trace.warnings)
     engine.close()
@@ -409,6 +409,14 @@ def test_a_profiled_call_that_never_ends_does_not_stop_learning_for_good():
     for number in range(200):
         known = study.learn(known, record(id=str(number), audited=False))
     assert known.underway.number(known.profile.count) == 0
+
+
+def test_where_all_tiers_are_free_not_every_call_waits_for_all():
+    engine = engine_of(menu(), ChromaHistory(embedding=lambda _text: [1.0, 0.0]), prices=(0, 0, 0))
+    says = Scripted({"a": "1", "b": "1", "c": "1"})
+    asked = [len(engine.run(engine.call("what?"), says).trace.attempts) for _ in range(400)]
+    assert sum(number == 3 for number in asked[200:]) < 50
+    engine.close()
 
 
 def test_calls_of_any_quality_learn_from_each_other():
