@@ -67,6 +67,7 @@ def read(trace_id: str, metadata: Mapping[str, Any] | None) -> Record:
             contradicted=facts.get("contradicted", {}),
             grading_usd=facts.get("grading_usd", 0.0),
             rule=facts.get("rule"),
+            principal=facts.get("principal"),
             text=held.get("text"),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -117,7 +118,7 @@ def _facts(record: Record) -> dict[str, Any]:
         "contradicted": dict(record.contradicted),
         "grading_usd": record.grading_usd,
         "rule": record.rule,
-    }
+    } | ({} if record.principal is None else {"principal": record.principal})
 
 
 def printable(text: str) -> str:

@@ -19,8 +19,9 @@ from llm_tiers.errors import ConfigError, EmbeddingMismatch, UnknownTrace
 from llm_tiers.history.record import Change, CompleteStudy, Neighbour, Recollection, Record, Study
 from llm_tiers.history.store import facts
 from llm_tiers.history.store.client import chroma_errors
+from llm_tiers.history.store.crowd import LATEST, Crowd
 from llm_tiers.history.store.pending import Addition, Batch, Pending
-from llm_tiers.history.store.studies import NEWEST, Studies
+from llm_tiers.history.store.studies import NEWEST, NOBODY, Studies
 from llm_tiers.history.store.title import Row, Title
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ MOST_PENDING = 10_000
 """Records that may wait. A caller that adds one more writes a batch first, and gets the error if that fails."""
 
 _MOST_RECENT = 20_000
+
+_MORE = 4
+"""How many times as many neighbours are looked for where some may be left out."""
 
 
 class ShelfProvider(Protocol):
@@ -85,11 +89,14 @@ class Library:
         self._dimension: int | None = None
         self._pending = Pending()
         self._studies = Studies()
+        self._crowds: dict[str, Crowd] = {}
         self._recent: OrderedDict[str, Record] = OrderedDict()
         self._shelves: dict[str, Shelf] = {}
         self._nodes: set[str] = set()
         self._opened = False
         self._lock = threading.Lock()
+        # Held while a node's crowd is read for the first time and while a record is added, so that none counts twice.
+        self._crowding = threading.Lock()
         self._opening = threading.Lock()
         self._writing = threading.RLock()
         self._revising = threading.RLock()
@@ -188,12 +195,20 @@ class Library:
 
     # Reading
 
-    def recall(self, vector: Vector, *, node: str, k: int, study: Study | None = None) -> Recollection:
-        """Return the records of `node` that are most similar to `vector`, and what `study` made of all."""
+    def recall(
+        self, vector: Vector, *, node: str, k: int, study: Study | None = None, principal: str | None = None
+    ) -> Recollection:
+        """Return the records of `node` that are most similar to `vector`, and what `study` made of all.
+
+        A principal does not see those of others that crowd the node.
+        """
         with chroma_errors("reading"):
             self._open_if_present()
             self.expect(vector.size)
             node = self._node_to_search(node)
+            crowd = None if principal is None else self._crowd(node)
+            without = NOBODY if crowd is None else crowd.left_out(principal)
+            wanted, k = k, _MORE * k if without else k
             # First what waits, then what is stored: a record that is written in between is found twice, which its id
             # shows. In the other order it could be missed.
             waiting = self._pending.on(node)
@@ -206,22 +221,50 @@ class Library:
                 count = shelf.count_with(waiting.records.keys())
                 known = records | known
                 hits += found
-            learned = None if study is None else self._studies.of(node, study, partial(self._known_to, study, node))
+            if crowd is not None:
+                count = max(count - crowd.number_of(without), 0)
+            known_to = partial(self._known_to, study, node)
+            learned = None if study is None else self._studies.of(node, study, known_to, without)
         if not vector.any():
             # A text without a vector resembles nothing, though its cosine with everything is 0.
             return Recollection(count=count, vector=vector, learned=learned)
-        neighbours = [Neighbour(similarity, known[trace_id]) for trace_id, similarity in hits if trace_id in known]
+        neighbours = [
+            Neighbour(similarity, known[trace_id])
+            for trace_id, similarity in hits
+            if trace_id in known and known[trace_id].principal not in without
+        ]
         neighbours.sort(key=lambda n: (-n.similarity, -n.record.created, n.record.id))
-        return Recollection(tuple(neighbours[:k]), count, vector, learned=learned)
+        return Recollection(tuple(neighbours[:wanted]), count, vector, learned=learned)
 
-    def _known_to(self, study: Study, node: str) -> Iterable[Record]:
+    def _crowd(self, node: str) -> Crowd:
+        """Return who made the latest calls of a node."""
+        crowd = self._crowds.get(node)
+        if crowd is None:
+            with self._crowding:
+                crowd = self._crowds.get(node)
+                if crowd is None:
+                    crowd = Crowd(record.principal for record in self._newest(node, LATEST))
+                    # Anything may be asked for as a node, and what has no records is not worth keeping.
+                    if self._has_records(node):
+                        self._crowds[node] = crowd
+        return crowd
+
+    def _has_records(self, node: str) -> bool:
+        with self._lock:
+            return not node or node in self._nodes
+
+    def _known_to(self, study: Study | None, node: str) -> Iterable[Record]:
         """Return the records of a node that a study starts with, oldest first, those that wait included."""
         if isinstance(study, CompleteStudy):
             return self._complete_records(node)
+        return self._newest(node, NEWEST)
+
+    def _newest(self, node: str, most: int) -> list[Record]:
+        """Return the newest records of a node, oldest first, those that wait included."""
         waiting = self._pending.on(node).records
         shelf = self._shelf(node)
-        stored = {} if shelf is None else shelf.newest(NEWEST)
-        return list({**stored, **waiting}.values())[-NEWEST:]
+        stored = {} if shelf is None else shelf.newest(most)
+        return list({**stored, **waiting}.values())[-most:]
 
     def _complete_records(self, node: str) -> Iterator[Record]:
         """Yield every record of a node as it is now, with its vector."""
@@ -309,8 +352,11 @@ class Library:
         self.expect(vector.size)
         kept = replace(record, vector=None, text=text, node=facts.printable(record.node))
         nodes = self._nodes_for(kept.node)
-        with self._studies.learning(kept, nodes, vector):
+        with self._crowding, self._studies.learning(kept, nodes, vector):
             self._pending.add(Addition(Row(kept, vector, exact=self._studies.complete), nodes))
+            for node in nodes:
+                if node in self._crowds:
+                    self._crowds[node].add(kept.principal)
 
     def _nodes_for(self, node: str) -> tuple[str, ...]:
         """The shelves of a record: its node's and each ancestor's, as far as `max_nodes` allows."""
