@@ -132,7 +132,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or temporary
         grow(folder, given.records)
-        subprocess.run([sys.executable, __file__, "--reopen", "--folder", folder], check=True)
+        subprocess.run([sys.executable, __file__, "--reopen", "--folder", folder], check=True)  # noqa: S603
 
 
 if __name__ == "__main__":

@@ -73,8 +73,8 @@ class ChromaHistory:
     Records are written by a background thread, 64 at a time or twice a second; a recall sees them at once. What waits
     is written at exit, by `flush` and by `close`, but **not on SIGTERM** (or in a `multiprocessing` child, which skips
     Python's exit handlers): call `close()` there, or take `durability="sync"`. A write that fails is logged once and
-    tried again; `flush` and `close` raise the error. Up to 10,000 records may wait: a caller that adds one more writes
-    a batch first, and gets the error if that fails.
+    tried again; `flush` and `close` raise the error. Up to 10,000 records may wait: one more
+    is refused with an error, which the trace of its call says.
 
     A principal (`principal=` of a call) that made more than a quarter of a node's latest 1,000 calls, and at least 10,
     crowds the node: what is recalled for others is made without its calls, so that it does not settle how theirs are

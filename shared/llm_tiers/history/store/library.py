@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from llm_tiers.embedding.vector import Vector
-from llm_tiers.errors import ConfigError, EmbeddingMismatch, UnknownTrace
+from llm_tiers.errors import ConfigError, EmbeddingMismatch, HistoryError, UnknownTrace
 from llm_tiers.history.record import Change, CompleteStudy, Neighbour, Recollection, Record, Study
 from llm_tiers.history.store import facts
 from llm_tiers.history.store.client import chroma_errors
@@ -30,10 +30,15 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "MOST_PENDING", "Library", "ShelfProvider", "mismatch"]
 
 BATCH = 64
-"""Most records of one write."""
+"""Most records of one write, as long as few wait."""
+
+_LARGEST_BATCH = 1_024
+_SECONDS_OF_WRITE = 0.5
+"""Larger batches cost less a record, so they grow while many wait and a write takes no longer than this."""
 
 MOST_PENDING = 10_000
-"""Records that may wait. A caller that adds one more writes a batch first, and gets the error if that fails."""
+"""Records that may wait. One more is not kept while the writer works, so that no caller waits for it; while it pauses
+after a failure, the caller writes a batch and gets the error."""
 
 _MOST_RECENT = 20_000
 
@@ -90,7 +95,9 @@ class Library:
         self._pending = Pending()
         self._studies = Studies()
         self._crowds: dict[str, Crowd] = {}
-        self._recent: OrderedDict[str, Record] = OrderedDict()
+        self._recent: OrderedDict[str, facts.Packed] = OrderedDict()
+        self._batch = BATCH
+        self._shed = 0
         self._shelves: dict[str, Shelf] = {}
         self._nodes: set[str] = set()
         self._opened = False
@@ -294,10 +301,10 @@ class Library:
         found: dict[str, Record] = {}
         with self._lock:
             for trace_id in ids:
-                record = self._recent.get(trace_id)
-                if record is not None:
+                packed = self._recent.get(trace_id)
+                if packed is not None:
                     self._recent.move_to_end(trace_id)
-                    found[trace_id] = record
+                    found[trace_id] = facts.unpack(trace_id, packed)
         missing = [trace_id for trace_id in ids if trace_id not in found]
         if missing:
             fetched = shelf.fetch(missing)
@@ -309,9 +316,10 @@ class Library:
         kept: dict[str, Record] = {}
         with self._lock:
             for trace_id, record in records.items():
-                if newer:
-                    self._recent[trace_id] = record
-                kept[trace_id] = self._recent.setdefault(trace_id, record)
+                held = None if newer else self._recent.get(trace_id)
+                if held is None:
+                    self._recent[trace_id] = facts.pack(record)
+                kept[trace_id] = record if held is None else facts.unpack(trace_id, held)
                 self._recent.move_to_end(trace_id)
             while len(self._recent) > _MOST_RECENT:
                 self._recent.popitem(last=False)
@@ -322,7 +330,8 @@ class Library:
         # On a server another process may have revised the record, so the cache is not asked there.
         if record is None and not self._shelf_provider.shared:
             with self._lock:
-                record = self._recent.get(trace_id)
+                packed = self._recent.get(trace_id)
+                record = None if packed is None else facts.unpack(trace_id, packed)
         if record is not None:
             return record
         # A parent holds what its children hold, so the top is the likely place.
@@ -346,9 +355,8 @@ class Library:
         """Queue a record to be written."""
         with chroma_errors("adding a record"):
             self._open_if_present()
-            # The thread that adds too fast does the writing, so that memory stays bounded when Chroma is slow or fails.
             if len(self._pending) >= MOST_PENDING:
-                self.write_batch()
+                self._make_room()
         self.expect(vector.size)
         kept = replace(record, vector=None, text=text, node=facts.printable(record.node))
         nodes = self._nodes_for(kept.node)
@@ -357,6 +365,25 @@ class Library:
             for node in nodes:
                 if node in self._crowds:
                     self._crowds[node].add(kept.principal)
+
+    def _make_room(self) -> None:
+        """Write a batch, unless somebody else is writing.
+
+        Raises:
+            HistoryError: Somebody is, so that the new record is not kept; or the batch could not be written.
+        """
+        # So that memory stays bounded and no caller waits for another thread's write.
+        if not self._writing.acquire(blocking=False):
+            with self._lock:
+                self._shed += 1
+            raise HistoryError(
+                f"{MOST_PENDING} records wait to be written, which is all that may; this one is not kept (nor were "
+                f"{self._shed - 1} before): calls come faster than the history can be written"
+            )
+        try:
+            self.write_batch()
+        finally:
+            self._writing.release()
 
     def _nodes_for(self, node: str) -> tuple[str, ...]:
         """The shelves of a record: its node's and each ancestor's, as far as `max_nodes` allows."""
@@ -432,9 +459,10 @@ class Library:
     def write_batch(self) -> int:
         """Write the oldest of what waits, evict what is too old, and return how many were written."""
         with self._writing, chroma_errors("writing"):
-            batch = self._pending.take(BATCH)
+            batch = self._pending.take(self._batch)
             if not batch:
                 return 0
+            started = time.monotonic()
             self.open()
             touched = self._write_additions(batch)
             self._write_revisions(batch)
@@ -444,7 +472,15 @@ class Library:
             self._pending.done(batch)
             for shelf in touched:
                 self._tidy(shelf, shelf.evict(self.capacity))
+            self._size_batches(time.monotonic() - started)
             return len(batch.additions) + len(batch.revisions)
+
+    def _size_batches(self, seconds: float) -> None:
+        """Take more at a time while many wait and writing is quick, and less where a write took too long."""
+        if seconds > _SECONDS_OF_WRITE or len(self._pending) < self._batch:
+            self._batch = max(self._batch // 2, BATCH)
+        else:
+            self._batch = min(2 * self._batch, _LARGEST_BATCH)
 
     def _write_additions(self, batch: Batch) -> list[Shelf]:
         rows: dict[str, list[Row]] = {}
