@@ -18,7 +18,7 @@ from llm_tiers.history import ChromaHistory
 from llm_tiers.history.record import Record
 from llm_tiers.integration.tiered import Tiered
 from llm_tiers.profile.grade import INCOMPARABLE
-from llm_tiers.replay.table import load_table
+from llm_tiers.replay.table import UNREADABLE, load_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,8 +99,11 @@ def _history_of(given: Tiered | History, table: ReplayTable) -> History:
 
 def _extras(table: ReplayTable) -> dict[str, NDArray[Any]]:
     """Read the arrays that `llm-tiers profile` writes besides a table's; other replay files lack them."""
-    with np.load(table.path, allow_pickle=False) as file:
-        extras = {name: file[name] for name in _EXTRAS if name in file.files}
+    try:
+        with np.load(table.path, allow_pickle=False) as file:
+            extras = {name: file[name] for name in _EXTRAS if name in file.files}
+    except UNREADABLE as error:
+        raise ReplayFileError(f"{table.path}: not a readable .npz file: {error}") from error
     n, k = table.correct.shape
     shapes = {"embedding_model": (), "grades": (n, k), "said": (n, k), "cost_usd": (n, k)}
     for name, array in extras.items():

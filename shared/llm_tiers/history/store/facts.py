@@ -61,34 +61,55 @@ def read(trace_id: str, metadata: Mapping[str, Any] | None) -> Record:
         facts = json.loads(held["record"])
         return Record(
             id=trace_id,
-            node=facts["node"],
-            created=held["created"],
-            labels=facts["labels"],
-            start=facts["start"],
-            final=facts["final"],
-            answered=tuple(facts["answered"]),
-            agreed=tuple(facts["agreed"]),
-            cost_usd=facts["cost_usd"],
+            node=_one(facts["node"], str),
+            created=_one(held["created"], float, int),
+            labels=_table(facts["labels"], bool),
+            start=_one(facts["start"], str),
+            final=_one(facts["final"], str),
+            answered=_names(facts["answered"]),
+            agreed=_names(facts["agreed"]),
+            cost_usd=_one(facts["cost_usd"], *_NUMBER),
             # From here on: keys that older records may lack.
-            said=facts.get("said", {}),
-            tokens=facts.get("tokens", {}),
-            costs=facts.get("costs", {}),
-            share=facts.get("share"),
-            confidence=facts.get("confidence"),
-            audited=facts.get("audited", False),
-            profiled=facts.get("profiled", False),
-            grades=facts.get("grades", {}),
-            verdicts=facts.get("verdicts", {}),
-            verdict_costs=facts.get("verdict_costs", {}),
-            contradicted=facts.get("contradicted", {}),
-            grading_usd=facts.get("grading_usd", 0.0),
-            rule=facts.get("rule"),
-            principal=facts.get("principal"),
-            text=held.get("text"),
+            said=_table(facts.get("said", {}), int),
+            tokens=_table(facts.get("tokens", {}), *_NUMBER),
+            costs=_table(facts.get("costs", {}), *_NUMBER),
+            share=_one(facts.get("share"), *_NUMBER),
+            confidence=_one(facts.get("confidence"), *_NUMBER),
+            audited=_one(facts.get("audited", False), bool),
+            profiled=_one(facts.get("profiled", False), bool),
+            grades={source: _table(held, *_NUMBER) for source, held in _table(facts.get("grades", {}), dict).items()},
+            verdicts=_table(facts.get("verdicts", {}), bool),
+            verdict_costs=_table(facts.get("verdict_costs", {}), *_NUMBER),
+            contradicted=_table(facts.get("contradicted", {}), bool),
+            grading_usd=_one(facts.get("grading_usd", 0.0), *_NUMBER),
+            rule=_one(facts.get("rule"), str, type(None)),
+            principal=_one(facts.get("principal"), str, type(None)),
+            text=_one(held.get("text"), str, type(None)),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         msg = f"the history's record {trace_id!r} was not written by llm-tiers: {error!r}"
         raise HistoryError(msg) from error
+
+
+_NUMBER = (float, int, type(None))
+
+
+# Whoever can write into the folder can write anything: what a policy takes for a number must be one.
+def _one(value: Any, *kinds: type) -> Any:
+    if not isinstance(value, kinds):
+        raise TypeError(f"a {type(value).__name__} where {kinds[0].__name__} is expected")
+    return value
+
+
+def _table(value: Any, *kinds: type) -> dict[Any, Any]:
+    _one(value, dict)
+    for inner in value.values():
+        _one(inner, *kinds)
+    return dict(value)
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(_one(name, str) for name in _one(value, list))
 
 
 def vector_of(metadata: Mapping[str, Any] | None) -> Vector | None:
