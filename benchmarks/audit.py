@@ -27,6 +27,10 @@ def main() -> int:
         print("audit: not done, the advisory service cannot be reached")
         return 0
     print(said.strip())
+    # An index without advisories, such as a mirror, knows none of them, and "no known vulnerabilities" would mislead.
+    unknown = said.count("could not be audited")
+    if unknown and not done.returncode:
+        print(f"audit: {unknown} packages could not be audited, so nothing is said of them")
     return done.returncode
 
 
