@@ -100,6 +100,7 @@ class TestCrowd:
             seen(history, "a", node=f"node {number}")
         library = history._library
         assert len(library._crowds) <= 1
+        assert len(library._studies._results) <= 1
 
 
 TIERS = {"small": (0.1, 0.4), "medium": (0.5, 2.0), "large": (2.0, 8.0)}

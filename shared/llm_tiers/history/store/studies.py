@@ -81,6 +81,11 @@ class Studies:
         for other in alike[: len(alike) - _MOST_WITHOUT + 1] if without else ():
             del self._results[other]
 
+    def of_nothing(self, study: Study) -> Any:
+        """Return the result of no records, for a node that has none; it is not kept."""
+        self._complete = self._complete or isinstance(study, CompleteStudy)
+        return study.start()
+
     @contextmanager
     def learning(self, record: Record, nodes: Iterable[str], vector: Vector | None = None) -> Iterator[None]:
         """Let every study of these nodes learn a record that is added in the meantime.
