@@ -37,6 +37,9 @@ _SECONDS_OF_WRITE = 0.5
 """Larger batches cost less a record, so they grow while many wait and a write takes no longer than this. In batches of
 256 and more, Chroma's graph loses records among many copies of one query: 1 of 200 in one run of six."""
 
+_SECONDS_FOR_FAILURE = 1.0
+"""How long a caller with one record too many waits for a writer whose last write failed, to get its error."""
+
 MOST_PENDING = 10_000
 """Records that may wait. One more is not kept while the writer works, so that no caller waits for it; while it pauses
 after a failure, the caller writes a batch and gets the error."""
@@ -99,6 +102,7 @@ class Library:
         self._recent: OrderedDict[str, facts.Packed] = OrderedDict()
         self._batch = BATCH
         self._shed = 0
+        self._writes = False
         self._shelves: dict[str, Shelf] = {}
         self._nodes: set[str] = set()
         self._opened = False
@@ -379,7 +383,7 @@ class Library:
             HistoryError: Somebody is, so that the new record is not kept; or the batch could not be written.
         """
         # So that memory stays bounded and no caller waits for another thread's write.
-        if not self._writing.acquire(blocking=False):
+        if not self._writing.acquire(timeout=0 if self._writes else _SECONDS_FOR_FAILURE):
             with self._lock:
                 self._shed += 1
             raise HistoryError(
@@ -464,6 +468,15 @@ class Library:
 
     def write_batch(self) -> int:
         """Write the oldest of what waits, evict what is too old, and return how many were written."""
+        try:
+            written = self._write_batch()
+        except HistoryError:
+            self._writes = False
+            raise
+        self._writes = True
+        return written
+
+    def _write_batch(self) -> int:
         with self._writing, chroma_errors("writing"):
             batch = self._pending.take(self._batch)
             if not batch:
