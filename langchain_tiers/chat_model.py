@@ -16,6 +16,7 @@ from langchain_tiers.messages import needs_of, read_ask
 from langchain_tiers.performer import ChatPerformer
 from langchain_tiers.pickling import packed, unpacked
 from langchain_tiers.pieces import as_chat_result, as_generation_chunk
+from langchain_tiers.principals import asked_by, current_user, user_of
 from langchain_tiers.profile import common_profile
 from langchain_tiers.raw import RawAndParsed
 from langchain_tiers.request import STANDARD_SETTINGS, Request
@@ -148,7 +149,11 @@ class TieredChatModel(Tiered, BaseChatModel):
         model.invoke("What is the capital of Australia?")
         model.invoke("What is the capital of Australia?", model="gpt-5")  # this tier and no other
         model.invoke("What is the capital of Australia?", node="facts", quality=0.8)  # for this call, or by `bind`
+        model.invoke("What is the capital of Australia?", principal="ada")  # who asks
         ```
+
+        `principal` is kept hashed; by default it is the `user_id` of the config's `configurable`. A principal that
+        makes more than a quarter of a node's calls moves nobody else's, and only it gives feedback on its answers.
 
         Settings of the call (`stop`, `temperature`, ...) go to the tiers, never to the judge.
 
@@ -218,6 +223,30 @@ class TieredChatModel(Tiered, BaseChatModel):
         """Pickle what the model was made of; a folder or a server is opened anew, a history in memory starts empty."""
         return unpacked, (type(self), packed(self._arguments()))
 
+    def invoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 -- the name in LangChain's interface
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Answer a call."""
+        with asked_by(user_of(config)):
+            return super().invoke(input, config, stop=stop, **kwargs)
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 -- the name in LangChain's interface
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Answer a call in asyncio; as `invoke`."""
+        with asked_by(user_of(config)):
+            return await super().ainvoke(input, config, stop=stop, **kwargs)
+
     def generate(
         self,
         messages: list[list[BaseMessage]],
@@ -248,11 +277,12 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> Generator[AIMessageChunk]:
         """Stream an answer; the last chunk carries the trace and the usage."""
+        principal = user_of(config)
         config, run = begin_run(self, config)
         # Begun here, because LangChain calls `_stream` without a run manager, and the tiers' runs would have no parent.
         chunks = cast("Generator[AIMessageChunk]", super().stream(input, config, stop=stop, **kwargs))
         # Closed with the user's loop: where that ends early, the requests end too, and the call is still traced.
-        with closing(handing_down(run, chunks)) as stream:
+        with closing(handing_down(run, chunks, principal)) as stream:
             for chunk in stream:
                 yield with_total_usage(chunk)
 
@@ -265,9 +295,10 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncGenerator[AIMessageChunk]:
         """Stream an answer in asyncio; as `stream`."""
+        principal = user_of(config)
         config, run = begin_run(self, config)
         chunks = cast("AsyncGenerator[AIMessageChunk]", super().astream(input, config, stop=stop, **kwargs))
-        async with aclosing(ahanding_down(run, chunks)) as stream:
+        async with aclosing(ahanding_down(run, chunks, principal)) as stream:
             async for chunk in stream:
                 yield with_total_usage(chunk)
 
@@ -489,7 +520,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         self, manager: RunManager | None, messages: Sequence[BaseMessage], settings: Mapping[str, Any]
     ) -> OuterRun:
         node = node_of(manager, messages, names_of(settings.get("tools"))) if self.node is None else self.node
-        return OuterRun(manager, node, tuple(self.inner_callbacks), self.trace_bytes)
+        return OuterRun(manager, node, tuple(self.inner_callbacks), self.trace_bytes, current_user())
 
     def _prepare(
         self,
@@ -501,6 +532,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         model: str | None = None,
         node: str | None = None,
         timeout: float | None = None,
+        principal: str | None = None,
         **kwargs: Any,
     ) -> tuple[Call, ChatPerformer]:
         """Describe a call to the core, and say how its models are called."""
@@ -523,6 +555,7 @@ class TieredChatModel(Tiered, BaseChatModel):
             needs=needs_of(messages, tools=request.offers_tools, structured=request.wants_schema),
             form=request.form,
             messages=tuple(messages),
+            principal=run.principal if principal is None else principal,
         )
         return call, ChatPerformer(request, run, streaming=streaming, judging=self._judging)
 

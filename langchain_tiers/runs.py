@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ from langchain_core.runnables.config import ensure_config, set_config_context
 from langchain_core.tracers import BaseTracer, LogStreamCallbackHandler
 
 from langchain_tiers.origins import ORIGINS
+from langchain_tiers.principals import asked_by
 from llm_tiers.trace import SHORT_TRACE
 
 if TYPE_CHECKING:
@@ -64,12 +65,14 @@ class OuterRun:
         node: Where in the user's graph the run is.
         inner_callbacks: Kinds of handlers that are called for the calls inside, besides tracers and token counters.
         trace_bytes: Most bytes of the trace in the message; None for all of it.
+        principal: Who asks, or None.
     """
 
     manager: RunManager | None = None
     node: str = ""
     inner_callbacks: tuple[type[BaseCallbackHandler], ...] = ()
     trace_bytes: int | None = SHORT_TRACE
+    principal: str | None = field(default=None, repr=False)
 
     @property
     def inner_handlers(self) -> tuple[BaseCallbackHandler, ...]:
@@ -212,21 +215,24 @@ def no_handler_counts(run_manager: RunManager | None) -> bool:
 
 
 @contextmanager
-def _handing(run: RunManager) -> Iterator[None]:
+def _handing(run: RunManager, principal: str | None) -> Iterator[None]:
     token = _handed_down.set(run)
     try:
-        yield
+        with asked_by(principal):
+            yield
     finally:
         _handed_down.reset(token)
 
 
-def handing_down(run: RunManager, chunks: Generator[Chunk]) -> Generator[Chunk]:
+def handing_down(run: RunManager, chunks: Generator[Chunk], principal: str | None) -> Generator[Chunk]:
     """Hand on chunks; while the first is made, and only then, `handed_down_run` returns the run.
+
+    So it is for `current_user` and the principal.
 
     A generator runs in the context of its consumer, so a variable that it left set would leak to the consumer.
     """
     with closing(chunks):
-        with _handing(run):
+        with _handing(run, principal):
             # LangChain calls `_stream` while it makes the first chunk, and not again.
             first = next(chunks, None)
         if first is not None:
@@ -260,10 +266,10 @@ async def _next(items: AsyncGenerator[Item]) -> Item | None:
     return await anext(items, None)
 
 
-async def ahanding_down(run: RunManager, chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
+async def ahanding_down(run: RunManager, chunks: AsyncGenerator[Chunk], principal: str | None) -> AsyncGenerator[Chunk]:
     """Hand on chunks in asyncio; as `handing_down`."""
     async with aclosing(chunks):
-        with _handing(run):
+        with _handing(run, principal):
             first = await anext(chunks, None)
         if first is not None:
             yield first

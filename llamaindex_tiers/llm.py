@@ -136,7 +136,12 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         ```python
         llm.complete("What is the capital of Australia?")
         llm.complete("What is the capital of Australia?", model="gpt-5")  # this tier and no other
+        llm.complete("What is the capital of Australia?", principal="ada")  # who asks
         ```
+
+        `principal` is kept hashed; a query engine's calls have it from `instrument_tags({"llm_tiers_principal": ...})`.
+        A principal that makes more than a quarter of a node's calls moves nobody else's, and only it gives feedback on
+        its answers.
 
         Settings of the call (`temperature`, ...) go to the tiers, never to the judge. With `parse=json.loads` a text
         that cannot be parsed goes one tier up.
@@ -490,6 +495,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             pin=request.pin,
             settings=frozenset(request.settings),
             timeout=request.timeout,
+            principal=place.tagged_principal if request.principal is None else request.principal,
             tokens=tokens_of(request.messages),
             needs=needs_of(request.messages, tools=request.offers_tools),
             form=request.form,

@@ -28,6 +28,9 @@ __all__ = ["STANDARD_SETTINGS", "Request", "conversation", "tool_options"]
 STANDARD_SETTINGS = ("temperature", "max_tokens", "timeout", "max_retries")
 """Settings that most LLMs have; they go to the tiers that know them."""
 
+OF_THE_CALL = ("model", "timeout", "principal")
+"""Settings that no tier is given: one pins a tier, the driver keeps another, and the history is told who asks."""
+
 Method = Literal["complete", "chat", "chat_with_tools", "structured_predict"]
 
 
@@ -130,6 +133,11 @@ class Request:
         """Seconds to wait for each tier, or None."""
         return self.settings.get("timeout")
 
+    @property
+    def principal(self) -> str | None:
+        """Who asks, or None."""
+        return self.settings.get("principal")
+
     def read_by(self, reading: Reading | None, parse: Callable[[str], Any] | None) -> Self:
         """Return the request with the form of a text, if something is known to parse it.
 
@@ -191,8 +199,7 @@ def _check_messages(messages: object, argument: str) -> None:
 
 
 def _is_known(model: LLM, setting: str) -> bool:
-    # Both are for the ladder: one pins a tier, and the driver keeps the other.
-    if setting in ("model", "timeout"):
+    if setting in OF_THE_CALL:
         return False
     return setting not in STANDARD_SETTINGS or knows(model, setting)
 

@@ -30,10 +30,13 @@ from llm_tiers.errors import ConfigError
 if TYPE_CHECKING:
     from llm_tiers.trace import Trace
 
-__all__ = ["NODE_TAG", "Place", "current_place", "keep_open_spans"]
+__all__ = ["NODE_TAG", "PRINCIPAL_TAG", "Place", "current_place", "keep_open_spans"]
 
 NODE_TAG = "llm_tiers_node"
 """The instrument tag that names the node of the calls under it."""
+
+PRINCIPAL_TAG = "llm_tiers_principal"
+"""The instrument tag that says who asks the calls under it."""
 
 _MOST_OPEN = 10_000
 """Most spans that are kept: some are never closed, such as those of a task that its loop has dropped."""
@@ -197,6 +200,11 @@ class Place:
         if node is not None and not isinstance(node, str):
             raise ConfigError(f"instrument tag {NODE_TAG!r} must be a node's name, not a {type(node).__name__}")
         return node
+
+    @property
+    def tagged_principal(self) -> Any:
+        """Who asks, as an instrument tag says, or None."""
+        return self.tags.get(PRINCIPAL_TAG)
 
 
 def current_place() -> Place:

@@ -25,6 +25,7 @@ NAMES = [
     "EmbeddingMismatch",
     "Engine",
     "ExactEquality",
+    "FeedbackRefused",
     "FinalAnswers",
     "FixedStarter",
     "Forecast",

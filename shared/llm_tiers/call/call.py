@@ -33,6 +33,7 @@ class Call:
         settings: Names of the settings that the user gives the call.
         timeout: Seconds to wait for each tier; it replaces the tier's own time-out. None keeps the tier's own.
         down: Names of the tiers that are not asked now, since they fail, each with the reason.
+        principal: What stands for whoever asks, hashed; None where nobody in particular does.
         messages: The framework's own messages, for a grader that takes them; the core does not read them.
     """
 
@@ -50,6 +51,7 @@ class Call:
     settings: frozenset[str] = frozenset()
     timeout: float | None = None
     down: Mapping[str, str] = field(default_factory=dict)
+    principal: str | None = None
     messages: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 
     @property

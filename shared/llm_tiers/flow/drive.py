@@ -187,7 +187,9 @@ def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recolle
     """Look up the history; a failure becomes a warning, since the user's answer does not depend on the history."""
     if history is None:
         return Recollection()
-    wanted = {} if request.study is None else {"study": request.study}
+    wanted: dict[str, Any] = {} if request.study is None else {"study": request.study}
+    if ledger.call.principal is not None and getattr(history, "knows_principals", False):
+        wanted["principal"] = ledger.call.principal
     # Embedded once for each call, however often the flow asks.
     ask = partial(history.recall, request.text, node=request.node, k=request.k, vector=ledger.vector, **wanted)
     try:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from llm_tiers.arguments import grade_of, kind_of, require
 from llm_tiers.call.answer import Answer
 from llm_tiers.call.call import Call
-from llm_tiers.errors import AllTiersFailed, ConfigError, UnknownTrace
+from llm_tiers.errors import AllTiersFailed, ConfigError, FeedbackRefused, UnknownTrace
 from llm_tiers.flow.breakers import Breakers
 from llm_tiers.flow.cascade import cascade
 from llm_tiers.flow.deadline import Busy, Late, LateTiers
@@ -28,6 +28,7 @@ from llm_tiers.flow.labels import after_feedback
 from llm_tiers.flow.ledger import Ledger
 from llm_tiers.flow.limits import Limits
 from llm_tiers.flow.patience import HistoryTooSlow, prepare
+from llm_tiers.history.principals import hashed
 from llm_tiers.ladder.breaker import Breaker
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.ladder.taken import TakenSettings
@@ -156,9 +157,12 @@ class Engine:
     def call(self, query: str, **facts: Any) -> Call:
         """Describe a call: `query` and the other attributes of `Call` except its id and time.
 
+        `principal` is given by name here, and kept hashed.
+
         Raises:
-            ConfigError: The pinned tier is not in the ladder.
+            ConfigError: The pinned tier is not in the ladder, or the principal is no name.
         """
+        facts["principal"] = hashed(facts.get("principal"))
         # Exploration and audits are drawn from this id, so they do not depend on the order of concurrent calls.
         call = Call(id=self._new_id(), query=query, created=self._clock(), **facts)
         if call.pin is not None and call.pin not in self.ladder:
@@ -208,27 +212,42 @@ class Engine:
             await asyncio.to_thread(self._remember, ledger)
         yield Outcome(item, ledger.trace())
 
-    def feedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> Record:
+    def feedback(
+        self, trace_id: str, *, correct: bool | float, tier: str | None = None, principal: str | None = None
+    ) -> Record:
         """Record how right an answer of a past call was; the next estimates change accordingly.
 
         Args:
             trace_id: The `trace_id` of the call's trace.
             correct: Whether the answer was right, or how right, in [0, 1].
             tier: Name of the tier whose answer this is about; by default the answer that was returned.
+            principal: Who says so; None is the application itself, which may speak of any call.
 
         Returns:
             The record of the call as it is now.
 
         Raises:
             ConfigError: `correct` is neither a bool nor a number in [0, 1], or the tier did not answer the call.
+            FeedbackRefused: The call was another principal's.
             UnknownTrace: The history has no record of the call.
         """
+        by = hashed(principal)
         grade = grade_of(correct, "correct")
         require(tier is None or isinstance(tier, str), f"tier must be the name of a tier, or None, not {kind_of(tier)}")
         if self.history is None:
             raise UnknownTrace(f"trace_id={trace_id!r} is unknown: no history is kept")
         names = self.ladder.names
-        return self.history.revise(trace_id, lambda record: after_feedback(record, names, grade=grade, tier=tier))
+
+        def change(record: Record) -> Record:
+            if by is not None and record.principal != by:
+                whose = "another principal" if record.principal else "no principal in particular"
+                raise FeedbackRefused(
+                    f"trace_id={trace_id!r}: the answer went to {whose}, so principal= may not grade it; pass the "
+                    f"principal that the call was made with, or leave it out to speak for the application"
+                )
+            return after_feedback(record, names, grade=grade, tier=tier)
+
+        return self.history.revise(trace_id, change)
 
     def certificate(self, node: str = "") -> Certificate | None:
         """Return what the policy has proved at a node; None where nothing, or by a policy that proves nothing.

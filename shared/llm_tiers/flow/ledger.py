@@ -314,6 +314,7 @@ class Ledger:
             verdicts=dict(self.findings.verdicts),
             verdict_costs=dict(self.findings.verdict_costs),
             rule=plan.rule,
+            principal=self.call.principal,
             text=self.call.query,
             vector=self.vector,
         )

@@ -73,8 +73,12 @@ class ChromaHistory:
     Records are written by a background thread, 64 at a time or twice a second; a recall sees them at once. What waits
     is written at exit, by `flush` and by `close`, but **not on SIGTERM** (or in a `multiprocessing` child, which skips
     Python's exit handlers): call `close()` there, or take `durability="sync"`. A write that fails is logged once and
-    tried again; `flush` and `close` raise the error. Up to 10,000 records may wait: a caller that adds one more writes
-    a batch first, and gets the error if that fails.
+    tried again; `flush` and `close` raise the error. Up to 10,000 records may wait: one more
+    is refused with an error, which the trace of its call says.
+
+    A principal (`principal=` of a call) that made more than a quarter of a node's latest 1,000 calls, and at least 10,
+    crowds the node: what is recalled for others is made without its calls, so that it does not settle how theirs are
+    answered. It is itself shown all.
 
     Several histories of one process may use one folder. A second process may not (`HistoryLocked`): run a server for
     them, `chroma run --path FOLDER`. That server has no password of its own, so keep it on the loopback address or
@@ -208,8 +212,18 @@ class ChromaHistory:
             self._embedding.load()
             self._usable().prepare()
 
+    knows_principals = True
+    """`recall` is told whose call it is."""
+
     def recall(
-        self, text: str, *, node: str, k: int, vector: Vector | None = None, study: Study | None = None
+        self,
+        text: str,
+        *,
+        node: str,
+        k: int,
+        vector: Vector | None = None,
+        study: Study | None = None,
+        principal: str | None = None,
     ) -> Recollection:
         """Return the `k` records of `node` whose queries are most like `text`.
 
@@ -224,6 +238,7 @@ class ChromaHistory:
             study: What is wanted of all records of the node, for the result's `learned`. It starts with the newest
                 1,000 stored ones, a `CompleteStudy` with all; on a server, what other processes add later is only seen
                 in the neighbours.
+            principal: Whose call it is, as in `Record`. Calls of other principals that crowd the node are left out.
 
         Raises:
             HistoryError: The history is closed, or its folder was opened before a fork.
@@ -238,7 +253,13 @@ class ChromaHistory:
                 query, "the Chroma server did not answer a moment ago; it is asked again soon"
             )
         try:
-            found = library.recall(query, node=facts.printable(node), k=k, study=study)
+            found = library.recall(
+                query,
+                node=facts.printable(node),
+                k=k,
+                study=study,
+                principal=principal,
+            )
         except HistoryUnreachable as error:
             # Calls that follow must not each wait for a server that hangs, so recalls pause for a while.
             self._pause = min(max(2 * self._pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)

@@ -48,6 +48,7 @@ class Record:
         grading_usd: What grading cost in US$, which is no part of `cost_usd`; None where it is unknown.
         rule: Name of the rule of the menu that answered, or would have if the default had not profiled the call; None
             where the policy has no rules.
+        principal: What stands for whoever asked, as `hashed` makes it; None where nobody in particular did.
         text: The query. A history stores it only where the user asked for that.
         vector: The query's embedding, or None: the history then embeds `text`.
     """
@@ -74,6 +75,7 @@ class Record:
     contradicted: Mapping[str, bool] = field(default_factory=dict)
     grading_usd: float | None = 0.0
     rule: str | None = None
+    principal: str | None = None
     text: str | None = field(default=None, repr=False)
     vector: Vector | None = field(default=None, repr=False, compare=False)
 
@@ -142,7 +144,11 @@ class CompleteStudy(Study, Protocol):
 
 
 class History(Protocol):
-    """Where past calls are kept. Every method may be called from any thread."""
+    """Where past calls are kept. Every method may be called from any thread.
+
+    One with the attribute `knows_principals` is also told in `recall` whose call it is, where that is known:
+    `principal=`, as in `Record`.
+    """
 
     def recall(
         self, text: str, *, node: str, k: int, vector: Vector | None = None, study: Study | None = None

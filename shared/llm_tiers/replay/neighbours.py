@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llm_tiers.errors import UnknownTrace
+from llm_tiers.history import ChromaHistory
 from llm_tiers.history.record import Neighbour, Recollection, Record
 from llm_tiers.history.store.studies import Studies
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from llm_tiers.history.record import Change, Study
 
 __all__ = ["Neighbourhood", "RememberedHistory", "find_neighbours"]
+
+_AT_A_TIME = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,9 @@ def find_neighbours(history: History, questions: Sequence[str], k: int) -> Neigh
             if found.vector is not None:
                 vectors[question] = found.vector
             history.remember(Record(question, "", float(position), {}, "", "", (), (), None, text=question))
+            # The records come faster than they can be written, and only so many may wait.
+            if position % _AT_A_TIME == 0 and isinstance(history, ChromaHistory):
+                history.flush()
     return Neighbourhood(near, earlier, vectors)
 
 
