@@ -261,9 +261,8 @@ class Library:
         return crowd
 
     def _learned(self, node: str, study: Study, without: frozenset[str]) -> Any:
-        # Anything may be asked for as a node, and results are not kept of what has no records.
         if not self._has_records(node):
-            return self._studies.of_nothing(study)
+            return self._studies.of_nothing(node, study)
         return self._studies.of(node, study, partial(self._known_to, study, node), without)
 
     def _has_records(self, node: str) -> bool:

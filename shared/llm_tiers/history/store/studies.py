@@ -26,6 +26,9 @@ NOBODY: frozenset[str] = frozenset()
 
 _MISSING = object()
 
+_MOST_EMPTY = 100
+"""Nodes without records whose results are kept: anything may be asked for as a node."""
+
 _MOST_WITHOUT = 4
 """Results of one study and node that are kept without some principals; the one not asked for the longest goes."""
 
@@ -38,6 +41,8 @@ class Studies:
 
     def __init__(self) -> None:
         self._results: dict[tuple[str, Study, frozenset[str]], Any] = {}
+        # Of the nodes without records, oldest first.
+        self._empty: dict[tuple[str, Study, frozenset[str]], None] = {}
         self._lock = threading.Lock()
         self._complete = False
 
@@ -81,10 +86,19 @@ class Studies:
         for other in alike[: len(alike) - _MOST_WITHOUT + 1] if without else ():
             del self._results[other]
 
-    def of_nothing(self, study: Study) -> Any:
-        """Return the result of no records, for a node that has none; it is not kept."""
-        self._complete = self._complete or isinstance(study, CompleteStudy)
-        return study.start()
+    def of_nothing(self, node: str, study: Study) -> Any:
+        """Return the result of no records, for a node that has none; that of the latest such nodes is kept.
+
+        Calls that begin side by side at a new node so have the same.
+        """
+        result = self.of(node, study, tuple)
+        with self._lock:
+            self._empty[node, study, NOBODY] = None
+            while len(self._empty) > _MOST_EMPTY:
+                oldest = next(iter(self._empty))
+                del self._empty[oldest]
+                self._results.pop(oldest, None)
+        return result
 
     @contextmanager
     def learning(self, record: Record, nodes: Iterable[str], vector: Vector | None = None) -> Iterator[None]:
@@ -97,6 +111,8 @@ class Studies:
             seen = replace(record, vector=vector)
             for key in list(self._results):
                 node, study, without = key
+                if node in nodes:
+                    self._empty.pop(key, None)
                 if node in nodes and record.principal not in without:
                     self._results[key] = study.learn(self._results[key], seen)
 

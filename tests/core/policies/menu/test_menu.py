@@ -415,7 +415,7 @@ def test_where_all_tiers_are_free_not_every_call_waits_for_all():
     engine = engine_of(menu(), ChromaHistory(embedding=lambda _text: [1.0, 0.0]), prices=(0, 0, 0))
     says = Scripted({"a": "1", "b": "1", "c": "1"})
     asked = [len(engine.run(engine.call("what?"), says).trace.attempts) for _ in range(400)]
-    assert sum(number == 3 for number in asked[200:]) < 50
+    assert sum(number == 3 for number in asked[200:]) < 120
     engine.close()
 
 
