@@ -9,24 +9,35 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llm_tiers.errors import HistoryError
+from llm_tiers.errors import HistoryError, UnknownTrace
 from llm_tiers.history.store import client, facts
 from llm_tiers.history.store.places import Folder, Server
 from llm_tiers.history.store.registry import is_server
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llm_tiers.history.record import Record
     from llm_tiers.history.store.places import Place
 
-__all__ = ["read_records"]
+__all__ = ["find_record", "read_records"]
+
+_STEP = 1_000
+_NEWEST = 500
+"""Calls of a node that show what its tiers usually cost."""
 
 
-def read_records(where: str, *, namespace: str = "default") -> list[Record]:
-    """Return every record of a history with its vector, oldest first.
+def read_records(
+    where: str, *, namespace: str = "default", vectors: bool = True, on_record: Callable[[int, int], object] | None = None
+) -> list[Record]:
+    """Return every record of a history, oldest first.
 
     Args:
         where: The history's folder, or the URL of its Chroma server.
         namespace: The part of it to read.
+        vectors: Whether the records come with their vectors, which take most of the time.
+        on_record: Called now and then with how many records were read, and of how many; records that lie on several
+            shelves are counted more than once in the latter.
 
     Raises:
         HistoryLocked: Another process holds the folder.
@@ -34,16 +45,43 @@ def read_records(where: str, *, namespace: str = "default") -> list[Record]:
         HistoryError: There is no history there, or it cannot be read.
     """
     with closing(_place(where)) as place, client.chroma_errors(f"reading {where}"):
+        shelves = place.shelves(namespace)
+        total = sum(shelf.count() for shelf in shelves.values())
         records: dict[str, Record] = {}
-        # A record lies on the shelf of its node and on those of the nodes above.
-        for shelf in place.shelves(namespace).values():
-            for trace_id, metadata, vector in shelf.pages(vectors=True):
-                if trace_id not in records:
-                    kept = np.asarray(vector, dtype=np.float32)
-                    records[trace_id] = replace(facts.read(trace_id, metadata), vector=kept)
+        # A record lies on the shelf of its node and on those of the nodes above: the highest have nearly all.
+        for node in sorted(shelves, key=lambda node: (node.count("/"), node)):
+            for trace_id, metadata, vector in shelves[node].pages(vectors=vectors, skip=frozenset(records)):
+                kept = None if vector is None else np.asarray(vector, dtype=np.float32)
+                records[trace_id] = replace(facts.read(trace_id, metadata), vector=kept)
+                if on_record is not None and len(records) % _STEP == 0:
+                    on_record(len(records), total)
     if not records:
         raise HistoryError(f"{where} holds no history in the namespace {namespace!r}")
     return sorted(records.values(), key=lambda record: record.created)
+
+
+def find_record(where: str, trace_id: str, *, namespace: str = "default") -> tuple[Record, list[Record]]:
+    """Return one record of a history, and the newest records of its node, which show what its tiers usually cost.
+
+    Raises:
+        UnknownTrace: No record has this id.
+        HistoryLocked: Another process holds the folder.
+        HistoryUnreachable: The server does not answer.
+        HistoryError: There is no history there, or it cannot be read.
+    """
+    with closing(_place(where)) as place, client.chroma_errors(f"reading {where}"):
+        shelves = place.shelves(namespace)
+        for shelf in shelves.values():
+            found = shelf.fetch([trace_id])
+            if found:
+                record = found[trace_id]
+                return record, list(shelves.get(record.node, shelf).newest(_NEWEST).values())
+    if not shelves:
+        raise HistoryError(f"{where} holds no history in the namespace {namespace!r}")
+    raise UnknownTrace(
+        f"{where} holds no record of the trace id {trace_id!r}; `llm-tiers history list` shows the ids that it holds "
+        "(calls that teach nothing have no record, and old records are evicted)"
+    )
 
 
 def _place(where: str) -> Place:
