@@ -7,10 +7,6 @@ fixed seed: six nodes over eight weeks, four tiers, a tenth of the calls profile
 
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +19,7 @@ NAMES = ("nano", "small", "medium", "large")
 COSTS = np.array([0.0002, 0.001, 0.004, 0.02])
 RIGHT = np.array([0.62, 0.76, 0.85, 0.91])
 NODES = ("chat", "research/plan", "research/search", "research/answer", "support/triage", "support/reply")
+PROFILED = 0.1
 DIMENSION = 256
 WEEKS = 8
 
@@ -32,7 +29,7 @@ def records(calls: int, *, seed: int = 0, vectors: bool = False) -> Iterator[Rec
     draw = np.random.default_rng(seed)
     began = 1_790_000_000.0
     for number in range(calls):
-        known = bool(draw.random() < 0.1)
+        known = bool(draw.random() < PROFILED)
         right = draw.random() < RIGHT
         said = [0 if one else 1 + int(draw.integers(3)) for one in right]
         cascade = said[0] == said[1]

@@ -28,7 +28,11 @@ _NEWEST = 500
 
 
 def read_records(
-    where: str, *, namespace: str = "default", vectors: bool = True, on_record: Callable[[int, int], object] | None = None
+    where: str,
+    *,
+    namespace: str = "default",
+    vectors: bool = True,
+    on_record: Callable[[int, int], object] | None = None,
 ) -> list[Record]:
     """Return every record of a history, oldest first.
 

@@ -49,7 +49,11 @@ def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Child]], *
     """
     head = el("tr", *(el("th", one, scope="col") for one in heads))
     body = [
-        el("tr", el("th", row[0], scope="row"), *(el("td", cell, data_head=one) for one, cell in zip(heads[1:], row[1:], strict=True)))
+        el(
+            "tr",
+            el("th", row[0], scope="row"),
+            *(el("td", cell, data_head=one) for one, cell in zip(heads[1:], row[1:], strict=True)),
+        )
         for row in rows
     ]
     shown = el("table", el("caption", caption), el("thead", head), el("tbody", *body))
@@ -66,7 +70,8 @@ def stack(parts: Sequence[tuple[str, str, float]], *, total: float | None = None
         for colour, label, value in parts
         if whole and value
     ]
-    return el("div", *shown, class_="stack")
+    said = ", ".join(label for _, label, value in parts if value)
+    return join([el("div", *shown, class_="stack", aria_hidden="true"), el("span", said, class_="unseen")])
 
 
 def bars(
@@ -96,7 +101,10 @@ def bars(
         ]
         line = None if mark is None else el("b", style=f"bottom:{100 * mark / top:.3f}%")
         drawn.append(el("div", el("span", *pieces, class_="pile"), line, class_="bar"))
-    ticks = [el("span", f"{100 * share:g}%" if percent else _number(top * share), style=f"bottom:{100 * share:g}%") for share in (0, 0.5, 1)]
+    ticks = [
+        el("span", f"{100 * share:g}%" if percent else _number(top * share), style=f"bottom:{100 * share:g}%")
+        for share in (0, 0.5, 1)
+    ]
     return el(
         "div",
         el("div", *ticks, class_="y-axis"),
@@ -172,7 +180,11 @@ def scatter(
         focusable="false",
     )
     whiskers = [
-        el("b", class_="whisker", style=f"left:{across(dot.x):.2f}%;bottom:{up(dot.low):.2f}%;height:{up(dot.high) - up(dot.low):.2f}%")
+        el(
+            "b",
+            class_="whisker",
+            style=f"left:{across(dot.x):.2f}%;bottom:{up(dot.low):.2f}%;height:{up(dot.high) - up(dot.low):.2f}%",
+        )
         for dot in dots
         if dot.low is not None and dot.high is not None
     ]
@@ -181,7 +193,9 @@ def scatter(
         x, y = across(dot.x), up(dot.y)
         # A name at the right end would leave the plot, so it stands to the left there.
         beside = None if dot.name is None else el("span", dot.name, class_="left" if x > 62 else "right")  # noqa: PLR2004
-        shown.append(el("i", beside, class_=f"{dot.kind} point", style=f"left:{x:.2f}%;bottom:{y:.2f}%", title=dot.label))
+        shown.append(
+            el("i", beside, class_=f"{dot.kind} point", style=f"left:{x:.2f}%;bottom:{y:.2f}%", title=dot.label)
+        )
     grid_y = [el("span", text, style=f"bottom:{up(y):.2f}%") for y, text in y_ticks]
     grid_x = [el("span", text, style=f"left:{across(x):.2f}%") for x, text in x_ticks]
     rules = [el("hr", style=f"bottom:{up(y):.2f}%") for y, _ in y_ticks]
@@ -222,6 +236,8 @@ def nice_ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [round(step * place, 12) for place in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
 
 
-def mapped(counts: Mapping[str, float], colours: Mapping[str, str], unit: str = "calls") -> list[tuple[str, str, float]]:
+def mapped(
+    counts: Mapping[str, float], colours: Mapping[str, str], unit: str = "calls"
+) -> list[tuple[str, str, float]]:
     """Return counts by tier as parts of a bar."""
     return [(colours.get(tier, "t-other"), f"{tier}: {value:,.0f} {unit}", value) for tier, value in counts.items()]

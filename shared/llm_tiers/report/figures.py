@@ -121,7 +121,9 @@ def report_of(
     """
     ladder = ladder_of(records)
     nodes = _nodes(records, ladder, promised, on_node)
-    same = {node.name or "": node.sample for node in nodes if node.sample is not None and node.ladder.names == ladder.names}
+    same = {
+        node.name or "": node.sample for node in nodes if node.sample is not None and node.ladder.names == ladder.names
+    }
     return Report(
         where=where,
         namespace=namespace,

@@ -209,7 +209,9 @@ def frontier_of(samples: Mapping[str, Sample], ladder: SeenLadder, calls: int) -
     error = _Z * float(np.sqrt(weights**2 @ np.array([one.ahead_variance for one in found])))
     best = _undominated(cost, right)
     rules = [
-        Place(rule.name, float(cost[place]), Share(float(right[place]), effective), rule.name in ladder.names, best[place])
+        Place(
+            rule.name, float(cost[place]), Share(float(right[place]), effective), rule.name in ladder.names, best[place]
+        )
         for place, rule in enumerate(rules_of(ladder.names))
     ]
     served = Share(float(weights @ np.array([one.served for one in found])), effective)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from typing import TypeAlias
 
@@ -40,7 +41,7 @@ def el(tag: str, *children: Child, **attributes: str | float | bool | None) -> M
     return Markup(f"{opening}{join(children)}</{tag}>")
 
 
-def join(children: tuple[Child, ...] | list[Child] | list[Markup]) -> Markup:
+def join(children: Iterable[Child]) -> Markup:
     """Return what stands side by side, as HTML."""
     return Markup("".join(_escaped(child) for child in children if child is not None))
 

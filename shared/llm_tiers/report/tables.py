@@ -128,7 +128,17 @@ _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 def csv_of(report: Report) -> str:
     """Return a table with a row for all calls, for each period and for each node."""
     tiers = list(dict.fromkeys((*report.ladder.everybody, *report.answers.finals)))
-    heads = ["kind", "name", "begin", "calls", "priced_calls", "spent_usd", "alone_top_usd", "saved_usd", "estimated_calls"]
+    heads = [
+        "kind",
+        "name",
+        "begin",
+        "calls",
+        "priced_calls",
+        "spent_usd",
+        "alone_top_usd",
+        "saved_usd",
+        "estimated_calls",
+    ]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*heads, *(_cell(f"answered_by_{tier}") for tier in tiers)])
@@ -148,7 +158,16 @@ def _row(
     alone = money.alone.get(top or "")
     sums = ["", "", ""] if alone is None else [alone.usd, alone.usd - money.spent, alone.estimated]
     begun = "" if begin is None else begin
-    return [kind, _cell(name), begun, money.calls, money.priced, money.spent, *sums, *(finals.get(one, 0) for one in tiers)]
+    return [
+        kind,
+        _cell(name),
+        begun,
+        money.calls,
+        money.priced,
+        money.spent,
+        *sums,
+        *(finals.get(one, 0) for one in tiers),
+    ]
 
 
 def _cell(text: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from llm_tiers.report.wording import count, day, name, percent, share, usd
+from llm_tiers.report.wording import DASH, count, day, name, percent, share, usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,44 +44,49 @@ def _headline(report: Report) -> Text:
     text = Text(claim, style="bold green" if saved >= 0 else "bold red")
     text.append(rest, style="not bold default")
     if money.priced < money.calls:
-        text.append(f" {count(money.calls - money.priced)} calls without a known cost are left out.", style="not bold default")
+        text.append(
+            f" {count(money.calls - money.priced)} calls without a known cost are left out.", style="not bold default"
+        )
     return text
 
 
 def _tiers(report: Report) -> Table:
-    table = Table("tier", *(Text(head, justify="right") for head in ("answered", "alone", "saved", "as the top", "right")))
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = _table("tier", "answered", "alone", "as the top", "right")
     for tier in report.ladder.everybody:
         alone = report.money.alone.get(tier)
         place = None if report.frontier is None else report.frontier.alone(tier)
         table.add_row(
             Text(name(tier)),
             percent(report.answers.finals.get(tier, 0) / report.answers.calls),
-            "–" if alone is None else usd(alone.usd),
-            percent(report.money.saved_share(tier)),
+            DASH if alone is None else usd(alone.usd),
             share(report.answers.like_top.get(tier)),
-            "–" if place is None else share(place.right),
+            DASH if place is None else share(place.right),
         )
     here = None if report.frontier is None else report.frontier.here
     table.add_section()
-    table.add_row(Text("llm-tiers"), "", usd(report.money.spent), "", "", "–" if here is None else share(here.right))
+    table.add_row(Text("llm-tiers"), "", usd(report.money.spent), "", DASH if here is None else share(here.right))
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first)
+    for head in others:
+        table.add_column(head, justify="right")
     return table
 
 
 def _nodes(report: Report) -> Table:
-    table = Table("node", *(Text(head, justify="right") for head in ("calls", "spent", "saved", "escalated", "rule now")))
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = _table("node", "calls", "spent", "saved", "escalated", "rule now")
     for node in report.nodes[:_MOST_NODES]:
         escalated = node.answers.escalated
         table.add_row(
             Text(f"{node.nodes} more nodes" if node.name is None else name(node.name)),
             count(node.money.calls),
-            usd(node.money.spent) if node.money.priced else "–",
+            usd(node.money.spent) if node.money.priced else DASH,
             percent(node.money.saved_share(node.ladder.top)),
-            "–" if escalated is None else percent(escalated.value),
-            Text("–" if node.rule is None else name(node.rule)),
+            DASH if escalated is None else percent(escalated.value),
+            Text(DASH if node.rule is None else name(node.rule)),
         )
     more = len(report.nodes) - _MOST_NODES
     if more > 0:
@@ -96,11 +102,13 @@ def _facts(report: Report) -> Iterator[str]:
         yield f"{count(calls)} calls graded by {source}: returned answers {share(found.returned.get(source))}."
     if report.calibration is not None:
         error = 100 * report.calibration.error
-        yield f"Stated confidence and grades are {error:.1f} points apart on {count(report.calibration.calls)} graded calls."
+        calls = count(report.calibration.calls)
+        yield f"Stated confidence and grades are {error:.1f} points apart on {calls} graded calls."
     at = report.frontier
     if at is not None and at.graded < 1:
         yield "Where answers are not graded, 'right' is an estimate from how the tiers agree."
     for node in report.nodes:
         if node.proof is not None:
             mixture = ", ".join(f"{name(rule)} on {percent(part)}" for rule, part in node.proof.rules.items())
-            yield f"{name(node.name)}, worse than the top tier on at most {node.proof.delta:.1%}: {mixture or 'not proved yet'}."
+            worse = f"worse than the top tier on at most {node.proof.delta:.1%}"
+            yield f"{name(node.name)}, {worse}: {mixture or 'not proved yet'}."

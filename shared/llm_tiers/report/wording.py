@@ -8,35 +8,40 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llm_tiers.report.share import Share
 
-__all__ = ["count", "day", "name", "percent", "share", "usd", "when"]
+__all__ = ["DASH", "MINUS", "count", "day", "name", "percent", "share", "usd", "when"]
+
+DASH = "\N{EN DASH}"
+"""Stands for what is not known, and between two ends."""
+
+MINUS = "\N{MINUS SIGN}"
 
 _LONGEST = 80
 
 
 def usd(value: float | None) -> str:
-    """Return an amount such as `US$ 1,234.50`, `US$ 0.0031` or `–` where it is unknown."""
+    """Return an amount such as `US$ 1,234.50` on one line; a dash where it is unknown."""
     if value is None:
-        return "–"
+        return DASH
     size = abs(value)
     digits = f"{size:,.2f}" if size >= 1 or size == 0 else f"{size:.3f}" if size >= 0.1 else f"{size:.2g}"  # noqa: PLR2004
     if "e" in digits:
         digits = f"{size:.10f}".rstrip("0") if size >= 1e-8 else "0.00"  # noqa: PLR2004
-    return f"{'−' if value < 0 else ''}US$ {digits}"
+    return f"{MINUS if value < 0 else ''}US$\N{NO-BREAK SPACE}{digits}"
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """Return a share such as `63%`; `–` where it is unknown."""
+    """Return a share such as `63%`; a dash where it is unknown."""
     if value is None:
-        return "–"
+        return DASH
     text = f"{abs(value):.{digits}%}"
-    return f"−{text}" if value < 0 and text.strip("0.%") else text
+    return f"{MINUS}{text}" if value < 0 and text.strip("0.%") else text
 
 
 def share(value: Share | None, digits: int = 0) -> str:
-    """Return a share with its interval, such as `87% (84–90%)`."""
+    """Return a share with its interval, such as `87%` with 84 to 90% in brackets."""
     if value is None:
-        return "–"
-    return f"{value.value:.{digits}%} ({100 * value.low:.{digits}f}–{value.high:.{digits}%})"
+        return DASH
+    return f"{value.value:.{digits}%} ({100 * value.low:.{digits}f}{DASH}{value.high:.{digits}%})"
 
 
 def count(value: float) -> str:
