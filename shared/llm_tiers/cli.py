@@ -1,4 +1,7 @@
-"""The command line: `llm-tiers profile`, `replay`, `calibrate`, `warm-start`, `demo`, `report`."""
+"""The command line: `profile`, `replay`, `calibrate`, `warm-start`, `demo`, `report`, `explain`, `history`.
+
+What the last three do stands beside what they are about: `report/command.py`, `history/commands.py`.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,9 @@ from rich.console import Console
 
 from llm_tiers.console import STDOUT, bar, check_writable, errors_in_one_line
 from llm_tiers.errors import ConfigError
+from llm_tiers.history.commands import app as history_app
 from llm_tiers.policies.settings import write_settings
-from llm_tiers.report.command import report
+from llm_tiers.report.command import explain, report
 
 if TYPE_CHECKING:
     from llm_tiers.calibration import Calibration, Sample, Sweep
@@ -52,6 +56,8 @@ _NEEDS_MATPLOTLIB = "needs matplotlib: pip install 'llm-tiers[plot]'"
 
 
 app.command()(report)
+app.command()(explain)
+app.add_typer(history_app)
 
 
 class _Truth(TypedDict, total=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,13 @@ from llm_tiers.history.store.places import Folder, Server
 from llm_tiers.history.store.registry import is_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from llm_tiers.history.record import Record
     from llm_tiers.history.store.places import Place
+    from llm_tiers.history.store.shelf import Shelf
 
-__all__ = ["find_record", "read_records"]
+__all__ = ["Held", "find_held", "find_record", "held_in", "read_records"]
 
 _STEP = 1_000
 _NEWEST = 500
@@ -40,8 +41,7 @@ def read_records(
         where: The history's folder, or the URL of its Chroma server.
         namespace: The part of it to read.
         vectors: Whether the records come with their vectors, which take most of the time.
-        on_record: Called now and then with how many records were read, and of how many; records that lie on several
-            shelves are counted more than once in the latter.
+        on_record: Called now and then with how many records were read, and of how many at least.
 
     Raises:
         HistoryLocked: Another process holds the folder.
@@ -49,19 +49,83 @@ def read_records(
         HistoryError: There is no history there, or it cannot be read.
     """
     with closing(_place(where)) as place, client.chroma_errors(f"reading {where}"):
-        shelves = place.shelves(namespace)
-        total = sum(shelf.count() for shelf in shelves.values())
         records: dict[str, Record] = {}
-        # A record lies on the shelf of its node and on those of the nodes above: the highest have nearly all.
-        for node in sorted(shelves, key=lambda node: (node.count("/"), node)):
-            for trace_id, metadata, vector in shelves[node].pages(vectors=vectors, skip=frozenset(records)):
-                kept = None if vector is None else np.asarray(vector, dtype=np.float32)
-                records[trace_id] = replace(facts.read(trace_id, metadata), vector=kept)
+        for shelf, ids in _without_repeats(place.shelves(namespace)):
+            total = len(records) + len(ids)
+            for trace_id, metadata, vector in shelf.pages(vectors=vectors, ids=ids):
+                record = facts.read(trace_id, metadata)
+                records[trace_id] = (
+                    record if vector is None else replace(record, vector=np.asarray(vector, dtype=np.float32))
+                )
                 if on_record is not None and len(records) % _STEP == 0:
                     on_record(len(records), total)
     if not records:
         raise HistoryError(f"{where} holds no history in the namespace {namespace!r}")
     return sorted(records.values(), key=lambda record: record.created)
+
+
+def _without_repeats(shelves: Mapping[str, Shelf]) -> Iterator[tuple[Shelf, list[str]]]:
+    """Yield each shelf with the ids of those of its records that no shelf before it has."""
+    # A record lies on the shelf of its node and on those of the nodes above: the highest have nearly all.
+    seen: set[str] = set()
+    for node in sorted(shelves, key=lambda node: (node.count("/"), node)):
+        ids = [trace_id for trace_id in shelves[node].ids() if trace_id not in seen]
+        seen.update(ids)
+        yield shelves[node], ids
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a history is, without its records.
+
+    Attributes:
+        embedding: Name of the embedding that made it.
+        dimension: Length of its vectors.
+        nodes: How many records each node has, those of the nodes below included.
+    """
+
+    embedding: str
+    dimension: int
+    nodes: Mapping[str, int]
+
+
+def held_in(where: str, *, namespace: str = "default") -> Held:
+    """Return what a history is.
+
+    Raises:
+        HistoryLocked: Another process holds the folder.
+        HistoryUnreachable: The server does not answer.
+        HistoryError: There is no history there, or it cannot be read.
+    """
+    held = find_held(where, namespace=namespace)
+    if held is None:
+        raise HistoryError(f"{where} holds no history in the namespace {namespace!r}")
+    return held
+
+
+def find_held(where: str, *, namespace: str = "default") -> Held | None:
+    """Return what a history is, or None where there is none.
+
+    Raises:
+        HistoryLocked: Another process holds the folder.
+        HistoryUnreachable: The server does not answer.
+        HistoryError: It cannot be read.
+    """
+    # Nothing is made in a folder that has no history, and none is made.
+    if not is_server(where) and not (Path(where).expanduser() / client.DATABASE).exists():
+        return None
+    with closing(_place(where)) as place, client.chroma_errors(f"reading {where}"):
+        shelves = place.shelves(namespace)
+        if not shelves:
+            return None
+        title = next(iter(shelves.values())).title
+        return Held(title.embedding, title.dimension, _sizes(shelves))
+
+
+def _sizes(shelves: Mapping[str, Shelf]) -> dict[str, int]:
+    # Not by Chroma's count, which loads the index: a second for each large node.
+    sizes = {node: len(shelves[node].ids()) for node in sorted(shelves)}
+    return {node: size for node, size in sizes.items() if size}
 
 
 def find_record(where: str, trace_id: str, *, namespace: str = "default") -> tuple[Record, list[Record]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from llm_tiers.history.grades import SOURCES, grader_error
 from llm_tiers.policies.menu.worth import rules_of
-from llm_tiers.report.share import Share
+from llm_tiers.telling.share import Share
 
 if TYPE_CHECKING:
     from llm_tiers.history.grades import GraderError

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
-from llm_tiers.report.markup import Child, Markup, el, join
+from llm_tiers.telling.markup import Child, Markup, el, join
 
 __all__ = ["Dot", "bars", "figure", "legend", "mapped", "nice_ticks", "scatter", "stack", "table", "tier_colour"]
 

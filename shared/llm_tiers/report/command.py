@@ -1,4 +1,4 @@
-"""`llm-tiers report`."""
+"""`llm-tiers report` and `llm-tiers explain`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import typer
 
 from llm_tiers.console import STDOUT, bar, check_writable, errors_in_one_line, history_named, write_text
 from llm_tiers.errors import ConfigError
+from llm_tiers.history.asked import read_calls
 
 if TYPE_CHECKING:
     from llm_tiers.history.record import Record
     from llm_tiers.report.figures import Report
 
-__all__ = ["report"]
+__all__ = ["explain", "report"]
 
 _MEASURES = ("equality", "grade", "feedback")
 
@@ -61,7 +62,7 @@ def report(
             check_writable(option, path)
         _check(delta, of, days)
         where = history_named(history)
-        found = _report(where, _chosen(where, _read(where, namespace), node, days), namespace, delta, of)
+        found = _report(where, _newest(read_calls(where, namespace, node=node), days), namespace, delta, of)
         _write(found, out, json_path, csv_path)
 
 
@@ -74,30 +75,12 @@ def _check(delta: float | None, of: str, days: float | None) -> None:
         raise ConfigError(f"--days {days:g} must be more than 0, such as 7")
 
 
-def _read(where: str, namespace: str) -> list[Record]:
-    from llm_tiers.history.reading import read_records
-
-    with bar("reading", None) as (progress, task):
-        return read_records(
-            where,
-            namespace=namespace,
-            vectors=False,
-            on_record=lambda done, total: progress.update(task, completed=done, total=total),
-        )
-
-
-def _chosen(where: str, records: list[Record], node: str | None, days: float | None) -> list[Record]:
-    kept = records
-    if node is not None:
-        kept = [record for record in kept if f"{record.node}/".startswith(f"{node.rstrip('/')}/")]
-        if not kept:
-            nodes = ", ".join(sorted({repr(record.node) for record in records})[:20])
-            raise ConfigError(f"--node {node!r}: {where} has no calls of this node; there are {nodes}")
-    if days is not None:
-        # Counted from the newest call: a history may be looked at long after its traffic.
-        newest = kept[-1].created
-        kept = [record for record in kept if record.created >= newest - days * 86_400]
-    return kept
+def _newest(records: list[Record], days: float | None) -> list[Record]:
+    if days is None:
+        return records
+    # Counted from the newest call: a history may be looked at long after its traffic.
+    newest = records[-1].created
+    return [record for record in records if record.created >= newest - days * 86_400]
 
 
 def _report(where: str, records: list[Record], namespace: str, delta: float | None, of: str) -> Report:
@@ -130,3 +113,25 @@ def _write(found: Report, out: Path | None, json_path: Path | None, csv_path: Pa
         console = Console()
         for part in summary_of(found):
             console.print(part)
+
+
+def explain(
+    trace_id: Annotated[str, typer.Argument(metavar="TRACE_ID", help="The trace id of a call.")],
+    history: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[HISTORY]",
+            help="The folder or the URL of a history.",
+            show_default="LLM_TIERS_HISTORY, else ./tiers",
+        ),
+    ] = None,
+    namespace: Annotated[str, typer.Option(metavar="NAME", help="Namespace of the history.")] = "default",
+) -> None:
+    """Say of one call who was asked and why, what it cost, why it stopped, and what the top tier would have cost."""
+    from llm_tiers.history.reading import find_record
+    from llm_tiers.report.explain import explained
+
+    with errors_in_one_line():
+        record, near = find_record(history_named(history), trace_id, namespace=namespace)
+        for sentence in explained(record, near):
+            typer.echo(sentence)

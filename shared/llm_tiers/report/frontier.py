@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from llm_tiers.policies.menu.known import ProfileOf
 from llm_tiers.policies.menu.worth import outcome_of, rules_of
-from llm_tiers.report.share import Share
+from llm_tiers.telling.share import Share
 
 if TYPE_CHECKING:
     from llm_tiers.history.record import GradeSource, Record

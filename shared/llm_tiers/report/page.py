@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from llm_tiers.report.markup import Markup, el, join
 from llm_tiers.report.sections import (
     answers_section,
     calibration_section,
@@ -17,7 +16,8 @@ from llm_tiers.report.sections import (
     proofs_section,
     times_section,
 )
-from llm_tiers.report.wording import name
+from llm_tiers.telling.markup import Markup, el, join
+from llm_tiers.telling.wording import name
 
 if TYPE_CHECKING:
     from llm_tiers.report.figures import Report

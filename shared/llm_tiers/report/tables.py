@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from llm_tiers.report.figures import Node, Report
     from llm_tiers.report.frontier import Frontier, Place
     from llm_tiers.report.money import Money
-    from llm_tiers.report.share import Share
+    from llm_tiers.telling.share import Share
 
 __all__ = ["csv_of", "json_of"]
 

@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from llm_tiers.report.wording import DASH, count, day, name, percent, share, usd
+from llm_tiers.telling.wording import DASH, count, day, name, percent, share, usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,8 +102,8 @@ def _facts(report: Report) -> Iterator[str]:
         yield f"{count(calls)} calls graded by {source}: returned answers {share(found.returned.get(source))}."
     if report.calibration is not None:
         error = 100 * report.calibration.error
-        calls = count(report.calibration.calls)
-        yield f"Stated confidence and grades are {error:.1f} points apart on {calls} graded calls."
+        graded = count(report.calibration.calls)
+        yield f"Stated confidence and grades are {error:.1f} points apart on {graded} graded calls."
     at = report.frontier
     if at is not None and at.graded < 1:
         yield "Where answers are not graded, 'right' is an estimate from how the tiers agree."

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from llm_tiers.report.charts import Dot, figure, scatter, table
 from llm_tiers.report.figures import used
-from llm_tiers.report.markup import Child, Markup, bdi, el, join
 from llm_tiers.report.sections.parts import SOURCES, section
-from llm_tiers.report.wording import count, name, percent, share
+from llm_tiers.telling.markup import Child, Markup, bdi, el, join
+from llm_tiers.telling.wording import count, name, percent, share
 
 if TYPE_CHECKING:
     from llm_tiers.report.figures import Report

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llm_tiers.report.markup import Child, Markup, bdi, el, join
-from llm_tiers.report.wording import DASH, count, day, name, percent, usd
+from llm_tiers.telling.markup import Child, Markup, bdi, el, join
+from llm_tiers.telling.wording import DASH, count, day, name, percent, usd
 
 if TYPE_CHECKING:
     from llm_tiers.report.figures import Report

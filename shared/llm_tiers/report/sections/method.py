@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llm_tiers.report.markup import Child, Markup, bdi, el, join
 from llm_tiers.report.sections.parts import section
-from llm_tiers.report.wording import name
+from llm_tiers.telling.markup import Child, Markup, bdi, el, join
+from llm_tiers.telling.wording import name
 
 if TYPE_CHECKING:
     from llm_tiers.report.figures import Report

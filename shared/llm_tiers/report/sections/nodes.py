@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from llm_tiers.report.charts import mapped, stack, table
 from llm_tiers.report.figures import used
-from llm_tiers.report.markup import Child, Markup, bdi, el
 from llm_tiers.report.sections.parts import colours_of, key_of, section
-from llm_tiers.report.wording import DASH, count, name, percent, usd, when
+from llm_tiers.telling.markup import Child, Markup, bdi, el
+from llm_tiers.telling.wording import DASH, count, name, percent, usd, when
 
 if TYPE_CHECKING:
     from llm_tiers.report.figures import Node, Report

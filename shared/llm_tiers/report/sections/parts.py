@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from llm_tiers.report.charts import legend, tier_colour
 from llm_tiers.report.figures import used
-from llm_tiers.report.markup import Child, Markup, el
-from llm_tiers.report.wording import name
+from llm_tiers.telling.markup import Child, Markup, el
+from llm_tiers.telling.wording import name
 
 if TYPE_CHECKING:
     from llm_tiers.report.figures import Report

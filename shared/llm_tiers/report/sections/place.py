@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llm_tiers.report.charts import Dot, figure, nice_ticks, scatter, table
-from llm_tiers.report.markup import Child, Markup, bdi, el, join
 from llm_tiers.report.sections.parts import SOURCES, section
-from llm_tiers.report.wording import MINUS, count, name, percent, share, usd
+from llm_tiers.telling.markup import Child, Markup, bdi, el, join
+from llm_tiers.telling.wording import MINUS, count, name, percent, share, usd
 
 if TYPE_CHECKING:
     from llm_tiers.report.figures import Report

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from llm_tiers.report.charts import bars, figure, legend, mapped, table
 from llm_tiers.report.figures import used
-from llm_tiers.report.markup import Markup, bdi, join
 from llm_tiers.report.sections.parts import colours_of, key_of, section
-from llm_tiers.report.wording import DASH, count, day, name, percent, usd
+from llm_tiers.telling.markup import Markup, bdi, join
+from llm_tiers.telling.wording import DASH, count, day, name, percent, usd
 
 if TYPE_CHECKING:
     from llm_tiers.report.figures import Report

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llm_tiers.report.share import Share
+    from llm_tiers.telling.share import Share
 
 __all__ = ["DASH", "MINUS", "count", "day", "name", "percent", "share", "usd", "when"]
 
@@ -23,7 +23,7 @@ def usd(value: float | None) -> str:
     if value is None:
         return DASH
     size = abs(value)
-    digits = f"{size:,.2f}" if size >= 1 or size == 0 else f"{size:.3f}" if size >= 0.1 else f"{size:.2g}"  # noqa: PLR2004
+    digits = f"{size:,.2f}" if size >= 1 or size == 0 else f"{size:.3f}" if size >= 0.1 else f"{size:.3g}"  # noqa: PLR2004
     if "e" in digits:
         digits = f"{size:.10f}".rstrip("0") if size >= 1e-8 else "0.00"  # noqa: PLR2004
     return f"{MINUS if value < 0 else ''}US$\N{NO-BREAK SPACE}{digits}"
