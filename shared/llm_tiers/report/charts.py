@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 
 from llm_tiers.telling.markup import Child, Markup, el, join
+from llm_tiers.telling.wording import name
 
 __all__ = ["Dot", "bars", "figure", "legend", "mapped", "nice_ticks", "scatter", "stack", "table", "tier_colour"]
 
@@ -35,7 +36,7 @@ def figure(title: str, says: Child, chart: Markup | None, details: Markup, *, ke
 
 def legend(names: Sequence[tuple[str, str]]) -> Markup:
     """Return what colours mean: pairs of a class and a name."""
-    return el("ul", *(el("li", el("i", class_=colour), el("bdi", name)) for colour, name in names), class_="legend")
+    return el("ul", *(el("li", el("i", class_=colour), el("bdi", label)) for colour, label in names), class_="legend")
 
 
 def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Child]], *, note: Child = None) -> Markup:
@@ -240,4 +241,6 @@ def mapped(
     counts: Mapping[str, float], colours: Mapping[str, str], unit: str = "calls"
 ) -> list[tuple[str, str, float]]:
     """Return counts by tier as parts of a bar."""
-    return [(colours.get(tier, "t-other"), f"{tier}: {value:,.0f} {unit}", value) for tier, value in counts.items()]
+    return [
+        (colours.get(tier, "t-other"), f"{name(tier)}: {value:,.0f} {unit}", value) for tier, value in counts.items()
+    ]
