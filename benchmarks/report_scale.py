@@ -7,13 +7,17 @@ fixed seed: six nodes over eight weeks, four tiers, a tenth of the calls profile
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from llm_tiers.embedding import Embedding
 from llm_tiers.history import ChromaHistory, Record
+from llm_tiers.history.reading import read_records
+from llm_tiers.report import page_of, report_of
 
 NAMES = ("nano", "small", "medium", "large")
 COSTS = np.array([0.0002, 0.001, 0.004, 0.02])
@@ -22,6 +26,8 @@ NODES = ("chat", "research/plan", "research/search", "research/answer", "support
 PROFILED = 0.1
 DIMENSION = 256
 WEEKS = 8
+
+Result = TypeVar("Result")
 
 
 def records(calls: int, *, seed: int = 0, vectors: bool = False) -> Iterator[Record]:
@@ -65,3 +71,50 @@ def make(folder: Path, calls: int) -> None:
     with ChromaHistory(folder, embedding=embedding, capacity=calls) as history:
         for record in records(calls, vectors=True):
             history.remember(record)
+
+
+def main() -> None:
+    calls = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(scratch) / "tiers"  # noqa: PLR2004
+        if not folder.exists():
+            took("writing the history", lambda: make(folder, calls))
+        import chromadb  # noqa: F401 -- its second of loading is not counted
+
+        found = took("reading the history", lambda: read_records(str(folder), vectors=False))
+        report = took("making the figures", lambda: report_of(found, where=str(folder)))
+        page = took("writing the page", lambda: page_of(report))
+        path = Path(scratch) / "report.html"
+        path.write_text(page, encoding="utf-8")
+        print(f"{len(found):,} calls, {len(page.encode()) / 1e3:.0f} kB of HTML")
+        show(path)
+
+
+def took(what: str, work: Callable[[], Result]) -> Result:
+    """Do it and print for how long it took."""
+    began = time.perf_counter()
+    result = work()
+    print(f"{what}: {time.perf_counter() - began:.2f} s")
+    return result
+
+
+def show(path: Path) -> None:
+    """Print when a browser has loaded and painted the page."""
+    chromium = shutil.which("chromium")
+    if chromium is None or find_spec("playwright") is None:
+        print("shown in: not measured, since Chromium or the package playwright is not installed")
+        return
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        opened = browser.new_page()
+        opened.goto(path.as_uri())
+        loaded = "performance.getEntriesByType('navigation')[0].loadEventEnd"
+        painted = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
+        print(f"shown in: {max(opened.evaluate(loaded), opened.evaluate(painted)) / 1e3:.2f} s")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -30,7 +30,10 @@ def opened(where: str, held: Held, *, namespace: str = "default") -> ChromaHisto
 
     nodes = max(_FEWEST_NODES, len(held.nodes))
     embedding = Embedding(refuse, name=held.embedding)
-    return ChromaHistory(where, embedding=embedding, namespace=namespace, capacity=_NO_EVICTION, max_nodes=nodes)
+    # Texts that come with records were stored where these come from, so they are kept here too.
+    return ChromaHistory(
+        where, embedding=embedding, namespace=namespace, capacity=_NO_EVICTION, max_nodes=nodes, store_text=True
+    )
 
 
 def add(

@@ -30,10 +30,10 @@ _ALLOWED = "default-src 'none'; style-src 'unsafe-inline'"
 _PLACES = (
     ("place", "Where you stand"),
     ("time", "Over time"),
+    ("nodes", "Nodes"),
     ("answers", "Agreement"),
     ("grades", "Grades"),
     ("calibration", "Confidence"),
-    ("nodes", "Nodes"),
     ("proofs", "Certificates"),
     ("method", "Method"),
 )

@@ -93,7 +93,8 @@ def test_texts_have_the_contrast_that_wcag_asks_for(opened, scheme):
         if (!c.endsWith(', 0)')) return c; } return 'rgb(255, 255, 255)'; };
       const texts = 'p, th, td, dt, dd *, h1, h2, h3, a, summary, figcaption, li, .point span';
       return [...document.querySelectorAll(texts)]
-        .map(e => { const [a, b] = [of(getComputedStyle(e).color), of(below(e.closest('.plane') || e))].sort((x, y) => y - x);
+        .map(e => { const two = [of(getComputedStyle(e).color), of(below(e.closest('.plane') || e))];
+          const [a, b] = two.sort((x, y) => y - x);
           return [(a + 0.05) / (b + 0.05), e.className, e.textContent.slice(0, 40)]; })
         .sort((x, y) => x[0] - y[0])[0]; }"""
     with opened(color_scheme=scheme) as page:
