@@ -7,6 +7,10 @@ fixed seed: six nodes over eight weeks, four tiers, a tenth of the calls profile
 
 from __future__ import annotations
 
+import shutil
+import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path

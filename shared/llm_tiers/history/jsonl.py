@@ -61,7 +61,7 @@ def lines_of(header: Header, records: Iterable[Record], *, vectors: bool = True,
         if not texts:
             data.pop("text", None)
         if vectors and record.vector is not None:
-            # As its bytes: a fifth of the length of the numbers, and exact.
+            # As its bytes: a fifth of the length of the numbers.
             data["vector"] = base64.b64encode(np.asarray(record.vector, dtype="<f4").tobytes()).decode()
         yield json.dumps(data) + "\n"
 
