@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
+from llm_tiers.telling.call import html_of, sentences_of
 from llm_tiers.usage import TotalUsage
 
 __all__ = ["SHORT_TRACE", "Attempt", "Certificate", "Grading", "Role", "Trace", "cached_trace"]
@@ -199,6 +200,18 @@ class Trace(BaseModel):
         if most is None:
             return data
         return next((slim for slim in _slimmer(data) if _size(slim) <= most), None) or _bare(data, most)
+
+    def explain(self) -> str:
+        """Say in plain sentences who was asked and why, what it cost, why it stopped, and what the top would have cost.
+
+        Returns:
+            One sentence a line.
+        """
+        return "\n".join(sentences_of(self.model_dump(mode="json")))
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show."""
+        return html_of(self.model_dump(mode="json"))
 
 
 def cached_trace(data: Mapping[str, Any]) -> dict[str, Any]:

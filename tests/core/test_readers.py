@@ -42,6 +42,7 @@ OF_NO_MODEL = {
     "call/patterns.py::_compiled": "the user's pattern",
     "embedding/hashed.py::_TOKEN": "16,384 characters of the user's text; see test_hashed.py",
     "history/chroma.py::_NAMESPACE": "the user's argument",
+    "history/jsonl.py::_parsed": "the user's file",
     "history/store/facts.py::read": "what the history wrote",
     "history/store/library.py::Library._nodes_for": "the name of a node",
     "history/store/manifest.py::Manifest._read": "the history's file",

@@ -12,9 +12,11 @@ ROOT = Path(__file__).parents[2]
 
 ROOMS = (
     "usage",
+    "telling",
     "trace",
     "errors",
     "arguments",
+    "console",
     "ladder",
     "embedding",
     "history.record",
@@ -31,6 +33,7 @@ ROOMS = (
     "calibration",
     "profile",
     "testing",
+    "report",
     "cli",
 )
 """The rooms of `llm_tiers`, lowest first: a file imports from its own room and from rooms before it in this list.

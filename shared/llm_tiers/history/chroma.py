@@ -350,13 +350,21 @@ class ChromaHistory:
             durability=self._durability,
         )
 
-    def prune(self, *, older_than: float | None = None, node: str | None = None, keep: int | None = None) -> int:
+    def prune(
+        self,
+        *,
+        older_than: float | None = None,
+        node: str | None = None,
+        keep: int | None = None,
+        dry_run: bool = False,
+    ) -> int:
         """Remove records, from their node and its ancestors alike, and return how many.
 
         Args:
             older_than: Remove those that are older, in seconds.
             node: Look only at the records under this node; by default at all of them.
             keep: Remove all but so many of the newest. With `older_than`, what either one rules out goes.
+            dry_run: Remove nothing, and return how many would be removed.
 
         Raises:
             ConfigError: Neither `older_than` nor `keep` is given, or one is negative.
@@ -368,7 +376,7 @@ class ChromaHistory:
             if value is not None and value < 0:
                 msg = f"prune: {name} must not be negative, got {value}"
                 raise ConfigError(msg)
-        return library.prune(older_than=older_than, node=node, keep=keep)
+        return library.prune(older_than=older_than, node=node, keep=keep, dry_run=dry_run)
 
     def export(self, *, vectors: bool = False) -> Iterator[dict[str, Any]]:
         """Yield each record as a dict that `json.dumps` takes, node by node.

@@ -550,7 +550,7 @@ class Library:
         with chroma_errors("counting"):
             return len(set().union(*(shelf.ids() for shelf in self._all_shelves())))
 
-    def prune(self, *, older_than: float | None, node: str | None, keep: int | None) -> int:
+    def prune(self, *, older_than: float | None, node: str | None, keep: int | None, dry_run: bool = False) -> int:
         """Remove old records; see `ChromaHistory.prune`."""
         # First write, since records that wait have no age in Chroma yet, and would come back after the pruning.
         self.flush()
@@ -563,7 +563,7 @@ class Library:
                 ages |= shelf.ages()
             gone = _too_old(ages, older_than, keep)
             # All shelves, not just the chosen ones: a record lies under its node's ancestors too.
-            for shelf in shelves if gone else ():
+            for shelf in shelves if gone and not dry_run else ():
                 shelf.discard(gone)
                 self._tidy(shelf, gone)
             return len(gone)

@@ -6,7 +6,7 @@ import heapq
 import threading
 import zlib
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import islice
@@ -165,10 +165,10 @@ class Shelf:
             return {trace_id: facts.created_of(metadata) for trace_id, metadata, _ in self.pages(vectors=False)}
         return dict(self._created)
 
-    def pages(self, *, vectors: bool) -> Iterator[Page]:
-        """Yield every record's id, metadata and (if asked for) vector, some hundreds a request."""
+    def pages(self, *, vectors: bool, ids: Iterable[str] | None = None) -> Iterator[Page]:
+        """Yield the id, metadata and (if asked for) vector of every record, or of those of `ids`, page by page."""
         include = ["metadatas", "embeddings"] if vectors else ["metadatas"]
-        remaining = iter(self.ids())
+        remaining = iter(self.ids() if ids is None else ids)
         while page := list(islice(remaining, _PAGE)):
             found = self._read("get", ids=page, include=include)
             held = found["embeddings"] if vectors else [None] * len(found["ids"])
