@@ -31,6 +31,7 @@ from llm_tiers.policies.judges import Agreement, FunctionJudge, Judge, PromptJud
 from llm_tiers.policies.named import llm_at
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter, LinUCB
+from llm_tiers.telemetry import Telemetry
 from llm_tiers.trace import Attempt, Certificate, Grading, Trace
 from llm_tiers.usage import Usage
 
@@ -70,6 +71,7 @@ __all__ = [  # noqa: RUF022 -- in the order that `sorted` gives, as the test of 
     "ReplayFileError",
     "SMART",
     "Schema",
+    "Telemetry",
     "Tier",
     "TierError",
     "ToolCall",

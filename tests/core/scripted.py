@@ -239,6 +239,7 @@ class Bench:
         audit=0.0,
         grade=None,
         grading=None,
+        telemetry=None,
     ):
         self.traces = []
         self.ends = []
@@ -254,6 +255,7 @@ class Bench:
             on_end=self.ends.append,
             grader=as_grader(grade),
             grading_performer=grading,
+            telemetry=telemetry,
             clock=self.clock,
             new_id=lambda: f"call-{next(ids)}",
         )

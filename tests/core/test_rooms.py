@@ -21,6 +21,7 @@ ROOMS = (
     "history.store",
     "history",
     "call",
+    "telemetry",
     "agreement",
     "policies.judges",
     "policies.starters",
