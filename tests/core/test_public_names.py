@@ -46,6 +46,7 @@ NAMES = [
     "ReplayFileError",
     "SMART",
     "Schema",
+    "Telemetry",
     "Tier",
     "TierError",
     "ToolCall",

@@ -34,6 +34,7 @@ class Call:
         timeout: Seconds to wait for each tier; it replaces the tier's own time-out. None keeps the tier's own.
         down: Names of the tiers that are not asked now, since they fail, each with the reason.
         messages: The framework's own messages, for a grader that takes them; the core does not read them.
+        around: The OpenTelemetry context that the call was described in, or None.
         traced: Whether somebody else makes OpenTelemetry spans of the model calls, with their tokens.
     """
 
@@ -52,6 +53,7 @@ class Call:
     timeout: float | None = None
     down: Mapping[str, str] = field(default_factory=dict)
     messages: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    around: Any = field(default=None, repr=False, compare=False)
     traced: bool = field(default=False, compare=False)
 
     @property

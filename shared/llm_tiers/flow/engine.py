@@ -165,7 +165,9 @@ class Engine:
             ConfigError: The pinned tier is not in the ladder.
         """
         # Exploration and audits are drawn from this id, so they do not depend on the order of concurrent calls.
-        call = Call(id=self._new_id(), query=query, created=self._clock(), **facts)
+        # A stream is read elsewhere, when the user's span has ended; so what the call belongs to is settled here.
+        around = None if self._observer is None else self._observer.around()
+        call = Call(id=self._new_id(), query=query, created=self._clock(), around=around, **facts)
         if call.pin is not None and call.pin not in self.ladder:
             names = ", ".join(map(repr, self.ladder.names))
             raise ConfigError(f"model={call.pin!r} pins a tier that the ladder lacks; it has {names}")

@@ -107,6 +107,11 @@ class Observer:
         self._settings = settings
         self._ladder = ladder
 
+    def around(self) -> Context | None:
+        """Return the context that a call belongs to which is described now; None where no SDK is configured."""
+        api = self._api
+        return None if api is None or api.is_idle() else api.around()
+
     def begin(self, call: Call, policy: str) -> Observed:
         """Begin to observe a call; what is returned does nothing where no SDK is configured.
 
@@ -162,6 +167,12 @@ class _Api:
             and _is_idle(given.meter_provider or self._metrics.get_meter_provider())
             and _is_idle(given.logger_provider or self._logs.get_logger_provider())
         )
+
+    def around(self) -> Context:
+        """Return the current context."""
+        # The bare place of its span: OpenInference takes its own span back when the method returns a stream.
+        place = self.trace.get_current_span().get_span_context()
+        return self.trace.set_span_in_context(self.trace.NonRecordingSpan(place))
 
     @contextmanager
     def attached(self, context: Context) -> Iterator[None]:
@@ -243,8 +254,9 @@ class _Call(Observed):
             "llm_tiers.node": self.call.node,
             "llm_tiers.policy": self.policy,
         }
-        self.span = self.api.tracer.start_span(f"chat {OWN_NAME}", attributes=known)
-        self.context = self.api.trace.set_span_in_context(self.span)
+        around = self.call.around
+        self.span = self.api.tracer.start_span(f"chat {OWN_NAME}", around, attributes=known)
+        self.context = self.api.trace.set_span_in_context(self.span, around)
 
     def active(self) -> AbstractContextManager[None]:
         return self.api.attached(self.context)
@@ -322,8 +334,7 @@ class _ModelCall(ObservedModelCall):
     context: Context
 
     def active(self) -> AbstractContextManager[None]:
-        # The caller's context with our span in it: it may hold more than the one that the call began in.
-        return self.api.attached(self.api.trace.set_span_in_context(self.span))
+        return self.api.attached(self.context)
 
     def end(self, attempt: Attempt, reply: Reply) -> None:
         if self.span.is_recording():

@@ -111,6 +111,16 @@ def test_what_a_consumer_does_with_a_chunk_is_no_part_of_the_call(scripted, watc
     assert told.span().end_time
 
 
+def test_a_stream_belongs_to_where_it_was_asked_for(scripted, watched, told):
+    bench = watched()
+    with told.tracer.start_as_current_span("the user's"):
+        call = bench.engine.call("what?")
+    scripted.drain(bench.engine.stream(call, scripted.ScriptedPerformer(ESCALATED)), [])
+
+    assert told.span().parent.span_id == told.span("the user's").context.span_id
+    assert told.span("chat small").parent.span_id == told.span().context.span_id
+
+
 def test_the_judge_is_asked_inside_the_call(scripted, watched, told):
     bench = scripted.Bench(
         scripted.Planned("small"),
