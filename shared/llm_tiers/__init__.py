@@ -22,6 +22,7 @@ from llm_tiers.errors import (
 )
 from llm_tiers.flow.engine import Engine, Outcome
 from llm_tiers.history import ChromaHistory
+from llm_tiers.integration.opinions import feedback_from
 from llm_tiers.ladder.breaker import Breaker
 from llm_tiers.ladder.price import Price
 from llm_tiers.ladder.tiers import Ladder, Tier
@@ -80,5 +81,6 @@ __all__ = [  # noqa: RUF022 -- in the order that `sorted` gives, as the test of 
     "UnknownTrace",
     "Usage",
     "Verdict",
+    "feedback_from",
     "llm_at",
 ]

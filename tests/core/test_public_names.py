@@ -55,6 +55,7 @@ NAMES = [
     "UnknownTrace",
     "Usage",
     "Verdict",
+    "feedback_from",
     "llm_at",
 ]
 PARTS = [module.name for module in pkgutil.walk_packages(llm_tiers.__path__, "llm_tiers.") if not module.ispkg]
