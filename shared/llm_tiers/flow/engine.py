@@ -338,7 +338,7 @@ class Engine:
             self._gradings.begin(to_grade, trace, partial(self._report_graded, to_grade.observed))
 
     def _report_graded(self, observed: Observed, trace: Trace) -> None:
-        observed.graded(trace)
+        _tell(lambda: observed.graded(trace))
         _call_hook(self._on_trace, trace)
 
     def _log_once(self, warning: str) -> None:
@@ -370,8 +370,7 @@ class _Traced:
         trace = self._ledger.trace()
         observed = self._ledger.observed
         if observed is not UNOBSERVED:
-            # Only here, since answers are compared for it.
-            observed.end(trace, self._ledger.said(), self._ledger.accepted, error)
+            _tell(lambda: observed.end(trace, self._ledger.said(), self._ledger.accepted, error))
         if isinstance(error, AllTiersFailed):
             error.trace = trace
             error.__traceback__ = None
@@ -386,6 +385,14 @@ def _call_hook(hook: TraceHook | None, trace: Trace) -> None:
     except Exception:
         # The user's hook must not cost the user the answer, which exists already.
         logger.exception("on_trace failed; the call is not affected")
+
+
+def _tell(telling: Callable[[], None]) -> None:
+    try:
+        telling()
+    except Exception:
+        # An exporter of the user's may raise; the answer exists already.
+        logger.exception("telemetry failed; the call is not affected")
 
 
 def _account(grader: Grader, ladder: Ladder, policy: Policy, prices: PriceBook, given: ToGrade) -> Ledger:

@@ -301,17 +301,19 @@ class _Call(Observed):
     def end(
         self, trace: Trace, said: Mapping[str, int], answer: Answer | None, error: BaseException | None = None
     ) -> None:
-        kind = None if error is None else error_type(error)
-        self.api.metrics.count(trace, said, kind)
-        self._tell((*verdicts_of(trace), *comparisons_of(trace, said)))
-        if self.span.is_recording():
-            self.span.set_attributes(attributes_of(trace, self.served))
-            if is_told(on_spans=True):
-                self.span.set_attributes(content_of(self.call, answer))
-            if error is not None and kind is not None:
-                self.span.set_attribute("error.type", kind)
-                self.span.set_status(self.api.trace.StatusCode.ERROR, str(error) or kind)
-        self.span.end()
+        try:
+            kind = None if error is None else error_type(error)
+            self.api.metrics.count(trace, said, kind)
+            self._tell((*verdicts_of(trace), *comparisons_of(trace, said)))
+            if self.span.is_recording():
+                self.span.set_attributes(attributes_of(trace, self.served))
+                if is_told(on_spans=True):
+                    self.span.set_attributes(content_of(self.call, answer))
+                if error is not None and kind is not None:
+                    self.span.set_attribute("error.type", kind)
+                    self.span.set_status(self.api.trace.StatusCode.ERROR, str(error) or kind)
+        finally:
+            self.span.end()
 
     def graded(self, trace: Trace) -> None:
         self.api.metrics.count_grading(trace)

@@ -111,6 +111,22 @@ def test_what_a_consumer_does_with_a_chunk_is_no_part_of_the_call(scripted, watc
     assert told.span().end_time
 
 
+def test_a_provider_that_fails_costs_nobody_the_answer(scripted, watched, told, way, caplog):
+    class Failing:
+        def get_logger(self, *args, **kwargs):
+            return self
+
+        def emit(self, *args, **kwargs):
+            raise OSError("disk on fire")
+
+    told.providers["logger_provider"] = Failing()
+    outcome = watched().ask(scripted.ScriptedPerformer(ESCALATED), way=way)
+
+    assert outcome.answer.text == "4"
+    assert "telemetry failed" in caplog.text
+    assert told.span().end_time
+
+
 def test_a_stream_belongs_to_where_it_was_asked_for(scripted, watched, told):
     bench = watched()
     with told.tracer.start_as_current_span("the user's"):
