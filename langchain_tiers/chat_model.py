@@ -29,7 +29,6 @@ from langchain_tiers.runs import (
     handed_down_run,
     handing_down,
     in_context,
-    no_handler_counts,
     node_of,
 )
 from langchain_tiers.settings import LANGCHAIN, ChatModelArguments, check_inner_callbacks, check_trace_bytes
@@ -111,6 +110,8 @@ class TieredChatModel(Tiered, BaseChatModel):
         query_text: Takes the messages and returns the text to find similar calls by; by default the human ask.
         on_trace: Is called once with the `Trace` of each call, failed and cancelled ones included: when it ends or,
             where its answers are graded, after that, with the grades and their cost, from another thread.
+        telemetry: What OpenTelemetry is told of calls: by default a span, events and metrics of each, where the process
+            has an OpenTelemetry SDK; False for nothing; a `Telemetry` for other providers.
         on_exhausted: What happens where the planned tier and all above it fail: `"answer"` (the default) takes an
             answer that no judge rejected from another tier, and the trace says that it is degraded; `"raise"` raises.
         breaker: When a tier that fails is not asked for a while; `Breaker()` by default: after three failures in a row,
@@ -390,13 +391,13 @@ class TieredChatModel(Tiered, BaseChatModel):
         run = self._outer_run(run_manager, messages, kwargs)
         if run_manager is None or not self._has_streaming_handler(run_manager, async_api=False, **kwargs):
             with set_config_context(run.quiet_config()) as context:
-                return as_chat_result(context.run(self._outcome, messages, stop, run, **kwargs), run)
+                return run.ended(as_chat_result(context.run(self._outcome, messages, stop, run, **kwargs), run))
         with closing(self._items(messages, stop, run, **kwargs)) as items:
             for item in items:
                 # Handlers count what `on_llm_end` gets and not the chunks, so the last one may carry the usage.
                 piece = as_generation_chunk(item, run, uncounted=True)
                 run_manager.on_llm_new_token(piece.text, chunk=piece)
-        return as_chat_result(cast("Outcome", item), run, run_manager.run_id)
+        return run.ended(as_chat_result(cast("Outcome", item), run, run_manager.run_id))
 
     async def _agenerate(
         self,
@@ -410,12 +411,12 @@ class TieredChatModel(Tiered, BaseChatModel):
             with set_config_context(run.quiet_config()) as context:
                 # As a task, because only a task can be started in a context of its own.
                 asked = self._aoutcome(messages, stop, run, **kwargs)
-                return as_chat_result(await asyncio.create_task(asked, context=context), run)
+                return run.ended(as_chat_result(await asyncio.create_task(asked, context=context), run))
         async with aclosing(self._aitems(messages, stop, run, **kwargs)) as items:
             async for item in items:
                 piece = as_generation_chunk(item, run, uncounted=True)
                 await run_manager.on_llm_new_token(piece.text, chunk=piece)
-        return as_chat_result(cast("Outcome", item), run, run_manager.run_id)
+        return run.ended(as_chat_result(cast("Outcome", item), run, run_manager.run_id))
 
     def _stream(
         self,
@@ -427,7 +428,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         run = self._outer_run(run_manager or handed_down_run(), messages, kwargs)
         with closing(self._items(messages, stop, run, **kwargs)) as items:
             for item in items:
-                piece = as_generation_chunk(item, run, uncounted=no_handler_counts(run_manager))
+                piece = as_generation_chunk(item, run, uncounted=not run.is_counted)
                 if run_manager is not None:
                     run_manager.on_llm_new_token(piece.text, chunk=piece)
                 yield piece
@@ -442,7 +443,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         run = self._outer_run(run_manager or handed_down_run(), messages, kwargs)
         async with aclosing(self._aitems(messages, stop, run, **kwargs)) as items:
             async for item in items:
-                piece = as_generation_chunk(item, run, uncounted=no_handler_counts(run_manager))
+                piece = as_generation_chunk(item, run, uncounted=not run.is_counted)
                 if run_manager is not None:
                     await run_manager.on_llm_new_token(piece.text, chunk=piece)
                 yield piece
@@ -469,7 +470,8 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> Outcome:
         engine = self._engine_at(kwargs.pop("quality", None))
-        return engine.run(*self._prepare(messages, stop, run, **kwargs))
+        with run.labelled() as label:
+            return label(engine.run(*self._prepare(messages, stop, run, **kwargs)))
 
     async def _aoutcome(
         self,
@@ -479,7 +481,8 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> Outcome:
         engine = self._engine_at(kwargs.pop("quality", None))
-        return await engine.arun(*self._prepare(messages, stop, run, **kwargs))
+        with run.labelled() as label:
+            return label(await engine.arun(*self._prepare(messages, stop, run, **kwargs)))
 
     def _chunks_and_outcome(
         self,
@@ -489,7 +492,10 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> Generator[AIMessageChunk | Outcome]:
         engine = self._engine_at(kwargs.pop("quality", None))
-        yield from result_last(engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs)))
+        live = result_last(engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs)))
+        with run.labelled() as label, closing(live):
+            for item in live:
+                yield label(item)
 
     async def _achunks_and_outcome(
         self,
@@ -500,9 +506,10 @@ class TieredChatModel(Tiered, BaseChatModel):
     ) -> AsyncGenerator[AIMessageChunk | Outcome]:
         engine = self._engine_at(kwargs.pop("quality", None))
         live = engine.astream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
-        async with aclosing(live):
-            async for item in live:
-                yield item
+        with run.labelled() as label:
+            async with aclosing(live):
+                async for item in live:
+                    yield label(item)
 
     def _should_stream(self, *, async_api: bool, run_manager: RunManager | None = None, **kwargs: Any) -> bool:
         # With a streaming handler attached, LangChain would let `invoke` call `_stream`, but without a run manager, and
@@ -556,8 +563,9 @@ class TieredChatModel(Tiered, BaseChatModel):
             form=request.form,
             messages=tuple(messages),
             principal=run.principal if principal is None else principal,
+            traced=run.is_traced,
         )
-        return call, ChatPerformer(request, run, streaming=streaming, judging=self._judging)
+        return call, ChatPerformer(request, run, streaming=streaming, judging=self._judging, trace_id=call.id)
 
     def _described(self, messages: Sequence[Message], tier: str, node: str | None) -> tuple[Call, ChatPerformer]:
         try:

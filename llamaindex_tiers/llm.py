@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, LLMMetadata
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
-from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation import get_dispatcher, root_dispatcher
 from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from llamaindex_tiers.calls import PreparedCall
@@ -32,6 +32,7 @@ from llm_tiers.arguments import without_values
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration.construction import Construction
 from llm_tiers.integration.tiered import Tiered, hidden_setting, standard_setting
+from llm_tiers.telemetry.others import makes_spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,6 +98,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             the query engine was asked.
         on_trace: Is called once with the `Trace` of each call, failed and cancelled ones included: when it ends or,
             where its answers are graded, after that, with the grades and their cost, from another thread.
+        telemetry: What OpenTelemetry is told of calls: by default a span, events and metrics of each, where the process
+            has an OpenTelemetry SDK; False for nothing; a `Telemetry` for other providers.
         on_exhausted: What happens where the planned tier and all above it fail: `"answer"` (the default) takes an
             answer that no judge rejected from another tier, and the trace says that it is degraded; `"raise"` raises.
         breaker: When a tier that fails is not asked for a while; `Breaker()` by default: after three failures in a row,
@@ -500,6 +503,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             needs=needs_of(request.messages, tools=request.offers_tools),
             form=request.form,
             messages=tuple(request.messages),
+            traced=makes_spans(root_dispatcher.span_handlers),
         )
         # In a chat LlamaIndex has put it among the messages; for an object each tier makes its messages itself.
         own_prompt = None if request.shape is None else self.system_prompt

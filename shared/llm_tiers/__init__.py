@@ -23,6 +23,7 @@ from llm_tiers.errors import (
 )
 from llm_tiers.flow.engine import Engine, Outcome
 from llm_tiers.history import ChromaHistory
+from llm_tiers.integration.opinions import feedback_from
 from llm_tiers.ladder.breaker import Breaker
 from llm_tiers.ladder.price import Price
 from llm_tiers.ladder.tiers import Ladder, Tier
@@ -32,6 +33,7 @@ from llm_tiers.policies.judges import Agreement, FunctionJudge, Judge, PromptJud
 from llm_tiers.policies.named import llm_at
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter, LinUCB
+from llm_tiers.telemetry import Telemetry
 from llm_tiers.trace import Attempt, Certificate, Grading, Trace
 from llm_tiers.usage import Usage
 
@@ -72,6 +74,7 @@ __all__ = [  # noqa: RUF022 -- in the order that `sorted` gives, as the test of 
     "ReplayFileError",
     "SMART",
     "Schema",
+    "Telemetry",
     "Tier",
     "TierError",
     "ToolCall",
@@ -80,5 +83,6 @@ __all__ = [  # noqa: RUF022 -- in the order that `sorted` gives, as the test of 
     "UnknownTrace",
     "Usage",
     "Verdict",
+    "feedback_from",
     "llm_at",
 ]

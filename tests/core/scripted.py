@@ -240,6 +240,7 @@ class Bench:
         audit=0.0,
         grade=None,
         grading=None,
+        telemetry=None,
     ):
         self.traces = []
         self.ends = []
@@ -256,6 +257,7 @@ class Bench:
             grader=as_grader(grade),
             grading_performer=grading,
             limits=Limits(history_timeout=None),
+            telemetry=telemetry,
             clock=self.clock,
             new_id=lambda: f"call-{next(ids)}",
         )

@@ -23,6 +23,7 @@ ROOMS = (
     "history.store",
     "history",
     "call",
+    "telemetry",
     "agreement",
     "policies.judges",
     "policies.starters",

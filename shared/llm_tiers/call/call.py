@@ -35,6 +35,8 @@ class Call:
         down: Names of the tiers that are not asked now, since they fail, each with the reason.
         principal: What stands for whoever asks, hashed; None where nobody in particular does.
         messages: The framework's own messages, for a grader that takes them; the core does not read them.
+        around: The OpenTelemetry context that the call was described in, or None.
+        traced: Whether somebody else makes OpenTelemetry spans of the model calls, with their tokens.
     """
 
     id: str
@@ -53,6 +55,8 @@ class Call:
     down: Mapping[str, str] = field(default_factory=dict)
     principal: str | None = None
     messages: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    around: Any = field(default=None, repr=False, compare=False)
+    traced: bool = field(default=False, compare=False)
 
     @property
     def question(self) -> str:

@@ -34,6 +34,7 @@ from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.ladder.taken import TakenSettings
 from llm_tiers.ladder.tiers import Ladder
 from llm_tiers.policies.guarantee import Guarantee
+from llm_tiers.telemetry.observer import UNOBSERVED, Observed, Observer
 from llm_tiers.trace import Certificate, Grading, Trace
 from llm_tiers.usage import Usage
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from llm_tiers.policies.graders.grader import Grader
     from llm_tiers.policies.guarantee import Forecast
     from llm_tiers.policies.policy import Policy
+    from llm_tiers.telemetry.settings import Telemetry
 
 __all__ = ["Engine", "Outcome", "TraceHook"]
 
@@ -80,6 +82,7 @@ class Engine:
         graded: Whether grades come in another way, such as from a replayed table.
         grading_performer: Calls the grader's model, in no run of the user's; None where a function grades.
         limits: How far a call goes.
+        telemetry: What OpenTelemetry is told of calls; None for nothing.
         breaker: When a tier that fails is not asked for a while; None for never.
         clock: Returns the time in seconds since 1970.
         monotonic: Returns seconds, by which a call's deadline is reckoned.
@@ -103,6 +106,7 @@ class Engine:
         grading_performer: Performer | None = None,
         limits: Limits | None = None,
         breaker: Breaker | None = None,
+        telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
@@ -119,6 +123,7 @@ class Engine:
         self._on_end = on_end
         self._limits = limits or Limits()
         self._breakers = Breakers(self.ladder, breaker)
+        self._observer = None if telemetry is None else Observer(telemetry, self.ladder)
         self._late_history = Late(_MOST_LATE)
         self._late_tiers = LateTiers()
         self._clock = clock
@@ -164,7 +169,9 @@ class Engine:
         """
         facts["principal"] = hashed(facts.get("principal"))
         # Exploration and audits are drawn from this id, so they do not depend on the order of concurrent calls.
-        call = Call(id=self._new_id(), query=query, created=self._clock(), **facts)
+        # A stream is read elsewhere, when the user's span has ended; so what the call belongs to is settled here.
+        around = None if self._observer is None else self._observer.around()
+        call = Call(id=self._new_id(), query=query, created=self._clock(), around=around, **facts)
         if call.pin is not None and call.pin not in self.ladder:
             names = ", ".join(map(repr, self.ladder.names))
             raise ConfigError(f"model={call.pin!r} pins a tier that the ladder lacks; it has {names}")
@@ -177,7 +184,7 @@ class Engine:
             AllTiersFailed: No tier gave an answer; its `trace` says what happened.
         """
         ledger = self._open(call)
-        with self._traced(ledger):
+        with self._traced(ledger), ledger.observed.active():
             answer = drive(cascade(self.policy, ledger), performer, self.history, ledger)
             self._remember(ledger)
         return Outcome(answer, ledger.trace())
@@ -185,7 +192,7 @@ class Engine:
     async def arun(self, call: Call, performer: AsyncPerformer) -> Outcome:
         """Answer a call in asyncio; as `run`."""
         ledger = self._open(call)
-        with self._traced(ledger):
+        with self._traced(ledger), ledger.observed.active():
             answer = await adrive(cascade(self.policy, ledger), performer, self.history, ledger)
             # A history may write to a disk or a server, which would block the event loop.
             await asyncio.to_thread(self._remember, ledger)
@@ -195,7 +202,8 @@ class Engine:
         """Answer a call; yield the chunks of an answer that is not judged as they come, and return the outcome."""
         ledger = self._open(call)
         with self._traced(ledger):
-            answer = yield from drive_live(cascade(self.policy, ledger), performer, self.history, ledger)
+            live = drive_live(cascade(self.policy, ledger), performer, self.history, ledger)
+            answer = yield from ledger.observed.each(live)
             self._remember(ledger)
         return Outcome(answer, ledger.trace())
 
@@ -203,7 +211,8 @@ class Engine:
         """Answer a call in asyncio; yield chunks as `stream` does and, last, the `Outcome`."""
         ledger = self._open(call)
         with self._traced(ledger):
-            live = adrive_live(cascade(self.policy, ledger), performer, self.history, ledger)
+            driven = adrive_live(cascade(self.policy, ledger), performer, self.history, ledger)
+            live = ledger.observed.aeach(driven)
             async with aclosing(live):
                 async for item in live:
                     if isinstance(item, Answer):
@@ -310,6 +319,7 @@ class Engine:
             late=self._late_history,
             late_tiers=self._late_tiers,
             clock=self._monotonic,
+            observed=UNOBSERVED if self._observer is None else self._observer.begin(call, self.policy.name),
         )
 
     def _remember(self, ledger: Ledger) -> None:
@@ -318,7 +328,7 @@ class Engine:
             return
         if record.profiled and self._gradings is not None:
             ledger.grading = Grading(state="pending")
-            ledger.to_grade = ToGrade(ledger.call, self.ladder, tuple(ledger.answers), record.said)
+            ledger.to_grade = ToGrade(ledger.call, self.ladder, tuple(ledger.answers), record.said, ledger.observed)
         if self.history is None:
             return
         try:
@@ -344,7 +354,11 @@ class Engine:
         if to_grade is None or self._gradings is None:
             _call_hook(self._on_trace, trace)
         else:
-            self._gradings.begin(to_grade, trace, partial(_call_hook, self._on_trace))
+            self._gradings.begin(to_grade, trace, partial(self._report_graded, to_grade.observed))
+
+    def _report_graded(self, observed: Observed, trace: Trace) -> None:
+        _tell(lambda: observed.graded(trace))
+        _call_hook(self._on_trace, trace)
 
     def _log_once(self, warning: str) -> None:
         # Once for each kind of warning, or a history that is down would fill the log at the rate of the traffic. The
@@ -373,6 +387,9 @@ class _Traced:
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         trace = self._ledger.trace()
+        observed = self._ledger.observed
+        if observed is not UNOBSERVED:
+            _tell(lambda: observed.end(trace, self._ledger.said(), self._ledger.accepted, error))
         if isinstance(error, AllTiersFailed):
             error.trace = trace
             error.__traceback__ = None
@@ -389,6 +406,15 @@ def _call_hook(hook: TraceHook | None, trace: Trace) -> None:
         logger.exception("on_trace failed; the call is not affected")
 
 
+def _tell(telling: Callable[[], None]) -> None:
+    try:
+        telling()
+    except Exception:
+        # An exporter of the user's may raise; the answer exists already.
+        logger.exception("telemetry failed; the call is not affected")
+
+
 def _account(grader: Grader, ladder: Ladder, policy: Policy, prices: PriceBook, given: ToGrade) -> Ledger:
     """Return an account for the grader's model calls, which wait no longer than the grader says."""
-    return Ledger(replace(given.call, timeout=grader.timeout), ladder, policy, prices)
+    call = replace(given.call, timeout=grader.timeout)
+    return Ledger(call, ladder, policy, prices, observed=given.observed)

@@ -18,6 +18,7 @@ from llm_tiers.flow.patience import HistoryTime
 from llm_tiers.history.record import Record
 from llm_tiers.ladder.taken import TakenSettings
 from llm_tiers.policies.judges.case import Findings
+from llm_tiers.telemetry.observer import UNOBSERVED, Observed
 from llm_tiers.trace import Attempt, Grading, Trace
 from llm_tiers.usage import TotalUsage, Usage
 
@@ -57,6 +58,7 @@ class Ledger:
         late: Counts what earlier calls asked of the history and did not wait for.
         late_tiers: Counts the model calls that earlier calls did not wait for.
         clock: Returns seconds.
+        observed: Is told of the model calls.
     """
 
     def __init__(
@@ -71,11 +73,13 @@ class Ledger:
         late: Late | None = None,
         late_tiers: LateTiers | None = None,
         clock: Callable[[], float] = time.monotonic,
+        observed: Observed = UNOBSERVED,
     ) -> None:
         self.call = call
         self.ladder = ladder
         self.taken = taken or TakenSettings(ladder)
         self.limits = limits
+        self.observed = observed
         self.history_time = HistoryTime(limits.history_timeout, late)
         self.deadline = Deadline(limits.deadline, clock)
         self.late_tiers = LateTiers() if late_tiers is None else late_tiers
@@ -190,8 +194,8 @@ class Ledger:
         self.warn(f"{kind}: {name} was not asked, {why}")
         return TierError(name, f"not asked: {why}", origin=Origin(blame="nobody"))
 
-    def charge(self, call: ModelCall, reply: Reply, seconds: float, step: int) -> None:
-        """Account for a model call that ended, from any thread."""
+    def charge(self, call: ModelCall, reply: Reply, seconds: float, step: int) -> Attempt:
+        """Account for a model call that ended, from any thread, and return it as the trace has it."""
         if self._breakers is not None:
             self._breakers.record(call, reply)
         if isinstance(reply, TierError):
@@ -220,6 +224,7 @@ class Ledger:
             self._attempts.append(attempt)
             if reply.usage is not None:
                 self._usages.append(reply.usage)
+        return attempt
 
     def _charged_tier(self, call: ModelCall, reply: Answer) -> Tier:
         """Return the tier that answered, which a recording may have settled otherwise than the call asks."""
@@ -303,7 +308,7 @@ class Ledger:
                 other.tier for other in self.answers if other.tier == answer.tier or self.same(other, answer) is True
             ),
             cost_usd=self.cost_usd,
-            said=self._said(),
+            said=self.said(),
             tokens={other.tier: other.usage.output_tokens for other in self.answers if other.usage is not None},
             costs=self._costs(),
             share=plan.share,
@@ -339,7 +344,7 @@ class Ledger:
             return judged.confidence
         return self.plan.confidence if self.accepted.tier == self.ladder.top.name else None
 
-    def _said(self) -> dict[str, int]:
+    def said(self) -> dict[str, int]:
         """Number the answers such that equal ones have equal numbers; one that cannot be compared is left out."""
         said: dict[str, int] = {}
         leaders: list[Answer] = []

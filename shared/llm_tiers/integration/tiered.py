@@ -70,6 +70,7 @@ class Tiered(BaseModel):
     node: Any = hidden_setting()
     query_text: Any = hidden_setting()
     on_trace: Any = hidden_setting()
+    telemetry: Any = hidden_setting()
     temperature: float | None = standard_setting()
     max_tokens: int | None = standard_setting()
     timeout: float | None = standard_setting()
@@ -246,6 +247,7 @@ class Tiered(BaseModel):
             grader=grader,
             limits=construction.limits,
             breaker=construction.breaker,
+            telemetry=construction.telemetry,
             grading_performer=construction.framework.asking(ladders.judging if named else None),
         )
         # A copy with other settings is made of the fields, and has to share what was learned.
