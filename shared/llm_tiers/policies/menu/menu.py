@@ -34,7 +34,7 @@ _ENOUGH, _COMPLETE = 8, 2
 """A node with fewer profiled calls, or fewer that all tiers answered, uses the choice of its nearest parent with
 as many."""
 
-_MANY, _SELDOM = 20, 0.1
+_MANY, _SELDOM = 12, 0.1
 """From this many profiled calls on, users are told if the top tier's answer coincides with another in fewer than this
 share of them. Agreement then shows nothing, and only grades can ever lead to a cheaper tier."""
 

@@ -36,6 +36,9 @@ _LEAST_PRICE = 0.02
 """What an answer of the top tier counts for at least when profiling is weighed, in probability of a right answer; about
 the price at `quality=0.65`. With a price near 0 every call would be profiled, for gains that no user would notice."""
 
+_AS_DEAR, _NEVER = 1.02, 10.0
+"""A rule that costs more than this much of the top tier alone is never chosen; worth lies in [-1, 1]."""
+
 _DRAWN = 1_000
 _ALIKE = 1e-9
 """Accuracies that differ by less are equal up to rounding."""
@@ -207,6 +210,7 @@ def choose(
     rate = 1 / worth_usd if worth_usd else price / max(float(mean_costs[-1]), _LEAST_COST)
     spent = np.concatenate([imagined.asked @ mean_costs, np.einsum("crt,ct->cr", seen.asked, costs[: len(counted)])])
     worth = calls.right - rate * spent
+    worth[:, _too_dear(rules_of(names), weighing.mean(spent), float(mean_costs[-1]))] -= _NEVER
     mean = weighing.mean(worth)
     best = int(mean.argmax())
     accuracy = weighing.mean(calls.right)
@@ -233,6 +237,16 @@ def choose(
         foreseen=foreseen,
         evidence=Evidence(names, seen, counts, accuracy),
         nearby=_nearby(profile, worth[len(imagined.said) :], mean, weighing.by_stratum(worth)),
+    )
+
+
+def _too_dear(rules: Sequence[Rule], costs: NDArray[np.float64], top: float) -> NDArray[np.bool_]:
+    """Say which rules cost more than the top tier alone, which nobody expects whatever a right answer is worth.
+
+    Where the top tier is backed by another, that one is asked only if the top gives nothing.
+    """
+    return np.array(
+        [cost > _AS_DEAR * top and not isinstance(rule, Backed) for rule, cost in zip(rules, costs, strict=True)]
     )
 
 
