@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from langchain_tiers.prompt_caching import MARK, is_marked_for, without_marks
 from langchain_tiers.structured import StructuredOutput
 from langchain_tiers.tools import ToolBinding, form_of, take_tools
 from llm_tiers.errors import ConfigError
@@ -33,16 +34,30 @@ class Request:
         settings: The user's settings of this call, such as `stop` and `temperature`.
         tools: The tools, or None.
         structured: The object asked for, or None.
+        marked: Some tiers take Anthropic's marks, which the others are not given.
     """
 
     messages: Sequence[BaseMessage]
     settings: Mapping[str, Any]
     tools: ToolBinding | None = None
     structured: StructuredOutput | None = None
+    marked: bool = False
 
     @classmethod
-    def of(cls, messages: Sequence[BaseMessage], stop: list[str] | None, settings: Mapping[str, Any]) -> Self:
+    def of(
+        cls,
+        messages: Sequence[BaseMessage],
+        stop: list[str] | None,
+        settings: Mapping[str, Any],
+        tiers: Iterable[Tier] = (),
+    ) -> Self:
         """Split the arguments of a chat model's method into messages, tools, object and settings.
+
+        Args:
+            messages: The messages.
+            stop: The stop sequences of this call, or None.
+            settings: The other settings.
+            tiers: The tiers that may be asked.
 
         Raises:
             ConfigError: There is no message.
@@ -53,7 +68,7 @@ class Request:
         # Ours, bound by `with_structured_output`: no tier's client knows it.
         structured = rest.pop("structured_output", None)
         tools = take_tools(rest)
-        return cls(tuple(messages), rest, tools, structured)
+        return cls(tuple(messages), rest, tools, structured, any(is_marked_for(tier.model) for tier in tiers))
 
     @property
     def form(self) -> Form | None:
@@ -101,6 +116,10 @@ class Request:
         model: Runnable[Any, Any] = tier.model
         return model if self.tools is None else self.tools.bound(tier.model, without)
 
+    def messages_for(self, tier: Tier) -> list[BaseMessage]:
+        """Return the messages as the tier's model takes them."""
+        return without_marks(self.messages) if self._hides_marks(tier) else list(self.messages)
+
     def settings_for(self, tier: Tier, without: frozenset[str] = frozenset()) -> dict[str, Any]:
         """Return the settings without those standard ones that the tier's model does not know.
 
@@ -108,9 +127,14 @@ class Request:
             tier: The tier.
             without: Other settings that it does not know.
         """
+        without |= {MARK} if self._hides_marks(tier) else set()
         return {
             name: value
             for name, value in self.settings.items()
             # Every chat model's methods take `stop`, whether or not it is a field as well.
             if name not in without and (name == "stop" or name not in STANDARD_SETTINGS or knows(tier.model, name))
         }
+
+    def _hides_marks(self, tier: Tier) -> bool:
+        # Where no tier takes them they are the user's mistake, and the provider says so.
+        return self.marked and not is_marked_for(tier.model)
