@@ -98,11 +98,13 @@ def _serving(ledger: Ledger) -> tuple[Tier, ...]:
             ledger.errors.append(TierError(tier.name, f"cannot serve the call: {shortfall}"))
     if not able:
         raise _all_failed(ledger)
+    # Where all of them fail, the dearest is asked all the same.
+    serving = tuple(tier for tier in able if tier.name not in call.down) or (able[-1],)
     for tier in able:
         if tier.name in call.down:
-            ledger.warn(f"breaker: {tier.name} skipped, {call.down[tier.name]}")
-    # Where all of them fail, the dearest is asked all the same.
-    return tuple(tier for tier in able if tier.name not in call.down) or (able[-1],)
+            done = "asked, since all are down" if tier in serving else "skipped"
+            ledger.warn(f"breaker: {tier.name} {done}, {call.down[tier.name]}")
+    return serving
 
 
 def _lacks(call: Call, tier: Tier) -> str | None:
@@ -221,6 +223,8 @@ def _not_asked_yet(policy: Policy, ledger: Ledger, start: Tier) -> Generator[Req
     for name in (*reversed(ledger.serving), *failing[-1:]):
         if name in asked:
             continue
+        if name in failing:
+            ledger.warn(f"breaker: {name} asked after all, since no other tier gave an answer")
         # Not live: it has to be looked at before the user sees it.
         reply, _ = yield from _ask(policy, ledger, ledger.ladder[name], (), {}, unjudged=False)
         if isinstance(reply, TierError):

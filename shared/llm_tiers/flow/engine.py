@@ -117,7 +117,7 @@ class Engine:
         self._on_trace = on_trace
         self._on_end = on_end
         self._limits = limits or Limits()
-        self._breakers = Breakers(self.ladder, breaker)
+        self._breakers = Breakers(self.ladder, breaker, self._limits.deadline)
         self._late_history = Late(_MOST_LATE)
         self._late_tiers = LateTiers()
         self._clock = clock
@@ -134,7 +134,7 @@ class Engine:
             # A starter may profile calls by itself, and says so with this attribute.
             if policy.audit == 0 and not getattr(policy.starter, "profiles", False):
                 logger.warning("grade= is given, but no call is profiled, so nothing is graded; give audit= too")
-            account = partial(_account, grader, self.ladder, policy, self._prices)
+            account = partial(_account, grader, self.ladder, policy, self._prices, self._breakers, self._late_tiers)
             self._gradings = Gradings(grader, grading_performer, history, account, self._log_once)
 
     @property
@@ -279,7 +279,7 @@ class Engine:
             self.history.close()
 
     def _open(self, call: Call) -> Ledger:
-        call = replace(call, down=self._breakers.down())
+        call = replace(call, down=self._breakers.down(call.timeout))
         return Ledger(
             call,
             self.ladder,
@@ -370,6 +370,15 @@ def _call_hook(hook: TraceHook | None, trace: Trace) -> None:
         logger.exception("on_trace failed; the call is not affected")
 
 
-def _account(grader: Grader, ladder: Ladder, policy: Policy, prices: PriceBook, given: ToGrade) -> Ledger:
+def _account(
+    grader: Grader,
+    ladder: Ladder,
+    policy: Policy,
+    prices: PriceBook,
+    breakers: Breakers,
+    late_tiers: LateTiers,
+    given: ToGrade,
+) -> Ledger:
     """Return an account for the grader's model calls, which wait no longer than the grader says."""
-    return Ledger(replace(given.call, timeout=grader.timeout), ladder, policy, prices)
+    call = replace(given.call, timeout=grader.timeout)
+    return Ledger(call, ladder, policy, prices, breakers=breakers, late_tiers=late_tiers)

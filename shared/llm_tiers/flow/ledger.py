@@ -166,7 +166,11 @@ class Ledger:
 
     def not_asked(self, tier: Tier) -> TierError:
         """Return the failure of a tier that is not asked because its breaker is open."""
-        return TierError(tier.name, "not asked") if self._breakers is None else self._breakers.not_asked(tier)
+        return (
+            TierError(tier.name, "not asked")
+            if self._breakers is None
+            else self._breakers.not_asked(tier, self.call.timeout)
+        )
 
     def refusal(self, call: ModelCall) -> TierError | None:
         """Return the failure that stands for a model call that is not made; None where it is to be made.
@@ -181,7 +185,7 @@ class Ledger:
             self.late_tiers.of(name).check()
         except Busy as error:
             return self._refused(name, "late", str(error))
-        refusal = None if self._breakers is None else self._breakers.refusal(call)
+        refusal = None if self._breakers is None else self._breakers.refusal(call, self.call.timeout)
         if refusal is not None:
             self.warn(f"breaker: {name} was not asked ({call.role})")
         return refusal
@@ -193,7 +197,7 @@ class Ledger:
     def charge(self, call: ModelCall, reply: Reply, seconds: float, step: int) -> None:
         """Account for a model call that ended, from any thread."""
         if self._breakers is not None:
-            self._breakers.record(call, reply)
+            self._breakers.record(call, reply, self.call.timeout)
         if isinstance(reply, TierError):
             self._cut_short = self._cut_short or (reply.usage is None and reply.cut_short)
             attempt = Attempt(
