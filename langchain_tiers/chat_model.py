@@ -197,7 +197,9 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         ConfigError: An argument is wrong; the message names it.
         HistoryError: The history cannot be opened. One that fails later never fails a call: the answer comes, with a
             warning in its trace.
-        AllTiersFailed: By a call: no tier gave an answer. It holds every tier's error, and the `trace`.
+        AllTiersFailed: By a call: no tier gave an answer. It holds every tier's error, and the `trace`. It is raised at once
+            for a mistake that no tier could mend: before any request where the framework finds it (`invoke(typo=1)`), else
+            after one request to each provider of the ladder.
     """
 
     inner_callbacks: Any = hidden_setting(())
@@ -523,6 +525,7 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
             tokens=count_tokens_approximately(messages),
             needs=needs_of(messages, tools=request.offers_tools, structured=request.wants_schema),
             form=request.form,
+            kind=request.kind,
             messages=tuple(messages),
         )
         return call, ChatPerformer(request, run, streaming=streaming, judging=self._judging)

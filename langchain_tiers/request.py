@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from langchain_tiers.messages import shape_of
 from langchain_tiers.prompt_caching import MARK, is_marked_for, without_marks
 from langchain_tiers.structured import StructuredOutput
 from langchain_tiers.tools import ToolBinding, form_of, take_tools
 from llm_tiers.errors import ConfigError
+from llm_tiers.integration.kinds import request_kind
 from llm_tiers.integration.models import knows
 
 if TYPE_CHECKING:
@@ -100,6 +102,12 @@ class Request:
     def names(self) -> frozenset[str]:
         """The names of the user's settings, those of the tools included."""
         return frozenset(self.settings) | frozenset(() if self.tools is None else self.tools.options)
+
+    def kind(self) -> Hashable:
+        """Return what stands for requests that are like this one in all but their texts."""
+        shape = None if self.structured is None else (self.structured.shape.function, dict(self.structured.options))
+        tools = None if self.tools is None else (self.tools.tools, dict(self.tools.options))
+        return request_kind((dict(self.settings), tools, shape), map(shape_of, self.messages))
 
     def model_for(self, tier: Tier, without: frozenset[str] = frozenset()) -> Runnable[Any, Any]:
         """Return the tier's model with the tools or the object asked for.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     from llm_tiers.call.form import Form
     from llm_tiers.ladder.tiers import Tier
@@ -33,6 +33,7 @@ class Call:
         settings: Names of the settings that the user gives the call.
         timeout: Seconds to wait for each tier; it replaces the tier's own time-out. None keeps the tier's own.
         down: Names of the tiers that are not asked now, since they fail, each with the reason.
+        kind: Returns what stands for requests that are like this one in all but their texts; None where unknown.
         messages: The framework's own messages, for a grader that takes them; the core does not read them.
     """
 
@@ -50,6 +51,7 @@ class Call:
     settings: frozenset[str] = frozenset()
     timeout: float | None = None
     down: Mapping[str, str] = field(default_factory=dict)
+    kind: Callable[[], Hashable] | None = field(default=None, repr=False, compare=False)
     messages: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 
     @property

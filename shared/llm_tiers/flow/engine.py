@@ -18,6 +18,7 @@ from llm_tiers.arguments import grade_of, kind_of, require
 from llm_tiers.call.answer import Answer
 from llm_tiers.call.call import Call
 from llm_tiers.errors import AllTiersFailed, ConfigError, UnknownTrace
+from llm_tiers.flow.accepted import Accepted
 from llm_tiers.flow.breakers import Breakers
 from llm_tiers.flow.cascade import cascade
 from llm_tiers.flow.deadline import Busy, Late, LateTiers
@@ -120,6 +121,7 @@ class Engine:
         self._breakers = Breakers(self.ladder, breaker, self._limits.deadline)
         self._late_history = Late(_MOST_LATE)
         self._late_tiers = LateTiers()
+        self._accepted = Accepted()
         self._clock = clock
         self._monotonic = monotonic
         self._new_id = new_id
@@ -291,6 +293,7 @@ class Engine:
             late=self._late_history,
             late_tiers=self._late_tiers,
             clock=self._monotonic,
+            accepted=self._accepted,
         )
 
     def _remember(self, ledger: Ledger) -> None:

@@ -11,6 +11,7 @@ from llm_tiers.agreement.equality import InCall
 from llm_tiers.call.answer import Answer
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import Origin, TierError
+from llm_tiers.flow.accepted import Accepted
 from llm_tiers.flow.deadline import Busy, Deadline, LateTiers
 from llm_tiers.flow.labels import labels_of_call
 from llm_tiers.flow.limits import Limits
@@ -57,6 +58,7 @@ class Ledger:
         late: Counts what earlier calls asked of the history and did not wait for.
         late_tiers: Counts the model calls that earlier calls did not wait for.
         clock: Returns seconds.
+        accepted: The kinds of requests that tiers have answered.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Ledger:
         late: Late | None = None,
         late_tiers: LateTiers | None = None,
         clock: Callable[[], float] = time.monotonic,
+        accepted: Accepted | None = None,
     ) -> None:
         self.call = call
         self.ladder = ladder
@@ -79,6 +82,7 @@ class Ledger:
         self.history_time = HistoryTime(limits.history_timeout, late)
         self.deadline = Deadline(limits.deadline, clock)
         self.late_tiers = LateTiers() if late_tiers is None else late_tiers
+        self.accepted_kinds = Accepted() if accepted is None else accepted
         self._breakers = breakers
         self.degraded = False
         self.serving = ladder.names
