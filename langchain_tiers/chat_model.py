@@ -18,6 +18,7 @@ from langchain_tiers.pickling import packed, unpacked
 from langchain_tiers.pieces import as_chat_result, as_generation_chunk
 from langchain_tiers.principals import asked_by, current_user, user_of
 from langchain_tiers.profile import common_profile
+from langchain_tiers.prompt_caching import Faced
 from langchain_tiers.raw import RawAndParsed
 from langchain_tiers.request import STANDARD_SETTINGS, Request
 from langchain_tiers.runs import (
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
 __all__ = ["TieredChatModel"]
 
 
-class TieredChatModel(Tiered, BaseChatModel):
+class TieredChatModel(Faced, Tiered, BaseChatModel):
     """A chat model that answers each call with the cheapest of its tiers that gets it right.
 
     A starter picks the first tier from a history of similar past calls, that tier answers, and a judge decides
@@ -202,7 +203,9 @@ class TieredChatModel(Tiered, BaseChatModel):
         ConfigError: An argument is wrong; the message names it.
         HistoryError: The history cannot be opened. One that fails later never fails a call: the answer comes, with a
             warning in its trace.
-        AllTiersFailed: By a call: no tier gave an answer. It holds every tier's error, and the `trace`.
+        AllTiersFailed: By a call: no tier gave an answer. It holds every tier's error, and the `trace`. It is raised at
+            once for a mistake that no tier could mend: before any request where the framework finds it
+            (`invoke(typo=1)`), else after one request to each provider of the ladder.
     """
 
     inner_callbacks: Any = hidden_setting(())
@@ -545,7 +548,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         """Describe a call to the core, and say how its models are called."""
         check_call_settings(node=node)
         # An empty list is a choice too: it switches the model's own `stop` off for this call.
-        request = Request.of(messages, stop if stop is not None else self.stop, kwargs)
+        request = Request.of(messages, stop if stop is not None else self.stop, kwargs, self._engine.ladder)
         ask = read_ask(messages, closing=closing_of(run.manager))
         call = self._engine.call(
             ask.query if self.query_text is None else self._query_by_function(messages),
@@ -561,6 +564,7 @@ class TieredChatModel(Tiered, BaseChatModel):
             tokens=count_tokens_approximately(messages),
             needs=needs_of(messages, tools=request.offers_tools, structured=request.wants_schema),
             form=request.form,
+            kind=request.kind,
             messages=tuple(messages),
             principal=run.principal if principal is None else principal,
             traced=run.is_traced,

@@ -139,8 +139,8 @@ class ChatPerformer:
     def _input(self, call: ModelCall) -> list[BaseMessage]:
         if call.prompt is not None:
             return [SystemMessage(call.prompt.system), HumanMessage(call.prompt.user)]
-        messages = self.request.messages
-        return with_postscript(messages, call.postscript) if call.postscript else list(messages)
+        messages = self.request.messages_for(call.tier)
+        return with_postscript(messages, call.postscript) if call.postscript else messages
 
     def _settings(self, call: ModelCall) -> dict[str, Any]:
         settings = self.request.settings_for(call.tier, call.without) if call.prompt is None else {}

@@ -159,8 +159,10 @@ def node_of(manager: RunManager | None, messages: Sequence[BaseMessage] = (), to
 
     In an agent of `create_agent`, where all calls come from a node called `model`, the agent's name, and the phase are
     part of the path: `writer/model/first_turn`, `writer/model/after_tools`; in place of a name that it has not, a hash
-    of its tools' names. A tool that calls a model is a part of the path as well: `tools/search`. Outside of graphs the
-    steps of a chain are told apart by a hash of their prompt's template.
+    of its tools' names. Agents with neither share a node: only their system prompts differ, and such a prompt may be
+    filled in anew for each call, which would make a node of every user or day. A tool that calls a model is a part of
+    the path as well: `tools/search`. Outside of graphs the steps of a chain are told apart by a hash of their prompt's
+    template.
 
     Args:
         manager: The run's manager, or None where there is no run.

@@ -184,7 +184,9 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         ConfigError: An argument is wrong; the message names it.
         HistoryError: The history cannot be opened. One that fails later never fails a call: the answer comes, with a
             warning in its trace.
-        AllTiersFailed: By a call: no tier gave an answer. It holds every tier's error, and the `trace`.
+        AllTiersFailed: By a call: no tier gave an answer. It holds every tier's error, and the `trace`. It is raised at
+            once for a mistake that no tier could mend: before any request where LlamaIndex finds it, else after one
+            request to each provider of the ladder.
     """
 
     context_window: int | None = standard_setting()
@@ -502,6 +504,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             tokens=tokens_of(request.messages),
             needs=needs_of(request.messages, tools=request.offers_tools),
             form=request.form,
+            kind=request.kind,
             messages=tuple(request.messages),
             traced=makes_spans(root_dispatcher.span_handlers),
         )

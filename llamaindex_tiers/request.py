@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
-from llamaindex_tiers.messages import copied, with_postscript
+from llamaindex_tiers.messages import copied, shape_of, with_postscript
 from llamaindex_tiers.reading import told_reading
 from llamaindex_tiers.structured import Shape
 from llamaindex_tiers.tool_history import portable
 from llamaindex_tiers.tools import form_of_text, form_of_tools
 from llm_tiers.errors import ConfigError
+from llm_tiers.integration.kinds import request_kind
 from llm_tiers.integration.models import knows
 
 if TYPE_CHECKING:
@@ -122,6 +123,12 @@ class Request:
         system = [ChatMessage(role=MessageRole.SYSTEM, content=system_prompt)] if system_prompt else []
         messages = [*system, *shape.messages()]
         return cls("structured_predict", messages, dict(settings or {}), shape=shape, form=shape.form)
+
+    def kind(self) -> Hashable:
+        """Return what stands for requests that are like this one in all but their texts."""
+        tools = [tool.metadata.name for tool in self.own.get("tools", ())]
+        told = (self.method, dict(self.settings), tools, None if self.shape is None else self.shape.output_cls)
+        return request_kind(told, map(shape_of, self.messages))
 
     @property
     def pin(self) -> str | None:

@@ -26,7 +26,7 @@ from llama_index.llms.openai_like import OpenAILike
 from langchain_tiers import TieredChatModel
 from llamaindex_tiers import TieredLLM
 from llm_tiers import AllTiersFailed, FixedStarter, Tier
-from llm_tiers.ladder.breaker import forget_circuits
+from llm_tiers.ladder.circuits import forget_circuits
 from llm_tiers.testing import BrokenJson, Cut, Hang, HttpError, LoopbackServer, Reply
 
 ASK = "What is the capital of France?"

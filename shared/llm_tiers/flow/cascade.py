@@ -7,7 +7,7 @@ into the call's ledger. The driver owns the ledger, so a call that is cut short 
 from __future__ import annotations
 
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -98,11 +98,13 @@ def _serving(ledger: Ledger) -> tuple[Tier, ...]:
             ledger.errors.append(TierError(tier.name, f"cannot serve the call: {shortfall}"))
     if not able:
         raise _all_failed(ledger)
+    # Where all of them fail, the dearest is asked all the same.
+    serving = tuple(tier for tier in able if tier.name not in call.down) or (able[-1],)
     for tier in able:
         if tier.name in call.down:
-            ledger.warn(f"breaker: {tier.name} skipped, {call.down[tier.name]}")
-    # Where all of them fail, the dearest is asked all the same.
-    return tuple(tier for tier in able if tier.name not in call.down) or (able[-1],)
+            done = "asked, since all are down" if tier in serving else "skipped"
+            ledger.warn(f"breaker: {tier.name} {done}, {call.down[tier.name]}")
+    return serving
 
 
 def _lacks(call: Call, tier: Tier) -> str | None:
@@ -152,6 +154,8 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
     for position, tier in enumerate(tiers):
         # The judge may skip tiers, but never the last one: without an answer from it the call would fail.
         if ledger.ladder.index(tier.name) < lowest and tier is not tiers[-1]:
+            continue
+        if _is_refused_by(ledger, tier):
             continue
         top = tier is tiers[-1] and not judges_last
         beside = _beside(ledger, tiers) if position == 0 else ()
@@ -219,8 +223,10 @@ def _not_asked_yet(policy: Policy, ledger: Ledger, start: Tier) -> Generator[Req
     call = ledger.call
     failing = [tier.name for tier in ledger.ladder if tier.name in call.down and not _lacks(call, tier)]
     for name in (*reversed(ledger.serving), *failing[-1:]):
-        if name in asked:
+        if name in asked or _is_refused_by(ledger, ledger.ladder[name]):
             continue
+        if name in failing:
+            ledger.warn(f"breaker: {name} asked after all, since no other tier gave an answer")
         # Not live: it has to be looked at before the user sees it.
         reply, _ = yield from _ask(policy, ledger, ledger.ladder[name], (), {}, unjudged=False)
         if isinstance(reply, TierError):
@@ -333,14 +339,40 @@ def _ask(
         )
         for other in beside
     )
-    replies = yield from _side_by_side(ledger, (own, *others))
-    kept = [_without_abstention(reply, call) for reply, call in zip(replies, (own, *others), strict=True)]
-    for call, reply in zip((own, *others), kept, strict=True):
-        if call is own or call.role == "witness":
+    calls = (own, *others)
+    if others and (kind := _new_kind(ledger)) is not None:
+        # Alone, so that the others are spared a request that none of them would take.
+        first = yield from _asked(ledger, calls[:1], early)
+        if isinstance(first, Answer):
+            ledger.accepted_kinds.add(kind)
+        # Of another provider, which may take it, one tier is asked after the other too.
+        if not (isinstance(first, TierError) and first.origin.blame in ("caller", "refused")):
+            yield from _asked(ledger, others, early)
+        return first, early
+    reply = yield from _asked(ledger, calls, early)
+    return reply, early
+
+
+def _new_kind(ledger: Ledger) -> Hashable | None:
+    """Return the kind of the call's request if no tier is known to take such requests; None if one is, or may be."""
+    kind = None if ledger.call.kind is None else ledger.call.kind()
+    return None if kind in ledger.accepted_kinds else kind
+
+
+def _asked(
+    ledger: Ledger, calls: tuple[ModelCall, ...], early: dict[str, Reply]
+) -> Generator[Request, Response, Reply]:
+    """Call models side by side, add their replies to the ledger or keep them for their turn, and return the first."""
+    replies = yield from _side_by_side(ledger, calls)
+    kept = [_without_abstention(reply, call) for reply, call in zip(replies, calls, strict=True)]
+    for call, reply in zip(calls, kept, strict=True):
+        if call.role in ("generate", "witness"):
             ledger.add_reply(reply)
         else:
             early[call.tier.name] = reply
-    return kept[0], early
+        if isinstance(reply, TierError) and reply.origin.blame == "refused" and ledger.call.kind is not None:
+            ledger.accepted_kinds.forget(ledger.call.kind())
+    return kept[0]
 
 
 def _handed_off(ledger: Ledger, call: ModelCall) -> Generator[Request, Response, Reply]:
@@ -394,11 +426,14 @@ def _is_hopeless(ledger: Ledger, error: TierError) -> bool:
     """Say whether no other tier would do better: the mistake is the caller's."""
     if error.origin.blame == "caller":
         return True
+    return error.origin.blame == "refused" and all(_is_refused_by(ledger, tier) for tier in ledger.ladder)
+
+
+def _is_refused_by(ledger: Ledger, tier: Tier) -> bool:
+    """Say whether the tier's provider has refused the request already, so that it would do so again."""
     # A request that one tier has answered is not one that every provider refuses.
-    if error.origin.blame != "refused" or ledger.answers:
-        return False
-    refusing = provider_of(ledger.ladder[error.tier].model)
-    return all(provider_of(tier.model) == refusing for tier in ledger.ladder)
+    refusing = [] if ledger.answers else [error.tier for error in ledger.errors if error.origin.blame == "refused"]
+    return any(provider_of(ledger.ladder[name].model) == provider_of(tier.model) for name in refusing)
 
 
 def _role(ledger: Ledger, beside: Tier, cheaper: Sequence[str]) -> Role:

@@ -18,6 +18,7 @@ from llm_tiers.arguments import grade_of, kind_of, require
 from llm_tiers.call.answer import Answer
 from llm_tiers.call.call import Call
 from llm_tiers.errors import AllTiersFailed, ConfigError, FeedbackRefused, UnknownTrace
+from llm_tiers.flow.accepted import Accepted
 from llm_tiers.flow.breakers import Breakers
 from llm_tiers.flow.cascade import cascade
 from llm_tiers.flow.deadline import Busy, Late, LateTiers
@@ -122,10 +123,11 @@ class Engine:
         self._on_trace = on_trace
         self._on_end = on_end
         self._limits = limits or Limits()
-        self._breakers = Breakers(self.ladder, breaker)
+        self._breakers = Breakers(self.ladder, breaker, self._limits.deadline)
         self._observer = None if telemetry is None else Observer(telemetry, self.ladder)
         self._late_history = Late(_MOST_LATE)
         self._late_tiers = LateTiers()
+        self._accepted = Accepted()
         self._clock = clock
         self._monotonic = monotonic
         self._new_id = new_id
@@ -140,7 +142,7 @@ class Engine:
             # A starter may profile calls by itself, and says so with this attribute.
             if policy.audit == 0 and not getattr(policy.starter, "profiles", False):
                 logger.warning("grade= is given, but no call is profiled, so nothing is graded; give audit= too")
-            account = partial(_account, grader, self.ladder, policy, self._prices)
+            account = partial(_account, grader, self.ladder, policy, self._prices, self._breakers, self._late_tiers)
             self._gradings = Gradings(grader, grading_performer, history, account, self._log_once)
 
     @property
@@ -307,7 +309,7 @@ class Engine:
             self.history.close()
 
     def _open(self, call: Call) -> Ledger:
-        call = replace(call, down=self._breakers.down())
+        call = replace(call, down=self._breakers.down(call.timeout))
         return Ledger(
             call,
             self.ladder,
@@ -320,6 +322,7 @@ class Engine:
             late_tiers=self._late_tiers,
             clock=self._monotonic,
             observed=UNOBSERVED if self._observer is None else self._observer.begin(call, self.policy.name),
+            accepted=self._accepted,
         )
 
     def _remember(self, ledger: Ledger) -> None:
@@ -414,7 +417,15 @@ def _tell(telling: Callable[[], None]) -> None:
         logger.exception("telemetry failed; the call is not affected")
 
 
-def _account(grader: Grader, ladder: Ladder, policy: Policy, prices: PriceBook, given: ToGrade) -> Ledger:
+def _account(
+    grader: Grader,
+    ladder: Ladder,
+    policy: Policy,
+    prices: PriceBook,
+    breakers: Breakers,
+    late_tiers: LateTiers,
+    given: ToGrade,
+) -> Ledger:
     """Return an account for the grader's model calls, which wait no longer than the grader says."""
     call = replace(given.call, timeout=grader.timeout)
-    return Ledger(call, ladder, policy, prices, observed=given.observed)
+    return Ledger(call, ladder, policy, prices, breakers=breakers, late_tiers=late_tiers, observed=given.observed)

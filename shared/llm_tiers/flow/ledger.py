@@ -11,6 +11,7 @@ from llm_tiers.agreement.equality import InCall
 from llm_tiers.call.answer import Answer
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import Origin, TierError
+from llm_tiers.flow.accepted import Accepted
 from llm_tiers.flow.deadline import Busy, Deadline, LateTiers
 from llm_tiers.flow.labels import labels_of_call
 from llm_tiers.flow.limits import Limits
@@ -59,6 +60,7 @@ class Ledger:
         late_tiers: Counts the model calls that earlier calls did not wait for.
         clock: Returns seconds.
         observed: Is told of the model calls.
+        accepted: The kinds of requests that tiers have answered.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Ledger:
         late_tiers: LateTiers | None = None,
         clock: Callable[[], float] = time.monotonic,
         observed: Observed = UNOBSERVED,
+        accepted: Accepted | None = None,
     ) -> None:
         self.call = call
         self.ladder = ladder
@@ -83,6 +86,7 @@ class Ledger:
         self.history_time = HistoryTime(limits.history_timeout, late)
         self.deadline = Deadline(limits.deadline, clock)
         self.late_tiers = LateTiers() if late_tiers is None else late_tiers
+        self.accepted_kinds = Accepted() if accepted is None else accepted
         self._breakers = breakers
         self.degraded = False
         self.serving = ladder.names
@@ -170,7 +174,11 @@ class Ledger:
 
     def not_asked(self, tier: Tier) -> TierError:
         """Return the failure of a tier that is not asked because its breaker is open."""
-        return TierError(tier.name, "not asked") if self._breakers is None else self._breakers.not_asked(tier)
+        return (
+            TierError(tier.name, "not asked")
+            if self._breakers is None
+            else self._breakers.not_asked(tier, self.call.timeout)
+        )
 
     def refusal(self, call: ModelCall) -> TierError | None:
         """Return the failure that stands for a model call that is not made; None where it is to be made.
@@ -185,7 +193,7 @@ class Ledger:
             self.late_tiers.of(name).check()
         except Busy as error:
             return self._refused(name, "late", str(error))
-        refusal = None if self._breakers is None else self._breakers.refusal(call)
+        refusal = None if self._breakers is None else self._breakers.refusal(call, self.call.timeout)
         if refusal is not None:
             self.warn(f"breaker: {name} was not asked ({call.role})")
         return refusal
@@ -197,7 +205,7 @@ class Ledger:
     def charge(self, call: ModelCall, reply: Reply, seconds: float, step: int) -> Attempt:
         """Account for a model call that ended, from any thread, and return it as the trace has it."""
         if self._breakers is not None:
-            self._breakers.record(call, reply)
+            self._breakers.record(call, reply, self.call.timeout)
         if isinstance(reply, TierError):
             self._cut_short = self._cut_short or (reply.usage is None and reply.cut_short)
             attempt = Attempt(
