@@ -31,7 +31,7 @@ from llamaindex_tiers.tools import tool_call_reader
 from llm_tiers.arguments import without_values
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration.construction import Construction
-from llm_tiers.integration.tiered import Tiered, hidden_setting, standard_setting
+from llm_tiers.integration.tiered import Tiered, hidden_setting
 from llm_tiers.telemetry.others import makes_spans
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 __all__ = ["TieredLLM"]
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_SETTABLE = frozenset({*STANDARD_SETTINGS, "context_window"})
 
 dispatcher = get_dispatcher(__name__)
 
@@ -189,7 +191,12 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             request to each provider of the ladder.
     """
 
-    context_window: int | None = standard_setting()
+    # Not frozen: applications set these when the LLM has been made, as they do with other LLMs.
+    temperature: float | None = None
+    max_tokens: int | None = None
+    timeout: float | None = None
+    max_retries: int | None = None
+    context_window: int | None = None
     parse: Any = hidden_setting()
 
     _metadata: LLMMetadata = PrivateAttr()
@@ -210,6 +217,21 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         # On LlamaIndex's root dispatcher, which the spans and events of all its parts reach.
         keep_open_spans()
         record_responses()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a setting of the tiers goes to them, as if the LLM had been made with it.
+
+        Raises:
+            ConfigError: A tier cannot take the value.
+        """
+        if name not in _SETTABLE:
+            super().__setattr__(name, value)
+            return
+        made = self.model_copy(update={name: value})
+        self._engine = self._engine.over(made._engine.ladder)  # noqa: SLF001 -- a copy of its own class
+        self._judging, self._metadata = made._judging, made._metadata  # noqa: SLF001
+        self.__dict__[name] = getattr(made, name)
+        self.__pydantic_fields_set__.add(name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what the LLM was made of; a folder or a server is opened anew, a history in memory starts empty."""
@@ -246,6 +268,30 @@ class TieredLLM(Tiered, FunctionCallingLLM):
     def class_name(cls) -> str:
         """Return the name that LlamaIndex knows the class by."""
         return "TieredLLM"
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
+        """Make an LLM of what `to_dict` returns and of `tiers=`, which it leaves out because they hold keys.
+
+        Args:
+            data: The settings.
+            **kwargs: The arguments of the constructor that the settings lack, `tiers` first of all.
+
+        Raises:
+            ConfigError: There are no tiers, or an argument is wrong.
+        """
+        if "tiers" not in {**data, **kwargs}:
+            raise ConfigError(
+                "tiers: a dict of the LLM leaves out its tiers, policy and history, which may hold keys; give them: "
+                "TieredLLM.from_dict(data, tiers=[...], history=...)"
+            )
+        made: Self = super().from_dict(data, **kwargs)
+        return made
+
+    @property
+    def model(self) -> str:
+        """The name that stands for all tiers, as `metadata.model_name`."""
+        return self._metadata.model_name
 
     @property
     def metadata(self) -> LLMMetadata:

@@ -49,6 +49,7 @@ OF_NO_MODEL = {
     "integration/faults.py::_OF_THE_TIER": "4,000 characters of a provider's error",
     "integration/faults.py::_UNKNOWN_SETTING": "what Python says of a call",
     "integration/faults.py::retry_after_of": "a header",
+    "ladder/circuits.py::_TIMEOUT": "the names of a client's classes",
     "ladder/provider.py::_ADDRESS": "the names of a client's fields",
     "ladder/provider.py::_SECRET": "the names of a client's fields",
     "langchain_tiers/pickling.py::unpacked": "what was pickled here",

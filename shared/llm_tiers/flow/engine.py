@@ -161,6 +161,16 @@ class Engine:
         other.policy = policy
         return other
 
+    def over(self, ladder: Ladder) -> Engine:
+        """Return an engine that shares all with this one and asks the same tiers with other settings.
+
+        Args:
+            ladder: The tiers, with the names that they have here.
+        """
+        other = copy.copy(self)
+        other.ladder = Ladder(ladder, self._prices.usual(ladder))
+        return other
+
     def call(self, query: str, **facts: Any) -> Call:
         """Describe a call: `query` and the other attributes of `Call` except its id and time.
 
