@@ -186,6 +186,20 @@ class Trace(BaseModel):
             }
         )
 
+    def without_texts(self) -> Trace:
+        """Return the trace without what others said: of an error or a warning the kind is left.
+
+        A provider's error may quote the prompt.
+        """
+        attempts = [attempt.model_copy(update={"error": _kind_of(attempt.error)}) for attempt in self.attempts]
+        grading = self.grading
+        if grading is not None:
+            outcomes = {tier: _kind_of(outcome) for tier, outcome in grading.outcomes.items()}
+            grading = grading.model_copy(update={"outcomes": outcomes, "why": _kind_of(grading.why)})
+        # What a warning of ours is about stands before the first colon, and the class of an error after it.
+        warnings = tuple(": ".join(text.split(": ")[:2]) for text in self.warnings)
+        return self.model_copy(update={"attempts": tuple(attempts), "warnings": warnings, "grading": grading})
+
     def to_dict(self, most: int | None = _LIMIT) -> dict[str, Any]:
         """Return the trace as JSON-ready data of at most `most` bytes, 2,000 by default: it ends up in checkpoints.
 
@@ -212,6 +226,10 @@ class Trace(BaseModel):
     def _repr_html_(self) -> str:
         """Return what notebooks show."""
         return html_of(self.model_dump(mode="json"))
+
+
+def _kind_of(text: str | None) -> str | None:
+    return text and text.partition(": ")[0]
 
 
 def cached_trace(data: Mapping[str, Any]) -> dict[str, Any]:

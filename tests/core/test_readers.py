@@ -44,6 +44,7 @@ OF_NO_MODEL = {
     "history/chroma.py::_NAMESPACE": "the user's argument",
     "history/jsonl.py::_parsed": "the user's file",
     "history/store/facts.py::read": "what the history wrote",
+    "history/store/facts.py::trace_of": "what the history wrote, 4,000 bytes",
     "history/store/library.py::Library._nodes_for": "the name of a node",
     "history/store/manifest.py::Manifest._read": "the history's file",
     "integration/faults.py::_OF_THE_TIER": "4,000 characters of a provider's error",

@@ -328,6 +328,7 @@ class Ledger:
             verdict_costs=dict(self.findings.verdict_costs),
             rule=plan.rule,
             principal=self.call.principal,
+            trace=self.trace(),
             text=self.call.query,
             vector=self.vector,
         )

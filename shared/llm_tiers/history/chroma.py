@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
 from urllib.parse import urlsplit
@@ -25,6 +25,7 @@ from llm_tiers.history.record import Change, Recollection, Record, Study
 from llm_tiers.history.store import facts, registry
 from llm_tiers.history.store.library import Library
 from llm_tiers.history.store.places import Place
+from llm_tiers.trace import Trace
 
 __all__ = ["ChromaHistory", "HistoryStats"]
 
@@ -298,7 +299,7 @@ class ChromaHistory:
             raise ConfigError("record: give its vector, or the text to make the vector of")
         vector = self._embed(record.text or "", record.vector)
         kept = facts.printable(record.text) if self._store_text and record.text is not None else None
-        library.remember(record, vector, text=kept)
+        library.remember(self._to_keep(record), vector, text=kept)
         self._write_or_notify(library)
 
     def revise(self, trace_id: str, change: Change) -> Record:
@@ -315,9 +316,32 @@ class ChromaHistory:
             HistoryError: With `durability="sync"`: the change could not be written, and waits for the next try.
         """
         library = self._usable()
-        revised = library.revise(trace_id, change)
+
+        def changed(record: Record) -> Record | Mapping[str, bool]:
+            after = change(record)
+            return self._to_keep(after) if isinstance(after, Record) else after
+
+        revised = library.revise(trace_id, changed)
         self._write_or_notify(library)
         return revised
+
+    def trace(self, trace_id: str) -> Trace | None:
+        """Return the trace of a past call, whole unless it is very long; None where the record was kept without one.
+
+        It is as it was when the call ended or, where its answers were graded, after that.
+
+        Raises:
+            UnknownTrace: No record has this id: calls that teach nothing, such as pinned and failed ones, have none.
+            HistoryError: The history cannot be read.
+        """
+        return self._usable().trace(trace_id)
+
+    def _to_keep(self, record: Record) -> Record:
+        """Return what is kept of a record where no text is to be stored."""
+        if self._store_text or record.trace is None:
+            return record
+        # What a provider says of an error may quote the prompt.
+        return replace(record, trace=record.trace.without_texts())
 
     def _write_or_notify(self, library: Library) -> None:
         if self._durability == "sync":

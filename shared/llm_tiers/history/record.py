@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from llm_tiers.embedding.vector import Vector
+from llm_tiers.trace import Trace
 
 __all__ = ["Change", "CompleteStudy", "GradeSource", "History", "Neighbour", "Recollection", "Record", "Study"]
 
@@ -49,6 +50,8 @@ class Record:
         rule: Name of the rule of the menu that answered, or would have if the default had not profiled the call; None
             where the policy has no rules.
         principal: What stands for whoever asked, as `hashed` makes it; None where nobody in particular did.
+        trace: The trace of the call, or None. What a history gives back has none, as it would fill the memory;
+            `ChromaHistory.trace` reads that of one call.
         text: The query. A history stores it only where the user asked for that.
         vector: The query's embedding, or None: the history then embeds `text`.
     """
@@ -76,6 +79,7 @@ class Record:
     grading_usd: float | None = 0.0
     rule: str | None = None
     principal: str | None = None
+    trace: Trace | None = field(default=None, repr=False, compare=False)
     text: str | None = field(default=None, repr=False)
     vector: Vector | None = field(default=None, repr=False, compare=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,12 +12,16 @@ import numpy as np
 
 from llm_tiers.errors import HistoryError
 from llm_tiers.history.record import Record
+from llm_tiers.trace import Trace
 
 if TYPE_CHECKING:
     from llm_tiers.embedding.vector import Vector
 
-__all__ = ["Packed", "as_dict", "created_of", "pack", "printable", "read", "unpack", "vector_of", "write"]
+__all__ = ["Packed", "as_dict", "created_of", "pack", "printable", "read", "trace_of", "unpack", "vector_of", "write"]
 
+
+_TRACE = 4_000
+"""Most bytes of a trace before it is compressed: all of any but a very long one."""
 
 Packed: TypeAlias = tuple[float, str, str | None]
 """A record as it is kept in memory: when it was made, the rest of it as JSON, and its text. It takes a sixth of the
@@ -24,7 +29,7 @@ space that the record does."""
 
 
 def pack(record: Record) -> Packed:
-    """Return a record, without its vector, as it is kept in memory."""
+    """Return a record, without its vector and its trace, as it is kept in memory."""
     return float(record.created), json.dumps(_facts(record)), record.text
 
 
@@ -42,6 +47,9 @@ def write(record: Record, vector: Vector | None = None) -> dict[str, Any]:
         vector: Its vector, where that is to be read back exactly: Chroma's own differs in the last bits.
     """
     metadata: dict[str, Any] = {"created": float(record.created), "record": json.dumps(_facts(record))}
+    if record.trace is not None:
+        # A key of its own, which a revision without a trace leaves as it is.
+        metadata["trace"] = base64.b85encode(zlib.compress(json.dumps(record.trace.to_dict(_TRACE)).encode())).decode()
     if record.text is not None:
         # Metadata, not a document: Chroma would build a full-text index of documents, which nothing here asks for.
         metadata["text"] = record.text
@@ -116,6 +124,23 @@ def vector_of(metadata: Mapping[str, Any] | None) -> Vector | None:
     """Return the vector that `write` was given, or None where it was given none."""
     held = (metadata or {}).get("vector")
     return None if held is None else np.frombuffer(base64.b64decode(held), dtype="<f4").astype(np.float32)
+
+
+def trace_of(metadata: Mapping[str, Any] | None) -> Trace | None:
+    """Return the trace that `write` was given, or None where it was given none.
+
+    Raises:
+        HistoryError: Something else wrote into the collection.
+    """
+    held = (metadata or {}).get("trace")
+    if held is None:
+        return None
+    try:
+        # No more than was written: a few bytes of somebody else's may stand for gigabytes.
+        return Trace.model_validate_json(zlib.decompressobj().decompress(base64.b85decode(held), _TRACE))
+    except (ValueError, TypeError, zlib.error) as error:
+        msg = f"a trace in the history was not written by llm-tiers: {error.__class__.__name__}"
+        raise HistoryError(msg) from error
 
 
 def created_of(metadata: Mapping[str, Any] | None) -> float:

@@ -26,6 +26,7 @@ from llm_tiers.history.store.title import Row, Title
 
 if TYPE_CHECKING:
     from llm_tiers.history.store.shelf import Shelf
+    from llm_tiers.trace import Trace
 
 __all__ = ["BATCH", "MOST_PENDING", "Library", "ShelfProvider", "mismatch"]
 
@@ -353,6 +354,21 @@ class Library:
             f"(capacity={self.capacity}) or belong to another history"
         )
         raise UnknownTrace(msg)
+
+    def trace(self, trace_id: str) -> Trace | None:
+        """Return the trace of a call, or None where its record has none.
+
+        Raises:
+            UnknownTrace: No record has this id.
+        """
+        waiting = self._pending.find(trace_id)
+        if waiting is not None and waiting.trace is not None:
+            return waiting.trace
+        with chroma_errors("reading"):
+            self._open_if_present()
+            self._find(trace_id)
+            stored = (shelf.trace(trace_id) for shelf in self._all_shelves())
+            return next((trace for trace in stored if trace is not None), None)
 
     def _all_shelves(self) -> list[Shelf]:
         with self._lock:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llm_tiers.embedding.vector import Vector
     from llm_tiers.history.record import Record
     from llm_tiers.history.store.client import Client
+    from llm_tiers.trace import Trace
 
 __all__ = ["Shelf", "find_shelf", "make_shelf", "open_shelves"]
 
@@ -153,6 +154,11 @@ class Shelf:
         if not found["ids"]:
             return None
         return _exact(found["metadatas"][0], found["embeddings"][0])
+
+    def trace(self, trace_id: str) -> Trace | None:
+        """Return a record's trace; None where the record is not here or has none."""
+        found = self._read("get", ids=[trace_id], include=["metadatas"])
+        return facts.trace_of(found["metadatas"][0]) if found["ids"] else None
 
     def ids(self) -> list[str]:
         """Return the id of every record."""
