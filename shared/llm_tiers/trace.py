@@ -23,7 +23,7 @@ SHORT_TRACE = 480
 
 _TEXT_LENGTHS = (160, 80, 40, 24)
 
-_SILENT = ("estimates", "neighbours", "confidence", "certificate", "grading", "cached", "saved_is_estimate")
+_SILENT = ("estimates", "neighbours", "confidence", "certificate", "grading", "cached", "saved_is_estimate", "degraded")
 """What is left out of a short trace where it is None, 0, False or empty, as its absence says the same."""
 
 _UNSAID: dict[str, Any] = {"estimates": {}, "neighbours": 0, "saved_is_estimate": False}

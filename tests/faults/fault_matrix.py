@@ -166,7 +166,7 @@ def outcome_of(cell: Cell, server: LoopbackServer) -> tuple[str, list[str]]:
     with kind(tiers=ladder_of(cell, server), **settings) as model:
         try:
             trace = asked(cell, model)
-            outcome = trace["final"] + (", degraded" if trace["degraded"] else "")
+            outcome = trace["final"] + (", degraded" if trace.get("degraded") else "")
         except AllTiersFailed as error:
             trace, outcome = error.trace.to_dict(), "raises"
         finally:
@@ -185,7 +185,7 @@ def _flaws(cell: Cell, server: LoopbackServer, trace: dict[str, Any], state: str
         yield "the trace does not name the error"
     if state != ("open" if cell.fault in OPENS else "closed"):
         yield f"the breaker is {state}"
-    if trace["degraded"] and not any(warning.startswith("degraded: ") for warning in trace["warnings"]):
+    if trace.get("degraded") and not any(warning.startswith("degraded: ") for warning in trace["warnings"]):
         yield "no warning says that the answer is degraded"
 
 

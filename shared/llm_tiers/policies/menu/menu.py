@@ -256,7 +256,8 @@ def _nothing_to_learn_from(profile: Profile, choice: Choice) -> tuple[str, ...]:
     is_known = profile.source is not None or len(calls) < _MANY or choice.rule != Single(choice.rule.ladder, top)
     if not below or is_known or sum(call.said[-1] in call.said[:-1] for call in calls) > _SELDOM * len(calls):
         return ()
-    return (f"no grades: the tiers' answers seldom coincide, as in free text, so {top} answers all calls; give grade=",)
+    # Short: it lies in each message of a conversation, and so in each checkpoint.
+    return (f"no grades and answers that seldom coincide: {top} answers all; give grade=",)
 
 
 class MenuJudge(Judge):
