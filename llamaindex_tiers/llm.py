@@ -15,7 +15,7 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 from llamaindex_tiers.calls import PreparedCall
 from llamaindex_tiers.events import dispatch_decision
 from llamaindex_tiers.messages import needs_of, phase_of, read_ask, tokens_of
-from llamaindex_tiers.metadata import common_metadata
+from llamaindex_tiers.metadata import calls_tools, common_metadata
 from llamaindex_tiers.performer import LLMPerformer
 from llamaindex_tiers.pickling import remake, without_unpicklable_callbacks
 from llamaindex_tiers.reading import told_reading
@@ -37,6 +37,7 @@ from llm_tiers.telemetry.others import makes_spans
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from llama_index.core.chat_engine.types import AgentChatResponse
     from llama_index.core.llms.llm import ToolSelection
     from llama_index.core.prompts import PromptTemplate
     from llama_index.core.tools.types import BaseTool
@@ -480,6 +481,18 @@ class TieredLLM(Tiered, FunctionCallingLLM):
     ) -> AsyncGenerator[Any, None]:
         """Yield an object as it grows in asyncio; as `structured_predict` and `stream_chat`."""
         return self._prepare(self._structured(output_cls, prompt, llm_kwargs, prompt_args), streaming=True).astream()
+
+    def predict_and_call(self, *args: Any, **kwargs: Any) -> AgentChatResponse:
+        """Have tools called and return what they gave; in words where no tier's class takes tools."""
+        if any(map(calls_tools, self._engine.ladder)):
+            return super().predict_and_call(*args, **kwargs)
+        return LLM.predict_and_call(self, *args, **kwargs)
+
+    async def apredict_and_call(self, *args: Any, **kwargs: Any) -> AgentChatResponse:
+        """Have tools called in asyncio; as `predict_and_call`."""
+        if any(map(calls_tools, self._engine.ladder)):
+            return await super().apredict_and_call(*args, **kwargs)
+        return await LLM.apredict_and_call(self, *args, **kwargs)
 
     def get_tool_calls_from_response(
         self,

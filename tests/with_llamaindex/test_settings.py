@@ -11,6 +11,7 @@ from contextlib import closing
 
 import httpx
 import pytest
+from llama_index.core.agent.react import ReActChatFormatter, ReActOutputParser
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRole, TextBlock
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms.mock import MockFunctionCallingLLM, MockLLM
@@ -18,7 +19,7 @@ from llama_index.core.program import FunctionCallingProgram
 from llama_index.core.prompts import PromptTemplate
 from llama_index.llms.openai_like import OpenAILike
 from openai import OpenAI as OpenAIClient
-from pydantic import PrivateAttr, SecretStr, ValidationError
+from pydantic import BaseModel, PrivateAttr, SecretStr, ValidationError
 
 from llamaindex_tiers import TieredLLM
 from llm_tiers import AllTiersFailed, ChromaHistory, ConfigError, FixedStarter, PromptJudge, Tier, llm_at
@@ -572,6 +573,30 @@ class TestDoubles:
         (selection,) = llm.get_tool_calls_from_response(items[-1])
         assert selection.tool_kwargs == {"city": "Paris"}
 
+    # LlamaIndex looks through all members of an agent for its steps, those that pydantic warns of included.
+    @pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
+    def test_one_that_claims_to_call_tools_is_asked_as_the_plain_one_is(self, doubled, look_up):
+        """LlamaIndex's own way to call a function with an LLM that has no method for it: in words."""
+
+        class Claiming(MockLLM):
+            @property
+            def metadata(self):
+                return super().metadata.model_copy(update={"is_function_calling_model": True})
+
+            def _generate_text(self, length):
+                return 'Thought: Hm.\nAction: look_up\nAction Input: {"city": "Paris"}'
+
+        class City(BaseModel):
+            """A city."""
+
+            city: str
+
+        llm = doubled(Claiming(max_tokens=2), Claiming(max_tokens=2), judge=lambda question, answer: True)
+
+        assert llm.metadata.is_function_calling_model
+        assert outcome(llm, look_up) == outcome(Claiming(max_tokens=2), look_up)
+        assert program(llm, City) == program(Claiming(max_tokens=2), City)
+
     def test_predict(self, doubled, look_up):
         llm = doubled(MockLLM(max_tokens=2), MockLLM(), judge=lambda question, answer: "text" not in answer)
 
@@ -579,7 +604,8 @@ class TestDoubles:
 
 
 def outcome(llm, tool):
-    return str(llm.predict_and_call([tool], user_msg=ASK))
+    given = {"react_chat_formatter": ReActChatFormatter(), "output_parser": ReActOutputParser()}
+    return str(llm.predict_and_call([tool], user_msg=ASK, **given))
 
 
 def program(llm, kind):
