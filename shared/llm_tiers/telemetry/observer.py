@@ -311,7 +311,9 @@ class _Call(Observed):
                     self.span.set_attributes(content_of(self.call, answer))
                 if error is not None and kind is not None:
                     self.span.set_attribute("error.type", kind)
-                    self.span.set_status(self.api.trace.StatusCode.ERROR, str(error) or kind)
+                    # What a provider says of an error may quote the question.
+                    words = str(error) if is_told(on_spans=True) else ""
+                    self.span.set_status(self.api.trace.StatusCode.ERROR, words or kind)
         finally:
             self.span.end()
 
@@ -342,5 +344,6 @@ class _ModelCall(ObservedModelCall):
         if self.span.is_recording():
             self.span.set_attributes(attributes_of_reply(attempt, reply))
             if attempt.error is not None:
-                self.span.set_status(self.api.trace.StatusCode.ERROR, attempt.error)
+                said = attempt.error if is_told(on_spans=True) else attempt.error.partition(":")[0]
+                self.span.set_status(self.api.trace.StatusCode.ERROR, said)
         self.span.end()
