@@ -197,15 +197,17 @@ def outcome_of(cell: Cell, server: LoopbackServer) -> tuple[str, list[str]]:
 def flaws_under_policy(cell: PolicyCell, server: LoopbackServer) -> list[str]:
     """Ask a cell under its policy; return what is not as it is for all of them.
 
-    A healthy tier answers, or the top tier whose answer was cut short. The tier with the fault is asked for an answer
-    at most once. Only a request that it refuses, or half an answer that was shown, may fail the call.
+    A healthy tier answers, or one whose answer was cut short: the top tier, or in a stream one that was shown live. The
+    tier with the fault is asked for an answer at most once. Only a request that it refuses, or half an answer that was
+    shown, may fail the call.
     """
     with _asking(cell, server, policy=cell.policy) as (_, trace, raised):
         requests = [request for request in server.requests_to(cell.position) if not request.judges]
         flaws = [f"{len(requests)} requests to the tier that fails"] if len(requests) > 1 else []
         if raised:
             return flaws if cell.may_raise and requests else [*flaws, "raises"]
-        returned = (cell.fault, cell.position) == ("answer cut short", "large")
+        # At the top there is nobody else to ask; what streams live has been shown.
+        returned = cell.fault == "answer cut short" and (cell.position == "large" or "stream" in cell.way)
         if trace["final"] == cell.position and requests and not returned:
             flaws.append("the tier that fails answers")
         return flaws
