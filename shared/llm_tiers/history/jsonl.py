@@ -6,7 +6,7 @@ import base64
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -167,16 +167,14 @@ def _record(data: Mapping[str, Any], header: Header) -> Record:
         contradicted=_flags(data, "contradicted"),
         grading_usd=_number(data, "grading_usd"),
         rule=_name(data, "rule") if data.get("rule") is not None else None,
+        principal=_name(data, "principal") if data.get("principal") is not None else None,
         text=_text(data),
         vector=_vector(data, header),
     )
 
 
-_KEYS = frozenset(
-    {"id", "created", "node", "labels", "start", "final", "answered", "agreed", "cost_usd", "said", "tokens", "costs"}
-    | {"share", "confidence", "audited", "profiled", "grades", "verdicts", "verdict_costs", "contradicted"}
-    | {"grading_usd", "rule", "text", "vector"}
-)
+# A call's trace is not exported.
+_KEYS = frozenset(field.name for field in fields(Record)) - {"trace"}
 
 
 def _name(data: Mapping[str, Any], key: str) -> str:

@@ -8,6 +8,7 @@ from typing import NoReturn
 from llm_tiers.embedding.embedding import Embedding
 from llm_tiers.errors import EmbeddingMismatch, HistoryError
 from llm_tiers.history.chroma import ChromaHistory
+from llm_tiers.history.in_a_row import in_a_row
 from llm_tiers.history.reading import Held, find_held, read_records
 from llm_tiers.history.record import Record
 
@@ -75,8 +76,9 @@ def add(
         nodes = dict.fromkeys((record.node for record in new.values()), 1)
         nodes |= {} if target is None else dict(target.nodes)
         with opened(where, Held(source.embedding, source.dimension, nodes), namespace=namespace) as history:
+            remember = in_a_row(history)
             for record in sorted(new.values(), key=lambda one: one.created):
-                history.remember(record)
+                remember(record)
                 if on_record is not None:
                     on_record()
     return len(new), count - len(new)

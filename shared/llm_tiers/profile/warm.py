@@ -14,7 +14,7 @@ import numpy as np
 from llm_tiers.embedding import Embedding
 from llm_tiers.embedding.wordllama import WORDLLAMA
 from llm_tiers.errors import ConfigError, EmbeddingMismatch, ReplayFileError, UnknownTrace
-from llm_tiers.history import ChromaHistory
+from llm_tiers.history.in_a_row import in_a_row
 from llm_tiers.history.record import Record
 from llm_tiers.integration.tiered import Tiered
 from llm_tiers.profile.grade import INCOMPARABLE
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["WarmStart", "warm_start"]
 
 _RIGHT = "right"
-_AT_A_TIME = 1_000
 _NUMBERS = ("grades", "said", "cost_usd", "created")
 _EXTRAS = ("grades", "said", "cost_usd", "node", "created", "record_id", "embedding_model", "query")
 
@@ -72,15 +71,12 @@ def warm_start(history: Tiered | History, source: str | os.PathLike[str], *, nod
     opened = _history_of(history, table)
     records = _Records(table, extras, node)
     vectors = _vectors(table, extras, getattr(opened, "embedding", None))
-    added = 0
+    remember, added = in_a_row(opened), 0
     for row, record in enumerate(records):
         # Adding a record again would replace it, and lose the feedback that it has received since.
         if not _has(opened, record.id):
-            opened.remember(replace(record, vector=vectors[row]))
+            remember(replace(record, vector=vectors[row]))
             added += 1
-            # The records come faster than they can be written, and only so many may wait.
-            if added % _AT_A_TIME == 0 and isinstance(opened, ChromaHistory):
-                opened.flush()
     return WarmStart(added, len(table) - added, table.right_means)
 
 

@@ -9,8 +9,10 @@ from past_calls import EMBEDDING, record
 from typer.testing import CliRunner
 
 from llm_tiers.cli import app
+from llm_tiers.errors import HistoryError
 from llm_tiers.history import ChromaHistory
 from llm_tiers.history.reading import read_records
+from llm_tiers.history.store import library
 
 
 @pytest.fixture
@@ -189,3 +191,27 @@ def test_bad_input_is_an_error_with_the_fix(run, folder, tmp_path, monkeypatch, 
     assert fix in done.stderr
     assert "Traceback" not in done.output
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_has_a_principal_is_exported_and_imported(run, tmp_path):
+    with ChromaHistory(tmp_path / "whose", embedding=EMBEDDING) as history:
+        history.remember(replace(record(1), principal="3f0c"))
+    lines, again = tmp_path / "whose.jsonl", tmp_path / "again"
+    assert run("export", tmp_path / "whose", "--out", lines).exit_code == 0
+
+    assert run("import", lines, again).exit_code == 0
+
+    assert [kept.principal for kept in read_records(str(again))] == ["3f0c"]
+
+
+def test_an_import_waits_for_the_writer(run, exported, tmp_path, monkeypatch):
+    def no_room(library):
+        raise HistoryError("somebody else is writing")
+
+    # The file has more calls than may wait, and nobody makes room for one.
+    monkeypatch.setattr(library, "MOST_PENDING", 2)
+    monkeypatch.setattr(library.Library, "_make_room", no_room)
+
+    assert run("import", exported, tmp_path / "again").exit_code == 0
+
+    assert len(ids(tmp_path / "again")) > 2
