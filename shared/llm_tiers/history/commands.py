@@ -110,8 +110,9 @@ def show(
     from llm_tiers.history.reading import find_record
 
     with errors_in_one_line():
-        record, _ = find_record(history_named(history), trace_id, namespace=namespace)
-        typer.echo(json.dumps(_facts(record), indent=2))
+        found = find_record(history_named(history), trace_id, namespace=namespace)
+        trace = {} if found.trace is None else {"trace": found.trace.to_dict(None)}
+        typer.echo(json.dumps(_facts(found.record) | trace, indent=2))
 
 
 @app.command()

@@ -15,13 +15,14 @@ from llm_tiers.history.store.places import Folder, Server
 from llm_tiers.history.store.registry import is_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from llm_tiers.history.record import Record
     from llm_tiers.history.store.places import Place
     from llm_tiers.history.store.shelf import Shelf
+    from llm_tiers.trace import Trace
 
-__all__ = ["Held", "find_held", "find_record", "held_in", "read_records"]
+__all__ = ["Found", "Held", "find_held", "find_record", "held_in", "read_records"]
 
 _STEP = 1_000
 _NEWEST = 500
@@ -128,8 +129,23 @@ def _sizes(shelves: Mapping[str, Shelf]) -> dict[str, int]:
     return {node: size for node, size in sizes.items() if size}
 
 
-def find_record(where: str, trace_id: str, *, namespace: str = "default") -> tuple[Record, list[Record]]:
-    """Return one record of a history, and the newest records of its node, which show what its tiers usually cost.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One call of a history.
+
+    Attributes:
+        record: Its record.
+        trace: Its trace; None where the record was kept without one.
+        near: The newest records of its node, which show what its tiers usually cost.
+    """
+
+    record: Record
+    trace: Trace | None
+    near: Sequence[Record]
+
+
+def find_record(where: str, trace_id: str, *, namespace: str = "default") -> Found:
+    """Return one call of a history.
 
     Raises:
         UnknownTrace: No record has this id.
@@ -143,7 +159,8 @@ def find_record(where: str, trace_id: str, *, namespace: str = "default") -> tup
             found = shelf.fetch([trace_id])
             if found:
                 record = found[trace_id]
-                return record, list(shelves.get(record.node, shelf).newest(_NEWEST).values())
+                near = shelves.get(record.node, shelf).newest(_NEWEST)
+                return Found(record, shelf.trace(trace_id), [*near.values()])
     if not shelves:
         raise HistoryError(f"{where} holds no history in the namespace {namespace!r}")
     raise UnknownTrace(

@@ -132,6 +132,5 @@ def explain(
     from llm_tiers.report.explain import explained
 
     with errors_in_one_line():
-        record, near = find_record(history_named(history), trace_id, namespace=namespace)
-        for sentence in explained(record, near):
+        for sentence in explained(find_record(history_named(history), trace_id, namespace=namespace)):
             typer.echo(sentence)

@@ -1,4 +1,4 @@
-"""What a record tells of its call, in sentences, and what it does not hold."""
+"""A call of a history in sentences: by its trace or, where it was kept without one, as far as its record tells."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ from llm_tiers.report.ladder import ladder_of
 from llm_tiers.telling.wording import count, name, percent, usd, when
 
 if TYPE_CHECKING:
+    from llm_tiers.history.reading import Found
     from llm_tiers.history.record import Record
     from llm_tiers.report.ladder import SeenLadder
 
 __all__ = ["explained"]
 
 
-def explained(record: Record, near: Sequence[Record]) -> list[str]:
+def explained(found: Found) -> list[str]:
     """Return who was asked and why, what it cost, why it stopped there, and what the top tier alone would have cost.
 
     Args:
-        record: The call.
-        near: Other calls of its node, which show the ladder and what its tiers usually cost.
+        found: The call.
     """
+    if found.trace is None:
+        return _by_record(found.record, found.near)
+    # Feedback comes after the trace.
+    return [*found.trace.explain().splitlines(), *_known(found.record)]
+
+
+def _by_record(record: Record, near: Sequence[Record]) -> list[str]:
     ladder = ladder_of(sorted({one.id: one for one in (*near, record)}.values(), key=lambda one: one.created))
     return [
         *_outcome(record),
@@ -30,8 +37,8 @@ def explained(record: Record, near: Sequence[Record]) -> list[str]:
         *_cost(record, ladder),
         *_known(record),
         (
-            "A history keeps no reasons, no times, no input tokens, no failed calls and no warnings: those are in the "
-            "trace of the call (on_trace=, or the answer's metadata), whose explain() says them."
+            "A history keeps no reasons, no times, no input tokens, no failed calls and no warnings of a call without "
+            "its trace: those are in that trace (on_trace=, or the answer's metadata), whose explain() says them."
         ),
     ]
 

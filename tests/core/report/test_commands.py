@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 from llm_tiers.cli import app
 from llm_tiers.embedding import Embedding
 from llm_tiers.history import ChromaHistory
+from llm_tiers.history.reading import Found
 from llm_tiers.report.explain import explained
+from llm_tiers.trace import Attempt, Trace
 
 
 @pytest.fixture
@@ -129,6 +131,24 @@ def test_explain_says_who_was_asked_and_what_the_top_would_have_cost(run, folder
     assert "A history keeps no reasons" in said
 
 
+def test_explain_says_what_the_trace_says_and_who_has_graded_since(run, tmp_path):
+    attempt = Attempt(tier="small", role="generate", verdict="valid", by="prompt", input_tokens=12, output_tokens=3)
+    trace = Trace(trace_id="t1", policy="estimate", start="small", reason="by 7 past calls", attempts=(attempt,),
+                  final="small", warnings=("breaker: large skipped",))  # fmt: skip
+    graded = replace(call(1, "small"), trace=trace, grades={"feedback": {"small": 0.0}})
+    with ChromaHistory(tmp_path, embedding=Embedding(lambda _: np.ones(8), name="test")) as history:
+        history.remember(replace(graded, vector=np.ones(8)))
+
+    said = run("explain", graded.id, tmp_path).stdout.splitlines()
+
+    assert said[1] == "It began with small: by 7 past calls."
+    assert "Warning: breaker: large skipped." in said
+    assert said[-1] == "Graded by feedback: small 0."
+    shown = json.loads(run("history", "show", graded.id, tmp_path).stdout)
+    assert shown["trace"]["reason"] == "by 7 past calls"
+    assert shown["final"] == "small"
+
+
 def test_explain_names_the_fix_for_an_id_that_is_not_there(run, folder):
     done = run("explain", "nix", folder)
     assert done.exit_code == 2
@@ -137,7 +157,7 @@ def test_explain_names_the_fix_for_an_id_that_is_not_there(run, folder):
 
 
 def words(record, *near):
-    return " ".join(explained(record, near)).replace("\N{NO-BREAK SPACE}", " ")
+    return " ".join(explained(Found(record, None, near))).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_a_profiled_call_is_not_said_to_have_stopped():
