@@ -50,7 +50,7 @@ def stats(history: _History = None, *, as_json: _Json = False, namespace: _Names
     with errors_in_one_line():
         where = history_named(history)
         held, records = held_in(where, namespace=namespace), read_calls(where, namespace)
-        drawn = sum(record.audited or record.profiled for record in records)
+        drawn = sum(record.is_drawn for record in records)
         graded = sum(bool(record.grades) for record in records)
         facts: dict[str, Any] = {
             "where": where,

@@ -83,6 +83,11 @@ class Record:
     text: str | None = field(default=None, repr=False)
     vector: Vector | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the call was drawn by lot to compare the tiers: an audit, or profiled. Older audits are not both."""
+        return self.audited or self.profiled
+
 
 Change: TypeAlias = Callable[[Record], Record | Mapping[str, bool]]
 """Takes a record and returns it as it is to be, or its labels alone. Its id, node, time and text stay."""

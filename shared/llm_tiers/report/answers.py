@@ -82,9 +82,8 @@ def answers_of(records: Sequence[Record], ladder: SeenLadder) -> Answers:
     profiled = 0
     for record in records:
         finals[record.final] += 1
-        drawn = record.audited or record.profiled
-        profiled += drawn
-        if not drawn:
+        profiled += record.is_drawn
+        if not record.is_drawn:
             escalated.add(_went_on(record, ladder.names))
         if len(record.answered) > 1:
             agreed.add(len(record.agreed) > 1)

@@ -45,7 +45,7 @@ def _by_record(record: Record, near: Sequence[Record]) -> list[str]:
 
 def _outcome(record: Record) -> Iterator[str]:
     yield f"{name(record.final)} answered this call of node {name(record.node)} on {when(record.created)}."
-    if record.audited or record.profiled:
+    if record.is_drawn:
         yield "The call was drawn by lot to be answered by further tiers, so that what each says is known."
     else:
         rule = f", by the rule {name(record.rule)}" if record.rule else ""
@@ -78,7 +78,7 @@ def _compared(record: Record, tier: str) -> str:
 
 def _stopped(record: Record, ladder: SeenLadder) -> Iterator[str]:
     others = [tier for tier in record.agreed if tier != record.final]
-    if record.audited or record.profiled:
+    if record.is_drawn:
         yield f"Of the answers, that of {name(record.final)} was returned."
     elif record.final == ladder.top:
         yield f"It stopped there because {name(record.final)} is the top of the ladder."

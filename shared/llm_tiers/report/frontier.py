@@ -130,7 +130,7 @@ def sample_of(records: Sequence[Record], ladder: SeenLadder) -> Sample | None:
     usual = tuple((name, ladder.usual_at(records[0].node, name) or 0.0) for name in names) if records else ()
     study = ProfileOf(usual)
     known = study.start()
-    drawn = [record for record in records if record.audited or record.profiled][-_NEWEST:]
+    drawn = [record for record in records if record.is_drawn][-_NEWEST:]
     for record in drawn:
         known = study.learn(known, record)
     counted = known.profile.counted

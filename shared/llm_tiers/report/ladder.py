@@ -72,7 +72,7 @@ def ladder_of(records: Sequence[Record]) -> SeenLadder:
 
 def _names(records: Sequence[Record]) -> tuple[str, ...]:
     # The newest calls alone, since the ladder may have changed. A profiled call names all tiers in the ladder's order.
-    profiled = [record for record in records if record.audited or record.profiled][-_NEWEST:]
+    profiled = [record for record in records if record.is_drawn][-_NEWEST:]
     ladders = Counter(tuple(record.said) for record in profiled if len(record.said) > 1)
     if ladders:
         most = ladders.most_common(1)[0][1]

@@ -90,7 +90,7 @@ def profiled_call(record: Record, usual: Mapping[str, float]) -> ProfiledCall | 
         usual: Tier name, cheapest first, to what an answer usually costs.
     """
     *below, top = usual
-    if not (record.audited or record.profiled) or any(name not in record.answered for name in below):
+    if not record.is_drawn or any(name not in record.answered for name in below):
         return None
     # An answer that cannot be compared has no number in the record. It differs from all others.
     unlike = len(usual)
