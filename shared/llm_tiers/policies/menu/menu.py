@@ -151,14 +151,14 @@ class MenuStarter:
         # another.
         stated = None if audits or profiled or lacks_tiers else choice.confidence(rule)
         return replace(
-            plan_of(rule, f"{reason}; {_basis(known.profile)}{found.where}"),
+            plan_of(rule, f"{reason}; {_basis(choice.profile)}{found.where}"),
             estimates=choice.estimates,
             audit=audits,
             profiled=profiled,
             rule=(choice.rule_for(vector) if audits or profiled else rule).name,
             # A dearer tier in place of a cheaper one is no loss but in money.
             in_place_of=next((name for name in missing if ladder.index(name) > ladder.index(rule.tiers[-1])), None),
-            warnings=(*found.warnings, *_doubts_about_top(choice), *_nothing_to_learn_from(known.profile, choice)),
+            warnings=(*found.warnings, *_doubts_about_top(choice), *_nothing_to_learn_from(choice)),
             insight=_Insight(rule, stated),
             confidence=None if stated is None else stated.get(frozenset(rule.tiers)),
         )
@@ -250,11 +250,11 @@ def _doubts_about_top(choice: Choice) -> tuple[str, ...]:
     return (f"top tier: {better} seems to be right more often than {top}, which is dearer",)
 
 
-def _nothing_to_learn_from(profile: Profile, choice: Choice) -> tuple[str, ...]:
+def _nothing_to_learn_from(choice: Choice) -> tuple[str, ...]:
     """Warn where the top tier answers all calls because nothing shows which of the cheaper answers are right."""
-    calls, (*below, top) = profile.counted, choice.rule.ladder
-    is_known = profile.source is not None or len(calls) < _MANY or choice.rule != Single(choice.rule.ladder, top)
-    if not below or is_known or sum(call.said[-1] in call.said[:-1] for call in calls) > _SELDOM * len(calls):
+    profile, (*below, top) = choice.profile, choice.rule.ladder
+    is_known = profile.source is not None or profile.coinciding > _SELDOM
+    if not below or is_known or len(profile.counted) < _MANY or choice.rule != Single(choice.rule.ladder, top):
         return ()
     # Short: it lies in each message of a conversation, and so in each checkpoint.
     return (f"no grades and answers that seldom coincide: {top} answers all; give grade=",)

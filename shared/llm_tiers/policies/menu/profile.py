@@ -182,6 +182,11 @@ class Profile:
         return tuple(call for call in self.calls if call.is_complete and (call.is_graded or not self.is_graded))
 
     @cached_property
+    def coinciding(self) -> float:
+        """The share of the `counted` calls on which a cheaper tier gave the top tier's answer; 0 if there are none."""
+        return sum(call.said[-1] in call.said[:-1] for call in self.counted) / max(len(self.counted), 1)
+
+    @cached_property
     def spared(self) -> Mapping[Stratum, float]:
         """The number of calls without an answer of the top tier, by what those below said and who of them was right.
 

@@ -55,6 +55,7 @@ class Choice:
         rule: The rule that is worth most.
         surest: The rule that is right most often, at any cost.
         regret: The expected loss on each call because another rule may be worth more, in probability of a right answer.
+        profile: What this is based on. Calls that were not profiled since are not counted in it.
         weight: The number of calls that this is based on, including the imagined ones.
         asking: What profiling a call costs, in probability of a right answer.
         top_cost: What a usual answer of the top tier costs, in US$.
@@ -71,6 +72,7 @@ class Choice:
     rule: Rule
     surest: Rule
     regret: float
+    profile: Profile = field(repr=False)
     weight: float
     asking: float
     top_cost: float
@@ -210,11 +212,11 @@ def choose(
     rate = 1 / worth_usd if worth_usd else price / max(float(mean_costs[-1]), _LEAST_COST)
     spent = np.concatenate([imagined.asked @ mean_costs, np.einsum("crt,ct->cr", seen.asked, costs[: len(counted)])])
     worth = calls.right - rate * spent
-    worth[:, _too_dear(rules_of(names), weighing.mean(spent), float(mean_costs[-1]))] -= _NEVER
+    rules, rule_costs = rules_of(names), weighing.mean(spent)
+    worth[:, _too_dear(rules, rule_costs, float(mean_costs[-1]))] -= _NEVER
     mean = weighing.mean(worth)
     best = int(mean.argmax())
     accuracy = weighing.mean(calls.right)
-    rules = rules_of(names)
     foreseen = foreseen_patterns(call.said for call in profile.calls if call.is_complete)
     return Choice(
         rule=rules[best],
@@ -222,6 +224,7 @@ def choose(
         # answers if it does not.
         surest=rules[int(np.flatnonzero(accuracy >= accuracy.max() - _ALIKE)[-1])],
         regret=_regret(worth, weighing, best),
+        profile=profile,
         weight=weighing.weight,
         # Where all tiers are free users still wait for the slowest.
         asking=max(
@@ -231,7 +234,7 @@ def choose(
         ),
         top_cost=float(mean_costs[-1]),
         all_cost=float(mean_costs.sum()),
-        rule_cost=float(weighing.mean(spent)[best]),
+        rule_cost=float(rule_costs[best]),
         estimates={rule.name: float(accuracy[place]) for place, rule in enumerate(rules) if rule.name in usual},
         better_than_top=_better_than_top(names, seen, counts) if profile.is_graded else None,
         foreseen=foreseen,
