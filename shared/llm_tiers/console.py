@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,7 +15,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from llm_tiers.errors import ConfigError, LlmTiersError
 
-__all__ = ["STDOUT", "bar", "check_writable", "errors_in_one_line", "history_named", "is_interactive", "write_text"]
+__all__ = [
+    "STDOUT",
+    "HistoryArgument",
+    "NamespaceOption",
+    "NodeOption",
+    "bar",
+    "check_writable",
+    "errors_in_one_line",
+    "history_named",
+    "is_interactive",
+    "write_text",
+]
 
 STDOUT = Path("-")
 """As in most tools, `-` is standard output."""
@@ -22,6 +34,17 @@ STDOUT = Path("-")
 _HISTORY = "LLM_TIERS_HISTORY"
 _USUAL = Path("tiers")
 """The folder that the documentation uses for a history."""
+
+HistoryArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[HISTORY]", help="The folder or the URL of a history.", show_default="LLM_TIERS_HISTORY, else ./tiers"
+    ),
+]
+NodeOption = Annotated[
+    str | None, typer.Option(metavar="NODE", help="Only the calls of this node and the nodes below.")
+]
+NamespaceOption = Annotated[str, typer.Option(metavar="NAME", help="Namespace of the history.")]
 
 
 @contextmanager
@@ -48,22 +71,29 @@ def check_writable(option: str, path: Path | None) -> None:
         raise ConfigError(f"{option} {path} cannot be written; name a file in a folder of yours")
 
 
-def write_text(option: str, path: Path, text: str) -> None:
+def write_text(option: str, path: Path, parts: Iterable[str]) -> None:
     """Write a text to a file, whole or not at all, or to standard output.
+
+    Args:
+        option: The option that names the file, for the message.
+        path: The file.
+        parts: The text, part by part.
 
     Raises:
         ConfigError: The file cannot be written.
     """
     if path == STDOUT:
-        typer.echo(text, nl=False)
+        for part in parts:
+            typer.echo(part, nl=False)
         return
+    # What is no file, such as /dev/stdout, cannot be replaced.
+    replaces = path.is_file() or not path.exists()
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        draft.write_text(text, encoding="utf-8", errors="replace")
-        # What is no file, such as /dev/stdout, cannot be replaced.
-        if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8", errors="replace")
-        else:
+        with (draft if replaces else path).open("w", encoding="utf-8", errors="replace") as file:
+            file.writelines(parts)
+        if replaces:
+            # A rename is all or nothing: what is interrupted leaves no half file.
             draft.replace(path)
     except OSError as error:
         raise ConfigError(

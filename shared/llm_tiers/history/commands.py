@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llm_tiers.console import STDOUT, bar, check_writable, errors_in_one_line, history_named, is_interactive
+from llm_tiers.console import (
+    STDOUT,
+    HistoryArgument,
+    NamespaceOption,
+    NodeOption,
+    bar,
+    check_writable,
+    errors_in_one_line,
+    history_named,
+    is_interactive,
+    write_text,
+)
 from llm_tiers.errors import ConfigError
 from llm_tiers.history.asked import read_calls
 from llm_tiers.telling.wording import count, name, usd, when
@@ -23,13 +33,6 @@ __all__ = ["app"]
 
 app = typer.Typer(name="history", help="Look into a history of past calls and keep it up.", no_args_is_help=True)
 
-_History = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[HISTORY]", help="The folder or the URL of a history.", show_default="LLM_TIERS_HISTORY, else ./tiers"
-    ),
-]
-_Namespace = Annotated[str, typer.Option(metavar="NAME", help="Namespace of the history.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")]
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -43,7 +46,7 @@ def main() -> None:
 
 
 @app.command()
-def stats(history: _History = None, *, as_json: _Json = False, namespace: _Namespace = "default") -> None:
+def stats(history: HistoryArgument = None, *, as_json: _Json = False, namespace: NamespaceOption = "default") -> None:
     """Say what a history holds: nodes, calls, times, the embedding."""
     from llm_tiers.history.reading import held_in
 
@@ -78,14 +81,12 @@ def stats(history: _History = None, *, as_json: _Json = False, namespace: _Names
 
 @app.command("list")
 def list_calls(
-    history: _History = None,
+    history: HistoryArgument = None,
     *,
     most: Annotated[int, typer.Option("--last", min=1, metavar="N", help="Only the newest N calls.")] = 20,
-    node: Annotated[
-        str | None, typer.Option(metavar="NODE", help="Only the calls of this node and the nodes below.")
-    ] = None,
+    node: NodeOption = None,
     as_json: _Json = False,
-    namespace: _Namespace = "default",
+    namespace: NamespaceOption = "default",
 ) -> None:
     """List the newest calls, the newest last, with their trace ids."""
     with errors_in_one_line():
@@ -102,9 +103,9 @@ def list_calls(
 @app.command()
 def show(
     trace_id: Annotated[str, typer.Argument(metavar="TRACE_ID", help="The trace id of a call.")],
-    history: _History = None,
+    history: HistoryArgument = None,
     *,
-    namespace: _Namespace = "default",
+    namespace: NamespaceOption = "default",
 ) -> None:
     """Print all that a history holds of one call, as JSON; `llm-tiers explain` says it in words."""
     from llm_tiers.history.reading import find_record
@@ -117,18 +118,16 @@ def show(
 
 @app.command()
 def prune(
-    history: _History = None,
+    history: HistoryArgument = None,
     *,
     older_than: Annotated[
         float | None, typer.Option(min=0, metavar="DAYS", help="Remove calls that are older, in days.")
     ] = None,
     keep: Annotated[int | None, typer.Option(min=0, metavar="N", help="Remove all but the newest N calls.")] = None,
-    node: Annotated[
-        str | None, typer.Option(metavar="NODE", help="Only the calls of this node and the nodes below.")
-    ] = None,
+    node: NodeOption = None,
     dry_run: _DryRun = False,
     yes: _Yes = False,
-    namespace: _Namespace = "default",
+    namespace: NamespaceOption = "default",
 ) -> None:
     """Remove old calls."""
     with errors_in_one_line():
@@ -141,11 +140,11 @@ def prune(
 @app.command()
 def reset(
     node: Annotated[str, typer.Argument(metavar="NODE", help="The node; what is below it goes too.")],
-    history: _History = None,
+    history: HistoryArgument = None,
     *,
     dry_run: _DryRun = False,
     yes: _Yes = False,
-    namespace: _Namespace = "default",
+    namespace: NamespaceOption = "default",
 ) -> None:
     """Forget all calls of a node, so that it learns anew: after its prompt or its models changed."""
     with errors_in_one_line():
@@ -180,15 +179,13 @@ def _agree(question: str, *, yes: bool) -> None:
 
 @app.command("export")
 def export_lines(
-    history: _History = None,
+    history: HistoryArgument = None,
     *,
     out: Annotated[Path, typer.Option(metavar="FILE.jsonl", help="Where the lines go; - prints them.")],
-    node: Annotated[
-        str | None, typer.Option(metavar="NODE", help="Only the calls of this node and the nodes below.")
-    ] = None,
+    node: NodeOption = None,
     vectors: Annotated[bool, typer.Option(help="With the vectors, which an import needs.")] = True,
     texts: Annotated[bool, typer.Option(help="With the texts, where the history stored them.")] = True,
-    namespace: _Namespace = "default",
+    namespace: NamespaceOption = "default",
 ) -> None:
     """Write the calls as JSON lines: the history in the first, then one call in each."""
     from llm_tiers.history.jsonl import Header, lines_of
@@ -200,29 +197,16 @@ def export_lines(
         held = held_in(where, namespace=namespace)
         records = read_calls(where, namespace, node=node, vectors=vectors)
         lines = lines_of(Header(held.embedding, held.dimension), records, vectors=vectors, texts=texts)
-        _write_lines(out, lines, len(records))
+        with bar("writing", len(records)) as (progress, task):
+            write_text("--out", out, _counted(lines, lambda: progress.advance(task)))
+        if out != STDOUT:
+            typer.echo(f"{count(len(records))} calls: {out}", err=True)
 
 
-def _write_lines(out: Path, lines: Iterator[str], records: int) -> None:
-    if out == STDOUT:
-        for line in lines:
-            typer.echo(line, nl=False)
-        return
-    draft = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        with bar("writing", records) as (progress, task), draft.open("w", encoding="utf-8") as file:
-            for line in lines:
-                file.write(line)
-                progress.advance(task)
-        # A rename is all or nothing: an interrupted export leaves no half file.
-        draft.replace(out)
-    except OSError as error:
-        raise ConfigError(
-            f"--out {out} cannot be written ({error.strerror}); name a file in a folder of yours"
-        ) from error
-    finally:
-        draft.unlink(missing_ok=True)
-    typer.echo(f"{count(records)} calls: {out}", err=True)
+def _counted(lines: Iterator[str], advance: Callable[[], None]) -> Iterator[str]:
+    for line in lines:
+        yield line
+        advance()
 
 
 @app.command("import")
@@ -231,7 +215,7 @@ def import_lines(
     history: Annotated[str, typer.Argument(metavar="HISTORY", help="The folder or the URL; made if there is none.")],
     *,
     dry_run: _DryRun = False,
-    namespace: _Namespace = "default",
+    namespace: NamespaceOption = "default",
 ) -> None:
     """Add the calls of a file to a history. Those that it has already stay as they are.
 
@@ -259,7 +243,7 @@ def merge(
     into: Annotated[str, typer.Option(metavar="HISTORY", help="The folder or the URL that gets their calls.")],
     *,
     dry_run: _DryRun = False,
-    namespace: _Namespace = "default",
+    namespace: NamespaceOption = "default",
 ) -> None:
     """Add the calls of some histories to another one; the sources stay as they are."""
     from llm_tiers.history.reading import held_in

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llm_tiers.console import STDOUT, bar, check_writable, errors_in_one_line, history_named, write_text
+from llm_tiers.console import (
+    STDOUT,
+    HistoryArgument,
+    NamespaceOption,
+    NodeOption,
+    bar,
+    check_writable,
+    errors_in_one_line,
+    history_named,
+    write_text,
+)
 from llm_tiers.errors import ConfigError
 from llm_tiers.history.asked import read_calls
 
@@ -22,14 +32,7 @@ _MEASURES = ("equality", "grade", "feedback")
 
 
 def report(
-    history: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[HISTORY]",
-            help="The folder or the URL of a history.",
-            show_default="LLM_TIERS_HISTORY, else ./tiers",
-        ),
-    ] = None,
+    history: HistoryArgument = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write a page; it opens from disk and needs no network.")
     ] = None,
@@ -40,9 +43,7 @@ def report(
         Path | None,
         typer.Option("--csv", metavar="OUT.csv", help="Write a row for each period and node; - prints them."),
     ] = None,
-    node: Annotated[
-        str | None, typer.Option(metavar="NODE", help="Only the calls of this node and the nodes below.")
-    ] = None,
+    node: NodeOption = None,
     days: Annotated[float | None, typer.Option(metavar="N", help="Only the calls of the last N days.")] = None,
     delta: Annotated[
         float | None,
@@ -51,7 +52,7 @@ def report(
     of: Annotated[
         str, typer.Option(metavar="WHAT", help="With --delta, what counts as worse: equality, grade or feedback.")
     ] = "equality",
-    namespace: Annotated[str, typer.Option(metavar="NAME", help="Namespace of the history.")] = "default",
+    namespace: NamespaceOption = "default",
 ) -> None:
     """Show what tiering saved, whether answers are as good, and where your traffic stands.
 
@@ -102,11 +103,11 @@ def _write(found: Report, out: Path | None, json_path: Path | None, csv_path: Pa
     from llm_tiers.report.terminal import summary_of
 
     if out is not None:
-        write_text("--out", out, page_of(found))
+        write_text("--out", out, [page_of(found)])
     if json_path is not None:
-        write_text("--json", json_path, json.dumps(json_of(found), indent=2) + "\n")
+        write_text("--json", json_path, [json.dumps(json_of(found), indent=2), "\n"])
     if csv_path is not None:
-        write_text("--csv", csv_path, csv_of(found))
+        write_text("--csv", csv_path, [csv_of(found)])
     if out is not None and out != STDOUT:
         typer.echo(f"report: {out}", err=True)
     if (out, json_path, csv_path) == (None, None, None):
@@ -117,15 +118,8 @@ def _write(found: Report, out: Path | None, json_path: Path | None, csv_path: Pa
 
 def explain(
     trace_id: Annotated[str, typer.Argument(metavar="TRACE_ID", help="The trace id of a call.")],
-    history: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[HISTORY]",
-            help="The folder or the URL of a history.",
-            show_default="LLM_TIERS_HISTORY, else ./tiers",
-        ),
-    ] = None,
-    namespace: Annotated[str, typer.Option(metavar="NAME", help="Namespace of the history.")] = "default",
+    history: HistoryArgument = None,
+    namespace: NamespaceOption = "default",
 ) -> None:
     """Say of one call who was asked and why, what it cost, why it stopped, and what the top tier would have cost."""
     from llm_tiers.history.reading import find_record
