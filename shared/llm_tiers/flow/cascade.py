@@ -167,7 +167,7 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
             ledger.add_reply(reply)
         else:
             unjudged = shown or (top and not _settles(ledger))
-            reply, early = yield from _ask(policy, ledger, tier, beside, early, unjudged=unjudged)
+            reply = yield from _ask(policy, ledger, tier, beside, early, unjudged=unjudged)
         if isinstance(reply, TierError):
             # The user has half an answer; the whole of another one would be read as its end.
             if reply.broke_off or _is_hopeless(ledger, reply):
@@ -228,7 +228,7 @@ def _not_asked_yet(policy: Policy, ledger: Ledger, start: Tier) -> Generator[Req
         if name in failing:
             ledger.warn(f"breaker: {name} asked after all, since no other tier gave an answer")
         # Not live: it has to be looked at before the user sees it.
-        reply, _ = yield from _ask(policy, ledger, ledger.ladder[name], (), {}, unjudged=False)
+        reply = yield from _ask(policy, ledger, ledger.ladder[name], (), {}, unjudged=False)
         if isinstance(reply, TierError):
             if _is_hopeless(ledger, reply):
                 return None
@@ -320,8 +320,11 @@ def _ask(
     early: dict[str, Reply],
     *,
     unjudged: bool,
-) -> Generator[Request, Response, tuple[Reply, dict[str, Reply]]]:
-    """Ask `tier` and the tiers beside it, and add their replies to the ledger; a dearer tier's is kept for its turn."""
+) -> Generator[Request, Response, Reply]:
+    """Ask `tier` and the tiers beside it, add their replies to the ledger, and return the tier's own.
+
+    What is asked for an audit alone is kept in `early` for its turn.
+    """
     # A tier whose answer is final must not be invited to abstain.
     invitation = None if unjudged else _invitation(policy, ledger, tier)
     own = ModelCall(tier, postscript=invitation, forced=tier.name in ledger.call.down)
@@ -329,7 +332,7 @@ def _ask(
     if unjudged and not beside:
         reply = yield from _handed_off(ledger, own)
         ledger.add_reply(reply)
-        return reply, early
+        return reply
     cheaper = [name for name in ledger.serving if ledger.ladder.index(name) < ledger.ladder.index(tier.name)]
     others = tuple(
         ModelCall(
@@ -348,9 +351,8 @@ def _ask(
         # Of another provider, which may take it, one tier is asked after the other too.
         if not (isinstance(first, TierError) and first.origin.blame in ("caller", "refused")):
             yield from _asked(ledger, others, early)
-        return first, early
-    reply = yield from _asked(ledger, calls, early)
-    return reply, early
+        return first
+    return (yield from _asked(ledger, calls, early))
 
 
 def _new_kind(ledger: Ledger) -> Hashable | None:
