@@ -7,7 +7,7 @@ import threading
 import pytest
 import requests
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
-from langchain_core.tracers import BaseTracer, LangChainTracer
+from langchain_core.tracers import LangChainTracer
 from langgraph.graph import END, START, StateGraph
 from langsmith import Client
 from opentelemetry.sdk.trace import TracerProvider
@@ -36,17 +36,6 @@ class AsyncEnds(AsyncCallbackHandler, Ends):
         Ends.on_llm_end(self, response, **kwargs)
 
 
-class Tracer(BaseTracer):
-    """Keeps whole trees of runs."""
-
-    def __init__(self):
-        super().__init__()
-        self.roots = []
-
-    def _persist_run(self, run):
-        self.roots.append(run)
-
-
 def tokens_of(run):
     message = run.outputs["generations"][0][0]["message"]["kwargs"]
     return (message.get("usage_metadata") or {}).get("input_tokens", 0)
@@ -66,10 +55,10 @@ def sent(server):
 
 @pytest.mark.parametrize("traced", [False, True], ids=["alone", "beside a tracer"])
 @pytest.mark.parametrize("kind", [Ends, AsyncEnds])
-def test_a_handler_that_sees_one_run_is_told_the_sum(tiered, take, sent, kind, traced):
+def test_a_handler_that_sees_one_run_is_told_the_sum(tiered, take, sent, kind, traced, tracer):
     if kind is AsyncEnds and take.way in ("invoke", "stream"):
         pytest.skip("a sync run calls an async handler in a loop of its own")
-    handler, tracer = kind(), Tracer()
+    handler = kind()
     take(tiered().with_config(callbacks=[handler, tracer] if traced else [handler]), ASK)
 
     assert handler.usages == [sent()]
@@ -81,7 +70,7 @@ def test_a_handler_that_sees_one_run_is_told_the_sum(tiered, take, sent, kind, t
 
 @pytest.mark.parametrize("way", ["invoke", "stream"])
 @pytest.mark.parametrize("traced", [False, True], ids=["alone", "beside a tracer"])
-async def test_the_last_event_has_the_sum(tiered, sent, way, traced):
+async def test_the_last_event_has_the_sum(tiered, sent, way, traced, tracer):
     model = tiered()
 
     async def ask(state):
@@ -93,7 +82,7 @@ async def test_the_last_event_has_the_sum(tiered, sent, way, traced):
     graph.add_node("ask", ask)
     graph.add_edge(START, "ask")
     graph.add_edge("ask", END)
-    config = {"callbacks": [Tracer()]} if traced else None
+    config = {"callbacks": [tracer]} if traced else None
     events = [event async for event in graph.compile().astream_events({}, config, version="v2")]
 
     (end,) = [event for event in events if event["event"] == "on_chat_model_end"]

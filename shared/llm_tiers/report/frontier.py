@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from llm_tiers.policies.menu.known import ProfileOf
 from llm_tiers.policies.menu.worth import outcome_of, rules_of
-from llm_tiers.telling.share import Share
+from llm_tiers.telling.share import Share, Z
 
 if TYPE_CHECKING:
     from llm_tiers.history.record import GradeSource, Record
@@ -28,7 +28,6 @@ _MOST_TIERS = 8
 
 _NEWEST = 1_500
 _PRICE = 0.04
-_Z = 1.6449
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +205,7 @@ def frontier_of(samples: Mapping[str, Sample], ladder: SeenLadder, calls: int) -
     # Of a weighted mean of means; nodes with few profiled calls and much traffic make it less certain.
     effective = float(1 / (weights**2 / np.array([one.effective for one in found])).sum())
     ahead = float(weights @ np.array([one.ahead for one in found]))
-    error = _Z * float(np.sqrt(weights**2 @ np.array([one.ahead_variance for one in found])))
+    error = Z * float(np.sqrt(weights**2 @ np.array([one.ahead_variance for one in found])))
     best = _undominated(cost, right)
     rules = [
         Place(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-__all__ = ["Share"]
+__all__ = ["Share", "Z"]
 
-_Z = 1.6449
-"""Of a 90% interval, as `llm-tiers calibrate` gives it."""
+Z = 1.6449
+"""So many standard errors to each side are a 90% interval, as `llm-tiers calibrate` gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Share:
     # Source: Wilson's interval (1927), which holds for few calls and for shares near 0 and 1 as well.
     @property
     def _centre(self) -> float:
-        return (self.value + _Z**2 / (2 * self.of)) / (1 + _Z**2 / self.of)
+        return (self.value + Z**2 / (2 * self.of)) / (1 + Z**2 / self.of)
 
     @property
     def _half(self) -> float:
-        inner = self.value * (1 - self.value) / self.of + _Z**2 / (4 * self.of**2)
-        return _Z * sqrt(inner) / (1 + _Z**2 / self.of)
+        inner = self.value * (1 - self.value) / self.of + Z**2 / (4 * self.of**2)
+        return Z * sqrt(inner) / (1 + Z**2 / self.of)

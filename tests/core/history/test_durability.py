@@ -101,16 +101,23 @@ def test_whoever_adds_too_much_to_a_full_queue_gets_the_error(tmp_path, monkeypa
         assert again.stats().records == 6
 
 
-def test_a_caller_never_waits_for_the_write_of_a_full_queue(tmp_path, monkeypatch):
+@pytest.fixture
+def held_writes(monkeypatch):
+    """Hold each write once it has begun; return the event that it has, and the one that lets it go on."""
     started, go_on = threading.Event(), threading.Event()
     real = shelves.Shelf.put
 
-    def slow(shelf, rows):
+    def held(shelf, rows):
         started.set()
         assert go_on.wait(20)
         real(shelf, rows)
 
-    monkeypatch.setattr(shelves.Shelf, "put", slow)
+    monkeypatch.setattr(shelves.Shelf, "put", held)
+    return started, go_on
+
+
+def test_a_caller_never_waits_for_the_write_of_a_full_queue(tmp_path, monkeypatch, held_writes):
+    started, go_on = held_writes
     monkeypatch.setattr(library, "MOST_PENDING", 5)
     with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
         history.remember(record(0))
@@ -150,16 +157,8 @@ def test_batches_grow_while_many_records_wait_and_shrink_again(tmp_path, monkeyp
     assert len(sizes) < 11
 
 
-def test_a_record_revised_while_it_is_written_keeps_its_new_labels(tmp_path, monkeypatch):
-    started, go_on = threading.Event(), threading.Event()
-    real = shelves.Shelf.put
-
-    def slow(shelf, rows):
-        started.set()
-        assert go_on.wait(20)
-        real(shelf, rows)
-
-    monkeypatch.setattr(shelves.Shelf, "put", slow)
+def test_a_record_revised_while_it_is_written_keeps_its_new_labels(tmp_path, held_writes):
+    started, go_on = held_writes
     with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
         history.remember(record(1))
         flushing = threading.Thread(target=history.flush)
