@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from llm_tiers.policies.menu.profile import FIRST_CALLS
 
 if TYPE_CHECKING:
     from llm_tiers.policies.menu.profile import Profile
@@ -19,8 +20,9 @@ _HORIZON = 500
 """What is learned is expected to be used for as many calls as the node has had, but at least this many."""
 
 _CREDIT = 40.0
-"""In usual answers of the top tier, at a share of 0.2. Without a credit a cheap node could never find out whether it
-should be dearer: a fifth of what its cheap tier costs pays for few answers of the top tier."""
+"""In usual answers of the top tier, at a share of 0.2, over the first 100 calls. Without a credit a cheap node could
+not find out if it should be dearer: a fifth of what its cheap tier costs pays for few answers of the top tier. What is
+left of it then is lost, so that a node with cheap calls becomes cheap."""
 
 _FIRST, _BEYOND_TOP = 20, 0.3
 """Learning may not make a node's calls dearer than the top tier alone by more than this share, at a learning share of
@@ -38,9 +40,9 @@ class Learning:
 
     Attributes:
         share: The largest share of a node's spend that profiling may add over its first 1,000 calls, in [0, 1]; later a
-            quarter of it. Beside it there is a small credit, of 40 answers of the top tier at a share of 0.2, but
-            learning never makes a node dearer than 1.3 times the top tier alone, from the 20th call on. 0 profiles
-            nothing.
+            quarter of it. For the first 100 calls there is a credit beside it, of 40 answers of the top tier at a share
+            of 0.2, but learning never makes a node dearer than 1.3 times the top tier alone, from the 20th call on. 0
+            profiles nothing.
     """
 
     share: float = 0.2
@@ -55,22 +57,22 @@ class Learning:
         """
         if not self.share or self._is_exhausted(profile, choice, underway):
             return 0.0
-        # The regret falls about as the inverse square root of the number of calls, so one more call lowers it by a
-        # share of `1 / (2 * weight)`. Those under way lower it before.
-        weight = choice.weight + underway
-        regret = choice.regret * math.sqrt(choice.weight / weight)
-        saved = regret * max(profile.count, _HORIZON) / (2 * weight)
+        saved = choice.saving.per_call(underway) * max(profile.count, _HORIZON)
         return min(_FLOOR + saved / max(choice.asking, 1e-300), 1.0)
 
     def _is_exhausted(self, profile: Profile, choice: Choice, underway: int) -> bool:
+        count = profile.count + underway
         spent = profile.spent + underway * choice.all_cost
         learning = profile.learning + underway * max(choice.all_cost - choice.rule_cost, 0.0)
-        count = profile.count + underway
         credit = _CREDIT * choice.top_cost * self.share / 0.2
+        if profile.count >= FIRST_CALLS:
+            credit = min(credit, profile.first_learning)
         young = min(count, _YOUNG)
-        allowed = self.share * (young + _LATER * (count - young))
-        if learning > credit + allowed * spent / max(count, 1):
-            return True
+        allowed = self.share * (young + _LATER * (count - young)) / max(count, 1)
+        return learning > credit + allowed * spent or self._is_beyond_top(count, spent, learning, choice)
+
+    def _is_beyond_top(self, count: int, spent: float, learning: float, choice: Choice) -> bool:
+        """Say whether one more profiled call could make the node too much dearer than the top tier alone."""
         # Cheap answers make up for learning. Where they are dearer than the top tier's, or calls have become dearer
         # than the profiled ones, only what learning cost counts, or it would never go on.
         ahead = min(spent - count * choice.top_cost, learning)

@@ -16,7 +16,7 @@ from llm_tiers.policies.judges.judge import Judge, Review
 from llm_tiers.policies.menu.known import Known, ProfileOf
 from llm_tiers.policies.menu.learning import Learning
 from llm_tiers.policies.menu.profile import Profile
-from llm_tiers.policies.menu.profiling import ASKED_SHARE, Profiling
+from llm_tiers.policies.menu.profiling import Profiling
 from llm_tiers.policies.menu.rule import Rule, Single
 from llm_tiers.policies.menu.running import RuleJudge, plan_of
 from llm_tiers.policies.menu.worth import Choice
@@ -51,11 +51,11 @@ class MenuStarter:
     """Start the rule that is worth most at the call's node: its chance of a right answer, minus the answers' cost.
 
     Some calls are profiled: all tiers answer them, and every rule is replayed on their answers. If the two dearest
-    tiers below the top agree, the top tier's answer is foreseen; it is then asked on a quarter of these calls only,
-    which stand for the others. If the answers are graded, by a check, the user or a grader, the grades say which are
-    right. If not, how right an answer is, is estimated: half the weight is on "the top tier is right", and half on what
-    the tiers' agreement shows. A profiled call on which all tiers answered returns the answer of the rule that is right
-    most often.
+    tiers below the top agree, the top tier's answer is foreseen; it is then asked on a few of these calls only, at most
+    a quarter, which stand for the others. If the answers are graded, by a check, the user or a grader, the grades say
+    which are right. If not, how right an answer is, is estimated: half the weight is on "the top tier is right", and
+    half on what the tiers' agreement shows. A profiled call on which all tiers answered returns the answer of the rule
+    that is right most often.
 
     Source: choosing a policy by replaying it on profiled calls is from SMART (arXiv 2403.13835), the reward is from
     MetaLLM (arXiv 2407.10834).
@@ -183,13 +183,13 @@ class MenuStarter:
         if random.Random(f"profile:{self.seed}:{call_id}").random() >= chance:
             return choice.rule_for(query), False
         # A random choice of its own, so that the calls on which all tiers are asked represent all profiled calls.
-        asks_all = random.Random(f"top:{self.seed}:{call_id}").random() < ASKED_SHARE
+        asks_all = random.Random(f"top:{self.seed}:{call_id}").random() < choice.foreseen.share
         # While nothing is foreseen, as with two tiers ever, all answer sooner side by side.
-        if asks_all or not choice.foreseen:
+        if asks_all or not choice.foreseen.patterns:
             return choice.surest, True
         # The node's rule, not the query's: it settles which of these calls are spared, and that must not depend on the
         # query, or those that are not would stand for other queries.
-        return Profiling(choice.rule.ladder, choice.rule, choice.surest, choice.foreseen), False
+        return Profiling(choice.rule.ladder, choice.rule, choice.surest, choice.foreseen.patterns), False
 
 
 @dataclass(frozen=True, slots=True)
