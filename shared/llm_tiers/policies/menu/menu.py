@@ -243,11 +243,14 @@ def _basis(profile: Profile) -> str:
 
 
 def _doubts_about_top(choice: Choice) -> tuple[str, ...]:
-    """Warn of a tier below the top that seems to be right more often."""
-    better, top = choice.better_than_top, tuple(choice.estimates)[-1]
-    if better is None:
+    """Warn of a tier below the top that seems to be better, or without grades as good."""
+    top = choice.rule.ladder[-1]
+    if choice.better_than_top is not None:
+        return (f"top tier: {choice.better_than_top} seems to be right more often than {top}, which is dearer",)
+    # Of no interest to those who hardly pay for the top tier.
+    if choice.as_good_as_top is None or top not in choice.rule.tiers:
         return ()
-    return (f"top tier: {better} seems to be right more often than {top}, which is dearer",)
+    return (f"top tier: nothing shows yet that {top} is better than {choice.as_good_as_top}; grade= would tell",)
 
 
 def _nothing_to_learn_from(choice: Choice) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from llm_tiers.policies.menu.replaying import Profiled, replayed
 from llm_tiers.policies.menu.rule import Rule
 from llm_tiers.policies.menu.rules import menu_of
 from llm_tiers.policies.menu.saving import Saving, saving_of
+from llm_tiers.policies.menu.top import as_good_as_top, better_than_top
 from llm_tiers.policies.menu.weighing import Stratum, Weighing, weigh
 
 __all__ = ["IMAGINED_CALLS", "Choice", "Evidence", "choose", "cost_of", "outcome_of", "rules_of"]
@@ -27,10 +28,6 @@ __all__ = ["IMAGINED_CALLS", "Choice", "Evidence", "choose", "cost_of", "outcome
 IMAGINED_CALLS = 6.0
 """A node starts as if this many calls, to imagined ladders, had been profiled. Without them the first few calls would
 decide; from some fifty on they hardly matter."""
-
-_MANY, _STANDARD_ERRORS = 20, 1.0
-"""A warning names a tier as better than the top from this many graded calls on, if it is ahead by this many standard
-errors. One, since the user loses on every call and the warning costs nothing."""
 
 _LEAST_PRICE = 0.02
 """What an answer of the top tier counts for at least when profiling is weighed, in probability of a right answer; about
@@ -65,8 +62,9 @@ class Choice:
         foreseen: When the top tier's answer is foreseen.
         evidence: How often each rule was right, by the tiers that it asked.
         nearby: What each rule is worth for queries like those of the profiled calls.
-        better_than_top: Name of a tier that seems to be right more often than the top tier, or None. Only grades can
-            show that: without them, a top tier that errs looks like one that answers hard queries.
+        better_than_top: Name of a tier that, by grades, seems to be right more often than the top tier, or None.
+        as_good_as_top: Name of a tier that may be as good as the top tier for all that is known without grades, or
+            None. Only grades could tell: without them, a top tier that errs looks like one that answers hard queries.
     """
 
     rule: Rule
@@ -80,6 +78,7 @@ class Choice:
     rule_cost: float
     estimates: Mapping[str, float]
     better_than_top: str | None = None
+    as_good_as_top: str | None = None
     foreseen: Foreseen = NOTHING_FORESEEN
     evidence: Evidence | None = field(default=None, repr=False, compare=False)
     nearby: Nearby | None = field(default=None, repr=False, compare=False)
@@ -234,7 +233,8 @@ def choose(
         all_cost=float(mean_costs.sum()),
         rule_cost=float(rule_costs[best]),
         estimates={rule.name: float(accuracy[place]) for place, rule in enumerate(rules) if rule.name in usual},
-        better_than_top=_better_than_top(names, seen, counts) if profile.is_graded else None,
+        better_than_top=better_than_top(names, seen.by_tier, counts) if profile.is_graded else None,
+        as_good_as_top=None if profile.is_graded else as_good_as_top(names, seen.said, counts),
         foreseen=foreseen,
         evidence=Evidence(names, seen, counts, accuracy),
         nearby=_nearby(profile, worth[len(imagined.said) :], mean, weighing.by_stratum(worth)),
@@ -290,20 +290,6 @@ def _cost_of_profiling(
 def cost_of(rule: Rule, call: ProfiledCall) -> float:
     """Return what a rule would have cost on a profiled call, in US$."""
     return float(outcome_of(rule, call.said)[1] @ np.array(call.costs))
-
-
-def _better_than_top(names: tuple[str, ...], seen: _Calls, counts: NDArray[np.float64]) -> str | None:
-    """Return the tier that seems to be right more often than the top tier, or None."""
-    if len(seen.said) < _MANY or len(names) == 1:
-        return None
-    ahead = seen.by_tier[:, :-1] - seen.by_tier[:, -1:]
-    mean = np.average(ahead, axis=0, weights=counts)
-    deviation = np.sqrt(np.average((ahead - mean) ** 2, axis=0, weights=counts))
-    # As many calls as would show as much if each counted the same.
-    number = counts.sum() ** 2 / (counts**2).sum()
-    surely = mean - _STANDARD_ERRORS * deviation / np.sqrt(number)
-    best = int(surely.argmax())
-    return names[best] if surely[best] > 0 else None
 
 
 @cache

@@ -343,6 +343,36 @@ def test_a_top_tier_that_is_worse_than_a_cheaper_one_is_reported_by_grades():
     assert ungraded.choice(0.03).better_than_top is None
 
 
+def test_without_grades_a_tier_is_named_that_the_others_side_with_as_often_as_with_the_top():
+    study = ProfileOf(tuple(USUAL.items()))
+    alike, sides_with_b, sides_with_top = (called(said) for said in ((0, 0, 0), (0, 0, 1), (0, 1, 0)))
+    for calls, named in (
+        ([alike] * 24 + [sides_with_b] * 3, "b"),
+        ([alike] * 24 + [sides_with_top] * 3, None),
+        ([alike] * 12 + [sides_with_b], None),  # too few
+        ([called((0, 1, 2))] * 30, None),  # free text
+    ):
+        known = study.start()
+        for number, call in enumerate(calls):
+            known = known.after(1.2, dataclasses.replace(call, id=str(number)))
+        assert known.choice(0.03).as_good_as_top == named
+        assert known.choice(0.03).better_than_top is None
+
+
+def test_a_user_who_pays_for_a_top_tier_that_nothing_shows_to_be_better_is_told_once_in_the_log(caplog):
+    engine = engine_of(menu(quality=0.9), ChromaHistory(embedding=lambda _text: [1.0, 0.0]), prices=(0.1, 0.4, 1.0))
+    told = []
+    for number in range(120):
+        differ = number % 5 == 0
+        says = Scripted({"a": "1", "b": "1", "c": "2"} if differ else {"a": "3", "b": "1", "c": "1"})
+        told += engine.run(engine.call("what?"), says).trace.warnings
+    assert {warning for warning in told if warning.startswith("top tier")} == {
+        "top tier: nothing shows yet that c is better than b; grade= would tell"
+    }
+    assert caplog.text.count("nothing shows yet") == 1
+    engine.close()
+
+
 def test_a_few_grades_among_ungraded_calls_say_nothing_of_the_top_yet():
     few = [called((0, 1, 1), (0.0, 1.0, 0.0), number) for number in range(3)]
     mixed = profile_of(called((0, 1, 2)), *few, called((0, 0, 1), number=9))
