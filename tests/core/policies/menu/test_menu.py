@@ -345,10 +345,10 @@ def test_a_top_tier_that_is_worse_than_a_cheaper_one_is_reported_by_grades():
 
 def test_without_grades_a_tier_is_named_that_the_others_side_with_as_often_as_with_the_top():
     study = ProfileOf(tuple(USUAL.items()))
-    alike, sides_with_b, sides_with_top = (called(said) for said in ((0, 0, 0), (0, 0, 1), (0, 1, 0)))
+    alike, sides_with_b, *sides_with_top = map(called, ((0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)))
     for calls, named in (
         ([alike] * 24 + [sides_with_b] * 3, "b"),
-        ([alike] * 24 + [sides_with_top] * 3, None),
+        ([alike] * 24 + sides_with_top * 2, None),
         ([alike] * 12 + [sides_with_b], None),  # too few
         ([called((0, 1, 2))] * 30, None),  # free text
     ):
