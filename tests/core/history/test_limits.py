@@ -42,7 +42,7 @@ def test_the_oldest_go_after_a_restart_too(tmp_path):
         assert {shown["id"] for shown in history.export()} == {"t3", "t4", "t5", "t6", "t7"}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     created=st.lists(st.integers(0, 50), min_size=1, max_size=90),
     capacity=st.integers(1, 70),
