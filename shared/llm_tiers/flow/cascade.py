@@ -59,18 +59,23 @@ def cascade(policy: Policy, ledger: Ledger) -> Flow:
         return (yield from _pinned(ledger.ladder[call.pin], ledger))
     serving = _serving(ledger)
     plan = yield from policy.starter.plan(call, ledger.ladder)
-    ledger.plan = replace(plan, audit=True) if plan is not None and _is_audited(policy, call) else plan
+    ledger.plan = plan if plan is None else _with_audit(policy, ledger, plan)
     tiers = _from_start(serving, ledger)
     _check_exhausted(ledger)
     return (yield from _climb(policy, ledger, tiers))
 
 
-def _is_audited(policy: Policy, call: Call) -> bool:
-    """Say whether the call is one of those that all tiers answer."""
+def _with_audit(policy: Policy, ledger: Ledger, plan: Plan) -> Plan:
+    """Return the plan, as an audit where the call is one of those that all tiers answer."""
+    call = ledger.call
+    # Where a tier is not asked, not all can answer.
+    if policy.audit <= 0 or call.down:
+        return plan
     # Drawn from the call's id, as exploration is: sync and async draw the same, and no generator is shared by threads.
     # The prefix keeps this draw independent of the starter's, which is made from the same id.
-    # Where a tier is not asked, not all can answer.
-    return policy.audit > 0 and not call.down and random.Random(f"audit:{call.id}").random() < policy.audit
+    drawn = random.Random(f"audit:{call.id}").random() < policy.audit
+    ledger.audit_chance = policy.audit
+    return replace(plan, audit=plan.audit or drawn, lots=plan.lots.audited(policy.audit, drawn=drawn))
 
 
 def _pinned(tier: Tier, ledger: Ledger) -> Flow:

@@ -83,6 +83,7 @@ class Ledger:
         self.degraded = False
         self.serving = ladder.names
         self.plan: Plan | None = None
+        self.audit_chance = 0.0
         self.answers: list[Answer] = []
         self.judgements: dict[str, Judgement] = {}
         self.accepted: Answer | None = None
@@ -290,7 +291,7 @@ class Ledger:
         # A profiled call says what all tiers answered, a top tier that gave nothing included, whichever answer stood.
         if not teaches and not (plan.is_profiled and answer.unfinished is None):
             return None
-        checks = self.findings.checks
+        checks, said = self.findings.checks, self._said()
         return Record(
             id=self.call.id,
             node=self.call.node,
@@ -303,7 +304,7 @@ class Ledger:
                 other.tier for other in self.answers if other.tier == answer.tier or self.same(other, answer) is True
             ),
             cost_usd=self.cost_usd,
-            said=self._said(),
+            said=said,
             tokens={other.tier: other.usage.output_tokens for other in self.answers if other.usage is not None},
             costs=self._costs(),
             share=plan.share,
@@ -314,6 +315,8 @@ class Ledger:
             verdicts=dict(self.findings.verdicts),
             verdict_costs=dict(self.findings.verdict_costs),
             rule=plan.rule,
+            chance=plan.lots.plan,
+            complete_chance=plan.lots.complete(said, self.audit_chance),
             text=self.call.query,
             vector=self.vector,
         )

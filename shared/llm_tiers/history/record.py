@@ -48,6 +48,11 @@ class Record:
         grading_usd: What grading cost in US$, which is no part of `cost_usd`; None where it is unknown.
         rule: Name of the rule of the menu that answered, or would have if the default had not profiled the call; None
             where the policy has no rules.
+        chance: The chance, in (0, 1], with which what was done on the call was drawn: its rule, an exploration, that it
+            is profiled or is not; 1 where nothing was left to chance. None in records from before this was kept.
+        complete_chance: The chance, in [0, 1], with which all tiers were to answer a call like this one, given what the
+            tiers said as far as it is known. The calls that all answered, each weighed by its inverse, stand for all
+            calls where it is not 0. None in records from before this was kept.
         text: The query. A history stores it only where the user asked for that.
         vector: The query's embedding, or None: the history then embeds `text`.
     """
@@ -74,6 +79,8 @@ class Record:
     contradicted: Mapping[str, bool] = field(default_factory=dict)
     grading_usd: float | None = 0.0
     rule: str | None = None
+    chance: float | None = None
+    complete_chance: float | None = None
     text: str | None = field(default=None, repr=False)
     vector: Vector | None = field(default=None, repr=False, compare=False)
 

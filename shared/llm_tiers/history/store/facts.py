@@ -67,6 +67,8 @@ def read(trace_id: str, metadata: Mapping[str, Any] | None) -> Record:
             contradicted=facts.get("contradicted", {}),
             grading_usd=facts.get("grading_usd", 0.0),
             rule=facts.get("rule"),
+            chance=facts.get("chance"),
+            complete_chance=facts.get("complete_chance"),
             text=held.get("text"),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -117,6 +119,8 @@ def _facts(record: Record) -> dict[str, Any]:
         "contradicted": dict(record.contradicted),
         "grading_usd": record.grading_usd,
         "rule": record.rule,
+        "chance": record.chance,
+        "complete_chance": record.complete_chance,
     }
 
 

@@ -20,7 +20,7 @@ from llm_tiers.policies.menu.profiling import ASKED_SHARE, Profiling
 from llm_tiers.policies.menu.rule import Rule, Single
 from llm_tiers.policies.menu.running import RuleJudge, plan_of
 from llm_tiers.policies.menu.worth import Choice
-from llm_tiers.policies.starters.base import Planning
+from llm_tiers.policies.starters.base import Lots, Planning
 from llm_tiers.policies.starters.past import lineage
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ class MenuStarter:
         able = len(serving) == len(ladder) and found.is_kept
         rule, audits = self.decide(known, call.id, vector) if able else (choice.rule_for(vector), False)
         profiled = isinstance(rule, Profiling)
+        lots = self._lots(known, choice, ladder, audits=audits, profiled=profiled) if able else Lots()
         lacks_tiers = not set(rule.tiers) <= set(serving)
         missing = [name for name in rule.tiers if name in call.down][-1:]
         if lacks_tiers:
@@ -155,7 +156,17 @@ class MenuStarter:
             warnings=(*found.warnings, *_doubts_about_top(choice)),
             insight=_Insight(rule, stated),
             confidence=None if stated is None else stated.get(frozenset(rule.tiers)),
+            lots=lots,
         )
+
+    def _lots(self, known: Known, choice: Choice, ladder: Ladder, *, audits: bool, profiled: bool) -> Lots:
+        """Return with what chance `decide` has decided so."""
+        chance = self.learning.chance(known.profile, choice)
+        if not choice.foreseen:
+            return Lots(chance if audits else 1 - chance, chance)
+        profiling = Profiling(ladder.names, choice.rule, choice.surest, choice.foreseen)
+        drawn = chance * ASKED_SHARE if audits else chance * (1 - ASKED_SHARE) if profiled else 1 - chance
+        return Lots(drawn, chance, lambda said: ASKED_SHARE if profiling.spares_top(said) else 1.0)
 
     def _single(self, choice: Choice, call: Call, ladder: Ladder, serving: Sequence[str]) -> str:
         """Return the tier that answers where the rule cannot be run: the dearest that can serve the call.
