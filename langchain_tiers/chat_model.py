@@ -25,6 +25,7 @@ from langchain_tiers.runs import (
     ain_context,
     begin_run,
     closing_of,
+    conversation_of,
     handed_down_run,
     handing_down,
     in_context,
@@ -522,6 +523,7 @@ class TieredChatModel(Tiered, BaseChatModel):
             tokens=count_tokens_approximately(messages),
             needs=needs_of(messages, tools=request.offers_tools, structured=request.wants_schema),
             form=request.form,
+            conversation=conversation_of(run.manager, messages),
             messages=tuple(messages),
         )
         return call, ChatPerformer(request, run, streaming=streaming, judging=self._judging)

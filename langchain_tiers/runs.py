@@ -17,7 +17,7 @@ from langchain_core.callbacks import (
     CallbackManagerForLLMRun,
     UsageMetadataCallbackHandler,
 )
-from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config, set_config_context
 from langchain_core.tracers import BaseTracer, LogStreamCallbackHandler
 
@@ -38,6 +38,7 @@ __all__ = [
     "ain_context",
     "begin_run",
     "closing_of",
+    "conversation_of",
     "handed_down_run",
     "handing_down",
     "in_context",
@@ -106,6 +107,22 @@ class OuterRun:
         kinds = (BaseTracer, UsageMetadataCallbackHandler, *self.inner_callbacks)
         # The handler of `astream_log` is a tracer by its class, but shows every token to the user.
         return isinstance(handler, kinds) and not isinstance(handler, LogStreamCallbackHandler)
+
+
+def conversation_of(manager: RunManager | None, messages: Sequence[BaseMessage]) -> str:
+    """Return what the calls of a conversation share: LangGraph's `thread_id`, else how it begins.
+
+    Args:
+        manager: The run's manager, or None where there is no run.
+        messages: The messages.
+    """
+    thread = manager.metadata.get("thread_id") if manager is not None else None
+    if thread:
+        return f"thread:{thread}"
+    # Not the system's message, which many conversations share and which may hold the time of day.
+    first = next((message for message in messages if not isinstance(message, SystemMessage)), None)
+    text = "" if first is None else str(first.text)
+    return f"begins:{text}" if text else ""
 
 
 def node_of(manager: RunManager | None, messages: Sequence[BaseMessage] = (), tools: Sequence[str] = ()) -> str:

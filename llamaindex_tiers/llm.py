@@ -14,7 +14,7 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from llamaindex_tiers.calls import PreparedCall
 from llamaindex_tiers.events import dispatch_decision
-from llamaindex_tiers.messages import needs_of, phase_of, read_ask, tokens_of
+from llamaindex_tiers.messages import conversation_of, needs_of, phase_of, read_ask, tokens_of
 from llamaindex_tiers.metadata import common_metadata
 from llamaindex_tiers.performer import LLMPerformer
 from llamaindex_tiers.pickling import remake, without_unpicklable_callbacks
@@ -492,6 +492,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             tokens=tokens_of(request.messages),
             needs=needs_of(request.messages, tools=request.offers_tools),
             form=request.form,
+            conversation=conversation_of(request.messages),
             messages=tuple(request.messages),
         )
         # In a chat LlamaIndex has put it among the messages; for an object each tier makes its messages itself.

@@ -53,6 +53,10 @@ class ScriptedPerformer:
         self.calls = []
         self.ended = []
 
+    def detached(self):
+        """Return what asks after the call has ended: the same script."""
+        return self
+
     @property
     def roles(self):
         return [(call.role, call.tier.name) for call in self.calls]
@@ -239,6 +243,8 @@ class Bench:
         audit=0.0,
         grade=None,
         grading=None,
+        rollout=None,
+        breaker=None,
     ):
         self.traces = []
         self.ends = []
@@ -254,6 +260,8 @@ class Bench:
             on_end=self.ends.append,
             grader=as_grader(grade),
             grading_performer=grading,
+            rollout=rollout,
+            breaker=breaker,
             clock=self.clock,
             new_id=lambda: f"call-{next(ids)}",
         )

@@ -53,6 +53,11 @@ class Record:
         complete_chance: The chance, in [0, 1], with which all tiers were to answer a call like this one, given what the
             tiers said as far as it is known. The calls that all answered, each weighed by its inverse, stand for all
             calls where it is not 0. None in records from before this was kept.
+        planned: On a call that was only observed, which the user's present tier served: what tiering would have begun
+            with, by the name of a rule or a tier. None on all other calls.
+        tiered: On an observed call on which the other tiers were asked: name of the tier whose answer tiering would
+            have returned; None where it would have failed, and on other calls.
+        tiered_usd: What it would have cost, in US$; None where that is not known.
         text: The query. A history stores it only where the user asked for that.
         vector: The query's embedding, or None: the history then embeds `text`.
     """
@@ -81,6 +86,9 @@ class Record:
     rule: str | None = None
     chance: float | None = None
     complete_chance: float | None = None
+    planned: str | None = None
+    tiered: str | None = None
+    tiered_usd: float | None = None
     text: str | None = field(default=None, repr=False)
     vector: Vector | None = field(default=None, repr=False, compare=False)
 

@@ -14,6 +14,7 @@ from llm_tiers.ladder.breaker import Breaker, as_breaker
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.policies.graders import as_grader
 from llm_tiers.policies.named import as_policy
+from llm_tiers.policies.rollout import as_rollout
 
 if TYPE_CHECKING:
     import os
@@ -29,15 +30,20 @@ if TYPE_CHECKING:
     from llm_tiers.policies.judges import Judge
     from llm_tiers.policies.judges.judge import JudgeFunction
     from llm_tiers.policies.policy import Policy
+    from llm_tiers.policies.rollout import Rollout
+    from llm_tiers.policies.rollout.rollout import Mode
     from llm_tiers.policies.starters.base import Starter
 
-__all__ = ["OF_POLICIES", "Construction", "Framework", "Ladders", "TieredArguments"]
+__all__ = ["OF_POLICIES", "OF_ROLLOUTS", "Construction", "Framework", "Ladders", "TieredArguments"]
 
 OF_POLICIES = (
     *("policy", "starter", "judge", "extract", "equal", "compare"),
     *("quality", "worth_usd", "learning", "audit", "settings"),
 )
 """The arguments that together choose the policy."""
+
+OF_ROLLOUTS = ("mode", "serve", "ramp", "observe_share", "observe_usd")
+"""The arguments that say which calls are really tiered."""
 
 _OF_ANSWERS = ("temperature", "max_tokens")
 """Settings that are meant for answers; a judge that replies with one word must not be given them."""
@@ -68,6 +74,11 @@ class TieredArguments(TypedDict, total=False):
     learning: float | None
     audit: float | None
     settings: str | os.PathLike[str] | None
+    mode: Mode | None
+    serve: str | None
+    ramp: float | None
+    observe_share: float | None
+    observe_usd: float | None
     on_exhausted: OnExhausted
     breaker: Breaker | None
     history_timeout: float | None
@@ -124,6 +135,7 @@ class Construction:
         grader: Grades the answers of profiled calls, or None.
         limits: How far a call goes.
         breaker: When a tier that fails is not asked for a while, or None.
+        rollout: Which calls one tier serves while tiering is only observed, or None.
         fields: The model's fields, as pydantic gets them; they may hold keys.
     """
 
@@ -134,6 +146,7 @@ class Construction:
     grader: Grader | None
     limits: Limits
     breaker: Breaker | None
+    rollout: Rollout | None
     fields: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -163,7 +176,8 @@ class Construction:
         limits = Limits(**{name: given[name] for name in _LIMITS if name in given})
         breaker = as_breaker(given.get("breaker", DEFAULT_BREAKER))
         prices = PriceBook(given.get("prices"))
-        return cls(framework, made, policy, prices, grader, limits, breaker, {**given, "tiers": made})
+        rollout = as_rollout([tier.name for tier in made], **{name: given.get(name) for name in OF_ROLLOUTS})
+        return cls(framework, made, policy, prices, grader, limits, breaker, rollout, {**given, "tiers": made})
 
     def initialise(self, init: Callable[..., None], **defaults: Any) -> None:
         """Call pydantic's constructor with the fields that were given.

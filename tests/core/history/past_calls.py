@@ -45,6 +45,9 @@ def record(number, node="n", *, created=None, text=None, labels=None, vector=Non
         rule="small+medium>large",
         chance=0.2,
         complete_chance=0.05,
+        planned="small",
+        tiered="large",
+        tiered_usd=0.03,
         text=f"question {number}" if text is None else text,
         vector=vector,
     )

@@ -76,6 +76,9 @@ def test_an_export_is_json_and_complete(history):
         "rule": "small+medium>large",
         "chance": 0.2,
         "complete_chance": 0.05,
+        "planned": "small",
+        "tiered": "large",
+        "tiered_usd": 0.03,
     }
     assert "vector" not in next(history.export())
 

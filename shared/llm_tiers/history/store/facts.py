@@ -69,6 +69,9 @@ def read(trace_id: str, metadata: Mapping[str, Any] | None) -> Record:
             rule=facts.get("rule"),
             chance=facts.get("chance"),
             complete_chance=facts.get("complete_chance"),
+            planned=facts.get("planned"),
+            tiered=facts.get("tiered"),
+            tiered_usd=facts.get("tiered_usd"),
             text=held.get("text"),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -121,6 +124,9 @@ def _facts(record: Record) -> dict[str, Any]:
         "rule": record.rule,
         "chance": record.chance,
         "complete_chance": record.complete_chance,
+        "planned": record.planned,
+        "tiered": record.tiered,
+        "tiered_usd": record.tiered_usd,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -93,6 +94,12 @@ class MenuStarter:
         self.worth_usd = worth_usd
         self.learning = Learning(float(learning))
         self.seed = seed
+
+    def undrawn(self) -> MenuStarter:
+        """Return the same starter, which leaves no call to chance: it profiles none."""
+        other = copy.copy(self)
+        other.learning = Learning(0.0)
+        return other
 
     @property
     def profiles(self) -> bool:
