@@ -53,6 +53,9 @@ Item = TypeVar("Item")
 _AGENTS = ("langchain_create_agent", "deepagents")
 """How what makes agents calls itself in a run's metadata."""
 
+_THREADS = ("thread_id", "session_id", "conversation_id")
+"""How LangGraph, LangChain's histories and LangSmith name a conversation."""
+
 _handed_down: ContextVar[RunManager | None] = ContextVar("llm_tiers_outer_run", default=None)
 
 
@@ -65,12 +68,14 @@ class OuterRun:
         node: Where in the user's graph the run is.
         inner_callbacks: Kinds of handlers that are called for the calls inside, besides tracers and token counters.
         trace_bytes: Most bytes of the trace in the message; None for all of it.
+        conversation: What the calls of the user's conversation share; empty if it is unknown.
     """
 
     manager: RunManager | None = None
     node: str = ""
     inner_callbacks: tuple[type[BaseCallbackHandler], ...] = ()
     trace_bytes: int | None = SHORT_TRACE
+    conversation: str = ""
 
     @property
     def inner_handlers(self) -> tuple[BaseCallbackHandler, ...]:
@@ -112,13 +117,17 @@ class OuterRun:
 def conversation_of(manager: RunManager | None, messages: Sequence[BaseMessage]) -> str:
     """Return what the calls of a conversation share: LangGraph's `thread_id`, else how it begins.
 
+    It must run in the context of the user's run, which has the thread.
+
     Args:
         manager: The run's manager, or None where there is no run.
         messages: The messages.
     """
-    thread = manager.metadata.get("thread_id") if manager is not None else None
-    if thread:
-        return f"thread:{thread}"
+    # In the metadata by LangSmith's convention, and by the older versions of LangChain.
+    places = (ensure_config().get("configurable") or {}, {} if manager is None else manager.metadata)
+    threads = [place[name] for place in places for name in _THREADS if place.get(name)]
+    if threads:
+        return f"thread:{threads[0]}"
     # Not the system's message, which many conversations share and which may hold the time of day.
     first = next((message for message in messages if not isinstance(message, SystemMessage)), None)
     text = "" if first is None else str(first.text)

@@ -135,7 +135,13 @@ class Engine:
         self._logged_lock = threading.Lock()
         priced = self._prices.cost(ladder.top, Usage(1, 1)) is not None if policy.needs_prices else True
         policy.check_means(ladder.top.name, priced=priced, graded=graded or grader is not None)
-        self._rollout = rollout
+        self.rollout = rollout
+        unpriced = [tier.name for tier in ladder if self._prices.cost(tier, Usage(1, 1)) is None]
+        if rollout is not None and rollout.most_usd is not None and unpriced:
+            raise ConfigError(
+                f"observe_usd={rollout.most_usd:g} bounds a cost, and no price of {', '.join(map(repr, unpriced))} is "
+                "known; give prices= in US$ per million tokens, or leave observe_usd out"
+            )
         self._shadows: Shadows | None = None
         if rollout is not None:
             budget = Budget(rollout, self.ladder.costs)
@@ -325,7 +331,7 @@ class Engine:
             self.history.close()
 
     def _open(self, call: Call, performer: object) -> Ledger:
-        rollout = self._rollout
+        rollout = self.rollout
         if rollout is None or call.pin is not None or rollout.is_tiered(call):
             return self._account(call, self.policy, self._limits)
         ledger = self._account(call, rollout.serving(self.policy), self._limits)

@@ -101,7 +101,8 @@ class Framework:
 
     Attributes:
         as_tiers: Takes what the user gives as `tiers`, and the API key, and returns the tiers.
-        ladder_of: Takes tiers and settings, and returns the ladder of models with these settings.
+        ladder_of: Takes tiers, settings, and the name of the tier that serves as before or None, and returns the
+            ladder of models with these settings.
         check_judge: Checks that the judge's own models are models of the framework.
         check_grader: Checks that the grader's own model is one of the framework.
         asking: Returns a performer that asks models prompts of ours, in no run of the user's; it takes the tiers to
@@ -109,7 +110,7 @@ class Framework:
     """
 
     as_tiers: Callable[[object, object], tuple[Tier, ...]]
-    ladder_of: Callable[[Sequence[Tier], Mapping[str, Any]], Ladder]
+    ladder_of: Callable[[Sequence[Tier], Mapping[str, Any], str | None], Ladder]
     check_judge: Callable[[Judge], None]
     check_grader: Callable[[Grader], None]
     asking: Callable[[Ladder | None], Performer]
@@ -198,13 +199,17 @@ class Construction:
             # `from None`: pydantic's own error shows the values, which may hold keys.
             raise without_values(error) from None
 
+    @property
+    def _serving(self) -> str | None:
+        return None if self.rollout is None else self.rollout.serve
+
     def ladder(self, settings: Mapping[str, Any]) -> Ladder:
         """Return the tiers with settings as they answer.
 
         Raises:
             ConfigError: A model does not take a setting.
         """
-        return self.framework.ladder_of(self.tiers, settings)
+        return self.framework.ladder_of(self.tiers, settings, self._serving)
 
     def ladders(self, answering: Ladder, settings: Mapping[str, Any]) -> Ladders:
         """Return the ladder that answers beside the one that judges, after a check of the policy against it.
@@ -225,4 +230,4 @@ class Construction:
         if all(settings.get(name) is None for name in _OF_ANSWERS):
             return Ladders(answering, answering)
         rest = {name: value for name, value in settings.items() if name not in _OF_ANSWERS}
-        return Ladders(answering, self.framework.ladder_of(self.tiers, rest))
+        return Ladders(answering, self.framework.ladder_of(self.tiers, rest, self._serving))

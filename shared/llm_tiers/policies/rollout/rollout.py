@@ -72,6 +72,15 @@ class Rollout:
         """
         return random.Random(f"ramp:{call.conversation or call.id}").random() < self.ramp
 
+    def may_answer(self, tier: str) -> bool:
+        """Say whether a user may get an answer of this tier."""
+        return self.ramp > 0 or tier == self.serve
+
+    @property
+    def identity(self) -> str:
+        """What decides which calls are tiered, and who answers the others."""
+        return f"serve={self.serve},ramp={self.ramp!r}"
+
     def serving(self, policy: Policy) -> Policy:
         """Return the policy by which the present tier serves; answers are compared as by the one that is observed."""
         return replace(policy, starter=Serve(self.serve))
