@@ -42,6 +42,7 @@ from llm_tiers.flow.engine import Outcome
 from llm_tiers.integration.chunks import result_last
 from llm_tiers.integration.construction import Construction
 from llm_tiers.integration.tiered import Tiered, hidden_setting, standard_setting
+from llm_tiers.policies.rollout import as_rollout
 from llm_tiers.trace import SHORT_TRACE
 
 if TYPE_CHECKING:
@@ -579,5 +580,6 @@ class TieredChatModel(Tiered, BaseChatModel):
         return [with_cached_usage(generation) for generation in super()._convert_cached_generations(cache_val)]
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        rollout = self._engine.rollout
+        # From the fields: LangChain asks while it makes the model, before there is an engine.
+        rollout = as_rollout([tier.name for tier in self.tiers], mode=self.mode, serve=self.serve, ramp=self.ramp)
         return common_profile([tier for tier in self.tiers if rollout is None or rollout.may_answer(tier.name)])

@@ -260,6 +260,11 @@ class TestArguments:
         ]
         assert len(set(keys)) == 3
 
+    def test_the_profile_is_that_of_the_served_tier_until_others_answer(self, chat, observing):
+        tiers = [chat(name, profile={"max_input_tokens": most}) for name, most in (("small", 100), ("large", 900))]
+        assert observing(tiers=tiers).profile == {"max_input_tokens": 900}
+        assert observing(tiers=tiers, ramp=0.1).profile == {"max_input_tokens": 100}
+
     def test_a_copy_keeps_the_mode(self, observing):
         model = observing(serve="medium").model_copy(update={"ramp": 0.25})
         assert (model._engine.rollout.serve, model._engine.rollout.ramp) == ("medium", 0.25)

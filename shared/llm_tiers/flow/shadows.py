@@ -49,7 +49,8 @@ class Budget:
         self._served = usual[rollout.serve]
         self._asking = sum(usual.values()) - usual[rollout.serve]
         self._calls, self._asked = 1, 1
-        self._spent = self._reserved = 0.0
+        self._spent = 0.0
+        self._pending = 0
         self._lock = threading.Lock()
 
     def draw(self, call: Call) -> tuple[bool, float]:
@@ -57,8 +58,7 @@ class Budget:
         with self._lock:
             chance = self._chance()
             drawn = random.Random(f"observe:{call.id}").random() < chance
-            if drawn:
-                self._reserved += self._asking / self._asked
+            self._pending += drawn
             return drawn, chance
 
     def charge(self, served: float | None, asking: float | None, *, asked: bool) -> None:
@@ -74,14 +74,14 @@ class Budget:
             self._served += self._served / self._calls if served is None else served
             self._calls += 1
             if asked:
-                self._reserved = max(self._reserved - usual, 0.0)
+                self._pending -= 1
                 self._asking += usual if asking is None else asking
                 self._spent += usual if asking is None else asking
                 self._asked += 1
 
     def _chance(self) -> float:
         most, mean = self._rollout.most_usd, self._asking / self._asked
-        spent = self._spent + self._reserved
+        spent = self._spent + self._pending * mean
         # One more call must fit in as well, as far as its cost can be foreseen.
         if most is not None and spent + mean > most:
             return 0.0

@@ -256,6 +256,21 @@ class TestTheBudget:
         assert 0.8 * share * 3_000 * cost - credit <= spent <= share * 3_000 * cost + credit
         assert all(0 <= chance <= 1 for chance in chances)
 
+    def test_an_assumed_cost_that_is_far_too_high_does_not_stop_it(self, scripted):
+        budget = Budget(Rollout("large", share=0.3), self.COSTS)
+        asked = 0
+        for place in range(400):
+            drawn, _ = budget.draw(scripted.call(id=f"c{place}"))
+            asked += drawn
+            budget.charge(0.01, 0.0021 if drawn else None, asked=drawn)
+        # A third of 4 US$ pays for all of them.
+        assert asked > 380
+
+    def test_what_is_under_way_counts_as_spent(self, scripted):
+        budget = Budget(Rollout("large", share=1.0, most_usd=1.0), self.COSTS)
+        drawn = [budget.draw(scripted.call(id=f"c{place}"))[0] for place in range(20)]
+        assert sum(drawn) == 4
+
     def test_where_it_pays_every_call_is_asked(self, scripted):
         assert min(self.run(scripted, Rollout("large", share=1.0), 50)[1]) == 1.0
 
