@@ -15,6 +15,7 @@ from llm_tiers import Answer, Call, Engine, Ladder, Policy, Tier, TierError, Usa
 from llm_tiers.agreement.equality import ExactEquality
 from llm_tiers.errors import UnknownTrace
 from llm_tiers.flow.ledger import Ledger
+from llm_tiers.flow.limits import Limits
 from llm_tiers.history.record import Neighbour, Recollection, Record
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.policies.graders import as_grader
@@ -245,6 +246,7 @@ class Bench:
         grading=None,
         rollout=None,
         breaker=None,
+        telemetry=None,
     ):
         self.traces = []
         self.ends = []
@@ -262,6 +264,8 @@ class Bench:
             grading_performer=grading,
             rollout=rollout,
             breaker=breaker,
+            limits=Limits(history_timeout=None),
+            telemetry=telemetry,
             clock=self.clock,
             new_id=lambda: f"call-{next(ids)}",
         )

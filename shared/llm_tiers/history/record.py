@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from llm_tiers.embedding.vector import Vector
+from llm_tiers.trace import Trace
 
 __all__ = ["Change", "CompleteStudy", "GradeSource", "History", "Neighbour", "Recollection", "Record", "Study"]
 
@@ -58,6 +59,9 @@ class Record:
         tiered: On an observed call on which the other tiers were asked: name of the tier whose answer tiering would
             have returned; None where it would have failed, and on other calls.
         tiered_usd: What it would have cost, in US$; None where that is not known.
+        principal: What stands for whoever asked, as `hashed` makes it; None where nobody in particular did.
+        trace: The trace of the call, or None. What a history gives back has none, as it would fill the memory;
+            `ChromaHistory.trace` reads that of one call.
         text: The query. A history stores it only where the user asked for that.
         vector: The query's embedding, or None: the history then embeds `text`.
     """
@@ -89,8 +93,15 @@ class Record:
     planned: str | None = None
     tiered: str | None = None
     tiered_usd: float | None = None
+    principal: str | None = None
+    trace: Trace | None = field(default=None, repr=False, compare=False)
     text: str | None = field(default=None, repr=False)
     vector: Vector | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the call was drawn by lot to compare the tiers: an audit, or profiled. Older audits are not both."""
+        return self.audited or self.profiled
 
 
 Change: TypeAlias = Callable[[Record], Record | Mapping[str, bool]]
@@ -157,7 +168,11 @@ class CompleteStudy(Study, Protocol):
 
 
 class History(Protocol):
-    """Where past calls are kept. Every method may be called from any thread."""
+    """Where past calls are kept. Every method may be called from any thread.
+
+    One with the attribute `knows_principals` is also told in `recall` whose call it is, where that is known:
+    `principal=`, as in `Record`.
+    """
 
     def recall(
         self, text: str, *, node: str, k: int, vector: Vector | None = None, study: Study | None = None

@@ -15,6 +15,7 @@ from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.policies.graders import as_grader
 from llm_tiers.policies.named import as_policy
 from llm_tiers.policies.rollout import as_rollout
+from llm_tiers.telemetry.settings import as_telemetry
 
 if TYPE_CHECKING:
     import os
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from llm_tiers.policies.rollout import Rollout
     from llm_tiers.policies.rollout.rollout import Mode
     from llm_tiers.policies.starters.base import Starter
+    from llm_tiers.telemetry.settings import Telemetry
 
 __all__ = ["OF_POLICIES", "OF_ROLLOUTS", "Construction", "Framework", "Ladders", "TieredArguments"]
 
@@ -88,6 +90,7 @@ class TieredArguments(TypedDict, total=False):
     prices: Mapping[str, Price | tuple[float, float]] | None
     node: str | None
     on_trace: TraceHook | None
+    telemetry: Telemetry | bool | None
     temperature: float | None
     max_tokens: int | None
     timeout: float | None
@@ -137,6 +140,7 @@ class Construction:
         limits: How far a call goes.
         breaker: When a tier that fails is not asked for a while, or None.
         rollout: Which calls one tier serves while tiering is only observed, or None.
+        telemetry: What OpenTelemetry is told of calls; None for nothing.
         fields: The model's fields, as pydantic gets them; they may hold keys.
     """
 
@@ -148,6 +152,7 @@ class Construction:
     limits: Limits
     breaker: Breaker | None
     rollout: Rollout | None
+    telemetry: Telemetry | None
     fields: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -178,7 +183,9 @@ class Construction:
         breaker = as_breaker(given.get("breaker", DEFAULT_BREAKER))
         prices = PriceBook(given.get("prices"))
         rollout = as_rollout([tier.name for tier in made], **{name: given.get(name) for name in OF_ROLLOUTS})
-        return cls(framework, made, policy, prices, grader, limits, breaker, rollout, {**given, "tiers": made})
+        telemetry = as_telemetry(given.get("telemetry"))
+        fields = {**given, "tiers": made}
+        return cls(framework, made, policy, prices, grader, limits, breaker, rollout, telemetry, fields)
 
     def initialise(self, init: Callable[..., None], **defaults: Any) -> None:
         """Call pydantic's constructor with the fields that were given.

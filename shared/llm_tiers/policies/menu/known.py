@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from llm_tiers.policies.menu.profile import NO_PROFILE, Profile, ProfiledCall, profiled_call
+from llm_tiers.policies.menu.underway import Underway
 from llm_tiers.policies.menu.worth import Choice, choose, cost_of, rules_of
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ class Known:
         profile: The node's profile.
         usual: Tier names, cheapest first, each with the usual cost of an answer.
         priors: The tiers' own `prior`, cheapest first; empty if none has one.
+        underway: The node's profiled calls that have not ended; the same for all that is known of it over time.
     """
 
     profile: Profile
     usual: tuple[tuple[str, float], ...]
     priors: tuple[float | None, ...] = ()
+    underway: Underway = field(default_factory=Underway, repr=False, compare=False)
     _choices: dict[tuple[float, float | None], Choice] = field(default_factory=dict, repr=False, compare=False)
 
     def choice(self, price: float, worth_usd: float | None = None) -> Choice:
@@ -89,6 +92,7 @@ class ProfileOf:
         """Return what is known after one more call."""
         usual = dict(self.usual)
         call = profiled_call(record, usual)
+        result.underway.end(record.id)
         cost = sum(usual.get(name, 0.0) for name in record.answered) if record.cost_usd is None else record.cost_usd
         # The rule of then, which it was settled by: the grades of now would name another.
         # What was asked off the path of a call that was only observed has a bound of its own.

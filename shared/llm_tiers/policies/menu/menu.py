@@ -17,7 +17,7 @@ from llm_tiers.policies.judges.judge import Judge, Review
 from llm_tiers.policies.menu.known import Known, ProfileOf
 from llm_tiers.policies.menu.learning import Learning
 from llm_tiers.policies.menu.profile import Profile
-from llm_tiers.policies.menu.profiling import ASKED_SHARE, Profiling
+from llm_tiers.policies.menu.profiling import Profiling
 from llm_tiers.policies.menu.rule import Rule, Single
 from llm_tiers.policies.menu.running import RuleJudge, plan_of
 from llm_tiers.policies.menu.worth import Choice
@@ -35,6 +35,10 @@ _ENOUGH, _COMPLETE = 8, 2
 """A node with fewer profiled calls, or fewer that all tiers answered, uses the choice of its nearest parent with
 as many."""
 
+_MANY, _SELDOM = 12, 0.1
+"""From this many profiled calls on, users are told if the top tier's answer coincides with another in fewer than this
+share of them. Agreement then shows nothing, and only grades can ever lead to a cheaper tier."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Insight:
@@ -48,11 +52,11 @@ class MenuStarter:
     """Start the rule that is worth most at the call's node: its chance of a right answer, minus the answers' cost.
 
     Some calls are profiled: all tiers answer them, and every rule is replayed on their answers. If the two dearest
-    tiers below the top agree, the top tier's answer is foreseen; it is then asked on a quarter of these calls only,
-    which stand for the others. If the answers are graded, by a check, the user or a grader, the grades say which are
-    right. If not, how right an answer is, is estimated: half the weight is on "the top tier is right", and half on what
-    the tiers' agreement shows. A profiled call on which all tiers answered returns the answer of the rule that is right
-    most often.
+    tiers below the top agree, the top tier's answer is foreseen; it is then asked on a few of these calls only, at most
+    a quarter, which stand for the others. If the answers are graded, by a check, the user or a grader, the grades say
+    which are right. If not, how right an answer is, is estimated: half the weight is on "the top tier is right", and
+    half on what the tiers' agreement shows. A profiled call on which all tiers answered returns the answer of the rule
+    that is right most often.
 
     Source: choosing a policy by replaying it on profiled calls is from SMART (arXiv 2403.13835), the reward is from
     MetaLLM (arXiv 2407.10834).
@@ -144,6 +148,8 @@ class MenuStarter:
         rule, audits = self.decide(known, call.id, vector) if able else (choice.rule_for(vector), False)
         profiled = isinstance(rule, Profiling)
         lots = self._lots(known, choice, ladder, audits=audits, profiled=profiled) if able else Lots()
+        if audits or profiled:
+            known.underway.begin(call.id, known.profile.count)
         lacks_tiers = not set(rule.tiers) <= set(serving)
         missing = [name for name in rule.tiers if name in call.down][-1:]
         if lacks_tiers:
@@ -153,14 +159,14 @@ class MenuStarter:
         # another.
         stated = None if audits or profiled or lacks_tiers else choice.confidence(rule)
         return replace(
-            plan_of(rule, f"{reason}; {_basis(known.profile)}{found.where}"),
+            plan_of(rule, f"{reason}; {_basis(choice.profile)}{found.where}"),
             estimates=choice.estimates,
             audit=audits,
             profiled=profiled,
             rule=(choice.rule_for(vector) if audits or profiled else rule).name,
             # A dearer tier in place of a cheaper one is no loss but in money.
             in_place_of=next((name for name in missing if ladder.index(name) > ladder.index(rule.tiers[-1])), None),
-            warnings=(*found.warnings, *_doubts_about_top(choice)),
+            warnings=(*found.warnings, *_doubts_about_top(choice), *_nothing_to_learn_from(choice)),
             insight=_Insight(rule, stated),
             confidence=None if stated is None else stated.get(frozenset(rule.tiers)),
             lots=lots,
@@ -168,12 +174,15 @@ class MenuStarter:
 
     def _lots(self, known: Known, choice: Choice, ladder: Ladder, *, audits: bool, profiled: bool) -> Lots:
         """Return with what chance `decide` has decided so."""
-        chance = self.learning.chance(known.profile, choice)
-        if not choice.foreseen:
+        chance, share = self._chance(known, choice), choice.foreseen.share
+        if not choice.foreseen.patterns:
             return Lots(chance if audits else 1 - chance, chance)
-        profiling = Profiling(ladder.names, choice.rule, choice.surest, choice.foreseen)
-        drawn = chance * ASKED_SHARE if audits else chance * (1 - ASKED_SHARE) if profiled else 1 - chance
-        return Lots(drawn, chance, lambda said: ASKED_SHARE if profiling.spares_top(said) else 1.0)
+        profiling = Profiling(ladder.names, choice.rule, choice.surest, choice.foreseen.patterns)
+        drawn = chance * share if audits else chance * (1 - share) if profiled else 1 - chance
+        return Lots(drawn, chance, lambda said: share if profiling.spares_top(said) else 1.0)
+
+    def _chance(self, known: Known, choice: Choice) -> float:
+        return self.learning.chance(known.profile, choice, known.underway.number(known.profile.count))
 
     def _single(self, choice: Choice, call: Call, ladder: Ladder, serving: Sequence[str]) -> str:
         """Return the tier that answers where the rule cannot be run: the dearest that can serve the call.
@@ -191,17 +200,17 @@ class MenuStarter:
         On a profiled call where they are not, the rule is a `Profiling`.
         """
         choice = self.choice(known)
-        chance = self.learning.chance(known.profile, choice)
+        chance = self._chance(known, choice)
         if random.Random(f"profile:{self.seed}:{call_id}").random() >= chance:
             return choice.rule_for(query), False
         # A random choice of its own, so that the calls on which all tiers are asked represent all profiled calls.
-        asks_all = random.Random(f"top:{self.seed}:{call_id}").random() < ASKED_SHARE
+        asks_all = random.Random(f"top:{self.seed}:{call_id}").random() < choice.foreseen.share
         # While nothing is foreseen, as with two tiers ever, all answer sooner side by side.
-        if asks_all or not choice.foreseen:
+        if asks_all or not choice.foreseen.patterns:
             return choice.surest, True
         # The node's rule, not the query's: it settles which of these calls are spared, and that must not depend on the
         # query, or those that are not would stand for other queries.
-        return Profiling(choice.rule.ladder, choice.rule, choice.surest, choice.foreseen), False
+        return Profiling(choice.rule.ladder, choice.rule, choice.surest, choice.foreseen.patterns), False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,11 +264,24 @@ def _basis(profile: Profile) -> str:
 
 
 def _doubts_about_top(choice: Choice) -> tuple[str, ...]:
-    """Warn of a tier below the top that seems to be right more often."""
-    better, top = choice.better_than_top, tuple(choice.estimates)[-1]
-    if better is None:
+    """Warn of a tier below the top that seems to be better, or without grades as good."""
+    top = choice.rule.ladder[-1]
+    if choice.better_than_top is not None:
+        return (f"top tier: {choice.better_than_top} seems to be right more often than {top}, which is dearer",)
+    # Of no interest to those who hardly pay for the top tier.
+    if choice.as_good_as_top is None or top not in choice.rule.tiers:
         return ()
-    return (f"top tier: {better} seems to be right more often than {top}, which is dearer",)
+    return (f"top tier: nothing shows yet that {top} is better than {choice.as_good_as_top}; grade= would tell",)
+
+
+def _nothing_to_learn_from(choice: Choice) -> tuple[str, ...]:
+    """Warn where the top tier answers all calls because nothing shows which of the cheaper answers are right."""
+    profile, (*below, top) = choice.profile, choice.rule.ladder
+    is_known = profile.source is not None or profile.coinciding > _SELDOM
+    if not below or is_known or len(profile.counted) < _MANY or choice.rule != Single(choice.rule.ladder, top):
+        return ()
+    # Short: it lies in each message of a conversation, and so in each checkpoint.
+    return (f"no grades and answers that seldom coincide: {top} answers all; give grade=",)
 
 
 class MenuJudge(Judge):
