@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from uuid import uuid4
 
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManager, CallbackManagerForLLMRun
-from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config, set_config_context
 
 from langchain_tiers.handlers import is_inner, is_told_of_all, label_runs, told_the_sum
@@ -39,6 +39,7 @@ __all__ = [
     "ain_context",
     "begin_run",
     "closing_of",
+    "conversation_of",
     "handed_down_run",
     "handing_down",
     "in_context",
@@ -52,6 +53,9 @@ Item = TypeVar("Item")
 _AGENTS = ("langchain_create_agent", "deepagents")
 """How what makes agents calls itself in a run's metadata."""
 
+_THREADS = ("thread_id", "session_id", "conversation_id")
+"""How LangGraph, LangChain's histories and LangSmith name a conversation."""
+
 _handed_down: ContextVar[RunManager | None] = ContextVar("llm_tiers_outer_run", default=None)
 
 
@@ -64,6 +68,7 @@ class OuterRun:
         node: Where in the user's graph the run is.
         inner_callbacks: Kinds of handlers that are called for the calls inside, besides tracers and token counters.
         trace_bytes: Most bytes of the trace in the message; None for all of it.
+        conversation: What the calls of the user's conversation share; empty if it is unknown.
         principal: Who asks, or None.
     """
 
@@ -71,6 +76,7 @@ class OuterRun:
     node: str = ""
     inner_callbacks: tuple[type[BaseCallbackHandler], ...] = ()
     trace_bytes: int | None = SHORT_TRACE
+    conversation: str = ""
     principal: str | None = field(default=None, repr=False)
 
     @property
@@ -152,6 +158,26 @@ class OuterRun:
             # `ls_*` describes the model of the user's run, which is not this one.
             metadata = {key: value for key, value in manager.metadata.items() if not key.startswith("ls_")}
         return {"callbacks": children, "tags": tags, "metadata": metadata}
+
+
+def conversation_of(manager: RunManager | None, messages: Sequence[BaseMessage]) -> str:
+    """Return what the calls of a conversation share: LangGraph's `thread_id`, else how it begins.
+
+    It must run in the context of the user's run, which has the thread.
+
+    Args:
+        manager: The run's manager, or None where there is no run.
+        messages: The messages.
+    """
+    # In the metadata by LangSmith's convention, and by the older versions of LangChain.
+    places = (ensure_config().get("configurable") or {}, {} if manager is None else manager.metadata)
+    threads = [place[name] for place in places for name in _THREADS if place.get(name)]
+    if threads:
+        return f"thread:{threads[0]}"
+    # Not the system's message, which many conversations share and which may hold the time of day.
+    first = next((message for message in messages if not isinstance(message, SystemMessage)), None)
+    text = "" if first is None else str(first.text)
+    return f"begins:{text}" if text else ""
 
 
 def node_of(manager: RunManager | None, messages: Sequence[BaseMessage] = (), tools: Sequence[str] = ()) -> str:

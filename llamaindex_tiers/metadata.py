@@ -13,6 +13,8 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llm_tiers.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llm_tiers.ladder.tiers import Ladder, Tier
 
 __all__ = ["calls_tools", "check_metadata", "common_metadata", "with_abilities"]
@@ -53,16 +55,18 @@ def with_abilities(tier: Tier, *, last: bool = False) -> Tier:
     return replace(tier, context_window=window, capabilities=capabilities)
 
 
-def common_metadata(ladder: Ladder, context_window: int | None) -> LLMMetadata:
+def common_metadata(ladder: Ladder, context_window: int | None, answering: Sequence[Tier] | None = None) -> LLMMetadata:
     """Return what is true of every tier that may answer; it is the same for every call.
 
     Args:
         ladder: The tiers.
         context_window: What the user says of it; by default that of the tier whose prompts may be shortest.
+        answering: The tiers whose answers a user may get; by default all.
     """
-    each = [tier.model.metadata for tier in ladder]
+    tiers = tuple(ladder) if answering is None else tuple(answering)
+    each = [tier.model.metadata for tier in tiers]
     roles = {metadata.system_role for metadata in each}
-    window, output = _room(ladder, context_window)
+    window, output = _room(tiers, context_window)
     return LLMMetadata(
         context_window=window,
         num_output=output,
@@ -75,13 +79,13 @@ def common_metadata(ladder: Ladder, context_window: int | None) -> LLMMetadata:
     )
 
 
-def _room(ladder: Ladder, given: int | None) -> tuple[int, int]:
+def _room(tiers: Sequence[Tier], given: int | None) -> tuple[int, int]:
     """Return a context window and what of it is kept free for the answer: both of the same tier.
 
     LlamaIndex fills prompts up to the difference. One tier's window less another's answer may leave nothing.
     """
-    outputs = [tier.model.metadata.num_output for tier in ladder]
-    windows = map(_stated_window, ladder)
+    outputs = [tier.model.metadata.num_output for tier in tiers]
+    windows = map(_stated_window, tiers)
     stated = [(window, output) for window, output in zip(windows, outputs, strict=True) if window is not None]
     # -1 is LlamaIndex's word for "not known".
     window, output = min(

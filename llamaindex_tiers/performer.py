@@ -91,6 +91,10 @@ class LLMPerformer:
                     yield chunk
         yield attempt.answer()
 
+    def detached(self) -> LLMPerformer:
+        """Return a performer of the same request, among no spans and callbacks of the user's, without streaming."""
+        return replace(self, run=self.run.detached(), streaming=False)
+
     def _in_chunks(self, call: ModelCall) -> bool:
         return self.streaming and call.prompt is None
 
