@@ -115,6 +115,7 @@ class ChromaHistory:
         store_text: bool = False,
         durability: Literal["background", "sync"] = "background",
         headers: Mapping[str, str] | None = None,
+        embedded: bool = False,
     ) -> None:
         # Chroma is imported later, in a background thread, and brings httpx along. OpenAI's client looks for httpx in
         # `sys.modules` while it runs, and fails if it finds it half imported: so it is imported whole here.
@@ -142,6 +143,7 @@ class ChromaHistory:
         self._store_text = store_text
         self._durability = durability
         self._headers = dict(headers or {})
+        self._embedded = embedded
         self._failure_logged = False
         self._pause = 0.0
         self._no_recall_before = 0.0
@@ -150,7 +152,9 @@ class ChromaHistory:
         self._attach()
 
     def _attach(self) -> None:
-        self._place, self._library = registry.acquire(self._where, self._headers, self._take_library)
+        self._place, self._library = registry.acquire(
+            self._where, self._headers, self._take_library, embedded=self._embedded
+        )
         self._finalizer = weakref.finalize(self, registry.abandon, self._place, self._library)
         # At exit the registry's own hook writes every open store, so the finalizer has nothing to do.
         self._finalizer.atexit = False
@@ -162,7 +166,7 @@ class ChromaHistory:
         )
         # A server has other writers, so a wrong embedding is found only by looking there. A folder's manifest has shown
         # already, without the second that importing Chroma takes.
-        if place.shared:
+        if place.shared and not place.nearby:
             try:
                 library.open()
             except HistoryError:
@@ -198,6 +202,11 @@ class ChromaHistory:
     def quick(self) -> bool:
         """Whether a look-up takes milliseconds once `prepare` has run: nothing of it leaves this process."""
         return self._embedding.quick and not self._place.shared and self._durability == "background"
+
+    @property
+    def trouble(self) -> str | None:
+        """Why records wait that should be written by now, such as a full disk; None where nothing is wrong."""
+        return self._place.writer.trouble
 
     def prepare(self) -> None:
         """Load what the first look-up needs from this machine: the model of the default embeddings, and the folder.
@@ -380,10 +389,10 @@ class ChromaHistory:
 
     def _renew(self) -> None:
         """In a forked child: reconnect, or refuse where that would damage what the parent has open."""
-        if self._where is not None and not registry.is_server(self._where):
+        if self._where is not None and not self._place.shared:
             msg = (
-                f"the history in {self._place.where} was opened before a fork, and two processes cannot share a "
-                f"folder; open it in the child alone, or pass the URL of a Chroma server"
+                f"the history in {self._place.where} was opened before a fork with embedded=True, and two processes "
+                f"cannot share a folder so; leave embedded out, or open it in the child alone"
             )
             raise HistoryError(msg)
         with self._attaching:

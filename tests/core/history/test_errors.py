@@ -161,9 +161,10 @@ def test_a_damaged_store_does_not_stop_the_call(tmp_path, caplog):
     found = history.recall("question 1", node="n", k=1)
     assert str(tmp_path) in found.error
     assert found.vector is not None
-    with pytest.raises(HistoryError):
-        history.remember(record(2))
-    history.close()
+    # It waits, and whoever asks is told that it is not kept.
+    history.remember(record(2))
+    with pytest.raises(HistoryError, match="llm-tiers history repair"):
+        history.close()
 
 
 def test_the_repr_shows_no_headers():

@@ -103,6 +103,8 @@ class Shelf:
             # Chroma fails where a collection is asked while its very first records are being written.
             return (self._query(query, k, skip, include=["distances"])[0] if self.count() else []), {}
         hits, metadatas = self._query(query, k, skip, include=["distances", "metadatas"])
+        # A record that is removed while the server looks comes without metadata.
+        hits = [hit for hit in hits if metadatas[hit[0]]]
         return hits, {trace_id: facts.read(trace_id, metadatas[trace_id]) for trace_id, _ in hits}
 
     def _query(

@@ -1,4 +1,4 @@
-"""The command line: `llm-tiers profile`, `replay`, `calibrate`, `warm-start` and `demo`."""
+"""The command line: `llm-tiers profile`, `replay`, `calibrate`, `warm-start`, `history` and `demo`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from llm_tiers.errors import ConfigError, LlmTiersError
+from llm_tiers.cli import history
+from llm_tiers.cli.failures import errors_in_one_line
+from llm_tiers.errors import ConfigError
 from llm_tiers.policies.settings import write_settings
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ app = typer.Typer(
     # Rich's tracebacks show local variables, and so keys and prompts.
     pretty_exceptions_enable=False,
 )
+app.add_typer(history.app, name="history")
 
 
 # What a single command needs is imported in its function: Chroma alone takes a second to load, and `--help` should not
@@ -109,7 +112,7 @@ def replay(
     plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw accuracy against cost.")] = None,
 ) -> None:
     """Run recorded outcomes through the real cascade, at no cost."""
-    with _errors_in_one_line():
+    with errors_in_one_line():
         _check_writable("--json", json_path)
         _check_writable("--plot", plot)
         if plot is not None and not _can_draw():
@@ -184,7 +187,7 @@ def calibrate(
     """Find the policy and knob that reach a target on your own traffic. The exit status is 1 if none does."""
     from llm_tiers.calibration import aim_of, calibrate, candidates_of, sample_of
 
-    with _errors_in_one_line():
+    with errors_in_one_line():
         _check_writable("--out", out)
         _check_writable("--json", None if json_path == _STDOUT else json_path)
         if out is not None and (accuracy, cost, as_good_as) == (None, None, None):
@@ -249,7 +252,7 @@ def profile(
     """
     from llm_tiers.profile import Limits, Profiling, load_check, load_ladder
 
-    with _errors_in_one_line():
+    with errors_in_one_line():
         if out.suffix != ".npz":
             raise ConfigError(f"--out {out} must end in .npz")
         _check_writable("--out", out)
@@ -279,7 +282,7 @@ def warm_start(
     from llm_tiers.profile import warm_start as start
     from llm_tiers.replay import load_table
 
-    with _errors_in_one_line():
+    with errors_in_one_line():
         # Read before the history is opened, which would make a folder: a wrong file should leave none behind.
         load_table(file)
         with ChromaHistory(history, namespace=namespace, embedding=embedding) as opened:
@@ -294,7 +297,7 @@ def demo(
     """Show on 1,900 recorded questions what each tier, the published systems and llm-tiers reach."""
     from llm_tiers.replay import BUNDLED
 
-    with _errors_in_one_line():
+    with errors_in_one_line():
         _check_writable("--plot", plot)
         # Without matplotlib there is no picture; the tables show the same.
         results = _replay_all(
@@ -398,16 +401,6 @@ def _save_settings(settings: Settings | None, out: Path | None) -> None:
     if out is not None:
         write_settings(out, settings)
         typer.echo(f"settings: {out}; TieredChatModel(..., settings={str(out)!r}) loads them", err=True)
-
-
-@contextmanager
-def _errors_in_one_line() -> Iterator[None]:
-    """Print an error of ours in one line and exit with status 2; anything else is a bug and shows its traceback."""
-    try:
-        yield
-    except LlmTiersError as error:
-        typer.secho(f"error: {error}", err=True, fg=typer.colors.RED)
-        raise typer.Exit(2) from None
 
 
 def _check_writable(option: str, path: Path | None) -> None:
