@@ -269,7 +269,13 @@ class ChromaHistory:
         if vector is None:
             return self._embedding.embed(text)
         # A caller's vector may be a view or of float64; Chroma and the search in numpy need the same layout.
-        return np.ascontiguousarray(vector, dtype=np.float32)
+        given = np.ascontiguousarray(vector, dtype=np.float32)
+        if not np.isfinite(given).all():
+            raise ConfigError(
+                f"vector: it has numbers that are not finite (NaN or infinite), which cannot be compared; mend the "
+                f"embedding {self._embedding.name!r}"
+            )
+        return given
 
     def remember(self, record: Record) -> None:
         """Add a record; one of the same id is replaced.

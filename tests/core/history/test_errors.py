@@ -170,3 +170,14 @@ def test_a_damaged_store_does_not_stop_the_call(tmp_path, caplog):
 def test_the_repr_shows_no_headers():
     with ChromaHistory(embedding=EMBEDDING) as history:
         assert repr(history) == "ChromaHistory('memory', namespace='default', embedding='by-crc')"
+
+
+def test_a_vector_of_another_length_is_told_with_the_embedding(place):
+    lengths = iter([4, 4, 5, 5])
+    uneven = Embedding(lambda text: np.ones(next(lengths)), name="uneven")
+    with ChromaHistory(place, embedding=uneven) as history:
+        history.remember(record(1))
+        assert history.recall("x", node="n", k=1).error is None
+        assert "'uneven' returned 5 numbers after 4 before" in history.recall("x", node="n", k=1).error
+        with pytest.raises(ConfigError, match="must have the same length"):
+            history.remember(record(2))

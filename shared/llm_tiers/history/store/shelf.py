@@ -334,8 +334,10 @@ def open_shelves(client: Client, namespace: str, *, shared: bool, tombstones: Ma
     useless: list[str] = []
     with chroma_errors("opening"):
         for collection in client.list_collections():
+            if (collection.metadata or {}).get("namespace") != namespace:
+                continue
             title = Title.of(collection.metadata)
-            if title is None or title.namespace != namespace:
+            if title is None:
                 continue
             # A crash while copying left this one behind; the original still has all records.
             if not collection.metadata["finished"]:
