@@ -73,14 +73,18 @@ class ChromaHistory:
     Records are written by a background thread, 64 at a time or twice a second; a recall sees them at once. What waits
     is written at exit, by `flush` and by `close`, but **not on SIGTERM** (or in a `multiprocessing` child, which skips
     Python's exit handlers): call `close()` there, or take `durability="sync"`. A write that fails is logged once and
-    tried again; `flush` and `close` raise the error. Up to 10,000 records may wait: a caller that adds one more writes
-    a batch first, and gets the error if that fails.
+    tried again; meanwhile `trouble` says why, and so does the trace of each call; `flush` and `close` raise the error.
+    Up to 10,000 records may wait: a caller that adds one more writes a batch first, and gets the error if that fails.
 
-    Several histories of one process may use one folder. A second process may not (`HistoryLocked`): run a server for
-    them, `chroma run --path FOLDER`. That server has no password of its own, so keep it on the loopback address or
-    behind a proxy; `headers` are sent with each request. After `os.fork`, a history on a server reconnects in the
-    child, and one in a folder raises `HistoryError`. So does one in memory if the parent had used it: Chroma's engine
-    hangs in a forked child.
+    Several histories, and several processes of one machine, may use one folder: the first that needs it starts Chroma's
+    own server there (`chroma run`, on a free port of the loopback address), the others find it by files in the folder,
+    and it ends when the last one leaves or dies. Every user of the machine can reach that port, which has no password;
+    where that matters, or where no server can be started, take `embedded=True`: Chroma then runs inside this process,
+    which has the folder alone, and which a full disk can stop for a quarter of an hour. Processes on several machines
+    need a server (`chroma run --path FOLDER`) and its URL; `headers` are sent to that with each request.
+
+    After `os.fork`, a history in a folder or on a server reconnects in the child, and one with `embedded=True` raises
+    `HistoryError`. So does one in memory if the parent had used it: Chroma's engine hangs in a forked child.
 
     Every method may be called from any thread; in asyncio use `asyncio.to_thread`.
 
@@ -93,12 +97,16 @@ class ChromaHistory:
         max_nodes: Most nodes with records of their own, the root not counted. What overflows is kept under the
             parent.
         store_text: Whether the queries themselves are stored beside their vectors.
-        durability: With `"sync"` a record is on disk when `remember` or `revise` returns (some 20 to 50 ms each).
+        durability: When a record is kept. `"background"`: half a second after `remember` returned, so SIGTERM, a kill
+            or a crash loses what came in that time, some records of a busy process; nothing that `flush` or `close`
+            acknowledged. `"sync"`: when `remember` or `revise` returns, which then takes some 20 to 50 ms. A clean exit
+            loses nothing either way; docs/reliability.md has the hooks for it.
         headers: Sent to the server with each request; never shown.
+        embedded: Whether Chroma runs inside this process, which then has the folder alone; for folders only.
 
     Raises:
         ConfigError: An argument is wrong.
-        HistoryLocked: Another process holds the folder.
+        HistoryLocked: Another process has the folder alone, or another machine or container uses it.
         HistoryUnreachable: The server does not answer.
         EmbeddingMismatch: The history was made by another embedding.
         HistoryError: The folder cannot be used.
@@ -124,6 +132,8 @@ class ChromaHistory:
         _check_namespace(namespace)
         _check_positive("capacity", capacity)
         _check_positive("max_nodes", max_nodes)
+        if embedded and (where is None or registry.is_server(where)):
+            raise ConfigError("embedded is for a folder: a history in memory always is, one on a server never")
         if durability not in {"background", "sync"}:
             msg = f"durability must be 'background' or 'sync', not {durability!r}"
             raise ConfigError(msg)
@@ -235,7 +245,7 @@ class ChromaHistory:
                 in the neighbours.
 
         Raises:
-            HistoryError: The history is closed, or its folder was opened before a fork.
+            HistoryError: The history is closed, or its folder was opened before a fork with `embedded=True`.
         """
         library = self._usable()
         try:

@@ -68,6 +68,7 @@ def test_the_same_name_with_another_dimension_is_refused(tmp_path):
         ({"where": "http://host:99999"}, "where"),
         ({"where": "http://host/path"}, "where"),
         ({"headers": {"a": "b"}}, "headers"),
+        ({"embedded": True}, "embedded"),
     ],
 )
 def test_a_wrong_argument_is_named(arguments, named):
