@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: demo test test-lowest faults check format clean
+.PHONY: demo test test-lowest faults hour audit check format clean
 
 demo: .venv/demo-ready
 	$(BIN)/llm-tiers demo
@@ -25,6 +25,16 @@ test-lowest:
 faults: .venv/test-ready
 	$(BIN)/python tests/faults/fault_matrix.py
 	$(BIN)/python tests/faults/history_kills.py
+
+# Mixed traffic through both frameworks, with memory, threads, descriptors and latency over time: a minute, or more.
+MINUTES ?= 1
+hour: .venv/test-ready
+	$(BIN)/python benchmarks/hour.py --minutes $(MINUTES)
+
+# Known vulnerabilities of what is installed; where the advisory service cannot be reached it says so and passes.
+audit: .venv/test-ready
+	$(PIP) pip-audit
+	$(BIN)/python benchmarks/audit.py
 
 check: .venv/test-ready
 	$(BIN)/ruff check .

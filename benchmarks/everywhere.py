@@ -1,13 +1,14 @@
 """The menu on every recorded set, beside single tiers, fixed rules, a router and the older policies.
 
     python benchmarks/everywhere.py [FILE.npz ...] [--json OUT.json] [--plot OUT.png] [--seeds 6] [--knobs .35 .65]
-        [--flows 1]
+        [--flows 1] [--by-quality FILE.npz]
 
 Without files those in LLM_TIERS_REPLAY (separated by colons) are read, else the two that come with the package. Each
 set is shuffled; calls come one after the other, and what is learned is paid for. Worth is accuracy less the price of
 the cost, 0.5 (1 - quality)**3 for each usual answer of the dearest tier, in points; the gain is the worth beyond that
 of the best single tier, known in hindsight. Graded: the truth is told of the calls that all tiers answer. `--flows N`
-adds the older policies, replayed through the real flow in N orders; that takes long.
+adds the older policies, replayed through the real flow in N orders; that takes long. `--by-quality` takes a set of free
+text whose answers have grades from 1 to 10, for how right they are, and compares with a coin between its dearest tiers.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from everywhere.coin import beside_coin
 from everywhere.ours import run_menu
 from everywhere.picture import draw
 from everywhere.points import Point, point_of
@@ -63,6 +65,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=6, help="number of orders")
     parser.add_argument("--knobs", type=float, nargs="+", default=KNOBS, help="the default's knob is added")
     parser.add_argument("--flows", type=int, default=0, help="orders in which older policies are replayed")
+    parser.add_argument("--by-quality", type=Path, metavar="FILE", help="a set with grades from 1 to 10")
     arguments = parser.parse_args()
     began = time.monotonic()
     default = MenuStarter().quality
@@ -72,6 +75,9 @@ def main() -> None:
     if arguments.json:
         arguments.json.write_text(json.dumps([point.to_dict() for point in points], indent=2) + "\n")
     print("\n".join(report(points, sets, default)))
+    if arguments.by_quality:
+        recorded = RecordedSet.load(arguments.by_quality, by_quality=True)
+        print("\n".join(beside_coin(recorded, knobs, arguments.seeds)))
     print(f"{time.monotonic() - began:.0f} seconds")
     if arguments.plot:
         draw(points, arguments.plot, default)

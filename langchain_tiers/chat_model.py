@@ -16,7 +16,9 @@ from langchain_tiers.messages import needs_of, read_ask
 from langchain_tiers.performer import ChatPerformer
 from langchain_tiers.pickling import packed, unpacked
 from langchain_tiers.pieces import as_chat_result, as_generation_chunk
+from langchain_tiers.principals import asked_by, current_user, user_of
 from langchain_tiers.profile import common_profile
+from langchain_tiers.prompt_caching import Faced
 from langchain_tiers.raw import RawAndParsed
 from langchain_tiers.request import STANDARD_SETTINGS, Request
 from langchain_tiers.runs import (
@@ -28,7 +30,6 @@ from langchain_tiers.runs import (
     handed_down_run,
     handing_down,
     in_context,
-    no_handler_counts,
     node_of,
 )
 from langchain_tiers.settings import LANGCHAIN, ChatModelArguments, check_inner_callbacks, check_trace_bytes
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
 __all__ = ["TieredChatModel"]
 
 
-class TieredChatModel(Tiered, BaseChatModel):
+class TieredChatModel(Faced, Tiered, BaseChatModel):
     """A chat model that answers each call with the cheapest of its tiers that gets it right.
 
     A starter picks the first tier from a history of similar past calls, that tier answers, and a judge decides
@@ -110,6 +111,8 @@ class TieredChatModel(Tiered, BaseChatModel):
         query_text: Takes the messages and returns the text to find similar calls by; by default the human ask.
         on_trace: Is called once with the `Trace` of each call, failed and cancelled ones included: when it ends or,
             where its answers are graded, after that, with the grades and their cost, from another thread.
+        telemetry: What OpenTelemetry is told of calls: by default a span, events and metrics of each, where the process
+            has an OpenTelemetry SDK; False for nothing; a `Telemetry` for other providers.
         on_exhausted: What happens where the planned tier and all above it fail: `"answer"` (the default) takes an
             answer that no judge rejected from another tier, and the trace says that it is degraded; `"raise"` raises.
         breaker: When a tier that fails is not asked for a while; `Breaker()` by default: after three failures in a row,
@@ -148,7 +151,11 @@ class TieredChatModel(Tiered, BaseChatModel):
         model.invoke("What is the capital of Australia?")
         model.invoke("What is the capital of Australia?", model="gpt-5")  # this tier and no other
         model.invoke("What is the capital of Australia?", node="facts", quality=0.8)  # for this call, or by `bind`
+        model.invoke("What is the capital of Australia?", principal="ada")  # who asks
         ```
+
+        `principal` is kept hashed; by default it is the `user_id` of the config's `configurable`. A principal that
+        makes more than a quarter of a node's calls moves nobody else's, and only it gives feedback on its answers.
 
         Settings of the call (`stop`, `temperature`, ...) go to the tiers, never to the judge.
 
@@ -196,7 +203,9 @@ class TieredChatModel(Tiered, BaseChatModel):
         ConfigError: An argument is wrong; the message names it.
         HistoryError: The history cannot be opened. One that fails later never fails a call: the answer comes, with a
             warning in its trace.
-        AllTiersFailed: By a call: no tier gave an answer. It holds every tier's error, and the `trace`.
+        AllTiersFailed: By a call: no tier gave an answer. It holds every tier's error, and the `trace`. It is raised at
+            once for a mistake that no tier could mend: before any request where the framework finds it
+            (`invoke(typo=1)`), else after one request to each provider of the ladder.
     """
 
     inner_callbacks: Any = hidden_setting(())
@@ -217,6 +226,30 @@ class TieredChatModel(Tiered, BaseChatModel):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what the model was made of; a folder or a server is opened anew, a history in memory starts empty."""
         return unpacked, (type(self), packed(self._arguments()))
+
+    def invoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 -- the name in LangChain's interface
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Answer a call."""
+        with asked_by(user_of(config)):
+            return super().invoke(input, config, stop=stop, **kwargs)
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 -- the name in LangChain's interface
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Answer a call in asyncio; as `invoke`."""
+        with asked_by(user_of(config)):
+            return await super().ainvoke(input, config, stop=stop, **kwargs)
 
     def generate(
         self,
@@ -248,11 +281,12 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> Generator[AIMessageChunk]:
         """Stream an answer; the last chunk carries the trace and the usage."""
+        principal = user_of(config)
         config, run = begin_run(self, config)
         # Begun here, because LangChain calls `_stream` without a run manager, and the tiers' runs would have no parent.
         chunks = cast("Generator[AIMessageChunk]", super().stream(input, config, stop=stop, **kwargs))
         # Closed with the user's loop: where that ends early, the requests end too, and the call is still traced.
-        with closing(handing_down(run, chunks)) as stream:
+        with closing(handing_down(run, chunks, principal)) as stream:
             for chunk in stream:
                 yield with_total_usage(chunk)
 
@@ -265,9 +299,10 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncGenerator[AIMessageChunk]:
         """Stream an answer in asyncio; as `stream`."""
+        principal = user_of(config)
         config, run = begin_run(self, config)
         chunks = cast("AsyncGenerator[AIMessageChunk]", super().astream(input, config, stop=stop, **kwargs))
-        async with aclosing(ahanding_down(run, chunks)) as stream:
+        async with aclosing(ahanding_down(run, chunks, principal)) as stream:
             async for chunk in stream:
                 yield with_total_usage(chunk)
 
@@ -359,13 +394,13 @@ class TieredChatModel(Tiered, BaseChatModel):
         run = self._outer_run(run_manager, messages, kwargs)
         if run_manager is None or not self._has_streaming_handler(run_manager, async_api=False, **kwargs):
             with set_config_context(run.quiet_config()) as context:
-                return as_chat_result(context.run(self._outcome, messages, stop, run, **kwargs), run)
+                return run.ended(as_chat_result(context.run(self._outcome, messages, stop, run, **kwargs), run))
         with closing(self._items(messages, stop, run, **kwargs)) as items:
             for item in items:
                 # Handlers count what `on_llm_end` gets and not the chunks, so the last one may carry the usage.
                 piece = as_generation_chunk(item, run, uncounted=True)
                 run_manager.on_llm_new_token(piece.text, chunk=piece)
-        return as_chat_result(cast("Outcome", item), run, run_manager.run_id)
+        return run.ended(as_chat_result(cast("Outcome", item), run, run_manager.run_id))
 
     async def _agenerate(
         self,
@@ -379,12 +414,12 @@ class TieredChatModel(Tiered, BaseChatModel):
             with set_config_context(run.quiet_config()) as context:
                 # As a task, because only a task can be started in a context of its own.
                 asked = self._aoutcome(messages, stop, run, **kwargs)
-                return as_chat_result(await asyncio.create_task(asked, context=context), run)
+                return run.ended(as_chat_result(await asyncio.create_task(asked, context=context), run))
         async with aclosing(self._aitems(messages, stop, run, **kwargs)) as items:
             async for item in items:
                 piece = as_generation_chunk(item, run, uncounted=True)
                 await run_manager.on_llm_new_token(piece.text, chunk=piece)
-        return as_chat_result(cast("Outcome", item), run, run_manager.run_id)
+        return run.ended(as_chat_result(cast("Outcome", item), run, run_manager.run_id))
 
     def _stream(
         self,
@@ -396,7 +431,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         run = self._outer_run(run_manager or handed_down_run(), messages, kwargs)
         with closing(self._items(messages, stop, run, **kwargs)) as items:
             for item in items:
-                piece = as_generation_chunk(item, run, uncounted=no_handler_counts(run_manager))
+                piece = as_generation_chunk(item, run, uncounted=not run.is_counted)
                 if run_manager is not None:
                     run_manager.on_llm_new_token(piece.text, chunk=piece)
                 yield piece
@@ -411,7 +446,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         run = self._outer_run(run_manager or handed_down_run(), messages, kwargs)
         async with aclosing(self._aitems(messages, stop, run, **kwargs)) as items:
             async for item in items:
-                piece = as_generation_chunk(item, run, uncounted=no_handler_counts(run_manager))
+                piece = as_generation_chunk(item, run, uncounted=not run.is_counted)
                 if run_manager is not None:
                     await run_manager.on_llm_new_token(piece.text, chunk=piece)
                 yield piece
@@ -438,7 +473,8 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> Outcome:
         engine = self._engine_at(kwargs.pop("quality", None))
-        return engine.run(*self._prepare(messages, stop, run, **kwargs))
+        with run.labelled() as label:
+            return label(engine.run(*self._prepare(messages, stop, run, **kwargs)))
 
     async def _aoutcome(
         self,
@@ -448,7 +484,8 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> Outcome:
         engine = self._engine_at(kwargs.pop("quality", None))
-        return await engine.arun(*self._prepare(messages, stop, run, **kwargs))
+        with run.labelled() as label:
+            return label(await engine.arun(*self._prepare(messages, stop, run, **kwargs)))
 
     def _chunks_and_outcome(
         self,
@@ -458,7 +495,10 @@ class TieredChatModel(Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> Generator[AIMessageChunk | Outcome]:
         engine = self._engine_at(kwargs.pop("quality", None))
-        yield from result_last(engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs)))
+        live = result_last(engine.stream(*self._prepare(messages, stop, run, streaming=True, **kwargs)))
+        with run.labelled() as label, closing(live):
+            for item in live:
+                yield label(item)
 
     async def _achunks_and_outcome(
         self,
@@ -469,9 +509,10 @@ class TieredChatModel(Tiered, BaseChatModel):
     ) -> AsyncGenerator[AIMessageChunk | Outcome]:
         engine = self._engine_at(kwargs.pop("quality", None))
         live = engine.astream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
-        async with aclosing(live):
-            async for item in live:
-                yield item
+        with run.labelled() as label:
+            async with aclosing(live):
+                async for item in live:
+                    yield label(item)
 
     def _should_stream(self, *, async_api: bool, run_manager: RunManager | None = None, **kwargs: Any) -> bool:
         # With a streaming handler attached, LangChain would let `invoke` call `_stream`, but without a run manager, and
@@ -489,7 +530,7 @@ class TieredChatModel(Tiered, BaseChatModel):
         self, manager: RunManager | None, messages: Sequence[BaseMessage], settings: Mapping[str, Any]
     ) -> OuterRun:
         node = node_of(manager, messages, names_of(settings.get("tools"))) if self.node is None else self.node
-        return OuterRun(manager, node, tuple(self.inner_callbacks), self.trace_bytes)
+        return OuterRun(manager, node, tuple(self.inner_callbacks), self.trace_bytes, current_user())
 
     def _prepare(
         self,
@@ -501,12 +542,13 @@ class TieredChatModel(Tiered, BaseChatModel):
         model: str | None = None,
         node: str | None = None,
         timeout: float | None = None,
+        principal: str | None = None,
         **kwargs: Any,
     ) -> tuple[Call, ChatPerformer]:
         """Describe a call to the core, and say how its models are called."""
         check_call_settings(node=node)
         # An empty list is a choice too: it switches the model's own `stop` off for this call.
-        request = Request.of(messages, stop if stop is not None else self.stop, kwargs)
+        request = Request.of(messages, stop if stop is not None else self.stop, kwargs, self._engine.ladder)
         ask = read_ask(messages, closing=closing_of(run.manager))
         call = self._engine.call(
             ask.query if self.query_text is None else self._query_by_function(messages),
@@ -522,9 +564,12 @@ class TieredChatModel(Tiered, BaseChatModel):
             tokens=count_tokens_approximately(messages),
             needs=needs_of(messages, tools=request.offers_tools, structured=request.wants_schema),
             form=request.form,
+            kind=request.kind,
             messages=tuple(messages),
+            principal=run.principal if principal is None else principal,
+            traced=run.is_traced,
         )
-        return call, ChatPerformer(request, run, streaming=streaming, judging=self._judging)
+        return call, ChatPerformer(request, run, streaming=streaming, judging=self._judging, trace_id=call.id)
 
     def _described(self, messages: Sequence[Message], tier: str, node: str | None) -> tuple[Call, ChatPerformer]:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from llm_tiers.call.json_text import is_too_deep
 from llm_tiers.integration.ask import Ask, Turn, position_of_ask, read_turns
 
-__all__ = ["needs_of", "read_ask", "read_text", "with_postscript"]
+__all__ = ["needs_of", "read_ask", "read_text", "shape_of", "with_postscript"]
 
 _IMAGES = frozenset({"image", "image_url", "input_image"})
 """The types of image blocks: LangChain's own and those of the providers."""
@@ -68,6 +68,12 @@ def needs_of(messages: Sequence[BaseMessage], *, tools: bool, structured: bool =
     asked = {"tools": tools, "structured_output": structured}
     of_blocks = {need for message in messages for block in _blocks(message) if (need := _need_of(block))}
     return frozenset(need for need, needed in asked.items() if needed) | of_blocks
+
+
+def shape_of(message: BaseMessage) -> Hashable:
+    """Return what a message is like besides its text, as far as a provider may refuse it for that."""
+    blocks = frozenset(str(block.get("type")) for block in _blocks(message))
+    return message.type, bool(message.name), blocks, bool(getattr(message, "tool_calls", None))
 
 
 def with_postscript(messages: Sequence[BaseMessage], postscript: str) -> list[BaseMessage]:

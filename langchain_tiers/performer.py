@@ -56,19 +56,21 @@ class ChatPerformer:
         run: The user's run, and which handlers are called for the calls inside it.
         streaming: The user takes the answer in chunks, so every tier is asked for them; a judge is not.
         judging: The tiers as they judge, without the settings that are meant for answers; by default as they are.
+        trace_id: The id of the user's call, or None.
     """
 
     request: Request
     run: OuterRun = field(default_factory=OuterRun)
     streaming: bool = False
     judging: Ladder | None = None
+    trace_id: str | None = None
 
     def generate(self, call: ModelCall) -> Answer:
         """Call a model and wait for its answer."""
         if self._in_chunks(call):
             # The user streams, so the answer is kept in its chunks, to be shown in them if it is accepted.
             return withholding(list(result_last(self.stream(call))))
-        config = self.run.child_config(call)
+        config = self.run.child_config(call, self.trace_id)
         with self._tier_errors(call), set_config_context(config) as context:
             # In the child's context: a `RunnableBinding` merges the callbacks of the context that it runs in into its
             # config, and would bring back the handlers that `quiet_config` leaves out.
@@ -79,7 +81,7 @@ class ChatPerformer:
         """Call a model and wait for its answer."""
         if self._in_chunks(call):
             return withholding([item async for item in self.astream(call)])
-        config = self.run.child_config(call)
+        config = self.run.child_config(call, self.trace_id)
         with self._tier_errors(call), set_config_context(config) as context:
             invoked = self._model(call).ainvoke(self._input(call), config, **self._settings(call))
             message = await asyncio.create_task(_awaited(invoked), context=context)
@@ -87,7 +89,7 @@ class ChatPerformer:
 
     def stream(self, call: ModelCall) -> Generator[AIMessageChunk, None, Answer]:
         """Call a model, yield its chunks as they come, and return the whole answer."""
-        config = self.run.child_config(call)
+        config = self.run.child_config(call, self.trace_id)
         received = Received()
 
         def chunks() -> Generator[AIMessageChunk]:
@@ -102,7 +104,7 @@ class ChatPerformer:
 
     async def astream(self, call: ModelCall) -> AsyncGenerator[AIMessageChunk | Answer, None]:
         """Call a model, yield its chunks as they come and, last, the whole `Answer`."""
-        config = self.run.child_config(call)
+        config = self.run.child_config(call, self.trace_id)
         received = Received()
         blank: list[AIMessageChunk] = []
 
@@ -137,8 +139,8 @@ class ChatPerformer:
     def _input(self, call: ModelCall) -> list[BaseMessage]:
         if call.prompt is not None:
             return [SystemMessage(call.prompt.system), HumanMessage(call.prompt.user)]
-        messages = self.request.messages
-        return with_postscript(messages, call.postscript) if call.postscript else list(messages)
+        messages = self.request.messages_for(call.tier)
+        return with_postscript(messages, call.postscript) if call.postscript else messages
 
     def _settings(self, call: ModelCall) -> dict[str, Any]:
         settings = self.request.settings_for(call.tier, call.without) if call.prompt is None else {}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from langchain_tiers.messages import shape_of
+from langchain_tiers.prompt_caching import MARK, is_marked_for, without_marks
 from langchain_tiers.structured import StructuredOutput
 from langchain_tiers.tools import ToolBinding, form_of, take_tools
 from llm_tiers.errors import ConfigError
+from llm_tiers.integration.kinds import request_kind
 from llm_tiers.integration.models import knows
 
 if TYPE_CHECKING:
@@ -33,16 +36,30 @@ class Request:
         settings: The user's settings of this call, such as `stop` and `temperature`.
         tools: The tools, or None.
         structured: The object asked for, or None.
+        marked: Some tiers take Anthropic's marks, which the others are not given.
     """
 
     messages: Sequence[BaseMessage]
     settings: Mapping[str, Any]
     tools: ToolBinding | None = None
     structured: StructuredOutput | None = None
+    marked: bool = False
 
     @classmethod
-    def of(cls, messages: Sequence[BaseMessage], stop: list[str] | None, settings: Mapping[str, Any]) -> Self:
+    def of(
+        cls,
+        messages: Sequence[BaseMessage],
+        stop: list[str] | None,
+        settings: Mapping[str, Any],
+        tiers: Iterable[Tier] = (),
+    ) -> Self:
         """Split the arguments of a chat model's method into messages, tools, object and settings.
+
+        Args:
+            messages: The messages.
+            stop: The stop sequences of this call, or None.
+            settings: The other settings.
+            tiers: The tiers that may be asked.
 
         Raises:
             ConfigError: There is no message.
@@ -53,7 +70,7 @@ class Request:
         # Ours, bound by `with_structured_output`: no tier's client knows it.
         structured = rest.pop("structured_output", None)
         tools = take_tools(rest)
-        return cls(tuple(messages), rest, tools, structured)
+        return cls(tuple(messages), rest, tools, structured, any(is_marked_for(tier.model) for tier in tiers))
 
     @property
     def form(self) -> Form | None:
@@ -86,6 +103,12 @@ class Request:
         """The names of the user's settings, those of the tools included."""
         return frozenset(self.settings) | frozenset(() if self.tools is None else self.tools.options)
 
+    def kind(self) -> Hashable:
+        """Return what stands for requests that are like this one in all but their texts."""
+        shape = None if self.structured is None else (self.structured.shape.function, dict(self.structured.options))
+        tools = None if self.tools is None else (self.tools.tools, dict(self.tools.options))
+        return request_kind((dict(self.settings), tools, shape), map(shape_of, self.messages))
+
     def model_for(self, tier: Tier, without: frozenset[str] = frozenset()) -> Runnable[Any, Any]:
         """Return the tier's model with the tools or the object asked for.
 
@@ -101,6 +124,10 @@ class Request:
         model: Runnable[Any, Any] = tier.model
         return model if self.tools is None else self.tools.bound(tier.model, without)
 
+    def messages_for(self, tier: Tier) -> list[BaseMessage]:
+        """Return the messages as the tier's model takes them."""
+        return without_marks(self.messages) if self._hides_marks(tier) else list(self.messages)
+
     def settings_for(self, tier: Tier, without: frozenset[str] = frozenset()) -> dict[str, Any]:
         """Return the settings without those standard ones that the tier's model does not know.
 
@@ -108,9 +135,14 @@ class Request:
             tier: The tier.
             without: Other settings that it does not know.
         """
+        without |= {MARK} if self._hides_marks(tier) else set()
         return {
             name: value
             for name, value in self.settings.items()
             # Every chat model's methods take `stop`, whether or not it is a field as well.
             if name not in without and (name == "stop" or name not in STANDARD_SETTINGS or knows(tier.model, name))
         }
+
+    def _hides_marks(self, tier: Tier) -> bool:
+        # Where no tier takes them they are the user's mistake, and the provider says so.
+        return self.marked and not is_marked_for(tier.model)

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from uuid import uuid4
 
-from langchain_core.callbacks import (
-    BaseCallbackHandler,
-    CallbackManager,
-    CallbackManagerForLLMRun,
-    UsageMetadataCallbackHandler,
-)
+from langchain_core.callbacks import BaseCallbackHandler, CallbackManager, CallbackManagerForLLMRun
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config, set_config_context
-from langchain_core.tracers import BaseTracer, LogStreamCallbackHandler
 
+from langchain_tiers.handlers import is_inner, is_told_of_all, label_runs, told_the_sum
 from langchain_tiers.origins import ORIGINS
+from langchain_tiers.principals import asked_by
+from llm_tiers.errors import AllTiersFailed
+from llm_tiers.flow.engine import Outcome
+from llm_tiers.telemetry.others import makes_spans
 from llm_tiers.trace import SHORT_TRACE
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
     from langchain_core.language_models import BaseChatModel
+    from langchain_core.outputs import ChatResult
     from langchain_core.runnables import RunnableConfig
 
     from llm_tiers.call.requests import ModelCall
+    from llm_tiers.trace import Trace
 
 __all__ = [
     "OuterRun",
@@ -41,7 +42,6 @@ __all__ = [
     "handed_down_run",
     "handing_down",
     "in_context",
-    "no_handler_counts",
     "node_of",
 ]
 
@@ -64,23 +64,74 @@ class OuterRun:
         node: Where in the user's graph the run is.
         inner_callbacks: Kinds of handlers that are called for the calls inside, besides tracers and token counters.
         trace_bytes: Most bytes of the trace in the message; None for all of it.
+        principal: Who asks, or None.
     """
 
     manager: RunManager | None = None
     node: str = ""
     inner_callbacks: tuple[type[BaseCallbackHandler], ...] = ()
     trace_bytes: int | None = SHORT_TRACE
+    principal: str | None = field(default=None, repr=False)
 
     @property
     def inner_handlers(self) -> tuple[BaseCallbackHandler, ...]:
         """The handlers that are called for the model calls inside."""
-        return tuple(filter(self._is_inner, self.manager.handlers)) if self.manager is not None else ()
+        handlers = self.manager.handlers if self.manager is not None else ()
+        return tuple(handler for handler in handlers if is_inner(handler, self.inner_callbacks))
 
-    def child_config(self, call: ModelCall) -> RunnableConfig:
-        """Return the config of a model call."""
+    @property
+    def is_counted(self) -> bool:
+        """Whether a handler counts the model calls inside, so that the run itself must not carry their sum."""
+        handlers = self.manager.handlers if self.manager is not None else ()
+        return any(handler is not ORIGINS and is_told_of_all(handler, self.inner_callbacks) for handler in handlers)
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether a handler makes OpenTelemetry spans of the model calls inside."""
+        return makes_spans(self.inner_handlers)
+
+    def ended(self, result: ChatResult) -> ChatResult:
+        """Let the handlers that see only this run be told the tokens of all in it, and return the result."""
+        if self.manager is not None:
+            self.manager.handlers = told_the_sum(self.manager.handlers, self.inner_callbacks)
+        return result
+
+    def label(self, item: Item) -> Item:
+        """Say on the run that tracers keep what came of the call, and return what was given.
+
+        Args:
+            item: A chunk of an answer, of which nothing is said, or the outcome.
+        """
+        if isinstance(item, Outcome):
+            self._label(item.trace)
+        return item
+
+    @contextmanager
+    def labelled(self) -> Iterator[Callable[[Item], Item]]:
+        """Say on the run what came of the call, also where no tier answered; give `label`."""
+        try:
+            yield self.label
+        except AllTiersFailed as error:
+            if error.trace is not None:
+                self._label(error.trace)
+            raise
+
+    def _label(self, trace: Trace) -> None:
+        if self.manager is not None:
+            label_runs(self.manager.handlers, self.manager.run_id, trace)
+
+    def child_config(self, call: ModelCall, trace_id: str | None = None) -> RunnableConfig:
+        """Return the config of a model call.
+
+        Args:
+            call: The model call.
+            trace_id: The id of the user's call, by which feedback on the run is known; None where there is none yet.
+        """
         config = self.quiet_config()
-        # For tracers: which tier a child run is of, and whether it answers or judges.
+        # For tracers: which tier a child run is of, whether it answers or judges, and in which call.
         own = {"llm_tiers_tier": call.tier.name, "llm_tiers_role": call.role}
+        if trace_id is not None:
+            own["llm_tiers.trace_id"] = trace_id
         return {**config, "metadata": {**config["metadata"], **own}}
 
     def quiet_config(self) -> RunnableConfig:
@@ -92,20 +143,15 @@ class OuterRun:
         """
         manager = self.manager
         # By hand, since the managers of LLM runs have no `get_child`: the tiers' runs would be siblings of the user's.
-        children = CallbackManager(handlers=[], parent_run_id=None if manager is None else manager.run_id)
+        # The handlers at once, and not one by one: MLflow adds its own to each manager that is made without.
+        handlers, run_id = self.inner_handlers, None if manager is None else manager.run_id
+        children = CallbackManager(handlers=[*handlers], inheritable_handlers=[*handlers], parent_run_id=run_id)
         tags, metadata = ["nostream"], dict[str, Any]()
-        for handler in self.inner_handlers:
-            children.add_handler(handler)
         if manager is not None:
             tags = [*manager.inheritable_tags, *tags]
             # `ls_*` describes the model of the user's run, which is not this one.
             metadata = {key: value for key, value in manager.metadata.items() if not key.startswith("ls_")}
         return {"callbacks": children, "tags": tags, "metadata": metadata}
-
-    def _is_inner(self, handler: BaseCallbackHandler) -> bool:
-        kinds = (BaseTracer, UsageMetadataCallbackHandler, *self.inner_callbacks)
-        # The handler of `astream_log` is a tracer by its class, but shows every token to the user.
-        return isinstance(handler, kinds) and not isinstance(handler, LogStreamCallbackHandler)
 
 
 def node_of(manager: RunManager | None, messages: Sequence[BaseMessage] = (), tools: Sequence[str] = ()) -> str:
@@ -113,8 +159,10 @@ def node_of(manager: RunManager | None, messages: Sequence[BaseMessage] = (), to
 
     In an agent of `create_agent`, where all calls come from a node called `model`, the agent's name, and the phase are
     part of the path: `writer/model/first_turn`, `writer/model/after_tools`; in place of a name that it has not, a hash
-    of its tools' names. A tool that calls a model is a part of the path as well: `tools/search`. Outside of graphs the
-    steps of a chain are told apart by a hash of their prompt's template.
+    of its tools' names. Agents with neither share a node: only their system prompts differ, and such a prompt may be
+    filled in anew for each call, which would make a node of every user or day. A tool that calls a model is a part of
+    the path as well: `tools/search`. Outside of graphs the steps of a chain are told apart by a hash of their prompt's
+    template.
 
     Args:
         manager: The run's manager, or None where there is no run.
@@ -194,6 +242,10 @@ def begin_run(model: BaseChatModel, config: RunnableConfig | None) -> tuple[Runn
         metadata=manager.metadata,
         inheritable_metadata=manager.inheritable_metadata,
     )
+    kinds = tuple(getattr(model, "inner_callbacks", ()))
+    if any(is_told_of_all(handler, kinds) for handler in manager.handlers):
+        # The others see this run alone. The manager is ours, so what stands for them is told of nothing else.
+        manager.handlers = told_the_sum(manager.handlers, kinds)
     return {**config, "callbacks": manager, "run_id": run_id}, run
 
 
@@ -202,31 +254,25 @@ def handed_down_run() -> RunManager | None:
     return _handed_down.get()
 
 
-def no_handler_counts(run_manager: RunManager | None) -> bool:
-    """Say whether a stream may carry its usage inside the run, because no handler of the run would count it.
-
-    The public methods add the usage outside the run, but the third version of stream events has no outside: it passes
-    its run to the stream, and then the usage is added where no handler would count it once more.
-    """
-    return run_manager is not None and all(handler is ORIGINS for handler in run_manager.handlers)
-
-
 @contextmanager
-def _handing(run: RunManager) -> Iterator[None]:
+def _handing(run: RunManager, principal: str | None) -> Iterator[None]:
     token = _handed_down.set(run)
     try:
-        yield
+        with asked_by(principal):
+            yield
     finally:
         _handed_down.reset(token)
 
 
-def handing_down(run: RunManager, chunks: Generator[Chunk]) -> Generator[Chunk]:
+def handing_down(run: RunManager, chunks: Generator[Chunk], principal: str | None) -> Generator[Chunk]:
     """Hand on chunks; while the first is made, and only then, `handed_down_run` returns the run.
+
+    So it is for `current_user` and the principal.
 
     A generator runs in the context of its consumer, so a variable that it left set would leak to the consumer.
     """
     with closing(chunks):
-        with _handing(run):
+        with _handing(run, principal):
             # LangChain calls `_stream` while it makes the first chunk, and not again.
             first = next(chunks, None)
         if first is not None:
@@ -260,10 +306,10 @@ async def _next(items: AsyncGenerator[Item]) -> Item | None:
     return await anext(items, None)
 
 
-async def ahanding_down(run: RunManager, chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
+async def ahanding_down(run: RunManager, chunks: AsyncGenerator[Chunk], principal: str | None) -> AsyncGenerator[Chunk]:
     """Hand on chunks in asyncio; as `handing_down`."""
     async with aclosing(chunks):
-        with _handing(run):
+        with _handing(run, principal):
             first = await anext(chunks, None)
         if first is not None:
             yield first

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.tools import StructuredTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from langchain_tiers.prompt_caching import MARK, is_marked_for
 from llm_tiers.call.form import Form, check_schema, forced_tool, function_of, json_flaw, schema_in, tool_schemas
 from llm_tiers.errors import ConfigError
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from llm_tiers.call.answer import Answer
 
 __all__ = ["ToolBinding", "as_tools", "form_of", "names_of", "take_tools"]
+
+_EXTRAS = "extras"
+"""Where a tool holds what its provider is told besides the schema, such as a mark of Anthropic's."""
 
 _OPTIONS = ("tool_choice", "strict", "parallel_tool_calls", "response_format")
 
@@ -44,7 +49,11 @@ class ToolBinding:
         options = {name: value for name, value in self.options.items() if name not in without}
         # Only a bare function is converted, and so made strict, where the provider wants that.
         strict = {"strict", "response_format"} & options.keys()
-        tools = [tool.get("function", tool) if strict else tool for tool in self.tools]
+        marked = is_marked_for(model)
+        tools = [
+            _with_extras(tool) if marked and _is_marked(tool) else _bare(tool, strict=bool(strict))
+            for tool in self.tools
+        ]
         return model.bind_tools(tools, **options)
 
     @property
@@ -63,10 +72,34 @@ def as_tools(tools: Any) -> list[dict[str, Any]]:
         ConfigError: The schema of a tool's arguments is no JSON schema.
         ValueError: Something is no tool, as LangChain says it.
     """
-    converted = [convert_to_openai_tool(tool) for tool in tools]
+    converted = [_converted(tool) for tool in tools]
     for name, schema in map(function_of, converted):
         check_schema(schema, f"tools: {name!r}")
     return converted
+
+
+def _converted(tool: Any) -> dict[str, Any]:
+    converted = convert_to_openai_tool(tool)
+    extras = getattr(tool, _EXTRAS, None)
+    return {**converted, _EXTRAS: extras} if isinstance(extras, dict) and MARK in extras else converted
+
+
+def _is_marked(tool: Mapping[str, Any]) -> bool:
+    extras = tool.get(_EXTRAS)
+    return isinstance(extras, Mapping) and MARK in extras
+
+
+def _bare(tool: Mapping[str, Any], *, strict: bool) -> dict[str, Any]:
+    bare = {key: value for key, value in tool.items() if key != _EXTRAS or not _is_marked(tool)}
+    function: dict[str, Any] = bare.get("function", bare) if strict else bare
+    return function
+
+
+def _with_extras(tool: Mapping[str, Any]) -> StructuredTool:
+    """Return a tool that carries its extras, of which each provider's class takes those that it knows."""
+    name, schema = function_of(tool)
+    description = tool["function"].get("description", "")
+    return StructuredTool(name=name, description=description, args_schema=dict(schema), extras=dict(tool[_EXTRAS]))
 
 
 def names_of(tools: Any) -> tuple[str, ...]:

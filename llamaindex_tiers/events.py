@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.instrumentation.events import BaseEvent
@@ -17,6 +18,8 @@ __all__ = ["TierDecision", "dispatch_decision"]
 
 # The dispatcher of the class: a handler that a user has attached to its spans gets the event too.
 dispatcher = get_dispatcher("llamaindex_tiers.llm")
+
+_OPENINFERENCE = logging.getLogger("openinference.instrumentation.llama_index._handler")
 
 
 class TierDecision(BaseEvent):
@@ -39,3 +42,11 @@ class TierDecision(BaseEvent):
 def dispatch_decision(trace: Trace) -> None:
     """Dispatch the event of a call that has ended."""
     dispatcher.event(TierDecision(trace=trace.to_dict(), span_id=own_span_id()))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.getMessage() != "Unhandled event of type TierDecision"
+
+
+# OpenInference logs a warning for each event of a class that it does not know: one for every call.
+_OPENINFERENCE.addFilter(_is_news)

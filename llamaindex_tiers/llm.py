@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, LLMMetadata
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM
-from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation import get_dispatcher, root_dispatcher
 from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from llamaindex_tiers.calls import PreparedCall
 from llamaindex_tiers.events import dispatch_decision
 from llamaindex_tiers.messages import needs_of, phase_of, read_ask, tokens_of
-from llamaindex_tiers.metadata import common_metadata
+from llamaindex_tiers.metadata import calls_tools, common_metadata
 from llamaindex_tiers.performer import LLMPerformer
 from llamaindex_tiers.pickling import remake, without_unpicklable_callbacks
-from llamaindex_tiers.readings import known_reading, told_reading
+from llamaindex_tiers.reading import told_reading
+from llamaindex_tiers.readings import known_reading
 from llamaindex_tiers.request import STANDARD_SETTINGS, Request, conversation, tool_options
 from llamaindex_tiers.responses import record_responses
 from llamaindex_tiers.runs import OuterRun
@@ -30,11 +31,13 @@ from llamaindex_tiers.tools import tool_call_reader
 from llm_tiers.arguments import without_values
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration.construction import Construction
-from llm_tiers.integration.tiered import Tiered, hidden_setting, standard_setting
+from llm_tiers.integration.tiered import Tiered, hidden_setting
+from llm_tiers.telemetry.others import makes_spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from llama_index.core.chat_engine.types import AgentChatResponse
     from llama_index.core.llms.llm import ToolSelection
     from llama_index.core.prompts import PromptTemplate
     from llama_index.core.tools.types import BaseTool
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
 __all__ = ["TieredLLM"]
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_SETTABLE = frozenset({*STANDARD_SETTINGS, "context_window"})
 
 dispatcher = get_dispatcher(__name__)
 
@@ -96,6 +101,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             the query engine was asked.
         on_trace: Is called once with the `Trace` of each call, failed and cancelled ones included: when it ends or,
             where its answers are graded, after that, with the grades and their cost, from another thread.
+        telemetry: What OpenTelemetry is told of calls: by default a span, events and metrics of each, where the process
+            has an OpenTelemetry SDK; False for nothing; a `Telemetry` for other providers.
         on_exhausted: What happens where the planned tier and all above it fail: `"answer"` (the default) takes an
             answer that no judge rejected from another tier, and the trace says that it is degraded; `"raise"` raises.
         breaker: When a tier that fails is not asked for a while; `Breaker()` by default: after three failures in a row,
@@ -135,7 +142,12 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         ```python
         llm.complete("What is the capital of Australia?")
         llm.complete("What is the capital of Australia?", model="gpt-5")  # this tier and no other
+        llm.complete("What is the capital of Australia?", principal="ada")  # who asks
         ```
+
+        `principal` is kept hashed; a query engine's calls have it from `instrument_tags({"llm_tiers_principal": ...})`.
+        A principal that makes more than a quarter of a node's calls moves nobody else's, and only it gives feedback on
+        its answers.
 
         Settings of the call (`temperature`, ...) go to the tiers, never to the judge. With `parse=json.loads` a text
         that cannot be parsed goes one tier up.
@@ -175,10 +187,17 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         ConfigError: An argument is wrong; the message names it.
         HistoryError: The history cannot be opened. One that fails later never fails a call: the answer comes, with a
             warning in its trace.
-        AllTiersFailed: By a call: no tier gave an answer. It holds every tier's error, and the `trace`.
+        AllTiersFailed: By a call: no tier gave an answer. It holds every tier's error, and the `trace`. It is raised at
+            once for a mistake that no tier could mend: before any request where LlamaIndex finds it, else after one
+            request to each provider of the ladder.
     """
 
-    context_window: int | None = standard_setting()
+    # Not frozen: applications set these when the LLM has been made, as they do with other LLMs.
+    temperature: float | None = None
+    max_tokens: int | None = None
+    timeout: float | None = None
+    max_retries: int | None = None
+    context_window: int | None = None
     parse: Any = hidden_setting()
 
     _metadata: LLMMetadata = PrivateAttr()
@@ -199,6 +218,21 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         # On LlamaIndex's root dispatcher, which the spans and events of all its parts reach.
         keep_open_spans()
         record_responses()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a setting of the tiers goes to them, as if the LLM had been made with it.
+
+        Raises:
+            ConfigError: A tier cannot take the value.
+        """
+        if name not in _SETTABLE:
+            super().__setattr__(name, value)
+            return
+        made = self.model_copy(update={name: value})
+        self._engine = self._engine.over(made._engine.ladder)  # noqa: SLF001 -- a copy of its own class
+        self._judging, self._metadata = made._judging, made._metadata  # noqa: SLF001
+        self.__dict__[name] = getattr(made, name)
+        self.__pydantic_fields_set__.add(name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what the LLM was made of; a folder or a server is opened anew, a history in memory starts empty."""
@@ -235,6 +269,30 @@ class TieredLLM(Tiered, FunctionCallingLLM):
     def class_name(cls) -> str:
         """Return the name that LlamaIndex knows the class by."""
         return "TieredLLM"
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
+        """Make an LLM of what `to_dict` returns and of `tiers=`, which it leaves out because they hold keys.
+
+        Args:
+            data: The settings.
+            **kwargs: The arguments of the constructor that the settings lack, `tiers` first of all.
+
+        Raises:
+            ConfigError: There are no tiers, or an argument is wrong.
+        """
+        if "tiers" not in {**data, **kwargs}:
+            raise ConfigError(
+                "tiers: a dict of the LLM leaves out its tiers, policy and history, which may hold keys; give them: "
+                "TieredLLM.from_dict(data, tiers=[...], history=...)"
+            )
+        made: Self = super().from_dict(data, **kwargs)
+        return made
+
+    @property
+    def model(self) -> str:
+        """The name that stands for all tiers, as `metadata.model_name`."""
+        return self._metadata.model_name
 
     @property
     def metadata(self) -> LLMMetadata:
@@ -424,6 +482,18 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         """Yield an object as it grows in asyncio; as `structured_predict` and `stream_chat`."""
         return self._prepare(self._structured(output_cls, prompt, llm_kwargs, prompt_args), streaming=True).astream()
 
+    def predict_and_call(self, *args: Any, **kwargs: Any) -> AgentChatResponse:
+        """Have tools called and return what they gave; in words where no tier's class takes tools."""
+        if any(map(calls_tools, self._engine.ladder)):
+            return super().predict_and_call(*args, **kwargs)
+        return LLM.predict_and_call(self, *args, **kwargs)
+
+    async def apredict_and_call(self, *args: Any, **kwargs: Any) -> AgentChatResponse:
+        """Have tools called in asyncio; as `predict_and_call`."""
+        if any(map(calls_tools, self._engine.ladder)):
+            return await super().apredict_and_call(*args, **kwargs)
+        return await LLM.apredict_and_call(self, *args, **kwargs)
+
     def get_tool_calls_from_response(
         self,
         response: ChatResponse,
@@ -489,10 +559,13 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             pin=request.pin,
             settings=frozenset(request.settings),
             timeout=request.timeout,
+            principal=place.tagged_principal if request.principal is None else request.principal,
             tokens=tokens_of(request.messages),
             needs=needs_of(request.messages, tools=request.offers_tools),
             form=request.form,
+            kind=request.kind,
             messages=tuple(request.messages),
+            traced=makes_spans(root_dispatcher.span_handlers),
         )
         # In a chat LlamaIndex has put it among the messages; for an object each tier makes its messages itself.
         own_prompt = None if request.shape is None else self.system_prompt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -21,7 +21,17 @@ from llm_tiers.call.answer import ToolCall
 from llm_tiers.call.json_text import is_too_deep, read_json
 from llm_tiers.integration.ask import Ask, Turn, position_of_ask, read_turns
 
-__all__ = ["copied", "needs_of", "phase_of", "read_ask", "read_text", "tokens_of", "tool_calls_of", "with_postscript"]
+__all__ = [
+    "copied",
+    "needs_of",
+    "phase_of",
+    "read_ask",
+    "read_text",
+    "shape_of",
+    "tokens_of",
+    "tool_calls_of",
+    "with_postscript",
+]
 
 _SILENT = frozenset({MessageRole.SYSTEM, MessageRole.DEVELOPER, MessageRole.TOOL, MessageRole.FUNCTION})
 """Roles of what neither a human nor a model says."""
@@ -67,6 +77,11 @@ def needs_of(messages: Iterable[ChatMessage], *, tools: bool) -> frozenset[str]:
     """
     images = any(isinstance(block, ImageBlock) for message in messages for block in message.blocks)
     return frozenset(need for need, needed in (("images", images), ("tools", tools)) if needed)
+
+
+def shape_of(message: ChatMessage) -> Hashable:
+    """Return what a message is like besides its text, as far as a provider may refuse it for that."""
+    return message.role, frozenset(type(block) for block in message.blocks), frozenset(message.additional_kwargs)
 
 
 def tokens_of(messages: Iterable[ChatMessage]) -> int:

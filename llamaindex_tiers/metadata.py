@@ -15,7 +15,7 @@ from llm_tiers.errors import ConfigError
 if TYPE_CHECKING:
     from llm_tiers.ladder.tiers import Ladder, Tier
 
-__all__ = ["check_metadata", "common_metadata", "with_abilities"]
+__all__ = ["calls_tools", "check_metadata", "common_metadata", "with_abilities"]
 
 _CAPABILITIES = frozenset({"tools", "images"})
 """What a call may need."""
@@ -48,7 +48,7 @@ def with_abilities(tier: Tier, *, last: bool = False) -> Tier:
     window, capabilities = tier.context_window, tier.capabilities
     if window is None and not last:
         window = _for_prompts(tier.model)
-    if capabilities is None and not _calls_tools(tier):
+    if capabilities is None and not calls_tools(tier):
         capabilities = _CAPABILITIES - {"tools"}
     return replace(tier, context_window=window, capabilities=capabilities)
 
@@ -67,8 +67,9 @@ def common_metadata(ladder: Ladder, context_window: int | None) -> LLMMetadata:
         context_window=window,
         num_output=output,
         is_chat_model=any(metadata.is_chat_model for metadata in each),
-        # One is enough, since tiers that cannot are skipped where tools are offered.
-        is_function_calling_model=any(map(_calls_tools, ladder)),
+        # One is enough, since tiers that cannot are skipped where tools are offered. As they say, whatever their class:
+        # by this LlamaIndex chooses how it asks, and it should ask as it would ask the tiers.
+        is_function_calling_model=any(metadata.is_function_calling_model for metadata in each),
         model_name=f"tiered({','.join(ladder.names)})",
         system_role=roles.pop() if len(roles) == 1 else MessageRole.SYSTEM,
     )
@@ -124,5 +125,6 @@ def _default_argument(model: Any) -> Any:
     return None if parameter is None or "__init__" not in vars(type(model)) else parameter.default
 
 
-def _calls_tools(tier: Tier) -> bool:
+def calls_tools(tier: Tier) -> bool:
+    """Say whether a tier's model takes tools; some classes claim to, and have no method for it."""
     return isinstance(tier.model, FunctionCallingLLM) and tier.model.metadata.is_function_calling_model

@@ -6,33 +6,24 @@ component that asks, or by the type of its prompt.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import MessageRole
-from llama_index.core.output_parsers.base import StructuredOutput
 from llama_index.core.prompts import PromptType
 
-from llm_tiers.arguments import kind_of
-from llm_tiers.call.json_text import is_shallow, read_json
-from llm_tiers.errors import ConfigError
+from llamaindex_tiers import retrieving
+from llamaindex_tiers.reading import Reading
+from llm_tiers.call.json_text import read_json
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatMessage
 
     from llamaindex_tiers.spans import Place
-    from llm_tiers.call.answer import Answer
 
-__all__ = ["Reading", "known_reading", "told_reading"]
-
-Read = Callable[[str], Any]
-"""Returns what a text is parsed to, or None; or raises where it cannot be parsed."""
-
-_LONGEST = 200_000
-"""Most characters of a text that is parsed: parsers that are not ours may take more than linear time."""
+__all__ = ["known_reading"]
 
 _TRIPLE = 3
 
@@ -43,54 +34,6 @@ _VERBS = frozenset(
     }
 )
 """First words of statements in SQL."""
-
-
-class Reading:
-    """How a text will be parsed.
-
-    Args:
-        read: Parses a text.
-        decides: Texts that are parsed to different things say different things; otherwise that is open.
-    """
-
-    def __init__(self, read: Read, *, decides: bool) -> None:
-        self._read = read
-        self._decides = decides
-
-    def flaw(self, answer: Answer) -> str | None:
-        """Return why an answer cannot be parsed, without quoting it; None if it can."""
-        return self._parsed(answer.text)[1]
-
-    def same(self, one: Answer, other: Answer) -> bool | None:
-        """Say whether two answers are parsed to the same; None where that leaves it open."""
-        (left, flaw), (right, other_flaw) = self._parsed(one.text), self._parsed(other.text)
-        if flaw is not None or other_flaw is not None:
-            return None
-        if _equal(left, right):
-            return True
-        return False if self._decides else None
-
-    def _parsed(self, text: str) -> tuple[Any, str | None]:
-        if len(text) > _LONGEST or not is_shallow(text):
-            return None, "cannot be parsed: too long or nested too deeply"
-        try:
-            value = self._read(text)
-        except Exception as error:  # noqa: BLE001 -- each parser refuses in its own way, and may quote the answer
-            return None, f"cannot be parsed: {type(error).__name__}"
-        return value, "cannot be parsed" if value is None else None
-
-
-def told_reading(parse: object) -> Reading:
-    """Return the reading of a function that the user gives.
-
-    Raises:
-        ConfigError: It is no plain function.
-    """
-    if not callable(parse):
-        raise ConfigError(f"parse must be a function of an answer's text, such as json.loads, not {kind_of(parse)}")
-    if inspect.iscoroutinefunction(parse):
-        raise ConfigError("parse must be a plain function, not an async one: it runs inside sync and async calls")
-    return Reading(parse, decides=True)
 
 
 def known_reading(place: Place, messages: Sequence[ChatMessage]) -> Reading | None:
@@ -234,17 +177,7 @@ def statement_in(text: str) -> str | None:
     return " ".join(words) if words and words[0].lower().strip("(") in _VERBS else None
 
 
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, StructuredOutput) and isinstance(other, StructuredOutput):
-        # Their raw texts differ.
-        one, other = one.parsed_output, other.parsed_output
-    try:
-        return bool(one == other)
-    except Exception:  # noqa: BLE001 -- what a user's function returns may compare in its own way, or not at all
-        return False
-
-
-_Known = Callable[[Any, "Place", Sequence["ChatMessage"]], "Reading"]
+_Known = Callable[[Any, "Place", Sequence["ChatMessage"]], "Reading | None"]
 
 _BY_COMPONENT: dict[str, _Known] = {
     "LLMRerank": _choices,
@@ -258,10 +191,22 @@ _BY_COMPONENT: dict[str, _Known] = {
     "PairwiseComparisonEvaluator": _score,
     "FaithfulnessEvaluator": _yes_or_no,
     "RelevancyEvaluator": _yes_or_no,
+    "QueryFusionRetriever": retrieving.queries,
+    "LLMSynonymRetriever": retrieving.synonyms,
+    "TextToCypherRetriever": retrieving.cypher,
+    "VectorIndexAutoRetriever": retrieving.filters,
+    "AutoPrevNextNodePostprocessor": retrieving.neighbour,
+    "PIINodePostprocessor": retrieving.masked,
 }
 
 _BY_TYPE: dict[Any, _Known] = {
     PromptType.CHOICE_SELECT: _choices,
     PromptType.KNOWLEDGE_TRIPLET_EXTRACT: _triplets,
     PromptType.TEXT_TO_SQL: _sql,
+    PromptType.TREE_SELECT: retrieving.branches,
+    PromptType.TREE_SELECT_MULTIPLE: retrieving.branches,
+    PromptType.TREE_INSERT: retrieving.branches,
+    PromptType.KEYWORD_EXTRACT: retrieving.keywords,
+    PromptType.QUERY_KEYWORD_EXTRACT: retrieving.keywords,
+    PromptType.JSON_PATH: retrieving.json_path,
 }

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
 
-from llamaindex_tiers.messages import copied, with_postscript
-from llamaindex_tiers.readings import told_reading
+from llamaindex_tiers.messages import copied, shape_of, with_postscript
+from llamaindex_tiers.reading import told_reading
 from llamaindex_tiers.structured import Shape
 from llamaindex_tiers.tool_history import portable
 from llamaindex_tiers.tools import form_of_text, form_of_tools
 from llm_tiers.errors import ConfigError
+from llm_tiers.integration.kinds import request_kind
 from llm_tiers.integration.models import knows
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
     from llama_index.core.tools.types import BaseTool
 
-    from llamaindex_tiers.readings import Reading
+    from llamaindex_tiers.reading import Reading
     from llm_tiers.call.form import Form
 
 __all__ = ["STANDARD_SETTINGS", "Request", "conversation", "tool_options"]
 
 STANDARD_SETTINGS = ("temperature", "max_tokens", "timeout", "max_retries")
 """Settings that most LLMs have; they go to the tiers that know them."""
+
+OF_THE_CALL = ("model", "timeout", "principal")
+"""Settings that no tier is given: one pins a tier, the driver keeps another, and the history is told who asks."""
 
 Method = Literal["complete", "chat", "chat_with_tools", "structured_predict"]
 
@@ -120,6 +124,12 @@ class Request:
         messages = [*system, *shape.messages()]
         return cls("structured_predict", messages, dict(settings or {}), shape=shape, form=shape.form)
 
+    def kind(self) -> Hashable:
+        """Return what stands for requests that are like this one in all but their texts."""
+        tools = [tool.metadata.name for tool in self.own.get("tools", ())]
+        told = (self.method, dict(self.settings), tools, None if self.shape is None else self.shape.output_cls)
+        return request_kind(told, map(shape_of, self.messages))
+
     @property
     def pin(self) -> str | None:
         """The name of the one tier that must answer, or None."""
@@ -129,6 +139,11 @@ class Request:
     def timeout(self) -> float | None:
         """Seconds to wait for each tier, or None."""
         return self.settings.get("timeout")
+
+    @property
+    def principal(self) -> str | None:
+        """Who asks, or None."""
+        return self.settings.get("principal")
 
     def read_by(self, reading: Reading | None, parse: Callable[[str], Any] | None) -> Self:
         """Return the request with the form of a text, if something is known to parse it.
@@ -191,8 +206,7 @@ def _check_messages(messages: object, argument: str) -> None:
 
 
 def _is_known(model: LLM, setting: str) -> bool:
-    # Both are for the ladder: one pins a tier, and the driver keeps the other.
-    if setting in ("model", "timeout"):
+    if setting in OF_THE_CALL:
         return False
     return setting not in STANDARD_SETTINGS or knows(model, setting)
 

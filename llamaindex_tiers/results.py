@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, closing
@@ -16,10 +15,11 @@ from llama_index.core.base.response.schema import (
     Response,
     StreamingResponse,
 )
-from llama_index.core.chat_engine.types import AgentChatResponse
+from llama_index.core.chat_engine.types import AgentChatResponse, StreamingAgentChatResponse
 from llama_index.core.llms.structured_llm import StructuredLLM
 from pydantic import BaseModel
 
+from llamaindex_tiers.by_identity import ByIdentity
 from llamaindex_tiers.pieces import TRACE
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ _END = object()
 
 _reading: ContextVar[tuple[Calls, ...]] = ContextVar("llm_tiers_reading_stream", default=())
 
-_kept: dict[int, tuple[weakref.ref[Any], dict[str, Any]]] = {}
-"""The traces of objects, by their identity: their classes are the user's, and may have no room for them."""
+_kept: ByIdentity[dict[str, Any]] = ByIdentity()
+"""The traces of objects: their classes are the user's, or have no room for them."""
 
 
 def tiers_of(result: Any) -> dict[str, Any] | None:
@@ -59,24 +59,17 @@ def tiers_of(result: Any) -> dict[str, Any] | None:
             return dict(held[TRACE])
     if _is_agent_output(result):
         return result.get(TRACE)  # type: ignore[no-any-return]
-    kept = _kept.get(id(result))
-    if kept is not None and kept[0]() is result:
-        return dict(kept[1])
+    kept = _kept.get(result)
+    if kept is not None:
+        return dict(kept)
     # A structured LLM streams its objects in responses.
     return tiers_of(result.raw) if isinstance(result, ChatResponse | CompletionResponse) and result.raw else None
 
 
 def keep_trace(value: Any, trace: Trace) -> None:
     """Keep the trace of an object for as long as there is the object."""
-    if not isinstance(value, BaseModel) or isinstance(value, ChatResponse | CompletionResponse):
-        return
-    key = id(value)
-    try:
-        # Taken out with the object, since another may get its identity.
-        reference = weakref.ref(value, lambda _: _kept.pop(key, None))
-    except TypeError:  # a class with slots and no room for references
-        return
-    _kept[key] = (reference, trace.to_dict())
+    if isinstance(value, BaseModel) and not isinstance(value, ChatResponse | CompletionResponse):
+        _kept[value] = trace.to_dict()
 
 
 class Calls:
@@ -85,7 +78,6 @@ class Calls:
     def __init__(self) -> None:
         self._calls: deque[dict[str, Any]] = deque(maxlen=_MOST)
         self._last: dict[str, Any] = {}
-        self._instance: Any = None
         self._result: Any = None
 
     def add(self, trace: Trace) -> None:
@@ -98,9 +90,22 @@ class Calls:
         """Take the result of the span."""
         if isinstance(result, StreamingResponse | AsyncStreamingResponse):
             self._watch(result)
-        if isinstance(result, _WITH_METADATA) or _is_agent_output(result) or isinstance(instance, StructuredLLM):
-            self._instance, self._result = instance, result
-            self._mark()
+        # A streaming chat response writes itself to the history, and asks the LLM for its pieces meanwhile.
+        if isinstance(instance, StreamingAgentChatResponse):
+            self._take(instance)
+        elif (
+            isinstance(result, (*_WITH_METADATA, StreamingAgentChatResponse))
+            or _is_agent_output(result)
+            or isinstance(instance, StructuredLLM)
+        ):
+            self._take(result)
+        elif _is_agent_output(output := getattr(result, "result", None)) and output.get(TRACE) is None:  # type: ignore[union-attr]
+            # What a tool returned directly: the step that made it of that asked no LLM, but the run did.
+            self._take(output)
+
+    def _take(self, result: Any) -> None:
+        self._result = result
+        self._mark()
 
     def _watch(self, response: StreamingResponse | AsyncStreamingResponse) -> None:
         """Notice the calls that are made while a stream is read: by then its spans are closed."""
@@ -121,6 +126,8 @@ class Calls:
             self._result.metadata = {**(self._result.metadata or {}), TRACE: summary}
         elif _is_agent_output(self._result):
             self._result[TRACE] = summary
+        elif isinstance(self._result, StreamingAgentChatResponse):
+            _kept[self._result] = summary
         elif isinstance(self._result, ChatResponse | CompletionResponse):
             self._result.additional_kwargs[TRACE] = self._last
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.base.llms.types import MessageRole
+from llama_index.core.chat_engine.types import StreamingAgentChatResponse
 from llama_index.core.instrumentation.span import BaseSpan, active_span_id
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
 from llama_index.core.llms.structured_llm import StructuredLLM
@@ -22,16 +23,20 @@ from llama_index.core.workflow import Event
 from llama_index_instrumentation import root_dispatcher
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
+from llamaindex_tiers.by_identity import ByIdentity
 from llamaindex_tiers.results import Calls, reading_stream
 from llm_tiers.errors import ConfigError
 
 if TYPE_CHECKING:
     from llm_tiers.trace import Trace
 
-__all__ = ["NODE_TAG", "Place", "current_place", "keep_open_spans"]
+__all__ = ["NODE_TAG", "PRINCIPAL_TAG", "Place", "current_place", "keep_open_spans"]
 
 NODE_TAG = "llm_tiers_node"
 """The instrument tag that names the node of the calls under it."""
+
+PRINCIPAL_TAG = "llm_tiers_principal"
+"""The instrument tag that says who asks the calls under it."""
 
 _MOST_OPEN = 10_000
 """Most spans that are kept: some are never closed, such as those of a task that its loop has dropped."""
@@ -55,6 +60,10 @@ _NAMED = (
 
 _ANY_AGENT = "Agent"
 """The name of an agent that was given none."""
+
+
+_engines: ByIdentity[Any] = ByIdentity()
+"""The chat engines whose responses stream."""
 
 
 class _Open(BaseSpan):
@@ -96,7 +105,12 @@ class _OpenSpans(BaseSpanHandler[_Open]):
                 del self.open_spans[next(iter(self.open_spans))]
         # Not validated, which takes longer than all the rest: every span of the application passes through here.
         return _Open.model_construct(
-            id_=id_, parent_id=parent_span_id, instance=instance, arguments=bound_args.arguments, tags={}, calls=Calls()
+            id_=id_,
+            parent_id=parent_span_id,
+            instance=self._at_work(instance, parent_span_id),
+            arguments=bound_args.arguments,
+            tags={},
+            calls=Calls(),
         )
 
     def prepare_to_exit_span(
@@ -110,10 +124,20 @@ class _OpenSpans(BaseSpanHandler[_Open]):
         span = self.open_spans.get(id_)
         if span is not None:
             span.calls.end(instance, result)
+            if isinstance(result, StreamingAgentChatResponse):
+                _engines[result] = span.instance
         return span
 
     def prepare_to_drop_span(self, id_: str, *_: Any, **__: Any) -> _Open | None:
         return self.open_spans.get(id_)
+
+    def _at_work(self, instance: Any, parent_span_id: str | None) -> Any:
+        """Return whose work a span is: a chat engine's, where its response streams itself in another thread."""
+        if not isinstance(instance, StreamingAgentChatResponse):
+            return instance
+        # The engine's own span may be closed by now, or not yet.
+        around = self.open_spans.get(parent_span_id) if parent_span_id is not None else None
+        return _engines.get(instance) or (instance if around is None else around.instance)
 
     def upward(self, id_: str | None) -> Iterator[_Open]:
         """Yield an open span and those around it, from the inside out."""
@@ -176,6 +200,11 @@ class Place:
         if node is not None and not isinstance(node, str):
             raise ConfigError(f"instrument tag {NODE_TAG!r} must be a node's name, not a {type(node).__name__}")
         return node
+
+    @property
+    def tagged_principal(self) -> Any:
+        """Who asks, as an instrument tag says, or None."""
+        return self.tags.get(PRINCIPAL_TAG)
 
 
 def current_place() -> Place:

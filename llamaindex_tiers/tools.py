@@ -25,7 +25,7 @@ from llm_tiers.errors import ConfigError
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatResponse
 
-    from llamaindex_tiers.readings import Reading
+    from llamaindex_tiers.reading import Reading
     from llm_tiers.ladder.tiers import Ladder
 
 __all__ = ["form_of_text", "form_of_tools", "tool_call_reader"]

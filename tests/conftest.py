@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from llm_tiers import AccuracyEstimator
-from llm_tiers.ladder.breaker import forget_circuits
+from llm_tiers.ladder.circuits import forget_circuits
 from llm_tiers.testing import LoopbackServer
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from everywhere.sets import Outcome, RecordedSet
-from llm_tiers.policies.menu.menu import MenuStarter, ProfileOf
+from llm_tiers.policies.menu.known import ProfileOf
+from llm_tiers.policies.menu.menu import MenuStarter
 from llm_tiers.policies.menu.profiling import Profiling
 from llm_tiers.policies.menu.worth import outcome_of
 
@@ -21,21 +22,22 @@ _WARM = 100
 def run_menu(recorded: RecordedSet, quality: float, *, graded: bool, seed: int) -> Outcome:
     """Answer a shuffled set call by call, learning charged."""
     starter = MenuStarter(quality=quality, seed=seed)
-    study = ProfileOf(tuple(recorded.usual.items()), starter.price)
+    study = ProfileOf(tuple(recorded.usual.items()))
     known, profiled = study.start(), 0
     right, cost, stated = [], [], []
     for row in np.random.default_rng(seed).permutation(len(recorded.right)).tolist():
-        rule, audits = starter.decide(known, f"{seed}-{row}", recorded.table.embedding[row])
+        query, choice = recorded.table.embedding[row], starter.choice(known)
+        rule, audits = starter.decide(known, f"{seed}-{row}", query)
         profiles = audits or isinstance(rule, Profiling)
         accepted, asked = outcome_of(rule, recorded.said[row])
         spent = float(recorded.costs[row].sum() if audits else recorded.costs[row] @ asked)
         names = frozenset(name for name, was in zip(recorded.names, asked, strict=True) if was)
-        stated.append(np.nan if profiles else known.choice.confidence(rule).get(names, np.nan))
+        stated.append(np.nan if profiles else choice.confidence(rule).get(names, np.nan))
         right.append(float(recorded.right[row, accepted]))
         cost.append(spent)
         profiled += profiles
         seen = recorded.call(row, graded=graded, top=audits or bool(asked[-1])) if profiles else None
-        known = study.after(known, spent, seen)
+        known = known.after(spent, seen, choice.rule_for(query))
     late = (float(np.mean(right[_WARM:])), float(np.mean(cost[_WARM:]))) if len(right) > _WARM else None
     return Outcome(float(np.mean(right)), float(np.mean(cost)), profiled, _calibration(stated, right), late)
 

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import candidates
+import openai
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.exceptions import ContextOverflowError
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel
 
@@ -126,6 +128,46 @@ def cut_stream_is_survived(model: Any, _server: LoopbackServer) -> bool:
     return bool("".join(chunk.text for chunk in model.stream(ASK)) == RIGHT)
 
 
+def own_error_is_raised(model: Any, _server: LoopbackServer) -> bool:
+    try:
+        model.invoke(ASK)
+    except openai.RateLimitError:
+        return True
+    return False
+
+
+def overflow_is_known(model: Any, _server: LoopbackServer) -> bool:
+    try:
+        model.invoke(ASK)
+    except ContextOverflowError:
+        return True
+    return False
+
+
+def wrong_key_fails_at_once(model: Any, server: LoopbackServer) -> bool:
+    try:
+        model.invoke(ASK)
+    except openai.AuthenticationError:
+        return all(len(server.requests_to(name)) <= 1 for name in candidates.TIERS)
+    return False
+
+
+def dead_tier_is_left_alone(model: Any, server: LoopbackServer) -> bool:
+    answers = [model.invoke(ASK).text for _ in range(10)]
+    return answers == [RIGHT] * 10 and len(server.requests_to("small")) <= 2  # noqa: PLR2004
+
+
+def objects_stream_whole(model: Any, _server: LoopbackServer) -> bool:
+    shown = list(model.with_structured_output(City).stream(ASK))
+    return shown[-1] == City(name="Paris", people=2) and all(isinstance(one, City) for one in shown)
+
+
+def raw_raises_nothing(model: Any, _server: LoopbackServer) -> bool:
+    asking = model.with_structured_output(City, include_raw=True)
+    whole_one, streamed = asking.invoke(ASK), list(asking.stream(ASK))
+    return bool(whole_one["parsing_error"] and any(chunk.get("parsing_error") for chunk in streamed))
+
+
 def _judged(request: LoopbackRequest) -> str:
     return "yes" if request.judges else RIGHT
 
@@ -167,6 +209,36 @@ CHECKS: tuple[tuple[str, Check, dict[str, Script]], ...] = (
         "the call succeeds although a tier's stream is cut",
         cut_stream_is_survived,
         {"small": Cut("Lyon, I"), "large": _judged},
+    ),
+    (
+        "`except openai.RateLimitError` catches what is raised where all fail",
+        own_error_is_raised,
+        dict.fromkeys(candidates.TIERS, HttpError(429)),
+    ),
+    (
+        "a prompt that is too long for all raises LangChain's `ContextOverflowError`",
+        overflow_is_known,
+        dict.fromkeys(candidates.TIERS, HttpError(400, "The context length is 9", code="context_length_exceeded")),
+    ),
+    (
+        "a wrong key fails after one request to each tier at most",
+        wrong_key_fails_at_once,
+        dict.fromkeys(candidates.TIERS, HttpError(401)),
+    ),
+    (
+        "of ten calls at most two ask a tier whose key is wrong",
+        dead_tier_is_left_alone,
+        {"small": HttpError(401), "large": _judged},
+    ),
+    (
+        "`with_structured_output(...).stream()` yields whole objects",
+        objects_stream_whole,
+        dict.fromkeys(candidates.TIERS, json.dumps({"name": "Paris", "people": 2})),
+    ),
+    (
+        "`include_raw=True` raises nothing, whole or streamed",
+        raw_raises_nothing,
+        dict.fromkeys(candidates.TIERS, "No object."),
     ),
 )
 

@@ -21,7 +21,7 @@ class Row(TypedDict):
 
     Attributes:
         first: Cost of the first 20 calls.
-        accuracy: From call 100 on, as are all figures below except `late`, `left` and `profiled`.
+        accuracy: From call 100 on, as are all figures below except `late`, `left` and `learning`.
         middle: The middle tier's accuracy.
         top: The top tier's.
         above_line: Accuracy above that of a coin between middle and top at the same cost.
@@ -29,7 +29,7 @@ class Row(TypedDict):
         served: The same without profiled calls.
         late: What a call cost from call 200 on.
         left: The first call after the last one that the cheapest tier answered, the largest of the seeds.
-        profiled: How many of all calls were answered by all tiers.
+        learning: Share of the cost of all calls, the first hundred too, that the profiled ones cost beyond the others.
     """
 
     stream: str
@@ -42,7 +42,7 @@ class Row(TypedDict):
     served: float
     late: float
     left: int
-    profiled: float
+    learning: float
 
 
 def row_of(runs: Sequence[Ran]) -> Row:
@@ -64,18 +64,20 @@ def row_of(runs: Sequence[Ran]) -> Row:
         served=float(np.mean([one.cost(_LEARNED, served=True) for one in runs]) / costs[middle]),
         late=float(np.mean([one.cost(LATE) for one in runs]) / costs[middle]),
         left=max(one.left() for one in runs),
-        profiled=float(np.mean([sum(one.profiled) for one in runs])),
+        learning=float(np.mean([1 - one.cost(0, served=True) / one.cost(0) for one in runs])),
     )
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
     """Yield Markdown."""
-    yield "| stream | first 20, top = 1 | right, middle, top | above coin | all, served, late, middle = 1 | left |"
-    yield "|---|---|---|---|---|---|"
+    costs = "all, served, late, middle = 1"
+    yield f"| stream | first 20, top = 1 | right, middle, top | above coin | {costs} | learning | left |"
+    yield "|---|---|---|---|---|---|---|"
     for row in rows:
         right = f"{row['accuracy']:.3f}, {row['middle']:.3f}, {row['top']:.3f}"
         cost = f"{row['cost']:.2f}, {row['served']:.2f}, {row['late']:.2f}"
-        yield f"| {row['stream']} | {row['first']:.2f} | {right} | {row['above_line']:+.3f} | {cost} | {row['left']} |"
+        start = f"| {row['stream']} | {row['first']:.2f} | {right} | {row['above_line']:+.3f}"
+        yield f"{start} | {cost} | {row['learning']:.2f} | {row['left']} |"
 
 
 def _of_coin(right: NDArray[np.float64], costs: NDArray[np.float64], middle: int, cost: float) -> float:

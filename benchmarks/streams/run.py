@@ -23,7 +23,7 @@ class Ran:
         stream: The stream.
         finals: By call, the position of the tier whose answer was returned.
         costs: By call, US$.
-        profiled: By call, whether all tiers answered.
+        profiled: By call, whether tiers were asked in order to learn.
     """
 
     stream: Stream
@@ -60,7 +60,7 @@ def run(stream: Stream, tiers: Sequence[Tier], seed: int, *, policy: str = "defa
             model.flush_grades()
             finals.append(stream.tiers.index(trace.final or stream.tiers[-1]))
             costs.append(trace.cost_usd or 0.0)
-            profiled.append(len({attempt.tier for attempt in trace.attempts}) == len(stream.tiers))
+            profiled.append(trace.reason.startswith("profiled"))
     return Ran(stream, tuple(finals), tuple(costs), tuple(profiled))
 
 

@@ -12,6 +12,7 @@ from llm_tiers.errors import (
     AllTiersFailed,
     ConfigError,
     EmbeddingMismatch,
+    FeedbackRefused,
     HistoryError,
     HistoryLocked,
     HistoryUnreachable,
@@ -22,6 +23,7 @@ from llm_tiers.errors import (
 )
 from llm_tiers.flow.engine import Engine, Outcome
 from llm_tiers.history import ChromaHistory
+from llm_tiers.integration.opinions import feedback_from
 from llm_tiers.ladder.breaker import Breaker
 from llm_tiers.ladder.price import Price
 from llm_tiers.ladder.tiers import Ladder, Tier
@@ -31,6 +33,7 @@ from llm_tiers.policies.judges import Agreement, FunctionJudge, Judge, PromptJud
 from llm_tiers.policies.named import llm_at
 from llm_tiers.policies.policy import Policy
 from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter, LinUCB
+from llm_tiers.telemetry import Telemetry
 from llm_tiers.trace import Attempt, Certificate, Grading, Trace
 from llm_tiers.usage import Usage
 
@@ -49,6 +52,7 @@ __all__ = [  # noqa: RUF022 -- in the order that `sorted` gives, as the test of 
     "EmbeddingMismatch",
     "Engine",
     "ExactEquality",
+    "FeedbackRefused",
     "FinalAnswers",
     "FixedStarter",
     "Forecast",
@@ -70,6 +74,7 @@ __all__ = [  # noqa: RUF022 -- in the order that `sorted` gives, as the test of 
     "ReplayFileError",
     "SMART",
     "Schema",
+    "Telemetry",
     "Tier",
     "TierError",
     "ToolCall",
@@ -78,5 +83,6 @@ __all__ = [  # noqa: RUF022 -- in the order that `sorted` gives, as the test of 
     "UnknownTrace",
     "Usage",
     "Verdict",
+    "feedback_from",
     "llm_at",
 ]

@@ -6,6 +6,7 @@ LlmTiersError
 ├── TierError               one call of one tier failed
 ├── AllTiersFailed          no tier gave an answer; also of the class of what the top tier's client raised, and an
 │                           ExceptionGroup of TierError where that class can be combined with one (OSError cannot)
+├── FeedbackRefused         feedback of somebody who did not get the answer
 ├── ReplayFileError         a table of recorded outcomes is missing an array or is misshapen
 └── HistoryError            the history cannot do what was asked
     ├── HistoryLocked       another process has the folder alone
@@ -32,6 +33,7 @@ __all__ = [
     "AllTiersFailed",
     "ConfigError",
     "EmbeddingMismatch",
+    "FeedbackRefused",
     "HistoryError",
     "HistoryLocked",
     "HistoryUnreachable",
@@ -48,6 +50,10 @@ class LlmTiersError(Exception):
 
 class ConfigError(LlmTiersError, ValueError):
     """An argument is wrong. The message names the argument and the fix."""
+
+
+class FeedbackRefused(LlmTiersError):  # noqa: N818
+    """Feedback came from another principal than the one who got the answer."""
 
 
 Blame: TypeAlias = Literal["tier", "setup", "request", "refused", "caller", "nobody"]

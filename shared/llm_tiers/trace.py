@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
+from llm_tiers.telling.call import html_of, sentences_of
 from llm_tiers.usage import TotalUsage
 
 __all__ = ["SHORT_TRACE", "Attempt", "Certificate", "Grading", "Role", "Trace", "cached_trace"]
@@ -22,7 +23,7 @@ SHORT_TRACE = 480
 
 _TEXT_LENGTHS = (160, 80, 40, 24)
 
-_SILENT = ("estimates", "neighbours", "confidence", "certificate", "grading", "cached", "saved_is_estimate")
+_SILENT = ("estimates", "neighbours", "confidence", "certificate", "grading", "cached", "saved_is_estimate", "degraded")
 """What is left out of a short trace where it is None, 0, False or empty, as its absence says the same."""
 
 _UNSAID: dict[str, Any] = {"estimates": {}, "neighbours": 0, "saved_is_estimate": False}
@@ -185,6 +186,20 @@ class Trace(BaseModel):
             }
         )
 
+    def without_texts(self) -> Trace:
+        """Return the trace without what others said: of an error or a warning the kind is left.
+
+        A provider's error may quote the prompt.
+        """
+        attempts = [attempt.model_copy(update={"error": _kind_of(attempt.error)}) for attempt in self.attempts]
+        grading = self.grading
+        if grading is not None:
+            outcomes = {tier: _kind_of(outcome) for tier, outcome in grading.outcomes.items()}
+            grading = grading.model_copy(update={"outcomes": outcomes, "why": _kind_of(grading.why)})
+        # What a warning of ours is about stands before the first colon, and the class of an error after it.
+        warnings = tuple(": ".join(text.split(": ")[:2]) for text in self.warnings)
+        return self.model_copy(update={"attempts": tuple(attempts), "warnings": warnings, "grading": grading})
+
     def to_dict(self, most: int | None = _LIMIT) -> dict[str, Any]:
         """Return the trace as JSON-ready data of at most `most` bytes, 2,000 by default: it ends up in checkpoints.
 
@@ -199,6 +214,22 @@ class Trace(BaseModel):
         if most is None:
             return data
         return next((slim for slim in _slimmer(data) if _size(slim) <= most), None) or _bare(data, most)
+
+    def explain(self) -> str:
+        """Say in plain sentences who was asked and why, what it cost, why it stopped, and what the top would have cost.
+
+        Returns:
+            One sentence a line.
+        """
+        return "\n".join(sentences_of(self.model_dump(mode="json")))
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show."""
+        return html_of(self.model_dump(mode="json"))
+
+
+def _kind_of(text: str | None) -> str | None:
+    return text and text.partition(": ")[0]
 
 
 def cached_trace(data: Mapping[str, Any]) -> dict[str, Any]:

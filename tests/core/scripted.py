@@ -15,6 +15,7 @@ from llm_tiers import Answer, Call, Engine, Ladder, Policy, Tier, TierError, Usa
 from llm_tiers.agreement.equality import ExactEquality
 from llm_tiers.errors import UnknownTrace
 from llm_tiers.flow.ledger import Ledger
+from llm_tiers.flow.limits import Limits
 from llm_tiers.history.record import Neighbour, Recollection, Record
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.policies.graders import as_grader
@@ -239,6 +240,7 @@ class Bench:
         audit=0.0,
         grade=None,
         grading=None,
+        telemetry=None,
     ):
         self.traces = []
         self.ends = []
@@ -254,6 +256,8 @@ class Bench:
             on_end=self.ends.append,
             grader=as_grader(grade),
             grading_performer=grading,
+            limits=Limits(history_timeout=None),
+            telemetry=telemetry,
             clock=self.clock,
             new_id=lambda: f"call-{next(ids)}",
         )

@@ -25,6 +25,7 @@ NAMES = [
     "EmbeddingMismatch",
     "Engine",
     "ExactEquality",
+    "FeedbackRefused",
     "FinalAnswers",
     "FixedStarter",
     "Forecast",
@@ -46,6 +47,7 @@ NAMES = [
     "ReplayFileError",
     "SMART",
     "Schema",
+    "Telemetry",
     "Tier",
     "TierError",
     "ToolCall",
@@ -54,6 +56,7 @@ NAMES = [
     "UnknownTrace",
     "Usage",
     "Verdict",
+    "feedback_from",
     "llm_at",
 ]
 PARTS = [module.name for module in pkgutil.walk_packages(llm_tiers.__path__, "llm_tiers.") if not module.ispkg]

@@ -42,12 +42,15 @@ OF_NO_MODEL = {
     "call/patterns.py::_compiled": "the user's pattern",
     "embedding/hashed.py::_TOKEN": "16,384 characters of the user's text; see test_hashed.py",
     "history/chroma.py::_NAMESPACE": "the user's argument",
+    "history/jsonl.py::_parsed": "the user's file",
     "history/store/facts.py::read": "what the history wrote",
+    "history/store/facts.py::trace_of": "what the history wrote, 4,000 bytes",
     "history/store/library.py::Library._nodes_for": "the name of a node",
     "history/store/manifest.py::Manifest._read": "the history's file",
     "integration/faults.py::_OF_THE_TIER": "4,000 characters of a provider's error",
     "integration/faults.py::_UNKNOWN_SETTING": "what Python says of a call",
     "integration/faults.py::retry_after_of": "a header",
+    "ladder/circuits.py::_TIMEOUT": "the names of a client's classes",
     "ladder/provider.py::_ADDRESS": "the names of a client's fields",
     "ladder/provider.py::_SECRET": "the names of a client's fields",
     "langchain_tiers/pickling.py::unpacked": "what was pickled here",
@@ -75,6 +78,8 @@ TESTED_ELSEWHERE = {
     "llamaindex_tiers/readings.py::ranks_in": "with_llamaindex/test_readers.py",
     "llamaindex_tiers/readings.py::score_after_result": "with_llamaindex/test_readers.py",
     "llamaindex_tiers/readings.py::typed_triplets_in": "with_llamaindex/test_readers.py",
+    "llamaindex_tiers/retrieving.py::chosen_in": "with_llamaindex/test_readers.py",
+    "llamaindex_tiers/retrieving.py::masked_in": "with_llamaindex/test_readers.py",
 }
 
 

@@ -12,15 +12,18 @@ ROOT = Path(__file__).parents[2]
 
 ROOMS = (
     "usage",
+    "telling",
     "trace",
     "errors",
     "arguments",
+    "console",
     "ladder",
     "embedding",
     "history.record",
     "history.store",
     "history",
     "call",
+    "telemetry",
     "agreement",
     "policies.judges",
     "policies.starters",
@@ -31,6 +34,7 @@ ROOMS = (
     "calibration",
     "profile",
     "testing",
+    "report",
     "cli",
 )
 """The rooms of `llm_tiers`, lowest first: a file imports from its own room and from rooms before it in this list.

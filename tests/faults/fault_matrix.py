@@ -2,8 +2,10 @@
 
     python tests/faults/fault_matrix.py
 
-asks every cell, prints the matrix and ends with status 1 where a cell is not as stated; `make faults` does it. The
-tests ask a part of the cells: every fault at every position, in ways and frameworks by turns.
+asks every cell, prints the matrix and ends with status 1 where a cell is not as stated; `make faults` does it. First
+with a fixed start at the tier that fails, where it is stated who answers; then under every named policy, which decides
+itself whom to ask. The tests ask a part of the cells: every fault at every position, in ways and frameworks by turns,
+and every fault under every policy.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from llama_index.llms.openai_like import OpenAILike
 from langchain_tiers import TieredChatModel
 from llamaindex_tiers import TieredLLM
 from llm_tiers import AllTiersFailed, FixedStarter, Tier
-from llm_tiers.ladder.breaker import forget_circuits
+from llm_tiers.ladder.circuits import forget_circuits
 from llm_tiers.testing import BrokenJson, Cut, Hang, HttpError, LoopbackServer, Reply
 
 ASK = "What is the capital of France?"
@@ -83,6 +85,22 @@ class Cell:
         return "medium, degraded"
 
 
+@dataclass(frozen=True)
+class PolicyCell(Cell):
+    """One call under a policy, at a node of which nothing is known: one of the three tiers has a fault."""
+
+    policy: str
+
+    def __str__(self) -> str:
+        return f"{self.policy}-{super().__str__()}"
+
+    @property
+    def may_raise(self) -> bool:
+        """Whether the call fails where the tier with the fault is asked."""
+        # Half of an answer may have been shown.
+        return self.fault == REFUSED or (self.fault == IN_STREAM and "stream" in self.way)
+
+
 CELLS = [Cell(*parts) for parts in product(FAULTS, TIERS, WAYS, FRAMEWORKS)]
 _SHORT = len(WAYS) * len(FRAMEWORKS) + 1
 SHORT = CELLS[::_SHORT] + [
@@ -90,6 +108,22 @@ SHORT = CELLS[::_SHORT] + [
     for pair in sorted(set(product(FAULTS, TIERS)) - {(cell.fault, cell.position) for cell in CELLS[::_SHORT]})
 ]
 """Every fault at every position, in ways and frameworks by turns."""
+
+
+POLICIES = ("default", "doubt", "agree", "estimate", "llm-at", "linucb", "linucb-rules", "metallm")
+POLICY_CELLS = [PolicyCell(*parts) for parts in product(FAULTS, TIERS, WAYS, FRAMEWORKS, POLICIES)]
+_OF_FAULT = len(POLICY_CELLS) // len(FAULTS)
+SHORT_OF_POLICIES = [
+    next(
+        cell
+        for cell in POLICY_CELLS[number * _OF_FAULT :]
+        if (cell.policy, cell.position, cell.way, cell.framework)
+        == (policy, TIERS[turn % 3], WAYS[turn % 4], FRAMEWORKS[turn // 4 % 2])
+    )
+    for number in range(len(FAULTS))
+    for turn, policy in enumerate(POLICIES, start=number * len(POLICIES))
+]
+"""Every fault under every policy, at positions, in ways and frameworks by turns."""
 
 
 @contextlib.contextmanager
@@ -154,25 +188,56 @@ def _llamaindex(cell: Cell, model: Any) -> list[Any]:
 
 def outcome_of(cell: Cell, server: LoopbackServer) -> tuple[str, list[str]]:
     """Ask a cell; return its outcome, and what is wrong besides."""
+    starter = FixedStarter(cell.position)
+    with _asking(cell, server, starter=starter, judge=lambda question, answer: True) as (model, trace, raised):
+        outcome = "raises" if raised else trace["final"] + (", degraded" if trace.get("degraded") else "")
+        return outcome, list(_flaws(cell, server, trace, model.stats()["tiers"][cell.position]["state"]))
+
+
+def flaws_under_policy(cell: PolicyCell, server: LoopbackServer) -> list[str]:
+    """Ask a cell under its policy; return what is not as it is for all of them.
+
+    A healthy tier answers, or one whose answer was cut short: the top tier, or in a stream one that was shown live. The
+    tier with the fault is asked for an answer at most once. Only a request that it refuses, or half an answer that was
+    shown, may fail the call.
+    """
+    with _asking(cell, server, policy=cell.policy) as (_, trace, raised):
+        requests = [request for request in server.requests_to(cell.position) if not request.judges]
+        flaws = [f"{len(requests)} requests to the tier that fails"] if len(requests) > 1 else []
+        if raised:
+            return flaws if cell.may_raise and requests else [*flaws, "raises"]
+        # At the top there is nobody else to ask; what streams live has been shown.
+        returned = cell.fault == "answer cut short" and (cell.position == "large" or "stream" in cell.way)
+        if trace["final"] == cell.position and requests and not returned:
+            flaws.append("the tier that fails answers")
+        return flaws
+
+
+@contextlib.contextmanager
+def _asking(
+    cell: Cell, server: LoopbackServer, **settings: Any
+) -> Iterator[tuple[TieredChatModel | TieredLLM, dict[str, Any], bool]]:
+    """Ask a cell; give the model, the trace, and whether the call failed."""
     forget_circuits()
     server.forget()
     fault = FAULTS[cell.fault]()
-    server.scripts = dict.fromkeys(TIERS, "Paris") | {cell.position: fault}
+    server.scripts = dict.fromkeys(TIERS, _paris) | {cell.position: fault}
     kind = TieredChatModel if cell.framework == "langchain" else TieredLLM
-    starter = FixedStarter(cell.position)
     # All of the trace: what a message shows of it is short in LangChain.
     whole = {"trace_bytes": None} if kind is TieredChatModel else {}
-    settings = {"starter": starter, "judge": lambda question, answer: True, "history_timeout": None, **whole}
-    with kind(tiers=ladder_of(cell, server), **settings) as model:
+    with kind(tiers=ladder_of(cell, server), history_timeout=None, **settings, **whole) as model:
         try:
-            trace = asked(cell, model)
-            outcome = trace["final"] + (", degraded" if trace["degraded"] else "")
+            trace, raised = asked(cell, model), False
         except AllTiersFailed as error:
-            trace, outcome = error.trace.to_dict(), "raises"
+            trace, raised = error.trace.to_dict(), True
         finally:
             if isinstance(fault, Hang):
                 fault.release()
-        return outcome, list(_flaws(cell, server, trace, model.stats()["tiers"][cell.position]["state"]))
+        yield model, trace, raised
+
+
+def _paris(request: Any) -> str:
+    return "yes" if request.judges else "Paris"
 
 
 def _flaws(cell: Cell, server: LoopbackServer, trace: dict[str, Any], state: str) -> Iterator[str]:
@@ -185,7 +250,7 @@ def _flaws(cell: Cell, server: LoopbackServer, trace: dict[str, Any], state: str
         yield "the trace does not name the error"
     if state != ("open" if cell.fault in OPENS else "closed"):
         yield f"the breaker is {state}"
-    if trace["degraded"] and not any(warning.startswith("degraded: ") for warning in trace["warnings"]):
+    if trace.get("degraded") and not any(warning.startswith("degraded: ") for warning in trace["warnings"]):
         yield "no warning says that the answer is degraded"
 
 
@@ -212,6 +277,25 @@ def main() -> int:
         ]
         print(f"{fault:24}", *(f"{field:13}" for field in fields))
     print(f"\n{len(CELLS)} cells, {len({line.partition(':')[0] for line in wrong})} not as stated", *wrong, sep="\n")
+    return max(1 if wrong else 0, _print_policies())
+
+
+def _print_policies() -> int:
+    """Ask every cell under every policy, and print how many are not as they are for all."""
+    wrong = {}
+    with LoopbackServer({}) as server:
+        for cell in POLICY_CELLS:
+            flaws = flaws_under_policy(cell, server)
+            if flaws:
+                wrong[cell] = flaws
+    each = len(TIERS) * len(WAYS) * len(FRAMEWORKS)
+    print(f"\nUnder every policy, {each} cells in each field; so many are not as stated:\n")
+    print(f"{'fault':24}", *(f"{policy:13}" for policy in POLICIES))
+    for fault in FAULTS:
+        counts = [sum((cell.fault, cell.policy) == (fault, policy) for cell in wrong) for policy in POLICIES]
+        print(f"{fault:24}", *(f"{count:<13}" for count in counts))
+    print(f"\n{len(POLICY_CELLS)} cells, {len(wrong)} not as stated")
+    print(*(f"{cell}: {', '.join(flaws)}" for cell, flaws in wrong.items()), sep="\n")
     return 1 if wrong else 0
 
 

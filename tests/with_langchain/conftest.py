@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from langchain_core.tracers import BaseTracer
 from langchain_openai import ChatOpenAI
 
 from langchain_tiers import TieredChatModel
@@ -29,6 +30,21 @@ def take(request):
 
     take.way = request.param
     return take
+
+
+class _Tracer(BaseTracer):
+    def __init__(self):
+        super().__init__()
+        self.roots = []
+
+    def _persist_run(self, run):
+        self.roots.append(run)
+
+
+@pytest.fixture
+def tracer():
+    """A tracer that keeps whole trees of runs, in `roots`."""
+    return _Tracer()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from operator import add
 import openai
 import pytest
 
-from llm_tiers import AllTiersFailed, Breaker, ConfigError, FixedStarter, Tier
+from llm_tiers import AllTiersFailed, Breaker, ConfigError, FixedStarter, Grader, Tier
 from llm_tiers.testing import Hang, HttpError
 
 ASK = "What is the capital of France?"
@@ -161,6 +161,78 @@ def test_a_tier_that_hangs_costs_its_time_out_three_times(server, chat, tiered, 
     assert model.stats()["tiers"]["small"]["why"] == "no answer within 0.05 s"
     assert asked(server, "small") == 3
     hang.release()
+
+
+def test_an_impatient_model_does_not_keep_a_patient_one_from_a_tier(server, chat, tiered, ask):
+    """Both ask the same tier; one waits 50 ms for it, by whatever setting."""
+    server.scripts["small"] = hang = Hang()
+    impatient = [
+        tiered(tiers=[Tier(chat("small"), timeout=0.05), chat("large")]),
+        tiered(tiers=[chat("small", timeout=0.05), chat("large")]),
+        tiered(tiers=[chat("small"), chat("large")]).bind(timeout=0.05),
+    ]
+    for model in impatient:
+        for _ in range(2):
+            ask(model)
+    assert "breaker: small skipped" in warnings_of(ask(impatient[0]))[0]
+    hang.release()
+    server.scripts["small"] = "Paris"
+
+    patient = tiered(tiers=[chat("small"), chat("large")], judge=lambda question, answer: answer == "Paris")
+
+    assert ask(patient).response_metadata["tiers"]["final"] == "small"
+    assert patient.stats()["tiers"]["small"] == {
+        "state": "closed",
+        "failures_in_a_row": 0,
+        "opened": 0,
+        "seconds_left": 0.0,
+        "why": None,
+    }
+
+
+def test_where_all_are_open_the_trace_says_who_was_asked_all_the_same(server, tiered, ask):
+    server.scripts |= dict.fromkeys(("small", "medium", "large"), HttpError(401))
+    model = tiered()
+    with pytest.raises(openai.AuthenticationError):
+        ask(model)
+    with pytest.raises(openai.AuthenticationError) as caught:
+        ask(model)
+    warnings = caught.value.trace.warnings
+    assert [warning.partition(",")[0] for warning in warnings] == [
+        "breaker: small skipped",
+        "breaker: medium skipped",
+        "breaker: large asked",
+    ]
+    assert warnings[2].startswith("breaker: large asked, since all are down, its breaker is open for")
+
+
+def test_a_tier_that_is_asked_as_a_last_resort_is_named(server, tiered, ask):
+    server.scripts["large"] = HttpError(401)
+    model = tiered(starter=FixedStarter("large"))
+    ask(model)
+    server.scripts |= {"small": HttpError(500), "medium": HttpError(500), "large": "Paris"}
+    answer = ask(model)
+    assert answer.content == "Paris"
+    assert "breaker: large asked after all, since no other tier gave an answer" in warnings_of(answer)
+
+
+def test_a_grader_that_fails_is_not_asked_for_a_while(server, chat, tiered):
+    seen = []
+    server.scripts["grader"] = HttpError(401)
+    model = tiered(grade=Grader(chat("grader")), audit=1.0, policy="estimate", on_trace=seen.append)
+    for _ in range(3):
+        model.invoke(ASK)
+        assert model.flush_grades()
+    assert len(server.requests_to("grader")) == 1
+    assert "not asked: its breaker is open" in str(seen[-1].grading.outcomes)
+
+
+def test_a_tier_that_fails_as_a_grader_is_not_asked_to_answer(server, tiered):
+    server.scripts["large"] = lambda request: HttpError(401) if "grade answers" in request.text else "Paris"
+    model = tiered(grade="large", audit=1.0, policy="estimate")
+    model.invoke(ASK)
+    assert model.flush_grades()
+    assert model.stats()["tiers"]["large"]["state"] == "open"
 
 
 def test_the_menu_does_not_profile_a_tier_that_is_down(server, tiered, ask):

@@ -86,3 +86,27 @@ def test_the_whole_trace_on_request(tiered):
 def test_a_length_that_no_trace_has_room_in_is_refused(tiered, wrong):
     with pytest.raises(ConfigError, match="trace_bytes"):
         tiered(trace_bytes=wrong)
+
+
+def test_the_history_has_the_whole_trace_of_which_the_message_has_a_part(server, tiered, take, tmp_path):
+    seen = []
+    model = tiered(trace_bytes=480, history=tmp_path, on_trace=seen.append)
+
+    told = take(model, ASK)[-1].response_metadata["tiers"]
+
+    kept = model.history.trace(told["trace_id"])
+    assert len(json.dumps(told)) <= 480
+    assert kept.to_dict(None) == seen[0].to_dict(None)
+    assert [attempt.seconds for attempt in kept.attempts] != [0.0, 0.0]
+
+
+def test_after_a_grading_the_history_has_its_trace(server, tiered, tmp_path):
+    seen = []
+    model = tiered(history=tmp_path, on_trace=seen.append, audit=1.0, grade=lambda question, answer: answer == "Paris")
+
+    told = model.invoke(ASK).response_metadata["tiers"]
+    assert model.flush_grades()
+
+    kept = model.history.trace(told["trace_id"])
+    assert kept.grading.grades == {"small": 0.0, "medium": 1.0, "large": 1.0}
+    assert kept.to_dict(None) == seen[0].to_dict(None)

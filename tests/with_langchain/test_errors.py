@@ -11,9 +11,10 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRetryMiddleware
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.language_models import FakeListChatModel
+from langchain_openai import ChatOpenAI
 
 from llm_tiers import AllTiersFailed, Tier
-from llm_tiers.testing import HttpError
+from llm_tiers.testing import HttpError, LoopbackServer
 
 ASK = "What is the capital of France?"
 NAMES = ("small", "medium", "large")
@@ -170,6 +171,40 @@ class TestTheCallersOwnMistake:
             take(tiered(), ASK)
         assert failure.value.status_code == status
         assert [request.model for request in server.requests] == ["small"]
+
+    @pytest.mark.parametrize("policy", ["menu", "linucb", "agree", "estimate"])
+    def test_also_where_all_tiers_are_to_answer(self, all_fail, server, tiered, take, policy):
+        """A profiled call asks the tiers side by side, but not with what nobody has answered yet."""
+        model = tiered(policy=policy, **{"learning": 1.0} if policy == "menu" else {"audit": 1.0})
+        for sent in (1, 2):
+            all_fail(HttpError(400, "Invalid value for 'messages[0].name'", code="invalid_value"))
+            with pytest.raises(openai.BadRequestError):
+                take(model, ASK)
+            assert len(server.requests) == sent
+
+        server.scripts |= dict.fromkeys(NAMES, "Paris")
+        take(model, ASK)
+        server.forget()
+        all_fail(HttpError(400, "Invalid value for 'top_p'", code="invalid_value"))
+        for _ in range(2):
+            with pytest.raises(openai.BadRequestError):
+                take(model.bind(top_p=2), ASK)
+        assert len(server.requests) == 2
+
+    def test_on_a_ladder_of_two_providers_each_is_asked_once(self, all_fail, server, chat, key, tiered, take):
+        all_fail(HttpError(400, "Invalid value for 'messages[0].name'", code="invalid_value"))
+        with LoopbackServer(server.scripts) as other:
+            theirs = [ChatOpenAI(model=name, base_url=other.base_url, api_key=key, max_retries=0) for name in NAMES[1:]]
+            for policy in ("estimate", "menu"):
+                server.forget()
+                other.forget()
+                model = tiered(tiers=[chat("small"), *theirs], policy=policy)
+                with pytest.raises(openai.BadRequestError):
+                    take(model, ASK)
+                assert (len(server.requests), len(other.requests)) == (1, 1)
+            with pytest.raises(TypeError, match="typo"):
+                take(model.bind(typo=1), ASK)
+            assert len((*server.requests, *other.requests)) == 2
 
     @pytest.mark.parametrize(
         "fault",

@@ -146,6 +146,16 @@ def test_two_agents_without_names_learn_apart(model, seen, way):
     assert all(node.startswith("agent-") and node.endswith("/model/first_turn") for node in nodes(seen))
 
 
+def test_agents_with_neither_name_nor_tools_learn_apart_by_a_name(model, seen):
+    """A system prompt may be filled in anew for each call, so it is no part of the node."""
+    for prompt in ("Translate.", f"Shorten for {PRIVATE}."):
+        create_agent(model, [], system_prompt=prompt).invoke({"messages": [("human", "go")]})
+        create_agent(model, [], system_prompt=prompt, name=prompt.split()[0]).invoke({"messages": [("human", "go")]})
+
+    assert nodes(seen)[::2] == ["model/first_turn"] * 2
+    assert nodes(seen)[1::2] == ["Translate./model/first_turn", "Shorten/model/first_turn"]
+
+
 def test_the_main_agent_of_deepagents_is_one_too(model, seen):
     """It says another `ls_integration` of itself, and has no name."""
     agent = create_agent(model, []).with_config(metadata={"ls_integration": "deepagents"})
@@ -153,6 +163,35 @@ def test_the_main_agent_of_deepagents_is_one_too(model, seen):
     agent.invoke({"messages": [("human", "go")]})
 
     assert nodes(seen) == ["model/first_turn"]
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_the_agents_of_deepagents_learn_apart(server, model, seen, way):
+    """Its shape: subagents with names are run by the main agent's tool `task`, and the main agent has none."""
+    given = {"messages": [("human", "go")]}
+    sub = create_agent(model, [], name="researcher").with_config(metadata={"ls_integration": "deepagents"})
+
+    @tool
+    def task(description: str) -> str:
+        """Hand a task over."""
+        return sub.invoke(given)["messages"][-1].text
+
+    def script(request):
+        if request.settings.get("tools") and request.messages[-1]["role"] != "tool":
+            return Reply(calls=(ToolCall("task", {"description": "bees"}),))
+        return "done"
+
+    server.scripts |= dict.fromkeys(("small", "medium", "large"), script)
+    main = create_agent(model, [task]).with_config(metadata={"ls_integration": "deepagents"})
+    main.invoke(given) if way == "invoke" else asyncio.run(main.ainvoke(given))
+
+    first, inside, after = nodes(seen)
+    assert first.startswith("agent-")
+    assert (first, after) == (
+        f"{first.partition('/')[0]}/model/first_turn",
+        f"{first.partition('/')[0]}/model/after_tools",
+    )
+    assert inside == "tools/task/researcher/model/first_turn"
 
 
 def test_the_question_is_embedded_and_not_the_instruction_to_rephrase_it(server, tiered, take):

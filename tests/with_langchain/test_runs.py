@@ -10,7 +10,6 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler, get_usage_metadata_callback
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.runnables import RunnableLambda
-from langchain_core.tracers import BaseTracer
 from langchain_core.tracers.context import register_configure_hook
 from langgraph.errors import GraphInterrupt
 from langgraph.graph import END, START, StateGraph
@@ -149,20 +148,7 @@ def test_in_a_chain_nothing_leaks_either(chat, tiered, judged, server):
     assert listener.heard == ["start", "Paris"]
 
 
-class Tracer(BaseTracer):
-    """Keeps whole trees of runs."""
-
-    def __init__(self):
-        super().__init__()
-        self.roots = []
-
-    def _persist_run(self, run):
-        self.roots.append(run)
-
-
-def test_a_tracer_sees_the_model_calls_as_children(judging):
-    tracer = Tracer()
-
+def test_a_tracer_sees_the_model_calls_as_children(judging, tracer):
     judging.invoke(ASK, config={"callbacks": [tracer], "tags": ["mine"]})
 
     (root,) = tracer.roots

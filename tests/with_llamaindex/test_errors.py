@@ -97,6 +97,14 @@ class TestTheCallersOwnMistake:
             take(tiered(), "complete", ASK)
         assert [request.model for request in server.requests] == ["small"]
 
+    def test_also_where_all_tiers_are_to_answer(self, all_fail, server, tiered, take):
+        all_fail(HttpError(400, "Invalid value for 'messages[0].name'", code="invalid_value"))
+        llm = tiered(policy="menu", learning=1.0)
+        for sent in (1, 2):
+            with pytest.raises(openai.BadRequestError):
+                take(llm, "complete", ASK)
+            assert len(server.requests) == sent
+
     @pytest.mark.parametrize("method", ["complete", "chat", "chat_with_tools"])
     @pytest.mark.parametrize(("status", "asked_of"), [(400, ["small"]), (401, list(NAMES))])
     def test_neither_is_asked_a_second_time(

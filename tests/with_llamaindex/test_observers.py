@@ -83,6 +83,14 @@ def test_openinference_counts_each_call_once(tiered, take, ask_it, telemetry, se
 
 
 @quiet
+def test_openinference_logs_nothing_for_each_call(tiered, take, ask_it, telemetry, caplog):
+    ask_it(tiered(), take)
+
+    # It logs LlamaIndex's own events that it does not know, as it does for any LLM.
+    assert not [record for record in caplog.records if "TierDecision" in record.getMessage()]
+
+
+@quiet
 def test_the_calls_inside_are_children_of_the_one_span(tiered, take, asked, telemetry, swept):
     take(tiered(judge=lambda question, answer: swept("Paris" in answer)), "chat", asked)
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from llama_index.core import SQLDatabase
+from llama_index.core import KeywordTableIndex, SQLDatabase, TreeIndex, VectorStoreIndex
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.evaluation import (
     AnswerRelevancyEvaluator,
@@ -14,17 +14,30 @@ from llama_index.core.evaluation import (
     PairwiseComparisonEvaluator,
     RelevancyEvaluator,
 )
-from llama_index.core.indices.property_graph import DynamicLLMPathExtractor, SimpleLLMPathExtractor
-from llama_index.core.postprocessor import LLMRerank
+from llama_index.core.graph_stores import EntityNode, Relation, SimplePropertyGraphStore
+from llama_index.core.indices.property_graph import (
+    DynamicLLMPathExtractor,
+    LLMSynonymRetriever,
+    SimpleLLMPathExtractor,
+    TextToCypherRetriever,
+)
+from llama_index.core.indices.struct_store.json_query import JSONQueryEngine
+from llama_index.core.postprocessor import AutoPrevNextNodePostprocessor, LLMRerank
+from llama_index.core.postprocessor.pii import PIINodePostprocessor
 from llama_index.core.postprocessor.rankGPT_rerank import RankGPTRerank
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.query_engine import NLSQLTableQueryEngine
 from llama_index.core.question_gen import LLMQuestionGenerator
+from llama_index.core.retrievers import QueryFusionRetriever, VectorIndexAutoRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.tools import ToolMetadata
+from llama_index.core.vector_stores import VectorStoreInfo
 from sqlalchemy import create_engine, text
 
-from llamaindex_tiers.readings import Reading, ranks_in, score_after_result, statement_in, typed_triplets_in, yes_or_no
+from llamaindex_tiers.reading import Reading
+from llamaindex_tiers.readings import ranks_in, score_after_result, statement_in, typed_triplets_in, yes_or_no
+from llamaindex_tiers.retrieving import chosen_in, keywords_in, masked_in, neighbour_in, path_in
 from llm_tiers import Agreement, Answer, ConfigError
 
 ASK = "What is the capital of France?"
@@ -102,6 +115,106 @@ def questions(llm, way):
     return [one.sub_question for one in asked]
 
 
+def cities():
+    return [TextNode(text=f"City {place}", id_=str(place)) for place in range(3)]
+
+
+def branch(llm, way):
+    # So few nodes are roots themselves, and need no summaries.
+    retriever = TreeIndex(cities(), llm=llm, num_children=10).as_retriever(retriever_mode="select_leaf")
+    # Its asynchronous way is the synchronous one.
+    found = asyncio.run(retriever.aretrieve(ASK)) if way == "a" else retriever.retrieve(ASK)
+    return [node.text for node in found]
+
+
+def table(llm, way):
+    return sorted(KeywordTableIndex(cities()[:1], llm=llm, use_async=way == "a").index_struct.table)
+
+
+def fused(llm, way):
+    asked = []
+
+    class Noting(Letters):
+        def _get_query_embedding(self, query):
+            asked.append(query)
+            return super()._get_query_embedding(query)
+
+        async def _aget_query_embedding(self, query):
+            return self._get_query_embedding(query)
+
+    base = VectorStoreIndex(cities(), embed_model=Noting()).as_retriever()
+    retriever = QueryFusionRetriever([base], llm=llm, num_queries=3, use_async=False)
+    _ = asyncio.run(retriever.aretrieve(ASK)) if way == "a" else retriever.retrieve(ASK)
+    return sorted({*asked} - {ASK})
+
+
+def path(llm, way):
+    engine = JSONQueryEngine(
+        {"name": "Paris"}, {"name": "string"}, llm=llm, synthesize_response=False,
+        output_processor=lambda said, value: {"said": said},
+    )  # fmt: skip
+    answer = asyncio.run(engine.aquery(ASK)) if way == "a" else engine.query(ASK)
+    return answer.metadata["json_path_response_str"]
+
+
+def synonyms(llm, way):
+    store = SimplePropertyGraphStore()
+    store.upsert_nodes([EntityNode(name="Paris", label="City"), EntityNode(name="France", label="Country")])
+    store.upsert_relations([Relation(source_id="Paris", target_id="France", label="IN")])
+    retriever = LLMSynonymRetriever(store, llm=llm, include_text=False)
+    found = asyncio.run(retriever.aretrieve(ASK)) if way == "a" else retriever.retrieve(ASK)
+    return [node.text for node in found]
+
+
+class Graph(SimplePropertyGraphStore):
+    """A graph that takes statements and keeps them."""
+
+    supports_structured_queries = True
+    text_to_cypher_template = PromptTemplate("Schema: {schema}\nQuestion: {question}")
+
+    def get_schema_str(self, refresh=False):
+        return "(City)-[IN]->(Country)"
+
+    async def aget_schema_str(self, refresh=False):
+        return self.get_schema_str()
+
+    def structured_query(self, query, param_map=None):
+        return [{"asked": query}]
+
+    async def astructured_query(self, query, param_map=None):
+        return self.structured_query(query)
+
+
+def cypher(llm, way):
+    retriever = TextToCypherRetriever(Graph(), llm=llm, response_template="{query}")
+    found = asyncio.run(retriever.aretrieve(ASK)) if way == "a" else retriever.retrieve(ASK)
+    return " ".join(found[0].text.split())
+
+
+def filtered(llm, way):
+    index = VectorStoreIndex(cities(), embed_model=Letters())
+    info = VectorStoreInfo(content_info="cities", metadata_info=[])
+    retriever = VectorIndexAutoRetriever(index, vector_store_info=info, llm=llm)
+    asked = QueryBundle(ASK)
+    if way == "a":
+        return asyncio.run(retriever.agenerate_retrieval_spec(asked)).query
+    return retriever.generate_retrieval_spec(asked).query
+
+
+def neighbours(llm, way):
+    store, (first, *_) = SimpleDocumentStore(), cities()
+    store.add_documents([first])
+    # It has no asynchronous way of its own.
+    component = AutoPrevNextNodePostprocessor(docstore=store, llm=llm)
+    found = component.postprocess_nodes([NodeWithScore(node=first, score=1.0)], QueryBundle(ASK))
+    return [node.text for node in found]
+
+
+def masked(llm, way):
+    component = PIINodePostprocessor(llm=llm)
+    return [node.text for node in component.postprocess_nodes([NodeWithScore(node=cities()[0], score=1.0)])]
+
+
 def score(result):
     return result.score
 
@@ -125,6 +238,15 @@ KINDS = {
     "FaithfulnessEvaluator": (evaluated(FaithfulnessEvaluator, score), "YES", 1),
     "RelevancyEvaluator": (evaluated(RelevancyEvaluator, score), "YES, it does.", 1),
     "NLSQLTableQueryEngine": (statement, "SELECT name FROM city\nSQLResult: Paris", [("Paris",)]),
+    "TreeIndex": (branch, "ANSWER: 2, since it says so", ["City 1"]),
+    "KeywordTableIndex": (table, "KEYWORDS: Paris, capital", ["capital", "paris"]),
+    "QueryFusionRetriever": (fused, "Which city?\nFrance's capital", ["France's capital", "Which city?"]),
+    "JSONQueryEngine": (path, "JSONPath: $.name", "$.name"),
+    "LLMSynonymRetriever": (synonyms, "Paris^Lutetia", ["Paris -> IN -> France"]),
+    "TextToCypherRetriever": (cypher, "MATCH (c:City) RETURN c", "MATCH (c:City) RETURN c"),
+    "VectorIndexAutoRetriever": (filtered, '{"query": "capital", "filters": []}', "capital"),
+    "AutoPrevNextNodePostprocessor": (neighbours, "previous", ["City 0"]),
+    "PIINodePostprocessor": (masked, 'City [N1]\nOutput Mapping:\n{"N1": "0"}', ["City [N1]"]),
 }
 PARAMETERS = pytest.mark.parametrize(("run", "good", "expected"), KINDS.values(), ids=KINDS)
 WAYS = pytest.mark.parametrize("way", ["", "a"], ids=["sync", "async"])
@@ -165,6 +287,15 @@ SAME = {
     "FaithfulnessEvaluator": "Yes, it follows.",
     "RelevancyEvaluator": "yes",
     "NLSQLTableQueryEngine": "```sql\nSELECT name\nFROM city;\n```",
+    "TreeIndex": "I take 2.",
+    "KeywordTableIndex": "KEYWORDS: capital, paris",
+    "QueryFusionRetriever": "```\nWhich city?\nFrance's capital\n```",
+    "JSONQueryEngine": "$.name",
+    "LLMSynonymRetriever": "lutetia ^ paris",
+    "TextToCypherRetriever": "MATCH (c:City)\nRETURN c",
+    "VectorIndexAutoRetriever": '```json\n{"filters": [], "query": "capital"}\n```',
+    "AutoPrevNextNodePostprocessor": "The PREVIOUS one",
+    "PIINodePostprocessor": 'City [N1]\n\nOutput Mapping:\n{ "N1": "0" }',
 }
 
 
@@ -264,6 +395,18 @@ class TestParse:
         (statement_in, "I would select the name", None),
         (typed_triplets_in, "{'head': 'a', 'head_type': 'b'}", None),
         (typed_triplets_in, "[3]", None),
+        (lambda said: chosen_in(said, 3), "In 1990 it was 2", None),
+        (lambda said: chosen_in(said, 3, 2), "ANSWER: 3, 1", [3, 1]),
+        (lambda said: chosen_in(said, 3, 2), "ANSWER: 3", [3]),
+        (lambda said: chosen_in(said, None), "7", [7]),
+        (keywords_in, "SYNONYMS: a, b", ["a", "b"]),
+        (keywords_in, "a, b", ["a", "b"]),
+        (keywords_in, "KEYWORDS:", None),
+        (keywords_in, "KEYWORDS: there are no keywords in this text at all", None),
+        (neighbour_in, "I cannot say", None),
+        (masked_in, "City [N1]", None),
+        (path_in, "It is at $.name", None),
+        (path_in, "JSONPath:", None),
     ],
 )
 def test_readers(read, said, expected):

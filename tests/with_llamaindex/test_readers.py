@@ -12,8 +12,8 @@ from llama_index.core.llms.mock import MockLLM
 from llama_index.core.postprocessor import LLMRerank
 
 from llamaindex_tiers.pieces import answer_of
+from llamaindex_tiers.reading import Reading
 from llamaindex_tiers.readings import (
-    Reading,
     known_reading,
     ranks_in,
     score_after_result,
@@ -21,6 +21,7 @@ from llamaindex_tiers.readings import (
     typed_triplets_in,
     yes_or_no,
 )
+from llamaindex_tiers.retrieving import chosen_in, keywords_in, masked_in, neighbour_in, path_in
 from llamaindex_tiers.spans import Place
 from llm_tiers import Answer, Tier
 
@@ -52,9 +53,14 @@ COMPONENTS = (
 )
 OWN = {
     "ranks_in": lambda text: ranks_in(text, 100),
+    "chosen_in": lambda text: chosen_in(text, 100, 3),
     **{reader.__name__: reader for reader in (score_after_result, statement_in, typed_triplets_in, yes_or_no)},
+    **{reader.__name__: reader for reader in (keywords_in, masked_in, neighbour_in, path_in)},
 }
-LINES = ("Doc: 1, Relevance: 1\n", "(a, b, c)\n", "[RESULT] ", "[1] > ", "([", "SQLQuery:", '"head": "a", ')
+LINES = (
+    *("Doc: 1, Relevance: 1\n", "(a, b, c)\n", "[RESULT] ", "[1] > ", "([", "SQLQuery:", '"head": "a", '),
+    *("KEYWORDS:", "a,", "Output Mapping:", "JSONPath: "),
+)
 LONG = (*WRITTEN, *(line * (MEGABYTE // len(line)) for line in LINES))
 
 

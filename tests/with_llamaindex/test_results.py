@@ -4,14 +4,14 @@ import asyncio
 import gc
 
 import pytest
-from llama_index.core import PromptTemplate, SummaryIndex
+from llama_index.core import PromptTemplate, SummaryIndex, set_global_tokenizer
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.query_engine import RouterQueryEngine
 from llama_index.core.schema import TextNode
 from llama_index.core.selectors import LLMSingleSelector
-from llama_index.core.tools import QueryEngineTool
+from llama_index.core.tools import FunctionTool, QueryEngineTool
 
 from llamaindex_tiers import tiers_of
 from llamaindex_tiers.results import _kept
@@ -22,6 +22,19 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 ASK = "What is the capital of France?"
+
+
+@pytest.fixture(autouse=True)
+def words():
+    """Count words for tokens: the usual tokenizer is downloaded."""
+    set_global_tokenizer(str.split)
+    yield
+    set_global_tokenizer(None)
+
+
+def remembering():
+    """Return a memory that holds no database open."""
+    return ChatMemoryBuffer.from_defaults(token_limit=10_000)
 
 
 @pytest.fixture
@@ -105,6 +118,45 @@ def test_a_chat_engine(llm, reports):
     answer = SimpleChatEngine.from_defaults(llm=llm, memory=memory).chat(ASK)
     assert answer.metadata["tiers"]["tier"] == "medium"
     assert len(reports(answer)) == 1
+
+
+@pytest.mark.parametrize("mode", ["simple", "context", "condense_plus_context", "condense_question"])
+@pytest.mark.parametrize("way", ["stream_chat", "astream_chat"])
+def test_a_streaming_chat_engine(llm, index, reports, mode, way):
+    engine = index.as_chat_engine(chat_mode=mode, llm=llm, memory=remembering())
+
+    async def read():
+        answer = await engine.astream_chat(ASK)
+        return answer, [piece async for piece in answer.async_response_gen()]
+
+    if way == "astream_chat":
+        answer, pieces = asyncio.run(read())
+    else:
+        answer = engine.stream_chat(ASK)
+        pieces = list(answer.response_gen)
+
+    assert "".join(pieces) == "Paris"
+    (call,) = reports(answer)
+    # It learns where the same engine learns from whole answers.
+    (whole,) = reports(index.as_chat_engine(chat_mode=mode, llm=llm, memory=remembering()).chat(ASK))
+    assert call["node"] == whole["node"]
+
+
+async def test_what_a_tool_returns_directly(server, tiered):
+    def look_up(city: str) -> str:
+        """Look up a city."""
+        return f"{city} has 2 million people."
+
+    server.scripts["small"] = Reply(calls=(ToolCall("look_up", {"city": "Paris"}),))
+    llm = tiered(judge=lambda question, answer: True)
+    tool = FunctionTool.from_defaults(fn=look_up, return_direct=True)
+
+    output = await FunctionAgent(tools=[tool], llm=llm).run(ASK, memory=remembering())
+
+    assert str(output) == "Paris has 2 million people."
+    said = tiers_of(output)
+    assert (said["tier"], [call["node"] for call in said["calls"]]) == ("small", ["Agent/first_turn"])
+    await llm.afeedback(said["trace_id"], correct=True)
 
 
 @pytest.mark.parametrize("kind", ["function", "react", "workflow"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     from llm_tiers.call.form import Form
     from llm_tiers.ladder.tiers import Tier
@@ -33,7 +33,11 @@ class Call:
         settings: Names of the settings that the user gives the call.
         timeout: Seconds to wait for each tier; it replaces the tier's own time-out. None keeps the tier's own.
         down: Names of the tiers that are not asked now, since they fail, each with the reason.
+        principal: What stands for whoever asks, hashed; None where nobody in particular does.
+        kind: Returns what stands for requests that are like this one in all but their texts; None where unknown.
         messages: The framework's own messages, for a grader that takes them; the core does not read them.
+        around: The OpenTelemetry context that the call was described in, or None.
+        traced: Whether somebody else makes OpenTelemetry spans of the model calls, with their tokens.
     """
 
     id: str
@@ -50,7 +54,11 @@ class Call:
     settings: frozenset[str] = frozenset()
     timeout: float | None = None
     down: Mapping[str, str] = field(default_factory=dict)
+    principal: str | None = None
+    kind: Callable[[], Hashable] | None = field(default=None, repr=False, compare=False)
     messages: tuple[Any, ...] = field(default=(), repr=False, compare=False)
+    around: Any = field(default=None, repr=False, compare=False)
+    traced: bool = field(default=False, compare=False)
 
     @property
     def question(self) -> str:

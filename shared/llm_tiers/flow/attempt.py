@@ -19,6 +19,7 @@ from llm_tiers.ladder.tiers import DEFAULT_TIMEOUT
 if TYPE_CHECKING:
     from llm_tiers.flow.deadline import Late
     from llm_tiers.flow.ledger import Ledger
+    from llm_tiers.telemetry.observer import ObservedModelCall
 
 __all__ = ["Attempt"]
 
@@ -36,6 +37,7 @@ class Attempt:
         reply: How it ended, or None while it lasts.
         live: The user has been given a chunk of it.
         had: Seconds that it had to the deadline when it began.
+        observed: Is told how it ends.
     """
 
     call: ModelCall
@@ -44,9 +46,11 @@ class Attempt:
     reply: Reply | None = None
     live: bool = False
     had: float = field(init=False)
+    observed: ObservedModelCall = field(init=False)
 
     def __post_init__(self) -> None:
         self.had = self.ledger.deadline.left
+        self.observed = self.ledger.observed.model_call(self.call)
 
     @property
     def given(self) -> float | None:
@@ -118,7 +122,8 @@ class Attempt:
         started = time.perf_counter()
 
         def charge(reply: Reply) -> None:
-            self.ledger.charge(self.call, reply, time.perf_counter() - started, self.step)
+            charged = self.ledger.charge(self.call, reply, time.perf_counter() - started, self.step)
+            self.observed.end(charged, reply)
 
         return charge
 

@@ -7,7 +7,7 @@ into the call's ledger. The driver owns the ledger, so a call that is cut short 
 from __future__ import annotations
 
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -98,11 +98,13 @@ def _serving(ledger: Ledger) -> tuple[Tier, ...]:
             ledger.errors.append(TierError(tier.name, f"cannot serve the call: {shortfall}"))
     if not able:
         raise _all_failed(ledger)
+    # Where all of them fail, the dearest is asked all the same.
+    serving = tuple(tier for tier in able if tier.name not in call.down) or (able[-1],)
     for tier in able:
         if tier.name in call.down:
-            ledger.warn(f"breaker: {tier.name} skipped, {call.down[tier.name]}")
-    # Where all of them fail, the dearest is asked all the same.
-    return tuple(tier for tier in able if tier.name not in call.down) or (able[-1],)
+            done = "asked, since all are down" if tier in serving else "skipped"
+            ledger.warn(f"breaker: {tier.name} {done}, {call.down[tier.name]}")
+    return serving
 
 
 def _lacks(call: Call, tier: Tier) -> str | None:
@@ -153,6 +155,8 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
         # The judge may skip tiers, but never the last one: without an answer from it the call would fail.
         if ledger.ladder.index(tier.name) < lowest and tier is not tiers[-1]:
             continue
+        if _is_refused_by(ledger, tier):
+            continue
         top = tier is tiers[-1] and not judges_last
         beside = _beside(ledger, tiers) if position == 0 else ()
         shown = not beside and _stands_anyway(policy, ledger, tier)
@@ -163,7 +167,7 @@ def _climb(policy: Policy, ledger: Ledger, tiers: Sequence[Tier]) -> Flow:
             ledger.add_reply(reply)
         else:
             unjudged = shown or (top and not _settles(ledger))
-            reply, early = yield from _ask(policy, ledger, tier, beside, early, unjudged=unjudged)
+            reply = yield from _ask(policy, ledger, tier, beside, early, unjudged=unjudged)
         if isinstance(reply, TierError):
             # The user has half an answer; the whole of another one would be read as its end.
             if reply.broke_off or _is_hopeless(ledger, reply):
@@ -219,10 +223,12 @@ def _not_asked_yet(policy: Policy, ledger: Ledger, start: Tier) -> Generator[Req
     call = ledger.call
     failing = [tier.name for tier in ledger.ladder if tier.name in call.down and not _lacks(call, tier)]
     for name in (*reversed(ledger.serving), *failing[-1:]):
-        if name in asked:
+        if name in asked or _is_refused_by(ledger, ledger.ladder[name]):
             continue
+        if name in failing:
+            ledger.warn(f"breaker: {name} asked after all, since no other tier gave an answer")
         # Not live: it has to be looked at before the user sees it.
-        reply, _ = yield from _ask(policy, ledger, ledger.ladder[name], (), {}, unjudged=False)
+        reply = yield from _ask(policy, ledger, ledger.ladder[name], (), {}, unjudged=False)
         if isinstance(reply, TierError):
             if _is_hopeless(ledger, reply):
                 return None
@@ -314,8 +320,11 @@ def _ask(
     early: dict[str, Reply],
     *,
     unjudged: bool,
-) -> Generator[Request, Response, tuple[Reply, dict[str, Reply]]]:
-    """Ask `tier` and the tiers beside it, and add their replies to the ledger; a dearer tier's is kept for its turn."""
+) -> Generator[Request, Response, Reply]:
+    """Ask `tier` and the tiers beside it, add their replies to the ledger, and return the tier's own.
+
+    What is asked for an audit alone is kept in `early` for its turn.
+    """
     # A tier whose answer is final must not be invited to abstain.
     invitation = None if unjudged else _invitation(policy, ledger, tier)
     own = ModelCall(tier, postscript=invitation, forced=tier.name in ledger.call.down)
@@ -323,7 +332,7 @@ def _ask(
     if unjudged and not beside:
         reply = yield from _handed_off(ledger, own)
         ledger.add_reply(reply)
-        return reply, early
+        return reply
     cheaper = [name for name in ledger.serving if ledger.ladder.index(name) < ledger.ladder.index(tier.name)]
     others = tuple(
         ModelCall(
@@ -333,14 +342,39 @@ def _ask(
         )
         for other in beside
     )
-    replies = yield from _side_by_side(ledger, (own, *others))
-    kept = [_without_abstention(reply, call) for reply, call in zip(replies, (own, *others), strict=True)]
-    for call, reply in zip((own, *others), kept, strict=True):
-        if call is own or call.role == "witness":
+    calls = (own, *others)
+    if others and (kind := _new_kind(ledger)) is not None:
+        # Alone, so that the others are spared a request that none of them would take.
+        first = yield from _asked(ledger, calls[:1], early)
+        if isinstance(first, Answer):
+            ledger.accepted_kinds.add(kind)
+        # Of another provider, which may take it, one tier is asked after the other too.
+        if not (isinstance(first, TierError) and first.origin.blame in ("caller", "refused")):
+            yield from _asked(ledger, others, early)
+        return first
+    return (yield from _asked(ledger, calls, early))
+
+
+def _new_kind(ledger: Ledger) -> Hashable | None:
+    """Return the kind of the call's request if no tier is known to take such requests; None if one is, or may be."""
+    kind = None if ledger.call.kind is None else ledger.call.kind()
+    return None if kind in ledger.accepted_kinds else kind
+
+
+def _asked(
+    ledger: Ledger, calls: tuple[ModelCall, ...], early: dict[str, Reply]
+) -> Generator[Request, Response, Reply]:
+    """Call models side by side, add their replies to the ledger or keep them for their turn, and return the first."""
+    replies = yield from _side_by_side(ledger, calls)
+    kept = [_without_abstention(reply, call) for reply, call in zip(replies, calls, strict=True)]
+    for call, reply in zip(calls, kept, strict=True):
+        if call.role in ("generate", "witness"):
             ledger.add_reply(reply)
         else:
             early[call.tier.name] = reply
-    return kept[0], early
+        if isinstance(reply, TierError) and reply.origin.blame == "refused" and ledger.call.kind is not None:
+            ledger.accepted_kinds.forget(ledger.call.kind())
+    return kept[0]
 
 
 def _handed_off(ledger: Ledger, call: ModelCall) -> Generator[Request, Response, Reply]:
@@ -394,11 +428,14 @@ def _is_hopeless(ledger: Ledger, error: TierError) -> bool:
     """Say whether no other tier would do better: the mistake is the caller's."""
     if error.origin.blame == "caller":
         return True
+    return error.origin.blame == "refused" and all(_is_refused_by(ledger, tier) for tier in ledger.ladder)
+
+
+def _is_refused_by(ledger: Ledger, tier: Tier) -> bool:
+    """Say whether the tier's provider has refused the request already, so that it would do so again."""
     # A request that one tier has answered is not one that every provider refuses.
-    if error.origin.blame != "refused" or ledger.answers:
-        return False
-    refusing = provider_of(ledger.ladder[error.tier].model)
-    return all(provider_of(tier.model) == refusing for tier in ledger.ladder)
+    refusing = [] if ledger.answers else [error.tier for error in ledger.errors if error.origin.blame == "refused"]
+    return any(provider_of(ledger.ladder[name].model) == provider_of(tier.model) for name in refusing)
 
 
 def _role(ledger: Ledger, beside: Tier, cheaper: Sequence[str]) -> Role:

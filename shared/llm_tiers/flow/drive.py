@@ -187,7 +187,9 @@ def _recall(request: Recall, history: History | None, ledger: Ledger) -> Recolle
     """Look up the history; a failure becomes a warning, since the user's answer does not depend on the history."""
     if history is None:
         return Recollection()
-    wanted = {} if request.study is None else {"study": request.study}
+    wanted: dict[str, Any] = {} if request.study is None else {"study": request.study}
+    if ledger.call.principal is not None and getattr(history, "knows_principals", False):
+        wanted["principal"] = ledger.call.principal
     # Embedded once for each call, however often the flow asks.
     ask = partial(history.recall, request.text, node=request.node, k=request.k, vector=ledger.vector, **wanted)
     try:
@@ -206,9 +208,15 @@ def _stream(call: ModelCall, performer: Performer, ledger: Ledger) -> Generator[
         return refusal
     attempt = Attempt(call, ledger, ledger.begin_step())
     with attempt.charged(), _closing_unless_late(performer.stream(call)) as stream:
-        while attempt.is_chunk(item := within(attempt.thread_seconds, partial(_next, stream), attempt.late)):
+        while attempt.is_chunk(item := _next_within(attempt, stream)):
             yield item
     return attempt.outcome
+
+
+def _next_within(attempt: Attempt, stream: Generator[Any, None, Answer]) -> Any:
+    # Active only here, and not around the `yield`: what the user does with a chunk is no part of the model call.
+    with attempt.observed.active():
+        return within(attempt.thread_seconds, partial(_next, stream), attempt.late)
 
 
 def _next(stream: Generator[Any, None, Answer]) -> Any:
@@ -237,7 +245,7 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
         if (refusal := ledger.refusal(call)) is not None:
             return refusal
         attempt = Attempt(call, ledger, step)
-        with attempt.charged():
+        with attempt.charged(), attempt.observed.active():
             attempt.reply = within(attempt.thread_seconds, partial(performer.generate, call), attempt.late)
         return attempt.outcome
 
@@ -264,8 +272,9 @@ async def _astream(call: ModelCall, performer: AsyncPerformer, ledger: Ledger) -
             while attempt.reply is None:
                 # Around the one chunk and not around the `yield`: the time that the user takes for a chunk is not the
                 # tier's, and `asyncio.timeout` would cancel the user's task.
-                async with awithin(attempt.seconds):
-                    item = await anext(stream)
+                with attempt.observed.active():
+                    async with awithin(attempt.seconds):
+                        item = await anext(stream)
                 if attempt.is_chunk(item):
                     yield item
     yield attempt.outcome
@@ -278,7 +287,7 @@ async def _agenerate(calls: tuple[ModelCall, ...], performer: AsyncPerformer, le
         if (refusal := ledger.refusal(call)) is not None:
             return refusal
         attempt = Attempt(call, ledger, step)
-        with attempt.charged():
+        with attempt.charged(), attempt.observed.active():
             async with awithin(attempt.seconds):
                 attempt.reply = await performer.agenerate(call)
         return attempt.outcome

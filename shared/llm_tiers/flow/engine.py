@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from llm_tiers.arguments import grade_of, kind_of, require
 from llm_tiers.call.answer import Answer
 from llm_tiers.call.call import Call
-from llm_tiers.errors import AllTiersFailed, ConfigError, UnknownTrace
+from llm_tiers.errors import AllTiersFailed, ConfigError, FeedbackRefused, UnknownTrace
+from llm_tiers.flow.accepted import Accepted
 from llm_tiers.flow.breakers import Breakers
 from llm_tiers.flow.cascade import cascade
 from llm_tiers.flow.deadline import Busy, Late, LateTiers
@@ -28,11 +29,13 @@ from llm_tiers.flow.labels import after_feedback
 from llm_tiers.flow.ledger import Ledger
 from llm_tiers.flow.limits import Limits
 from llm_tiers.flow.patience import HistoryTooSlow, prepare
+from llm_tiers.history.principals import hashed
 from llm_tiers.ladder.breaker import Breaker
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.ladder.taken import TakenSettings
 from llm_tiers.ladder.tiers import Ladder
 from llm_tiers.policies.guarantee import Guarantee
+from llm_tiers.telemetry.observer import UNOBSERVED, Observed, Observer
 from llm_tiers.trace import Certificate, Grading, Trace
 from llm_tiers.usage import Usage
 
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from llm_tiers.policies.graders.grader import Grader
     from llm_tiers.policies.guarantee import Forecast
     from llm_tiers.policies.policy import Policy
+    from llm_tiers.telemetry.settings import Telemetry
 
 __all__ = ["Engine", "Outcome", "TraceHook"]
 
@@ -79,6 +83,7 @@ class Engine:
         graded: Whether grades come in another way, such as from a replayed table.
         grading_performer: Calls the grader's model, in no run of the user's; None where a function grades.
         limits: How far a call goes.
+        telemetry: What OpenTelemetry is told of calls; None for nothing.
         breaker: When a tier that fails is not asked for a while; None for never.
         clock: Returns the time in seconds since 1970.
         monotonic: Returns seconds, by which a call's deadline is reckoned.
@@ -102,6 +107,7 @@ class Engine:
         grading_performer: Performer | None = None,
         limits: Limits | None = None,
         breaker: Breaker | None = None,
+        telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
@@ -117,9 +123,11 @@ class Engine:
         self._on_trace = on_trace
         self._on_end = on_end
         self._limits = limits or Limits()
-        self._breakers = Breakers(self.ladder, breaker)
+        self._breakers = Breakers(self.ladder, breaker, self._limits.deadline)
+        self._observer = None if telemetry is None else Observer(telemetry, self.ladder)
         self._late_history = Late(_MOST_LATE)
         self._late_tiers = LateTiers()
+        self._accepted = Accepted()
         self._clock = clock
         self._monotonic = monotonic
         self._new_id = new_id
@@ -134,7 +142,7 @@ class Engine:
             # A starter may profile calls by itself, and says so with this attribute.
             if policy.audit == 0 and not getattr(policy.starter, "profiles", False):
                 logger.warning("grade= is given, but no call is profiled, so nothing is graded; give audit= too")
-            account = partial(_account, grader, self.ladder, policy, self._prices)
+            account = partial(_account, grader, self.ladder, policy, self._prices, self._breakers, self._late_tiers)
             self._gradings = Gradings(grader, grading_performer, history, account, self._log_once)
 
     @property
@@ -153,14 +161,29 @@ class Engine:
         other.policy = policy
         return other
 
+    def over(self, ladder: Ladder) -> Engine:
+        """Return an engine that shares all with this one and asks the same tiers with other settings.
+
+        Args:
+            ladder: The tiers, with the names that they have here.
+        """
+        other = copy.copy(self)
+        other.ladder = Ladder(ladder, self._prices.usual(ladder))
+        return other
+
     def call(self, query: str, **facts: Any) -> Call:
         """Describe a call: `query` and the other attributes of `Call` except its id and time.
 
+        `principal` is given by name here, and kept hashed.
+
         Raises:
-            ConfigError: The pinned tier is not in the ladder.
+            ConfigError: The pinned tier is not in the ladder, or the principal is no name.
         """
+        facts["principal"] = hashed(facts.get("principal"))
         # Exploration and audits are drawn from this id, so they do not depend on the order of concurrent calls.
-        call = Call(id=self._new_id(), query=query, created=self._clock(), **facts)
+        # A stream is read elsewhere, when the user's span has ended; so what the call belongs to is settled here.
+        around = None if self._observer is None else self._observer.around()
+        call = Call(id=self._new_id(), query=query, created=self._clock(), around=around, **facts)
         if call.pin is not None and call.pin not in self.ladder:
             names = ", ".join(map(repr, self.ladder.names))
             raise ConfigError(f"model={call.pin!r} pins a tier that the ladder lacks; it has {names}")
@@ -173,7 +196,7 @@ class Engine:
             AllTiersFailed: No tier gave an answer; its `trace` says what happened.
         """
         ledger = self._open(call)
-        with self._traced(ledger):
+        with self._traced(ledger), ledger.observed.active():
             answer = drive(cascade(self.policy, ledger), performer, self.history, ledger)
             self._remember(ledger)
         return Outcome(answer, ledger.trace())
@@ -181,7 +204,7 @@ class Engine:
     async def arun(self, call: Call, performer: AsyncPerformer) -> Outcome:
         """Answer a call in asyncio; as `run`."""
         ledger = self._open(call)
-        with self._traced(ledger):
+        with self._traced(ledger), ledger.observed.active():
             answer = await adrive(cascade(self.policy, ledger), performer, self.history, ledger)
             # A history may write to a disk or a server, which would block the event loop.
             await asyncio.to_thread(self._remember, ledger)
@@ -191,7 +214,8 @@ class Engine:
         """Answer a call; yield the chunks of an answer that is not judged as they come, and return the outcome."""
         ledger = self._open(call)
         with self._traced(ledger):
-            answer = yield from drive_live(cascade(self.policy, ledger), performer, self.history, ledger)
+            live = drive_live(cascade(self.policy, ledger), performer, self.history, ledger)
+            answer = yield from ledger.observed.each(live)
             self._remember(ledger)
         return Outcome(answer, ledger.trace())
 
@@ -199,7 +223,8 @@ class Engine:
         """Answer a call in asyncio; yield chunks as `stream` does and, last, the `Outcome`."""
         ledger = self._open(call)
         with self._traced(ledger):
-            live = adrive_live(cascade(self.policy, ledger), performer, self.history, ledger)
+            driven = adrive_live(cascade(self.policy, ledger), performer, self.history, ledger)
+            live = ledger.observed.aeach(driven)
             async with aclosing(live):
                 async for item in live:
                     if isinstance(item, Answer):
@@ -208,27 +233,42 @@ class Engine:
             await asyncio.to_thread(self._remember, ledger)
         yield Outcome(item, ledger.trace())
 
-    def feedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> Record:
+    def feedback(
+        self, trace_id: str, *, correct: bool | float, tier: str | None = None, principal: str | None = None
+    ) -> Record:
         """Record how right an answer of a past call was; the next estimates change accordingly.
 
         Args:
             trace_id: The `trace_id` of the call's trace.
             correct: Whether the answer was right, or how right, in [0, 1].
             tier: Name of the tier whose answer this is about; by default the answer that was returned.
+            principal: Who says so; None is the application itself, which may speak of any call.
 
         Returns:
             The record of the call as it is now.
 
         Raises:
             ConfigError: `correct` is neither a bool nor a number in [0, 1], or the tier did not answer the call.
+            FeedbackRefused: The call was another principal's.
             UnknownTrace: The history has no record of the call.
         """
+        by = hashed(principal)
         grade = grade_of(correct, "correct")
         require(tier is None or isinstance(tier, str), f"tier must be the name of a tier, or None, not {kind_of(tier)}")
         if self.history is None:
             raise UnknownTrace(f"trace_id={trace_id!r} is unknown: no history is kept")
         names = self.ladder.names
-        return self.history.revise(trace_id, lambda record: after_feedback(record, names, grade=grade, tier=tier))
+
+        def change(record: Record) -> Record:
+            if by is not None and record.principal != by:
+                whose = "another principal" if record.principal else "no principal in particular"
+                raise FeedbackRefused(
+                    f"trace_id={trace_id!r}: the answer went to {whose}, so principal= may not grade it; pass the "
+                    f"principal that the call was made with, or leave it out to speak for the application"
+                )
+            return after_feedback(record, names, grade=grade, tier=tier)
+
+        return self.history.revise(trace_id, change)
 
     def certificate(self, node: str = "") -> Certificate | None:
         """Return what the policy has proved at a node; None where nothing, or by a policy that proves nothing.
@@ -279,7 +319,7 @@ class Engine:
             self.history.close()
 
     def _open(self, call: Call) -> Ledger:
-        call = replace(call, down=self._breakers.down())
+        call = replace(call, down=self._breakers.down(call.timeout))
         return Ledger(
             call,
             self.ladder,
@@ -291,6 +331,8 @@ class Engine:
             late=self._late_history,
             late_tiers=self._late_tiers,
             clock=self._monotonic,
+            observed=UNOBSERVED if self._observer is None else self._observer.begin(call, self.policy.name),
+            accepted=self._accepted,
         )
 
     def _remember(self, ledger: Ledger) -> None:
@@ -299,7 +341,7 @@ class Engine:
             return
         if record.profiled and self._gradings is not None:
             ledger.grading = Grading(state="pending")
-            ledger.to_grade = ToGrade(ledger.call, self.ladder, tuple(ledger.answers), record.said)
+            ledger.to_grade = ToGrade(ledger.call, self.ladder, tuple(ledger.answers), record.said, ledger.observed)
         if self.history is None:
             return
         try:
@@ -328,7 +370,11 @@ class Engine:
         if to_grade is None or self._gradings is None:
             _call_hook(self._on_trace, trace)
         else:
-            self._gradings.begin(to_grade, trace, partial(_call_hook, self._on_trace))
+            self._gradings.begin(to_grade, trace, partial(self._report_graded, to_grade.observed))
+
+    def _report_graded(self, observed: Observed, trace: Trace) -> None:
+        _tell(lambda: observed.graded(trace))
+        _call_hook(self._on_trace, trace)
 
     def _log_once(self, warning: str) -> None:
         # Once for each kind of warning, or a history that is down would fill the log at the rate of the traffic. The
@@ -357,6 +403,9 @@ class _Traced:
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         trace = self._ledger.trace()
+        observed = self._ledger.observed
+        if observed is not UNOBSERVED:
+            _tell(lambda: observed.end(trace, self._ledger.said(), self._ledger.accepted, error))
         if isinstance(error, AllTiersFailed):
             error.trace = trace
             error.__traceback__ = None
@@ -373,6 +422,23 @@ def _call_hook(hook: TraceHook | None, trace: Trace) -> None:
         logger.exception("on_trace failed; the call is not affected")
 
 
-def _account(grader: Grader, ladder: Ladder, policy: Policy, prices: PriceBook, given: ToGrade) -> Ledger:
+def _tell(telling: Callable[[], None]) -> None:
+    try:
+        telling()
+    except Exception:
+        # An exporter of the user's may raise; the answer exists already.
+        logger.exception("telemetry failed; the call is not affected")
+
+
+def _account(
+    grader: Grader,
+    ladder: Ladder,
+    policy: Policy,
+    prices: PriceBook,
+    breakers: Breakers,
+    late_tiers: LateTiers,
+    given: ToGrade,
+) -> Ledger:
     """Return an account for the grader's model calls, which wait no longer than the grader says."""
-    return Ledger(replace(given.call, timeout=grader.timeout), ladder, policy, prices)
+    call = replace(given.call, timeout=grader.timeout)
+    return Ledger(call, ladder, policy, prices, breakers=breakers, late_tiers=late_tiers, observed=given.observed)

@@ -15,6 +15,7 @@ from llm_tiers.policies.graders.prompt import grade_in, grading_question, is_cut
 from llm_tiers.policies.judges.case import Verdict
 from llm_tiers.policies.judges.prompt import ANSWER_LIMIT
 from llm_tiers.policies.judges.verdict import verdict_of
+from llm_tiers.telemetry.observer import UNOBSERVED, Observed
 from llm_tiers.trace import Grading
 
 if TYPE_CHECKING:
@@ -37,12 +38,14 @@ class ToGrade:
         ladder: All tiers, cheapest first.
         answers: What they answered.
         said: Tier name to a number, as in a record: equal numbers are equal answers, -1 is none.
+        observed: Is told of the grader's model calls, and of the grades.
     """
 
     call: Call
     ladder: Ladder
     answers: tuple[Answer, ...]
     said: Mapping[str, int] = field(default_factory=dict)
+    observed: Observed = UNOBSERVED
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,23 +102,25 @@ class Gradings:
         for outcome in (*grading.outcomes.values(), *filter(None, [grading.why])):
             if outcome.partition(":")[0] in _LOGGED_OUTCOMES:
                 self._log(f"grade {outcome}")
-        return trace.with_grading(self._kept(given.call.id, grading), account.attempts, account.trace().usage)
+        return self._kept(trace.with_grading(grading, account.attempts, account.trace().usage), grading)
 
-    def _kept(self, trace_id: str, grading: Grading) -> Grading:
-        """Keep the grades in the call's record; if that fails, the grading says why."""
+    def _kept(self, trace: Trace, grading: Grading) -> Trace:
+        """Keep the grades, and the trace with them, in the call's record; if that fails, the trace says why."""
         if self._history is None:
-            return grading
+            return trace
         try:
-            self._history.revise(trace_id, partial(_with_grades, grading=grading))
+            self._history.revise(trace.trace_id, partial(_with_grades, grading=grading, trace=trace))
         except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a part of the trace
             self._log(f"grade not kept: {type(error).__name__}: {error}")
-            return grading.model_copy(update={"why": f"not kept: {type(error).__name__}: {error}"[:200]})
-        return grading
+            told = grading.model_copy(update={"why": f"not kept: {type(error).__name__}: {error}"[:200]})
+            return trace.model_copy(update={"grading": told})
+        return trace
 
 
-def _with_grades(record: Record, grading: Grading) -> Record:
+def _with_grades(record: Record, grading: Grading, trace: Trace) -> Record:
     grades = {**record.grades, "grader": dict(grading.grades)} if grading.grades else record.grades
-    return replace(record, grades=grades, contradicted=dict(grading.contradicted), grading_usd=grading.cost_usd)
+    contradicted = dict(grading.contradicted)
+    return replace(record, grades=grades, contradicted=contradicted, grading_usd=grading.cost_usd, trace=trace)
 
 
 def _skipped(trace: Trace, why: str) -> Trace:

@@ -11,6 +11,7 @@ from llm_tiers.agreement.equality import InCall
 from llm_tiers.call.answer import Answer
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import Origin, TierError
+from llm_tiers.flow.accepted import Accepted
 from llm_tiers.flow.deadline import Busy, Deadline, LateTiers
 from llm_tiers.flow.labels import labels_of_call
 from llm_tiers.flow.limits import Limits
@@ -18,6 +19,7 @@ from llm_tiers.flow.patience import HistoryTime
 from llm_tiers.history.record import Record
 from llm_tiers.ladder.taken import TakenSettings
 from llm_tiers.policies.judges.case import Findings
+from llm_tiers.telemetry.observer import UNOBSERVED, Observed
 from llm_tiers.trace import Attempt, Grading, Trace
 from llm_tiers.usage import TotalUsage, Usage
 
@@ -57,6 +59,8 @@ class Ledger:
         late: Counts what earlier calls asked of the history and did not wait for.
         late_tiers: Counts the model calls that earlier calls did not wait for.
         clock: Returns seconds.
+        observed: Is told of the model calls.
+        accepted: The kinds of requests that tiers have answered.
     """
 
     def __init__(
@@ -71,14 +75,18 @@ class Ledger:
         late: Late | None = None,
         late_tiers: LateTiers | None = None,
         clock: Callable[[], float] = time.monotonic,
+        observed: Observed = UNOBSERVED,
+        accepted: Accepted | None = None,
     ) -> None:
         self.call = call
         self.ladder = ladder
         self.taken = taken or TakenSettings(ladder)
         self.limits = limits
+        self.observed = observed
         self.history_time = HistoryTime(limits.history_timeout, late)
         self.deadline = Deadline(limits.deadline, clock)
         self.late_tiers = LateTiers() if late_tiers is None else late_tiers
+        self.accepted_kinds = Accepted() if accepted is None else accepted
         self._breakers = breakers
         self.degraded = False
         self.serving = ladder.names
@@ -166,7 +174,11 @@ class Ledger:
 
     def not_asked(self, tier: Tier) -> TierError:
         """Return the failure of a tier that is not asked because its breaker is open."""
-        return TierError(tier.name, "not asked") if self._breakers is None else self._breakers.not_asked(tier)
+        return (
+            TierError(tier.name, "not asked")
+            if self._breakers is None
+            else self._breakers.not_asked(tier, self.call.timeout)
+        )
 
     def refusal(self, call: ModelCall) -> TierError | None:
         """Return the failure that stands for a model call that is not made; None where it is to be made.
@@ -181,7 +193,7 @@ class Ledger:
             self.late_tiers.of(name).check()
         except Busy as error:
             return self._refused(name, "late", str(error))
-        refusal = None if self._breakers is None else self._breakers.refusal(call)
+        refusal = None if self._breakers is None else self._breakers.refusal(call, self.call.timeout)
         if refusal is not None:
             self.warn(f"breaker: {name} was not asked ({call.role})")
         return refusal
@@ -190,10 +202,10 @@ class Ledger:
         self.warn(f"{kind}: {name} was not asked, {why}")
         return TierError(name, f"not asked: {why}", origin=Origin(blame="nobody"))
 
-    def charge(self, call: ModelCall, reply: Reply, seconds: float, step: int) -> None:
-        """Account for a model call that ended, from any thread."""
+    def charge(self, call: ModelCall, reply: Reply, seconds: float, step: int) -> Attempt:
+        """Account for a model call that ended, from any thread, and return it as the trace has it."""
         if self._breakers is not None:
-            self._breakers.record(call, reply)
+            self._breakers.record(call, reply, self.call.timeout)
         if isinstance(reply, TierError):
             self._cut_short = self._cut_short or (reply.usage is None and reply.cut_short)
             attempt = Attempt(
@@ -220,6 +232,7 @@ class Ledger:
             self._attempts.append(attempt)
             if reply.usage is not None:
                 self._usages.append(reply.usage)
+        return attempt
 
     def _charged_tier(self, call: ModelCall, reply: Answer) -> Tier:
         """Return the tier that answered, which a recording may have settled otherwise than the call asks."""
@@ -303,7 +316,7 @@ class Ledger:
                 other.tier for other in self.answers if other.tier == answer.tier or self.same(other, answer) is True
             ),
             cost_usd=self.cost_usd,
-            said=self._said(),
+            said=self.said(),
             tokens={other.tier: other.usage.output_tokens for other in self.answers if other.usage is not None},
             costs=self._costs(),
             share=plan.share,
@@ -314,6 +327,8 @@ class Ledger:
             verdicts=dict(self.findings.verdicts),
             verdict_costs=dict(self.findings.verdict_costs),
             rule=plan.rule,
+            principal=self.call.principal,
+            trace=self.trace(),
             text=self.call.query,
             vector=self.vector,
         )
@@ -338,7 +353,7 @@ class Ledger:
             return judged.confidence
         return self.plan.confidence if self.accepted.tier == self.ladder.top.name else None
 
-    def _said(self) -> dict[str, int]:
+    def said(self) -> dict[str, int]:
         """Number the answers such that equal ones have equal numbers; one that cannot be compared is left out."""
         said: dict[str, int] = {}
         leaders: list[Answer] = []

@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
 from urllib.parse import urlsplit
@@ -25,6 +25,7 @@ from llm_tiers.history.record import Change, Recollection, Record, Study
 from llm_tiers.history.store import facts, registry
 from llm_tiers.history.store.library import Library
 from llm_tiers.history.store.places import Place
+from llm_tiers.trace import Trace
 
 __all__ = ["ChromaHistory", "HistoryStats"]
 
@@ -74,7 +75,11 @@ class ChromaHistory:
     is written at exit, by `flush` and by `close`, but **not on SIGTERM** (or in a `multiprocessing` child, which skips
     Python's exit handlers): call `close()` there, or take `durability="sync"`. A write that fails is logged once and
     tried again; meanwhile `trouble` says why, and so does the trace of each call; `flush` and `close` raise the error.
-    Up to 10,000 records may wait: a caller that adds one more writes a batch first, and gets the error if that fails.
+    Up to 10,000 records may wait: one more is refused with an error, which the trace of its call says.
+
+    A principal (`principal=` of a call) that made more than a quarter of a node's latest 1,000 calls, and at least 10,
+    crowds the node: what is recalled for others is made without its calls, so that it does not settle how theirs are
+    answered. It is itself shown all.
 
     Several histories, and several processes of one machine, may use one folder: the first that needs it starts Chroma's
     own server there (`chroma run`, on a free port of the loopback address), the others find it by files in the folder,
@@ -227,8 +232,18 @@ class ChromaHistory:
             self._embedding.load()
             self._usable().prepare()
 
+    knows_principals = True
+    """`recall` is told whose call it is."""
+
     def recall(
-        self, text: str, *, node: str, k: int, vector: Vector | None = None, study: Study | None = None
+        self,
+        text: str,
+        *,
+        node: str,
+        k: int,
+        vector: Vector | None = None,
+        study: Study | None = None,
+        principal: str | None = None,
     ) -> Recollection:
         """Return the `k` records of `node` whose queries are most like `text`.
 
@@ -243,6 +258,7 @@ class ChromaHistory:
             study: What is wanted of all records of the node, for the result's `learned`. It starts with the newest
                 1,000 stored ones, a `CompleteStudy` with all; on a server, what other processes add later is only seen
                 in the neighbours.
+            principal: Whose call it is, as in `Record`. Calls of other principals that crowd the node are left out.
 
         Raises:
             HistoryError: The history is closed, or its folder was opened before a fork with `embedded=True`.
@@ -257,7 +273,13 @@ class ChromaHistory:
                 query, "the Chroma server did not answer a moment ago; it is asked again soon"
             )
         try:
-            found = library.recall(query, node=facts.printable(node), k=k, study=study)
+            found = library.recall(
+                query,
+                node=facts.printable(node),
+                k=k,
+                study=study,
+                principal=principal,
+            )
         except HistoryUnreachable as error:
             # Calls that follow must not each wait for a server that hangs, so recalls pause for a while.
             self._pause = min(max(2 * self._pause, _SHORTEST_PAUSE), _LONGEST_PAUSE)
@@ -302,7 +324,7 @@ class ChromaHistory:
             raise ConfigError("record: give its vector, or the text to make the vector of")
         vector = self._embed(record.text or "", record.vector)
         kept = facts.printable(record.text) if self._store_text and record.text is not None else None
-        library.remember(record, vector, text=kept)
+        library.remember(self._to_keep(record), vector, text=kept)
         self._write_or_notify(library)
 
     def revise(self, trace_id: str, change: Change) -> Record:
@@ -319,9 +341,32 @@ class ChromaHistory:
             HistoryError: With `durability="sync"`: the change could not be written, and waits for the next try.
         """
         library = self._usable()
-        revised = library.revise(trace_id, change)
+
+        def changed(record: Record) -> Record | Mapping[str, bool]:
+            after = change(record)
+            return self._to_keep(after) if isinstance(after, Record) else after
+
+        revised = library.revise(trace_id, changed)
         self._write_or_notify(library)
         return revised
+
+    def trace(self, trace_id: str) -> Trace | None:
+        """Return the trace of a past call, whole unless it is very long; None where the record was kept without one.
+
+        It is as it was when the call ended or, where its answers were graded, after that.
+
+        Raises:
+            UnknownTrace: No record has this id: calls that teach nothing, such as pinned and failed ones, have none.
+            HistoryError: The history cannot be read.
+        """
+        return self._usable().trace(trace_id)
+
+    def _to_keep(self, record: Record) -> Record:
+        """Return what is kept of a record where no text is to be stored."""
+        if self._store_text or record.trace is None:
+            return record
+        # What a provider says of an error may quote the prompt.
+        return replace(record, trace=record.trace.without_texts())
 
     def _write_or_notify(self, library: Library) -> None:
         if self._durability == "sync":
@@ -354,13 +399,21 @@ class ChromaHistory:
             durability=self._durability,
         )
 
-    def prune(self, *, older_than: float | None = None, node: str | None = None, keep: int | None = None) -> int:
+    def prune(
+        self,
+        *,
+        older_than: float | None = None,
+        node: str | None = None,
+        keep: int | None = None,
+        dry_run: bool = False,
+    ) -> int:
         """Remove records, from their node and its ancestors alike, and return how many.
 
         Args:
             older_than: Remove those that are older, in seconds.
             node: Look only at the records under this node; by default at all of them.
             keep: Remove all but so many of the newest. With `older_than`, what either one rules out goes.
+            dry_run: Remove nothing, and return how many would be removed.
 
         Raises:
             ConfigError: Neither `older_than` nor `keep` is given, or one is negative.
@@ -372,7 +425,7 @@ class ChromaHistory:
             if value is not None and value < 0:
                 msg = f"prune: {name} must not be negative, got {value}"
                 raise ConfigError(msg)
-        return library.prune(older_than=older_than, node=node, keep=keep)
+        return library.prune(older_than=older_than, node=node, keep=keep, dry_run=dry_run)
 
     def export(self, *, vectors: bool = False) -> Iterator[dict[str, Any]]:
         """Yield each record as a dict that `json.dumps` takes, node by node.

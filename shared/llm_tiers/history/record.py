@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from llm_tiers.embedding.vector import Vector
+from llm_tiers.trace import Trace
 
 __all__ = ["Change", "CompleteStudy", "GradeSource", "History", "Neighbour", "Recollection", "Record", "Study"]
 
@@ -48,6 +49,9 @@ class Record:
         grading_usd: What grading cost in US$, which is no part of `cost_usd`; None where it is unknown.
         rule: Name of the rule of the menu that answered, or would have if the default had not profiled the call; None
             where the policy has no rules.
+        principal: What stands for whoever asked, as `hashed` makes it; None where nobody in particular did.
+        trace: The trace of the call, or None. What a history gives back has none, as it would fill the memory;
+            `ChromaHistory.trace` reads that of one call.
         text: The query. A history stores it only where the user asked for that.
         vector: The query's embedding, or None: the history then embeds `text`.
     """
@@ -74,8 +78,15 @@ class Record:
     contradicted: Mapping[str, bool] = field(default_factory=dict)
     grading_usd: float | None = 0.0
     rule: str | None = None
+    principal: str | None = None
+    trace: Trace | None = field(default=None, repr=False, compare=False)
     text: str | None = field(default=None, repr=False)
     vector: Vector | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the call was drawn by lot to compare the tiers: an audit, or profiled. Older audits are not both."""
+        return self.audited or self.profiled
 
 
 Change: TypeAlias = Callable[[Record], Record | Mapping[str, bool]]
@@ -142,7 +153,11 @@ class CompleteStudy(Study, Protocol):
 
 
 class History(Protocol):
-    """Where past calls are kept. Every method may be called from any thread."""
+    """Where past calls are kept. Every method may be called from any thread.
+
+    One with the attribute `knows_principals` is also told in `recall` whose call it is, where that is known:
+    `principal=`, as in `Record`.
+    """
 
     def recall(
         self, text: str, *, node: str, k: int, vector: Vector | None = None, study: Study | None = None

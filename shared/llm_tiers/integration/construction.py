@@ -14,6 +14,7 @@ from llm_tiers.ladder.breaker import Breaker, as_breaker
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.policies.graders import as_grader
 from llm_tiers.policies.named import as_policy
+from llm_tiers.telemetry.settings import as_telemetry
 
 if TYPE_CHECKING:
     import os
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from llm_tiers.policies.judges.judge import JudgeFunction
     from llm_tiers.policies.policy import Policy
     from llm_tiers.policies.starters.base import Starter
+    from llm_tiers.telemetry.settings import Telemetry
 
 __all__ = ["OF_POLICIES", "Construction", "Framework", "Ladders", "TieredArguments"]
 
@@ -77,6 +79,7 @@ class TieredArguments(TypedDict, total=False):
     prices: Mapping[str, Price | tuple[float, float]] | None
     node: str | None
     on_trace: TraceHook | None
+    telemetry: Telemetry | bool | None
     temperature: float | None
     max_tokens: int | None
     timeout: float | None
@@ -124,6 +127,7 @@ class Construction:
         grader: Grades the answers of profiled calls, or None.
         limits: How far a call goes.
         breaker: When a tier that fails is not asked for a while, or None.
+        telemetry: What OpenTelemetry is told of calls; None for nothing.
         fields: The model's fields, as pydantic gets them; they may hold keys.
     """
 
@@ -134,6 +138,7 @@ class Construction:
     grader: Grader | None
     limits: Limits
     breaker: Breaker | None
+    telemetry: Telemetry | None
     fields: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -163,7 +168,8 @@ class Construction:
         limits = Limits(**{name: given[name] for name in _LIMITS if name in given})
         breaker = as_breaker(given.get("breaker", DEFAULT_BREAKER))
         prices = PriceBook(given.get("prices"))
-        return cls(framework, made, policy, prices, grader, limits, breaker, {**given, "tiers": made})
+        telemetry = as_telemetry(given.get("telemetry"))
+        return cls(framework, made, policy, prices, grader, limits, breaker, telemetry, {**given, "tiers": made})
 
     def initialise(self, init: Callable[..., None], **defaults: Any) -> None:
         """Call pydantic's constructor with the fields that were given.

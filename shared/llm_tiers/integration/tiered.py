@@ -70,6 +70,7 @@ class Tiered(BaseModel):
     node: Any = hidden_setting()
     query_text: Any = hidden_setting()
     on_trace: Any = hidden_setting()
+    telemetry: Any = hidden_setting()
     temperature: float | None = standard_setting()
     max_tokens: int | None = standard_setting()
     timeout: float | None = standard_setting()
@@ -139,7 +140,9 @@ class Tiered(BaseModel):
         """Wait in asyncio until the answers of earlier calls are graded; as `flush_grades`."""
         return await asyncio.to_thread(self.flush_grades, timeout)
 
-    def feedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> None:
+    def feedback(
+        self, trace_id: str, *, correct: bool | float, tier: str | None = None, principal: str | None = None
+    ) -> None:
         """Record how right an answer was; the next estimates change accordingly.
 
         It is kept in the history's record as a grade of its own, apart from what a grader or a judge says.
@@ -149,16 +152,20 @@ class Tiered(BaseModel):
             correct: Whether the answer was right, or how right, in [0, 1].
             tier: Name of the tier whose answer this is about, on a call that several answered; by default it is about
                 the answer that was returned.
+            principal: Who says so, as in the call; by default the application itself, which may speak of any call.
 
         Raises:
             ConfigError: `correct` is neither True or False nor a number in [0, 1], or the tier did not answer the call.
+            FeedbackRefused: The call was another principal's.
             UnknownTrace: The history has no record of the call.
         """
-        self._engine.feedback(trace_id, correct=correct, tier=tier)
+        self._engine.feedback(trace_id, correct=correct, tier=tier, principal=principal)
 
-    async def afeedback(self, trace_id: str, *, correct: bool | float, tier: str | None = None) -> None:
+    async def afeedback(
+        self, trace_id: str, *, correct: bool | float, tier: str | None = None, principal: str | None = None
+    ) -> None:
         """Report in asyncio how right an answer was; as `feedback`."""
-        await asyncio.to_thread(self.feedback, trace_id, correct=correct, tier=tier)
+        await asyncio.to_thread(self.feedback, trace_id, correct=correct, tier=tier, principal=principal)
 
     def stats(self) -> dict[str, Any]:
         """Return how the tiers are.
@@ -240,6 +247,7 @@ class Tiered(BaseModel):
             grader=grader,
             limits=construction.limits,
             breaker=construction.breaker,
+            telemetry=construction.telemetry,
             grading_performer=construction.framework.asking(ladders.judging if named else None),
         )
         # A copy with other settings is made of the fields, and has to share what was learned.

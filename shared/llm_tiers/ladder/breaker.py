@@ -1,4 +1,4 @@
-"""A circuit breaker for each tier: one that fails is not asked for a while. Logic alone, without I/O.
+"""A circuit breaker: what fails is not asked for a while. Logic alone, without I/O; `circuits.py` has the tiers'.
 
 ```
 closed --failures--> open --wait is over--> half-open: one call tries
@@ -14,26 +14,18 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from llm_tiers.arguments import kind_of, require, require_number
-from llm_tiers.errors import TierError
-from llm_tiers.ladder.provider import provider_of, secrets_of
 
-if TYPE_CHECKING:
-    from llm_tiers.ladder.tiers import Tier
-
-__all__ = ["Breaker", "Circuit", "State", "as_breaker", "circuit_of", "forget_circuits"]
+__all__ = ["Breaker", "Circuit", "State", "as_breaker"]
 
 State: TypeAlias = Literal["closed", "open", "half-open"]
 
 _LONGEST_RETRY_AFTER = 600.0
 """Seconds; a provider that asks for more has closed for the day, and is tried now and then all the same."""
-
-_MOST_CIRCUITS = 1_000
-"""Tiers that a process remembers; one that makes clients with new keys all day would remember ever more."""
 
 _FEWEST = 10
 """Outcomes without which a share says nothing."""
@@ -89,7 +81,7 @@ def as_breaker(given: object) -> Breaker | None:
 
 
 class Circuit:
-    """The state of one tier's breaker. Any number of threads may use it.
+    """The state of one breaker. Any number of threads may use it.
 
     Args:
         settings: When it opens, and for how long.
@@ -206,59 +198,3 @@ class Circuit:
 
     def _open(self, now: float, why: str, asked: float | None) -> None:
         self._trying, self._why, self._until = False, why, now + (asked or self._wait)
-
-
-_circuits: dict[Hashable, Circuit] = {}
-_circuits_lock = threading.Lock()
-
-
-def circuit_of(tier: Tier, settings: Breaker) -> Circuit:
-    """Return the circuit of a tier, which all models of this process share that have this tier and these settings."""
-    # Tiers with other keys may be refused where this one is not. Python's hash of a text is salted anew in each
-    # process; it is compared and never shown.
-    keys = hash(tuple(sorted(secrets_of(tier.model))))
-    name = tier.model_name or tier.name
-    with _circuits_lock:
-        circuit = _circuits.pop((provider_of(tier.model), name, keys, settings), None) or Circuit(settings)
-        # Put back as the latest, so that those that nobody asks for any more are the first to go.
-        _circuits[provider_of(tier.model), name, keys, settings] = circuit
-        while len(_circuits) > _MOST_CIRCUITS:
-            del _circuits[next(iter(_circuits))]
-        return circuit
-
-
-def forget_circuits() -> None:
-    """Close all breakers of this process, for tests."""
-    with _circuits_lock:
-        _circuits.clear()
-
-
-def record(circuit: Circuit, reply: object) -> float | None:
-    """Record how a model call ended.
-
-    Args:
-        circuit: The circuit of the tier that was asked.
-        reply: Its answer, or its failure.
-
-    Returns:
-        For how long the circuit is open now, if this opened it; else None.
-    """
-    if not isinstance(reply, TierError):
-        circuit.answered()
-        return None
-    origin = reply.origin
-    if origin.blame == "nobody":
-        circuit.cancelled()
-        return None
-    if origin.blame in ("tier", "setup"):
-        # A text of our own says more than the class, such as after how many seconds.
-        kind = reply.cause if isinstance(reply.cause, str) else origin.kind.__name__
-        circuit.kind = origin.kind
-        why = str(kind) if origin.status is None else f"{kind} (status {origin.status})"
-        return circuit.failed(why, at_once=origin.blame == "setup", retry_after=origin.retry_after)
-    if origin.status is not None:
-        # It refused this request, and so is there.
-        circuit.answered()
-    else:
-        circuit.cancelled()
-    return None

@@ -1,4 +1,4 @@
-"""Who serves a model: the class of its client, the address that it asks, and its keys."""
+"""Who serves a model: the class of its client, the address that it asks, and its keys; how long its client waits."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 
-__all__ = ["Provider", "provider_of", "secrets_of"]
+__all__ = ["Provider", "provider_of", "secrets_of", "timeout_of"]
 
 _SHORTEST_SECRET = 8
 """Fewest characters of a secret: a dummy such as "x" is none, and would be found in every word."""
 
 _SECRET = re.compile(r"(?:\A|_)(?:key|token|secret|password)\Z", re.IGNORECASE)
 """Names of fields that hold a secret as plain text."""
+
+_TIMEOUTS = ("timeout", "request_timeout", "default_request_timeout")
+"""How models call the setting."""
 
 Provider: TypeAlias = tuple[str, str]
 """The class of a model's client, and the address that it asks, without what may be secret; `""` for its usual one."""
@@ -28,6 +31,17 @@ def provider_of(model: Any) -> Provider:
     """Return who serves a model."""
     kind = type(model)
     return f"{kind.__module__}.{kind.__qualname__}", next(_addresses(model), "")
+
+
+def timeout_of(model: Any) -> float | None:
+    """Return the seconds that a model's client waits for an answer, or None where that is not stated."""
+    for name in _TIMEOUTS:
+        value = getattr(model, name, None)
+        # httpx's object tells the phases of a request apart.
+        seconds = getattr(value, "read", value)
+        if isinstance(seconds, int | float) and not isinstance(seconds, bool):
+            return seconds
+    return None
 
 
 def _addresses(model: Any) -> Iterator[str]:

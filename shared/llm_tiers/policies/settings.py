@@ -120,7 +120,7 @@ def _content(path: Path) -> dict[str, object]:
         ) from None
     except OSError as error:
         raise ConfigError(f"settings: {path} cannot be read: {error.strerror or error}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or _MARK not in content:
         raise ConfigError(f"settings: {path} is not a file that `llm-tiers calibrate --out` wrote")

@@ -14,10 +14,11 @@ import numpy as np
 from llm_tiers.embedding import Embedding
 from llm_tiers.embedding.wordllama import WORDLLAMA
 from llm_tiers.errors import ConfigError, EmbeddingMismatch, ReplayFileError, UnknownTrace
+from llm_tiers.history.in_a_row import in_a_row
 from llm_tiers.history.record import Record
 from llm_tiers.integration.tiered import Tiered
 from llm_tiers.profile.grade import INCOMPARABLE
-from llm_tiers.replay.table import load_table
+from llm_tiers.replay.table import UNREADABLE, load_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,11 +71,11 @@ def warm_start(history: Tiered | History, source: str | os.PathLike[str], *, nod
     opened = _history_of(history, table)
     records = _Records(table, extras, node)
     vectors = _vectors(table, extras, getattr(opened, "embedding", None))
-    added = 0
+    remember, added = in_a_row(opened), 0
     for row, record in enumerate(records):
         # Adding a record again would replace it, and lose the feedback that it has received since.
         if not _has(opened, record.id):
-            opened.remember(replace(record, vector=vectors[row]))
+            remember(replace(record, vector=vectors[row]))
             added += 1
     return WarmStart(added, len(table) - added, table.right_means)
 
@@ -94,8 +95,11 @@ def _history_of(given: Tiered | History, table: ReplayTable) -> History:
 
 def _extras(table: ReplayTable) -> dict[str, NDArray[Any]]:
     """Read the arrays that `llm-tiers profile` writes besides a table's; other replay files lack them."""
-    with np.load(table.path, allow_pickle=False) as file:
-        extras = {name: file[name] for name in _EXTRAS if name in file.files}
+    try:
+        with np.load(table.path, allow_pickle=False) as file:
+            extras = {name: file[name] for name in _EXTRAS if name in file.files}
+    except UNREADABLE as error:
+        raise ReplayFileError(f"{table.path}: not a readable .npz file: {error}") from error
     n, k = table.correct.shape
     shapes = {"embedding_model": (), "grades": (n, k), "said": (n, k), "cost_usd": (n, k)}
     for name, array in extras.items():

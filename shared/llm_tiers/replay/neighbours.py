@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llm_tiers.errors import UnknownTrace
+from llm_tiers.history.in_a_row import in_a_row
 from llm_tiers.history.record import Neighbour, Recollection, Record
 from llm_tiers.history.store.studies import Studies
 
@@ -46,6 +47,7 @@ def find_neighbours(history: History, questions: Sequence[str], k: int) -> Neigh
         k: Number of neighbours of each.
     """
     near, earlier, vectors = {}, {}, {}
+    remember = in_a_row(history)
     with closing(history):
         for position, question in enumerate(questions):
             found = history.recall(question, node="", k=k)
@@ -53,7 +55,7 @@ def find_neighbours(history: History, questions: Sequence[str], k: int) -> Neigh
             earlier[question] = position
             if found.vector is not None:
                 vectors[question] = found.vector
-            history.remember(Record(question, "", float(position), {}, "", "", (), (), None, text=question))
+            remember(Record(question, "", float(position), {}, "", "", (), (), None, text=question))
     return Neighbourhood(near, earlier, vectors)
 
 

@@ -17,6 +17,7 @@ from llm_tiers.call.call import Call
 from llm_tiers.embedding import Embedding
 from llm_tiers.errors import UnknownTrace
 from llm_tiers.flow.engine import Engine
+from llm_tiers.flow.limits import Limits
 from llm_tiers.history import ChromaHistory
 from llm_tiers.ladder.tiers import Ladder, Tier
 from llm_tiers.replay.neighbours import Neighbourhood, RememberedHistory, find_neighbours
@@ -205,7 +206,13 @@ def _engine(table: ReplayTable, chosen: ReplayPolicy, neighbourhood: Neighbourho
             else RememberedHistory(neighbourhood)
         )
     return Engine(
-        Ladder(tiers), chosen.policy, history, clock=map(float, itertools.count()).__next__, graded=chosen.graded
+        Ladder(tiers),
+        chosen.policy,
+        history,
+        # Nobody waits for an answer, and one that came without the history would be another policy's.
+        limits=Limits(history_timeout=None),
+        clock=map(float, itertools.count()).__next__,
+        graded=chosen.graded,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from llm_tiers.errors import ReplayFileError
 
-__all__ = ["BUNDLED", "BY_QUESTION_AND_TIER", "ReplayTable", "load_table"]
+__all__ = ["BUNDLED", "BY_QUESTION_AND_TIER", "UNREADABLE", "ReplayTable", "load_table"]
 
 _DATA = Path(__file__).parent / "data"
 BUNDLED = (_DATA / "llm_at_math.npz", _DATA / "llm_at_mcqa.npz")
@@ -139,23 +140,33 @@ def load_table(path: str | Path, embedding: str | None = None) -> ReplayTable:
     return table
 
 
+UNREADABLE = (
+    *(OSError, ValueError, EOFError, BadZipFile, zlib.error),
+    # Of headers that promise more than any memory, of encrypted or unknown entries, and of nonsense in a header.
+    *(MemoryError, OverflowError, RuntimeError, KeyError, TypeError, SyntaxError, struct.error),
+)
+"""What numpy and zipfile raise at a file that is damaged or made to harm."""
+
+
 def _read(path: Path, wanted: frozenset[str]) -> dict[str, NDArray[Any]]:
     try:
+        # Opened here, since numpy leaves a file open that it cannot read.
         with path.open("rb") as content:
             start = content.read(len(_ZIP))
-        # Numpy takes any other file for a pickle, and advises to allow that.
-        if start and start != _ZIP and not start.startswith(_NPY):
-            raise ReplayFileError(f"{path}: not a readable .npz file: it is of another format")
-        # A pickle in a file from elsewhere could run any code.
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ReplayFileError(f"{path}: not an .npz file of named arrays")
-        with file:
-            # Other arrays may be of any kind; they are named where one is missing, but not read.
-            return {key: file[key] if key in wanted else _UNREAD for key in file.files}
+            content.seek(0)
+            # Numpy takes any other file for a pickle, and advises to allow that.
+            if start and start != _ZIP and not start.startswith(_NPY):
+                raise ReplayFileError(f"{path}: not a readable .npz file: it is of another format")
+            # A pickle in a file from elsewhere could run any code.
+            file = np.load(content, allow_pickle=False)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ReplayFileError(f"{path}: not an .npz file of named arrays")
+            with file:
+                # Other arrays may be of any kind; they are named where one is missing, but not read.
+                return {key: file[key] if key in wanted else _UNREAD for key in file.files}
     except FileNotFoundError:
         raise ReplayFileError(f"{path}: there is no such file") from None
-    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise ReplayFileError(f"{path}: not a readable .npz file: {error}") from error
 
 

@@ -11,6 +11,7 @@ from llm_tiers import Call, ChromaHistory, ConfigError, Embedding, Engine, Ladde
 from llm_tiers.calibration.audited import FEWEST, audited_tables, graded_calls, sources_of
 from llm_tiers.calibration.intervals import intervals
 from llm_tiers.cli import app
+from llm_tiers.flow.limits import Limits
 from llm_tiers.history import Record
 from llm_tiers.history.reading import read_records
 from llm_tiers.policies.named import as_policy
@@ -433,7 +434,10 @@ def audited(recorded, tmp_path_factory):
         for position, name in enumerate(recorded.tiers)
     ]
     engine = Engine(
-        Ladder(tiers), as_policy("doubt", audit=0.5, quality=0.6), ChromaHistory(folder, embedding=embedding)
+        Ladder(tiers),
+        as_policy("doubt", audit=0.5, quality=0.6),
+        ChromaHistory(folder, embedding=embedding),
+        limits=Limits(history_timeout=None),
     )
     traces = {}
     for row in range(300):

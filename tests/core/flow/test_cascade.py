@@ -46,9 +46,10 @@ class Verdicts(Judge):
 def begin(scripted):
     """Begin a flow; return it with its ledger."""
 
-    def begin(starter="small", judge=None, witnesses=(), tiers=None, *, missing_counts=False, **facts):
+    def begin(starter="small", judge=None, witnesses=(), tiers=None, *, audit=0.0, missing_counts=False, **facts):
         starter = scripted.Planned(starter, witnesses) if isinstance(starter, str) else starter
-        policy = Policy("tested", starter, judge or Verdicts(), equality=ExactEquality(missing_counts=missing_counts))
+        equality = ExactEquality(missing_counts=missing_counts)
+        policy = Policy("tested", starter, judge or Verdicts(), equality=equality, audit=audit)
         ledger = scripted.ledger_of(policy, tiers, **facts)
         return cascade(policy, ledger), ledger
 
@@ -168,6 +169,42 @@ class TestTheCallersMistake:
         next(flow)
         flow.send((said("small"),))
         assert names(flow.send((refused("medium"),))) == [("generate", "large")]
+
+    def test_a_provider_that_has_refused_is_asked_no_more(self, begin):
+        """Of the four tiers two are of another provider."""
+        kinds = (SimpleNamespace, SimpleNamespace, object, object)
+        tiers = Ladder(
+            Tier(kind(), name=name, price=(1, 1))
+            for kind, name in zip(kinds, ("small", "medium", "large", "huge"), strict=True)
+        )
+        flow, ledger = begin(tiers=tiers)
+        assert names(next(flow)) == [("generate", "small")]
+        assert names(flow.send((refused("small"),))) == [("generate", "large")]
+        with pytest.raises(ValueError, match="no"):
+            flow.send((refused("large"),))
+        assert [error.tier for error in ledger.errors] == ["small", "large"]
+
+    @pytest.mark.parametrize(("kind", "first"), [(lambda: "new", 1), (None, 3)])
+    def test_a_request_of_a_new_kind_goes_to_one_tier_first(self, begin, kind, first):
+        flow, ledger = begin(audit=1.0, kind=kind)
+        assert len(names(next(flow))) == first
+        if first == 1:
+            assert names(flow.send((said("small"),))) == [("audit", "medium"), ("audit", "large")]
+            assert "new" in ledger.accepted_kinds
+
+    def test_one_that_is_refused_goes_to_no_other(self, begin):
+        flow, _ = begin(audit=1.0, kind=lambda: "new")
+        next(flow)
+        with pytest.raises(ValueError, match="no"):
+            flow.send((refused("small"),))
+
+    def test_after_a_refusal_a_kind_is_new_again(self, begin):
+        flow, ledger = begin(audit=1.0, kind=lambda: "known")
+        ledger.accepted_kinds.add("known")
+        assert len(names(next(flow))) == 3
+        with pytest.raises(ValueError, match="no"):
+            flow.send(tuple(map(refused, ("small", "medium", "large"))))
+        assert "known" not in ledger.accepted_kinds
 
     def test_a_setting_that_a_tier_does_not_know_is_left_out_for_it(self, begin):
         class Other:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 
 from past_calls import EMBEDDING, record
 
@@ -40,6 +42,24 @@ def test_the_database_is_in_wal_mode(tmp_path):
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     finally:
         connection.close()
+
+
+def test_a_record_that_is_kept_in_memory_takes_little(tmp_path):
+    number = 2_000
+    with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
+        history.remember(record(0))
+        history.flush()
+        tracemalloc.start()
+        try:
+            for position in range(1, number + 1):
+                history.remember(record(position))
+            history.flush()
+            gc.collect()
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    # Of Python's memory; Chroma's index is beside it.
+    assert kept / number < 1_500
 
 
 def test_what_openai_looks_at_is_never_imported_in_the_background():

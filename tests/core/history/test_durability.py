@@ -101,16 +101,64 @@ def test_whoever_adds_too_much_to_a_full_queue_gets_the_error(tmp_path, monkeypa
         assert again.stats().records == 6
 
 
-def test_a_record_revised_while_it_is_written_keeps_its_new_labels(tmp_path, monkeypatch):
+@pytest.fixture
+def held_writes(monkeypatch):
+    """Hold each write once it has begun; return the event that it has, and the one that lets it go on."""
     started, go_on = threading.Event(), threading.Event()
     real = shelves.Shelf.put
 
-    def slow(shelf, rows):
+    def held(shelf, rows):
         started.set()
         assert go_on.wait(20)
         real(shelf, rows)
 
-    monkeypatch.setattr(shelves.Shelf, "put", slow)
+    monkeypatch.setattr(shelves.Shelf, "put", held)
+    return started, go_on
+
+
+def test_a_caller_never_waits_for_the_write_of_a_full_queue(tmp_path, monkeypatch, held_writes):
+    started, go_on = held_writes
+    monkeypatch.setattr(library, "MOST_PENDING", 5)
+    with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
+        history.remember(record(0))
+        flushing = threading.Thread(target=history.flush)
+        flushing.start()
+        assert started.wait(20)
+        for number in range(1, 5):
+            history.remember(record(number))
+        with pytest.raises(HistoryError, match=r"5 records wait .* not kept"):
+            history.remember(record(5))
+        assert history.stats().pending == 5
+        go_on.set()
+        flushing.join()
+        history.flush()
+        history.remember(record(6))
+    with ChromaHistory(tmp_path, embedding=EMBEDDING) as again:
+        assert sorted(kept["id"] for kept in again.export()) == ["t0", "t1", "t2", "t3", "t4", "t6"]
+
+
+def test_batches_grow_while_many_records_wait_and_shrink_again(tmp_path, monkeypatch):
+    sizes = []
+    real = shelves.Shelf.put
+
+    def put(shelf, rows):
+        sizes.append(len(rows))
+        real(shelf, rows)
+
+    monkeypatch.setattr(shelves.Shelf, "put", put)
+    monkeypatch.setattr(writer, "_ENOUGH", 10_000)
+    monkeypatch.setattr(library, "_SECONDS_OF_WRITE", 60)
+    with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
+        for number in range(1_000):
+            history.remember(record(number))
+        history.flush()
+    assert sum(sizes) == 1_000
+    assert sizes[:3] == [64, 128, 128]
+    assert len(sizes) < 11
+
+
+def test_a_record_revised_while_it_is_written_keeps_its_new_labels(tmp_path, held_writes):
+    started, go_on = held_writes
     with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
         history.remember(record(1))
         flushing = threading.Thread(target=history.flush)

@@ -4,12 +4,9 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from pydantic import BaseModel, SecretStr
 
-from llm_tiers import Answer, ConfigError, Tier, TierError
-from llm_tiers.errors import Origin
-from llm_tiers.ladder import breaker as breakers
-from llm_tiers.ladder.breaker import Breaker, Circuit, as_breaker, circuit_of, record
+from llm_tiers import ConfigError
+from llm_tiers.ladder.breaker import Breaker, Circuit, as_breaker
 
 
 @pytest.fixture
@@ -143,73 +140,6 @@ def test_of_many_threads_one_tries(circuit, clock):
     for thread in threads:
         thread.join()
     assert admitted.count(True) == 1
-
-
-@pytest.mark.parametrize(
-    ("origin", "seconds"),
-    [
-        (Origin(OSError, blame="tier"), None),
-        (Origin(OSError, blame="tier", retry_after=2.0), 2.0),
-        (Origin(OSError, blame="setup", status=401), 5.0),
-        (Origin(TypeError, blame="setup"), 5.0),
-    ],
-)
-def test_failures_of_the_tier_count(circuit, origin, seconds):
-    assert record(circuit, TierError("small", "x", origin=origin)) == seconds
-    assert circuit.stats()["failures_in_a_row"] == 1
-
-
-@pytest.mark.parametrize("blame", ["request", "refused", "caller", "nobody"])
-@pytest.mark.parametrize("status", [None, 400])
-def test_other_failures_do_not(circuit, blame, status):
-    for _ in range(5):
-        record(circuit, TierError("small", "x", origin=Origin(ValueError, blame=blame, status=status)))
-    assert circuit.admits()
-    assert circuit.stats()["failures_in_a_row"] == 0
-
-
-def test_the_reason_shows_no_text_of_the_provider(circuit):
-    error = TierError("small", ValueError("the prompt was: secret"), origin=Origin(ValueError, status=500))
-    record(circuit, error)
-    record(circuit, error)
-    record(circuit, error)
-    assert circuit.why == "ValueError (status 500)"
-
-
-def test_an_answer_counts_as_one(circuit):
-    opened(circuit, 2)
-    assert record(circuit, Answer("small", "4", "4")) is None
-    assert circuit.stats()["failures_in_a_row"] == 0
-
-
-class Model(BaseModel):
-    model: str = "small"
-    base_url: str | None = None
-    api_key: SecretStr = SecretStr("sk-one-one-one")
-
-
-def test_models_share_the_circuit_of_a_tier():
-    settings = Breaker()
-    one = circuit_of(Tier(Model()), settings)
-    assert circuit_of(Tier(Model(), name="another"), settings) is one
-    others = [Model(model="large"), Model(base_url="http://here"), Model(api_key=SecretStr("sk-two-two-two"))]
-    assert len({id(circuit_of(Tier(other), settings)) for other in others} | {id(one)}) == 4
-    assert circuit_of(Tier(Model()), Breaker(failures=5)) is not one
-
-
-def test_no_key_is_kept():
-    circuit_of(Tier(Model(base_url="http://me:sk-one-one-one@here?key=sk-one-one-one")), Breaker())
-    assert "sk-one" not in repr(breakers._circuits)
-
-
-def test_a_process_remembers_a_bounded_number(monkeypatch):
-    monkeypatch.setattr(breakers, "_MOST_CIRCUITS", 2)
-    settings = Breaker()
-    first = circuit_of(Tier(Model(model="a")), settings)
-    circuit_of(Tier(Model(model="b")), settings)
-    assert circuit_of(Tier(Model(model="a")), settings) is first
-    circuit_of(Tier(Model(model="c")), settings)
-    assert circuit_of(Tier(Model(model="a")), settings) is first
 
 
 @pytest.mark.parametrize(

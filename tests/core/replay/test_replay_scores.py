@@ -71,7 +71,9 @@ class TestCalibrationError:
 
     def test_the_default_states_one_and_the_judged_policies_do_not(self):
         assert 0 < replay(MATH, "doubt").calibration_error < 0.1
-        assert 0 < replay(MATH, "default", grade=True).calibration_error < 0.1
+        # What a stream's first calls show differs by its order.
+        shuffled = [replay(MATH, "default", grade=True, order="shuffle", seed=seed) for seed in range(4)]
+        assert 0 < sum(result.calibration_error for result in shuffled) / len(shuffled) < 0.1
         assert replay(MATH, "llm-at").calibration_error is None
 
 

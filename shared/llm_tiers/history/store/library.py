@@ -21,24 +21,38 @@ from llm_tiers.errors import ConfigError, EmbeddingMismatch, HistoryError, Histo
 from llm_tiers.history.record import Change, CompleteStudy, Neighbour, Recollection, Record, Study
 from llm_tiers.history.store import facts
 from llm_tiers.history.store.client import chroma_errors
+from llm_tiers.history.store.crowd import LATEST, Crowd
 from llm_tiers.history.store.pending import Addition, Batch, Pending
-from llm_tiers.history.store.studies import NEWEST, Studies
+from llm_tiers.history.store.studies import NEWEST, NOBODY, Studies
 from llm_tiers.history.store.title import Row, Title
 
 if TYPE_CHECKING:
     from llm_tiers.history.store.shelf import Shelf
+    from llm_tiers.trace import Trace
 
 __all__ = ["BATCH", "MOST_PENDING", "Library", "ShelfProvider", "mismatch"]
 
 _LOGGER = logging.getLogger("llm_tiers.history")
 
 BATCH = 64
-"""Most records of one write."""
+"""Most records of one write, as long as few wait."""
+
+_LARGEST_BATCH = 128
+_SECONDS_OF_WRITE = 0.5
+"""Larger batches cost less a record, so they grow while many wait and a write takes no longer than this. In batches of
+256 and more, Chroma's graph loses records among many copies of one query: 1 of 200 in one run of six."""
+
+_SECONDS_FOR_FAILURE = 1.0
+"""How long a caller with one record too many waits for a writer whose last write failed, to get its error."""
 
 MOST_PENDING = 10_000
-"""Records that may wait. A caller that adds one more writes a batch first, and gets the error if that fails."""
+"""Records that may wait. One more is not kept while the writer works, so that no caller waits for it; while it pauses
+after a failure, the caller writes a batch and gets the error."""
 
 _MOST_RECENT = 20_000
+
+_MORE = 4
+"""How many times as many neighbours are looked for where some may be left out."""
 
 _PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds before the next tries where a server was lost."""
@@ -108,11 +122,17 @@ class Library:
         self._dimension: int | None = None
         self._pending = Pending()
         self._studies = Studies()
-        self._recent: OrderedDict[str, Record] = OrderedDict()
+        self._crowds: dict[str, Crowd] = {}
+        self._recent: OrderedDict[str, facts.Packed] = OrderedDict()
+        self._batch = BATCH
+        self._shed = 0
+        self._writes = False
         self._shelves: dict[str, Shelf] = {}
         self._nodes: set[str] = set()
         self._opened = False
         self._lock = threading.Lock()
+        # Held while a node's crowd is read for the first time and while a record is added, so that none counts twice.
+        self._crowding = threading.Lock()
         self._opening = threading.Lock()
         self._writing = threading.RLock()
         self._revising = threading.RLock()
@@ -219,9 +239,14 @@ class Library:
 
     # Reading
 
-    def recall(self, vector: Vector, *, node: str, k: int, study: Study | None = None) -> Recollection:
-        """Return the records of `node` that are most similar to `vector`, and what `study` made of all."""
-        return self._patiently(lambda: self._recall(vector, node=node, k=k, study=study))
+    def recall(
+        self, vector: Vector, *, node: str, k: int, study: Study | None = None, principal: str | None = None
+    ) -> Recollection:
+        """Return the records of `node` that are most similar to `vector`, and what `study` made of all.
+
+        A principal does not see those of others that crowd the node.
+        """
+        return self._patiently(lambda: self._recall(vector, node=node, k=k, study=study, principal=principal))
 
     def _patiently(self, work: Callable[[], Result], lost: Sequence[type[Exception]] = _LOST) -> Result:
         """Do something again where a server was lost that another one replaces in some tenths of a second."""
@@ -235,11 +260,14 @@ class Library:
             time.sleep(pause)
         return work()
 
-    def _recall(self, vector: Vector, *, node: str, k: int, study: Study | None) -> Recollection:
+    def _recall(self, vector: Vector, *, node: str, k: int, study: Study | None, principal: str | None) -> Recollection:
         with chroma_errors("reading"):
             self._open_if_present()
             self.expect(vector.size)
             node = self._node_to_search(node)
+            crowd = None if principal is None else self._crowd(node)
+            without = NOBODY if crowd is None else crowd.left_out(principal)
+            wanted, k = k, _MORE * k if without else k
             # First what waits, then what is stored: a record that is written in between is found twice, which its id
             # shows. In the other order it could be missed.
             waiting = self._pending.on(node)
@@ -252,22 +280,54 @@ class Library:
                 count = shelf.count_with(waiting.records.keys())
                 known = records | known
                 hits += found
-            learned = None if study is None else self._studies.of(node, study, partial(self._known_to, study, node))
+            if crowd is not None:
+                count = max(count - crowd.number_of(without), 0)
+            learned = None if study is None else self._learned(node, study, without)
         if not vector.any():
             # A text without a vector resembles nothing, though its cosine with everything is 0.
             return Recollection(count=count, vector=vector, learned=learned)
-        neighbours = [Neighbour(similarity, known[trace_id]) for trace_id, similarity in hits if trace_id in known]
+        neighbours = [
+            Neighbour(similarity, known[trace_id])
+            for trace_id, similarity in hits
+            if trace_id in known and known[trace_id].principal not in without
+        ]
         neighbours.sort(key=lambda n: (-n.similarity, -n.record.created, n.record.id))
-        return Recollection(tuple(neighbours[:k]), count, vector, learned=learned)
+        return Recollection(tuple(neighbours[:wanted]), count, vector, learned=learned)
+
+    def _crowd(self, node: str) -> Crowd:
+        """Return who made the latest calls of a node."""
+        crowd = self._crowds.get(node)
+        if crowd is None:
+            with self._crowding:
+                crowd = self._crowds.get(node)
+                if crowd is None:
+                    crowd = Crowd(record.principal for record in self._newest(node, LATEST))
+                    # Anything may be asked for as a node, and what has no records is not worth keeping.
+                    if self._has_records(node):
+                        self._crowds[node] = crowd
+        return crowd
+
+    def _learned(self, node: str, study: Study, without: frozenset[str]) -> Any:
+        if not self._has_records(node):
+            return self._studies.of_nothing(node, study)
+        return self._studies.of(node, study, partial(self._known_to, study, node), without)
+
+    def _has_records(self, node: str) -> bool:
+        with self._lock:
+            return not node or node in self._nodes
 
     def _known_to(self, study: Study, node: str) -> Iterable[Record]:
         """Return the records of a node that a study starts with, oldest first, those that wait included."""
         if isinstance(study, CompleteStudy):
             return self._complete_records(node)
+        return self._newest(node, NEWEST)
+
+    def _newest(self, node: str, most: int) -> list[Record]:
+        """Return the newest records of a node, oldest first, those that wait included."""
         waiting = self._pending.on(node).records
         shelf = self._shelf(node)
-        stored = {} if shelf is None else shelf.newest(NEWEST)
-        return list({**stored, **waiting}.values())[-NEWEST:]
+        stored = {} if shelf is None else shelf.newest(most)
+        return list({**stored, **waiting}.values())[-most:]
 
     def _complete_records(self, node: str) -> Iterator[Record]:
         """Yield every record of a node as it is now, with its vector."""
@@ -297,10 +357,10 @@ class Library:
         found: dict[str, Record] = {}
         with self._lock:
             for trace_id in ids:
-                record = self._recent.get(trace_id)
-                if record is not None:
+                packed = self._recent.get(trace_id)
+                if packed is not None:
                     self._recent.move_to_end(trace_id)
-                    found[trace_id] = record
+                    found[trace_id] = facts.unpack(trace_id, packed)
         missing = [trace_id for trace_id in ids if trace_id not in found]
         if missing:
             fetched = shelf.fetch(missing)
@@ -312,9 +372,10 @@ class Library:
         kept: dict[str, Record] = {}
         with self._lock:
             for trace_id, record in records.items():
-                if newer:
-                    self._recent[trace_id] = record
-                kept[trace_id] = self._recent.setdefault(trace_id, record)
+                held = None if newer else self._recent.get(trace_id)
+                if held is None:
+                    self._recent[trace_id] = facts.pack(record)
+                kept[trace_id] = record if held is None else facts.unpack(trace_id, held)
                 self._recent.move_to_end(trace_id)
             while len(self._recent) > _MOST_RECENT:
                 self._recent.popitem(last=False)
@@ -325,7 +386,8 @@ class Library:
         # On a server another process may have revised the record, so the cache is not asked there.
         if record is None and not self._shelf_provider.shared:
             with self._lock:
-                record = self._recent.get(trace_id)
+                packed = self._recent.get(trace_id)
+                record = None if packed is None else facts.unpack(trace_id, packed)
         if record is not None:
             return record
         # A parent holds what its children hold, so the top is the likely place.
@@ -338,6 +400,21 @@ class Library:
             f"(capacity={self.capacity}) or belong to another history"
         )
         raise UnknownTrace(msg)
+
+    def trace(self, trace_id: str) -> Trace | None:
+        """Return the trace of a call, or None where its record has none.
+
+        Raises:
+            UnknownTrace: No record has this id.
+        """
+        waiting = self._pending.find(trace_id)
+        if waiting is not None and waiting.trace is not None:
+            return waiting.trace
+        with chroma_errors("reading"):
+            self._open_if_present()
+            self._find(trace_id)
+            stored = (shelf.trace(trace_id) for shelf in self._all_shelves())
+            return next((trace for trace in stored if trace is not None), None)
 
     def _all_shelves(self) -> list[Shelf]:
         with self._lock:
@@ -355,14 +432,35 @@ class Library:
         except HistoryError as error:
             # It waits, so that `flush` and `close` say that it could not be written, and it is if that is mended.
             _LOGGER.debug("a record waits, since the history cannot be opened: %s", error)
-        # The thread that adds too fast does the writing, so that memory stays bounded when Chroma is slow or fails.
         if len(self._pending) >= MOST_PENDING:
-            self.write_batch()
+            self._make_room()
         self.expect(vector.size)
         kept = replace(record, vector=None, text=text, node=facts.printable(record.node))
         nodes = self._nodes_for(kept.node)
-        with self._studies.learning(kept, nodes, vector):
+        with self._crowding, self._studies.learning(kept, nodes, vector):
             self._pending.add(Addition(Row(kept, vector, exact=exact or self._studies.complete), nodes))
+            for node in nodes:
+                if node in self._crowds:
+                    self._crowds[node].add(kept.principal)
+
+    def _make_room(self) -> None:
+        """Write a batch, unless somebody else is writing.
+
+        Raises:
+            HistoryError: Somebody is, so that the new record is not kept; or the batch could not be written.
+        """
+        # So that memory stays bounded and no caller waits for another thread's write.
+        if not self._writing.acquire(timeout=0 if self._writes else _SECONDS_FOR_FAILURE):
+            with self._lock:
+                self._shed += 1
+            raise HistoryError(
+                f"{MOST_PENDING} records wait to be written, which is all that may; this one is not kept (nor were "
+                f"{self._shed - 1} before): calls come faster than the history can be written"
+            )
+        try:
+            self.write_batch()
+        finally:
+            self._writing.release()
 
     def _nodes_for(self, node: str) -> tuple[str, ...]:
         """The shelves of a record: its node's and each ancestor's, as far as `max_nodes` allows."""
@@ -440,10 +538,20 @@ class Library:
 
     def write_batch(self) -> int:
         """Write the oldest of what waits, evict what is too old, and return how many were written."""
+        try:
+            written = self._write_batch()
+        except HistoryError:
+            self._writes = False
+            raise
+        self._writes = True
+        return written
+
+    def _write_batch(self) -> int:
         with self._writing, chroma_errors("writing"):
-            batch = self._pending.take(BATCH)
+            batch = self._pending.take(self._batch)
             if not batch:
                 return 0
+            started = time.monotonic()
             self._shelf_provider.before_writing()
             self.open()
             try:
@@ -462,7 +570,15 @@ class Library:
             self._pending.done(batch)
             for shelf in touched:
                 self._tidy(shelf, shelf.evict(self.capacity))
+            self._size_batches(time.monotonic() - started)
             return len(batch.additions) + len(batch.revisions)
+
+    def _size_batches(self, seconds: float) -> None:
+        """Take more at a time while many wait and writing is quick, and less where a write took too long."""
+        if seconds > _SECONDS_OF_WRITE or len(self._pending) < self._batch:
+            self._batch = max(self._batch // 2, BATCH)
+        else:
+            self._batch = min(2 * self._batch, _LARGEST_BATCH)
 
     def _write_additions(self, batch: Batch) -> list[Shelf]:
         rows: dict[str, list[Row]] = {}
@@ -514,7 +630,7 @@ class Library:
         with chroma_errors("counting"):
             return len(set().union(*(shelf.ids() for shelf in self._all_shelves())))
 
-    def prune(self, *, older_than: float | None, node: str | None, keep: int | None) -> int:
+    def prune(self, *, older_than: float | None, node: str | None, keep: int | None, dry_run: bool = False) -> int:
         """Remove old records; see `ChromaHistory.prune`."""
         # First write, since records that wait have no age in Chroma yet, and would come back after the pruning.
         self.flush()
@@ -527,7 +643,7 @@ class Library:
                 ages |= shelf.ages()
             gone = _too_old(ages, older_than, keep)
             # All shelves, not just the chosen ones: a record lies under its node's ancestors too.
-            for shelf in shelves if gone else ():
+            for shelf in shelves if gone and not dry_run else ():
                 shelf.discard(gone)
                 self._tidy(shelf, gone)
             return len(gone)

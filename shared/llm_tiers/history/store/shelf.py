@@ -6,7 +6,7 @@ import heapq
 import threading
 import zlib
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import islice
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llm_tiers.embedding.vector import Vector
     from llm_tiers.history.record import Record
     from llm_tiers.history.store.client import Client
+    from llm_tiers.trace import Trace
 
 __all__ = ["Shelf", "find_shelf", "make_shelf", "open_shelves"]
 
@@ -156,6 +157,11 @@ class Shelf:
             return None
         return _exact(found["metadatas"][0], found["embeddings"][0])
 
+    def trace(self, trace_id: str) -> Trace | None:
+        """Return a record's trace; None where the record is not here or has none."""
+        found = self._read("get", ids=[trace_id], include=["metadatas"])
+        return facts.trace_of(found["metadatas"][0]) if found["ids"] else None
+
     def ids(self) -> list[str]:
         """Return the id of every record."""
         found: list[str] = self._read("get", include=[])["ids"]
@@ -167,10 +173,10 @@ class Shelf:
             return {trace_id: facts.created_of(metadata) for trace_id, metadata, _ in self.pages(vectors=False)}
         return dict(self._created)
 
-    def pages(self, *, vectors: bool) -> Iterator[Page]:
-        """Yield every record's id, metadata and (if asked for) vector, some hundreds a request."""
+    def pages(self, *, vectors: bool, ids: Iterable[str] | None = None) -> Iterator[Page]:
+        """Yield the id, metadata and (if asked for) vector of every record, or of those of `ids`, page by page."""
         include = ["metadatas", "embeddings"] if vectors else ["metadatas"]
-        remaining = iter(self.ids())
+        remaining = iter(self.ids() if ids is None else ids)
         while page := list(islice(remaining, _PAGE)):
             found = self._read("get", ids=page, include=include)
             held = found["embeddings"] if vectors else [None] * len(found["ids"])

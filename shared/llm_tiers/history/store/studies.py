@@ -14,18 +14,35 @@ if TYPE_CHECKING:
     from llm_tiers.embedding.vector import Vector
     from llm_tiers.history.record import Record, Study
 
-__all__ = ["NEWEST", "Studies"]
+__all__ = ["NEWEST", "NOBODY", "Studies"]
 
 NEWEST = 1_000
 """Stored records that a study starts with, unless it is complete: some tenths of a second's work, once a process and
 node."""
 
 
+NOBODY: frozenset[str] = frozenset()
+"""No principal is left out."""
+
+_MISSING = object()
+
+_MOST_EMPTY = 100
+"""Nodes without records whose results are kept: anything may be asked for as a node."""
+
+_MOST_WITHOUT = 4
+"""Results of one study and node that are kept without some principals; the one not asked for the longest goes."""
+
+
 class Studies:
-    """The results of studies, by node. A result is replaced, never changed, so readers may keep the one they have."""
+    """The results of studies, by node, of all records and without those of some principals.
+
+    A result is replaced, never changed, so readers may keep the one they have.
+    """
 
     def __init__(self) -> None:
-        self._results: dict[tuple[str, Study], Any] = {}
+        self._results: dict[tuple[str, Study, frozenset[str]], Any] = {}
+        # Of the nodes without records, oldest first.
+        self._empty: dict[tuple[str, Study, frozenset[str]], None] = {}
         self._lock = threading.Lock()
         self._complete = False
 
@@ -34,21 +51,54 @@ class Studies:
         """Whether a study was asked for that needs the records' vectors."""
         return self._complete
 
-    def of(self, node: str, study: Study, newest: Callable[[], Iterable[Record]]) -> Any:
-        """Return the result for a node, made of `newest()`, oldest first, where it is asked for the first time."""
-        key = (node, study)
+    def of(
+        self, node: str, study: Study, newest: Callable[[], Iterable[Record]], without: frozenset[str] = NOBODY
+    ) -> Any:
+        """Return the result for a node, made of `newest()`, oldest first, where it is asked for the first time.
+
+        Args:
+            node: The node.
+            study: The study.
+            newest: Returns the records that it starts with.
+            without: The principals whose records it leaves out.
+        """
+        key = (node, study, without)
         # The first check takes no lock: every recall comes through here, and only the first one of a node starts a
         # study.
-        if key not in self._results:
+        result = self._results.get(key, _MISSING)
+        if result is _MISSING:
             with self._lock:
                 if key not in self._results:
                     # Before the first record is read: one that is added from here on is stored with its vector.
                     self._complete = self._complete or isinstance(study, CompleteStudy)
                     result = study.start()
                     for record in newest():
-                        result = study.learn(result, record)
+                        if record.principal not in without:
+                            result = study.learn(result, record)
+                    self._make_room(key)
                     self._results[key] = result
-        return self._results[key]
+                return self._results[key]
+        return result
+
+    def _make_room(self, key: tuple[str, Study, frozenset[str]]) -> None:
+        node, study, without = key
+        alike = [other for other in self._results if other[:2] == (node, study) and other[2]]
+        for other in alike[: len(alike) - _MOST_WITHOUT + 1] if without else ():
+            del self._results[other]
+
+    def of_nothing(self, node: str, study: Study) -> Any:
+        """Return the result of no records, for a node that has none; that of the latest such nodes is kept.
+
+        Calls that begin side by side at a new node so have the same.
+        """
+        result = self.of(node, study, tuple)
+        with self._lock:
+            self._empty[node, study, NOBODY] = None
+            while len(self._empty) > _MOST_EMPTY:
+                oldest = next(iter(self._empty))
+                del self._empty[oldest]
+                self._results.pop(oldest, None)
+        return result
 
     @contextmanager
     def learning(self, record: Record, nodes: Iterable[str], vector: Vector | None = None) -> Iterator[None]:
@@ -59,10 +109,12 @@ class Studies:
         with self._lock:
             yield
             seen = replace(record, vector=vector)
-            for node, study in list(self._results):
+            for key in list(self._results):
+                node, study, without = key
                 if node in nodes:
-                    learned = study.learn(self._results[node, study], seen)
-                    self._results[node, study] = learned
+                    self._empty.pop(key, None)
+                if node in nodes and record.principal not in without:
+                    self._results[key] = study.learn(self._results[key], seen)
 
     @contextmanager
     def revising(
@@ -71,11 +123,16 @@ class Studies:
         """Let every complete study of these nodes learn what a record is changed to in the meantime."""
         with self._lock:
             yield
-            concerned = [key for key in self._results if key[0] in nodes and isinstance(key[1], CompleteStudy)]
+            concerned = [
+                key
+                for key in self._results
+                if key[0] in nodes and isinstance(key[1], CompleteStudy) and before.principal not in key[2]
+            ]
             if not concerned:
                 return
             known = vector()
             old, new = replace(before, vector=known), replace(after, vector=known)
-            for node, study in concerned:
+            for key in concerned:
+                study = key[1]
                 if isinstance(study, CompleteStudy):
-                    self._results[node, study] = study.revise(self._results[node, study], old, new)
+                    self._results[key] = study.revise(self._results[key], old, new)

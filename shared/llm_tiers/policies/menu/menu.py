@@ -13,89 +13,30 @@ from llm_tiers.call.requests import Recall, Request, Response, recall
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import ConfigError
 from llm_tiers.policies.judges.judge import Judge, Review
+from llm_tiers.policies.menu.known import Known, ProfileOf
 from llm_tiers.policies.menu.learning import Learning
-from llm_tiers.policies.menu.profile import NO_PROFILE, Profile, ProfiledCall, profiled_call
-from llm_tiers.policies.menu.profiling import ASKED_SHARE, Profiling
+from llm_tiers.policies.menu.profile import Profile
+from llm_tiers.policies.menu.profiling import Profiling
 from llm_tiers.policies.menu.rule import Rule, Single
 from llm_tiers.policies.menu.running import RuleJudge, plan_of
-from llm_tiers.policies.menu.worth import Choice, choose, cost_of, rules_of
+from llm_tiers.policies.menu.worth import Choice
 from llm_tiers.policies.starters.base import Planning
 from llm_tiers.policies.starters.past import lineage
 
 if TYPE_CHECKING:
     from llm_tiers.call.call import Call
-    from llm_tiers.history.record import Record
     from llm_tiers.ladder.tiers import Ladder, Tier
     from llm_tiers.policies.judges.case import Case, Judgement
 
-__all__ = ["Known", "MenuJudge", "MenuStarter", "ProfileOf"]
+__all__ = ["MenuJudge", "MenuStarter"]
 
 _ENOUGH, _COMPLETE = 8, 2
 """A node with fewer profiled calls, or fewer that all tiers answered, uses the choice of its nearest parent with
 as many."""
 
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What a node's past calls show, and the choice that follows from it."""
-
-    profile: Profile
-    choice: Choice
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileOf:
-    """The study that makes a node's profile from its records.
-
-    Attributes:
-        usual: Tier names, cheapest first, each with the usual cost of an answer.
-        price: What a usual answer of the top tier may cost, in probability of a right answer.
-        worth_usd: What a right answer is worth in US$; None if `price` determines it.
-        priors: The tiers' own `prior`, cheapest first; empty if none has one.
-    """
-
-    usual: tuple[tuple[str, float], ...]
-    price: float
-    worth_usd: float | None = None
-    priors: tuple[float | None, ...] = ()
-
-    def start(self) -> Known:
-        """Return what is known before the first call."""
-        return self._known(NO_PROFILE)
-
-    def learn(self, result: Known, record: Record) -> Known:
-        """Return what is known after one more call."""
-        usual = dict(self.usual)
-        call = profiled_call(record, usual)
-        cost = sum(usual.get(name, 0.0) for name in record.answered) if record.cost_usd is None else record.cost_usd
-        # The rule of then, which it was settled by: read again after a restart, the grades of now would name another.
-        rules = rules_of(tuple(usual)) if call is not None and record.rule is not None else ()
-        rule = next((rule for rule in rules if rule.name == record.rule), None)
-        return self.after(result, cost, call, rule)
-
-    def revise(self, result: Known, before: Record, after: Record) -> Known:  # noqa: ARG002
-        """Return what is known after a call was graded."""
-        call = profiled_call(after, dict(self.usual))
-        return result if call is None else self._known(result.profile.revised(call))
-
-    def after(self, result: Known, cost: float, call: ProfiledCall | None, rule: Rule | None = None) -> Known:
-        """Return what is known after one more call.
-
-        Args:
-            result: What was known before.
-            cost: What the call cost, in US$.
-            call: What it says of all tiers, or None.
-            rule: The rule that would have answered it if it had not been profiled; None for the one of now.
-        """
-        # An ordinary call shows nothing about rules that were not run, so only a profiled one changes the choice.
-        instead = 0.0 if call is None else cost_of(rule or result.choice.rule_for(call.vector), call)
-        profile = result.profile.after(cost, call, instead)
-        return Known(profile, result.choice) if call is None else self._known(profile)
-
-    def _known(self, profile: Profile) -> Known:
-        return Known(
-            profile, choose(profile, dict(self.usual), self.price, worth_usd=self.worth_usd, priors=self.priors)
-        )
+_MANY, _SELDOM = 12, 0.1
+"""From this many profiled calls on, users are told if the top tier's answer coincides with another in fewer than this
+share of them. Agreement then shows nothing, and only grades can ever lead to a cheaper tier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +51,11 @@ class MenuStarter:
     """Start the rule that is worth most at the call's node: its chance of a right answer, minus the answers' cost.
 
     Some calls are profiled: all tiers answer them, and every rule is replayed on their answers. If the two dearest
-    tiers below the top agree, the top tier's answer is foreseen; it is then asked on a quarter of these calls only,
-    which stand for the others. If the answers are graded, by a check, the user or a grader, the grades say which are
-    right. If not, how right an answer is, is estimated: half the weight is on "the top tier is right", and half on what
-    the tiers' agreement shows. A profiled call on which all tiers answered returns the answer of the rule that is right
-    most often.
+    tiers below the top agree, the top tier's answer is foreseen; it is then asked on a few of these calls only, at most
+    a quarter, which stand for the others. If the answers are graded, by a check, the user or a grader, the grades say
+    which are right. If not, how right an answer is, is estimated: half the weight is on "the top tier is right", and
+    half on what the tiers' agreement shows. A profiled call on which all tiers answered returns the answer of the rule
+    that is right most often.
 
     Source: choosing a policy by replaying it on profiled calls is from SMART (arXiv 2403.13835), the reward is from
     MetaLLM (arXiv 2407.10834).
@@ -178,23 +119,29 @@ class MenuStarter:
         return 0.5 * float(1 - self.quality) ** 3
 
     def study(self, ladder: Ladder) -> ProfileOf:
-        """Return the study whose result has the choice."""
+        """Return the study whose result has the choices."""
         usual = tuple((name, float(ladder.costs[name])) for name in ladder.names)
         stated = tuple(tier.prior for tier in ladder)
         priors = () if stated == (None,) * len(stated) else stated
-        return ProfileOf(usual, self.price, self.worth_usd, priors)
+        return ProfileOf(usual, priors)
+
+    def choice(self, known: Known) -> Choice:
+        """Return which rule is worth most by what is known of a node."""
+        return known.choice(self.price, self.worth_usd)
 
     def plan(self, call: Call, ladder: Ladder) -> Planning:
         """Plan the first step of the chosen rule, or a profiled call."""
         study = self.study(ladder)
         found = yield from _look_up(call, study)
         known, vector = found.known, found.vector
-        choice = known.choice
+        choice = self.choice(known)
         serving = [tier.name for tier in ladder if not call.shortfall(tier)]
         # A call that not all tiers can serve cannot be profiled, and one that is not kept would be for nothing.
         able = len(serving) == len(ladder) and found.is_kept
         rule, audits = self.decide(known, call.id, vector) if able else (choice.rule_for(vector), False)
         profiled = isinstance(rule, Profiling)
+        if audits or profiled:
+            known.underway.begin(call.id, known.profile.count)
         lacks_tiers = not set(rule.tiers) <= set(serving)
         missing = [name for name in rule.tiers if name in call.down][-1:]
         if lacks_tiers:
@@ -204,14 +151,14 @@ class MenuStarter:
         # another.
         stated = None if audits or profiled or lacks_tiers else choice.confidence(rule)
         return replace(
-            plan_of(rule, f"{reason}; {_basis(known.profile)}{found.where}"),
+            plan_of(rule, f"{reason}; {_basis(choice.profile)}{found.where}"),
             estimates=choice.estimates,
             audit=audits,
             profiled=profiled,
             rule=(choice.rule_for(vector) if audits or profiled else rule).name,
             # A dearer tier in place of a cheaper one is no loss but in money.
             in_place_of=next((name for name in missing if ladder.index(name) > ladder.index(rule.tiers[-1])), None),
-            warnings=(*found.warnings, *_doubts_about_top(known)),
+            warnings=(*found.warnings, *_doubts_about_top(choice), *_nothing_to_learn_from(choice)),
             insight=_Insight(rule, stated),
             confidence=None if stated is None else stated.get(frozenset(rule.tiers)),
         )
@@ -231,18 +178,18 @@ class MenuStarter:
 
         On a profiled call where they are not, the rule is a `Profiling`.
         """
-        choice = known.choice
-        chance = self.learning.chance(known.profile, choice)
+        choice = self.choice(known)
+        chance = self.learning.chance(known.profile, choice, known.underway.number(known.profile.count))
         if random.Random(f"profile:{self.seed}:{call_id}").random() >= chance:
             return choice.rule_for(query), False
         # A random choice of its own, so that the calls on which all tiers are asked represent all profiled calls.
-        asks_all = random.Random(f"top:{self.seed}:{call_id}").random() < ASKED_SHARE
+        asks_all = random.Random(f"top:{self.seed}:{call_id}").random() < choice.foreseen.share
         # While nothing is foreseen, as with two tiers ever, all answer sooner side by side.
-        if asks_all or not choice.foreseen:
+        if asks_all or not choice.foreseen.patterns:
             return choice.surest, True
         # The node's rule, not the query's: it settles which of these calls are spared, and that must not depend on the
         # query, or those that are not would stand for other queries.
-        return Profiling(choice.rule.ladder, choice.rule, choice.surest, choice.foreseen), False
+        return Profiling(choice.rule.ladder, choice.rule, choice.surest, choice.foreseen.patterns), False
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,12 +242,25 @@ def _basis(profile: Profile) -> str:
     return f"{number} profiled calls{without} by {by}"
 
 
-def _doubts_about_top(known: Known) -> tuple[str, ...]:
-    """Warn of a tier below the top that seems to be right more often."""
-    better, top = known.choice.better_than_top, tuple(known.choice.estimates)[-1]
-    if better is None:
+def _doubts_about_top(choice: Choice) -> tuple[str, ...]:
+    """Warn of a tier below the top that seems to be better, or without grades as good."""
+    top = choice.rule.ladder[-1]
+    if choice.better_than_top is not None:
+        return (f"top tier: {choice.better_than_top} seems to be right more often than {top}, which is dearer",)
+    # Of no interest to those who hardly pay for the top tier.
+    if choice.as_good_as_top is None or top not in choice.rule.tiers:
         return ()
-    return (f"top tier: {better} seems to be right more often than {top}, which is dearer",)
+    return (f"top tier: nothing shows yet that {top} is better than {choice.as_good_as_top}; grade= would tell",)
+
+
+def _nothing_to_learn_from(choice: Choice) -> tuple[str, ...]:
+    """Warn where the top tier answers all calls because nothing shows which of the cheaper answers are right."""
+    profile, (*below, top) = choice.profile, choice.rule.ladder
+    is_known = profile.source is not None or profile.coinciding > _SELDOM
+    if not below or is_known or len(profile.counted) < _MANY or choice.rule != Single(choice.rule.ladder, top):
+        return ()
+    # Short: it lies in each message of a conversation, and so in each checkpoint.
+    return (f"no grades and answers that seldom coincide: {top} answers all; give grade=",)
 
 
 class MenuJudge(Judge):

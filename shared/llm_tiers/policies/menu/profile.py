@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from llm_tiers.history.record import GradeSource, Record
     from llm_tiers.policies.menu.weighing import Stratum
 
-__all__ = ["NO_PROFILE", "UNASKED", "Profile", "ProfiledCall", "profiled_call"]
+__all__ = ["FIRST_CALLS", "NO_PROFILE", "UNASKED", "Profile", "ProfiledCall", "profiled_call"]
 
 UNASKED = -2
 """Stands for the top tier's answer if the tier was not asked, because its answer was foreseen, or if it failed."""
@@ -29,6 +29,9 @@ UNASKED = -2
 _KEPT = 1_000
 """The number of profiled calls that are kept, newest first. Models and queries change, so older ones mislead; and they
 bound the memory of a node."""
+
+FIRST_CALLS = 100
+"""Only so many calls of a node may draw on the credit for learning."""
 
 _FEW = 8
 """From this many graded calls on, calls without grades are left out: the two kinds of evidence are not mixed, and
@@ -90,7 +93,7 @@ def profiled_call(record: Record, usual: Mapping[str, float]) -> ProfiledCall | 
         usual: Tier name, cheapest first, to what an answer usually costs.
     """
     *below, top = usual
-    if not (record.audited or record.profiled) or any(name not in record.answered for name in below):
+    if not record.is_drawn or any(name not in record.answered for name in below):
         return None
     # An answer that cannot be compared has no number in the record. It differs from all others.
     unlike = len(usual)
@@ -145,12 +148,14 @@ class Profile:
         count: The number of all calls of the node, profiled or not.
         spent: What all calls cost, in US$.
         learning: What profiling cost beyond what the same calls would have cost without it, in US$.
+        first_learning: What of `learning` was for the first `FIRST_CALLS` calls.
     """
 
     calls: tuple[ProfiledCall, ...] = ()
     count: int = 0
     spent: float = 0.0
     learning: float = 0.0
+    first_learning: float = 0.0
 
     def after(self, cost: float, call: ProfiledCall | None, instead: float) -> Profile:
         """Return the profile after one more call.
@@ -160,16 +165,19 @@ class Profile:
             call: What it says of all tiers, or None.
             instead: What it would have cost if it had not been profiled, in US$.
         """
-        known = replace(self, count=self.count + 1, spent=self.spent + cost)
-        if call is None:
-            return known
-        calls = (*self.calls, call)[-_KEPT:]
-        return Profile(calls, known.count, known.spent, self.learning + max(cost - instead, 0.0))
+        learned = 0.0 if call is None else max(cost - instead, 0.0)
+        return Profile(
+            self.calls if call is None else (*self.calls, call)[-_KEPT:],
+            self.count + 1,
+            self.spent + cost,
+            self.learning + learned,
+            self.first_learning + (learned if self.count < FIRST_CALLS else 0.0),
+        )
 
     def revised(self, call: ProfiledCall) -> Profile:
         """Return the profile after one of its calls was graded."""
         calls = tuple(call if old.id == call.id else old for old in self.calls)
-        return Profile(calls, self.count, self.spent, self.learning)
+        return replace(self, calls=calls)
 
     @cached_property
     def is_graded(self) -> bool:
@@ -180,6 +188,11 @@ class Profile:
     def counted(self) -> tuple[ProfiledCall, ...]:
         """The calls that all tiers answered and that are used: the graded ones if there are a few, else all."""
         return tuple(call for call in self.calls if call.is_complete and (call.is_graded or not self.is_graded))
+
+    @cached_property
+    def coinciding(self) -> float:
+        """The share of the `counted` calls on which a cheaper tier gave the top tier's answer; 0 if there are none."""
+        return sum(call.said[-1] in call.said[:-1] for call in self.counted) / max(len(self.counted), 1)
 
     @cached_property
     def spared(self) -> Mapping[Stratum, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,22 +11,39 @@ from llm_tiers.policies.menu.pattern import Pattern, in_order
 from llm_tiers.policies.menu.replaying import Profiled, replayed
 from llm_tiers.policies.menu.rule import Accept, Ask, CallState, Rule, Step
 
-__all__ = ["ASKED_SHARE", "Profiling", "foreseen_patterns"]
+__all__ = ["ASKED_SHARE", "NOTHING_FORESEEN", "Foreseen", "Profiling", "foreseen_in"]
 
 ASKED_SHARE = 0.25
-"""On how many of the profiled calls the top tier is asked though its answer is foreseen. Those calls stand for the
-others: a stratum in which little varies needs few samples (Neyman, 1934)."""
-
+"""On how many of the profiled calls, at most, the top tier is asked though its answer is foreseen. They stand for the
+others."""
 
 _SEEN = 3
 """A pattern may be foreseen from this many calls on that all tiers answered. Two cheap tiers may share their errors,
 which nobody knows until a dearer one has been heard."""
 
 
-def foreseen_patterns(said: Iterable[Pattern]) -> frozenset[Pattern]:
-    """Return the patterns on which the top tier's answer is foreseen.
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """When the top tier's answer is foreseen.
 
-    On these the two dearest tiers below the top agree, and on most of the calls that show it, the top tier agreed too.
+    Attributes:
+        patterns: What the tiers below the top say then.
+        share: On how many of the profiled calls the top tier is asked all the same.
+    """
+
+    patterns: frozenset[Pattern] = frozenset()
+    share: float = ASKED_SHARE
+
+
+NOTHING_FORESEEN = Foreseen()
+
+
+def foreseen_in(said: Iterable[Pattern]) -> Foreseen:
+    """Return when the top tier's answer is foreseen.
+
+    That is where the two dearest tiers below the top agree, and on most of the calls that show it, the top tier agreed
+    too. The more surely it does, the fewer calls have to show it: a stratum's samples are in proportion to its standard
+    deviation (Neyman, 1934).
 
     Args:
         said: What all tiers said on calls that all of them answered.
@@ -36,7 +54,10 @@ def foreseen_patterns(said: Iterable[Pattern]) -> frozenset[Pattern]:
         if len(below) > 1 and below[-1] == below[-2] >= 0:
             seen[tuple(below)] += 1
             agreed[tuple(below)] += top == below[-1]
-    return frozenset(below for below, number in seen.items() if number >= _SEEN and 2 * agreed[below] > number)
+    patterns = frozenset(below for below, number in seen.items() if number >= _SEEN and 2 * agreed[below] > number)
+    number = sum(seen[below] for below in patterns)
+    differed = (number - sum(agreed[below] for below in patterns) + 1) / (number + 2)
+    return Foreseen(patterns, min(0.5 * math.sqrt(differed * (1 - differed)), ASKED_SHARE))
 
 
 @dataclass(frozen=True)

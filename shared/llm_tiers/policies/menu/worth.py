@@ -1,4 +1,4 @@
-"""What each rule of the menu is worth at a node, and the expected loss if the chosen rule is not the best."""
+"""What each rule of the menu is worth at a node, and what it is worth to profile more calls before one is chosen."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from llm_tiers.agreement.imagined import imagined_ladders
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.policies.menu.backed import Backed
 from llm_tiers.policies.menu.nearby import Nearby
-from llm_tiers.policies.menu.pattern import Pattern, in_order
+from llm_tiers.policies.menu.pattern import in_order
 from llm_tiers.policies.menu.profile import Profile, ProfiledCall
-from llm_tiers.policies.menu.profiling import ASKED_SHARE, foreseen_patterns
+from llm_tiers.policies.menu.profiling import ASKED_SHARE, NOTHING_FORESEEN, Foreseen, foreseen_in
 from llm_tiers.policies.menu.replaying import Profiled, replayed
 from llm_tiers.policies.menu.rule import Rule
 from llm_tiers.policies.menu.rules import menu_of
+from llm_tiers.policies.menu.saving import Saving, saving_of
+from llm_tiers.policies.menu.top import as_good_as_top, better_than_top
 from llm_tiers.policies.menu.weighing import Stratum, Weighing, weigh
 
 __all__ = ["IMAGINED_CALLS", "Choice", "Evidence", "choose", "cost_of", "outcome_of", "rules_of"]
@@ -28,13 +29,12 @@ IMAGINED_CALLS = 6.0
 """A node starts as if this many calls, to imagined ladders, had been profiled. Without them the first few calls would
 decide; from some fifty on they hardly matter."""
 
-_MANY, _STANDARD_ERRORS = 20, 1.0
-"""A warning names a tier as better than the top from this many graded calls on, if it is ahead by this many standard
-errors. One, since the user loses on every call and the warning costs nothing."""
-
 _LEAST_PRICE = 0.02
 """What an answer of the top tier counts for at least when profiling is weighed, in probability of a right answer; about
 the price at `quality=0.65`. With a price near 0 every call would be profiled, for gains that no user would notice."""
+
+_AS_DEAR, _NEVER = 1.02, 10.0
+"""A rule that costs more than this much of the top tier alone is never chosen; worth lies in [-1, 1]."""
 
 _DRAWN = 1_000
 _ALIKE = 1e-9
@@ -51,27 +51,35 @@ class Choice:
     Attributes:
         rule: The rule that is worth most.
         surest: The rule that is right most often, at any cost.
-        regret: The expected loss on each call because another rule may be worth more, in probability of a right answer.
+        saving: What profiling more calls is expected to save.
+        profile: What this is based on. Calls that were not profiled since are not counted in it.
         weight: The number of calls that this is based on, including the imagined ones.
         asking: What profiling a call costs, in probability of a right answer.
         top_cost: What a usual answer of the top tier costs, in US$.
+        all_cost: What usual answers of all tiers cost together, in US$.
+        rule_cost: What a call costs by the rule, in US$.
         estimates: Tier name to its probability of a right answer.
-        foreseen: On what the tiers below the top say its answer is foreseen.
+        foreseen: When the top tier's answer is foreseen.
         evidence: How often each rule was right, by the tiers that it asked.
         nearby: What each rule is worth for queries like those of the profiled calls.
-        better_than_top: Name of a tier that seems to be right more often than the top tier, or None. Only grades can
-            show that: without them, a top tier that errs looks like one that answers hard queries.
+        better_than_top: Name of a tier that, by grades, seems to be right more often than the top tier, or None.
+        as_good_as_top: Name of a tier that may be as good as the top tier for all that is known without grades, or
+            None. Only grades could tell: without them, a top tier that errs looks like one that answers hard queries.
     """
 
     rule: Rule
     surest: Rule
-    regret: float
+    saving: Saving = field(repr=False, compare=False)
+    profile: Profile = field(repr=False)
     weight: float
     asking: float
     top_cost: float
+    all_cost: float
+    rule_cost: float
     estimates: Mapping[str, float]
     better_than_top: str | None = None
-    foreseen: frozenset[Pattern] = frozenset()
+    as_good_as_top: str | None = None
+    foreseen: Foreseen = NOTHING_FORESEEN
     evidence: Evidence | None = field(default=None, repr=False, compare=False)
     nearby: Nearby | None = field(default=None, repr=False, compare=False)
 
@@ -175,8 +183,6 @@ def choose(
     """Choose from the menu by worth: the probability of a right answer, minus the price of the cost.
 
     Source: the reward is that of MetaLLM (arXiv 2407.10834), measured on profiled calls as in SMART (arXiv 2403.13835).
-    The regret is the expected opportunity cost of ranking and selection (Chick and Inoue, 2001). It is computed from
-    paired differences, since rules that share tiers are often right or wrong together.
 
     Args:
         profile: What is known of the node.
@@ -195,6 +201,7 @@ def choose(
     own = np.concatenate([np.full(len(imagined.said), IMAGINED_CALLS / len(imagined.said)), np.ones(len(counted))])
     # An imagined call stands for spared ones only as far as it would have been asked itself, or what was imagined would
     # outweigh the few real ones.
+    foreseen = foreseen_in(call.said for call in profile.calls if call.is_complete)
     standing = np.where(np.arange(len(own)) < len(imagined.said), ASKED_SHARE * own, own)
     weighing = weigh(own, calls.said, calls.by_tier, profile.spared, standing)
     counts = weighing.each[len(imagined.said) :]
@@ -203,26 +210,44 @@ def choose(
     rate = 1 / worth_usd if worth_usd else price / max(float(mean_costs[-1]), _LEAST_COST)
     spent = np.concatenate([imagined.asked @ mean_costs, np.einsum("crt,ct->cr", seen.asked, costs[: len(counted)])])
     worth = calls.right - rate * spent
+    rules, rule_costs = rules_of(names), weighing.mean(spent)
+    worth[:, _too_dear(rules, rule_costs, float(mean_costs[-1]))] -= _NEVER
     mean = weighing.mean(worth)
     best = int(mean.argmax())
     accuracy = weighing.mean(calls.right)
-    rules = rules_of(names)
-    foreseen = foreseen_patterns(call.said for call in profile.calls if call.is_complete)
     return Choice(
         rule=rules[best],
         # Of rules that are equally often right, the last: in the menu's order that is the top tier with another that
         # answers if it does not.
         surest=rules[int(np.flatnonzero(accuracy >= accuracy.max() - _ALIKE)[-1])],
-        regret=_regret(worth, weighing, best),
+        saving=saving_of(worth, weighing, best),
+        profile=profile,
         weight=weighing.weight,
-        asking=max(rate, _LEAST_PRICE / max(float(mean_costs[-1]), _LEAST_COST))
-        * _cost_of_profiling(mean_costs, weighing, calls, best, foreseen),
+        # Where all tiers are free users still wait for the slowest.
+        asking=max(
+            max(rate, _LEAST_PRICE / max(float(mean_costs[-1]), _LEAST_COST))
+            * _cost_of_profiling(mean_costs, weighing, calls, best, foreseen),
+            _LEAST_PRICE * ASKED_SHARE,
+        ),
         top_cost=float(mean_costs[-1]),
+        all_cost=float(mean_costs.sum()),
+        rule_cost=float(rule_costs[best]),
         estimates={rule.name: float(accuracy[place]) for place, rule in enumerate(rules) if rule.name in usual},
-        better_than_top=_better_than_top(names, seen, counts) if profile.is_graded else None,
+        better_than_top=better_than_top(names, seen.by_tier, counts) if profile.is_graded else None,
+        as_good_as_top=None if profile.is_graded else as_good_as_top(names, seen.said, counts),
         foreseen=foreseen,
         evidence=Evidence(names, seen, counts, accuracy),
         nearby=_nearby(profile, worth[len(imagined.said) :], mean, weighing.by_stratum(worth)),
+    )
+
+
+def _too_dear(rules: Sequence[Rule], costs: NDArray[np.float64], top: float) -> NDArray[np.bool_]:
+    """Say which rules cost more than the top tier alone, which nobody expects whatever a right answer is worth.
+
+    Where the top tier is backed by another, that one is asked only if the top gives nothing.
+    """
+    return np.array(
+        [cost > _AS_DEAR * top and not isinstance(rule, Backed) for rule, cost in zip(rules, costs, strict=True)]
     )
 
 
@@ -253,42 +278,18 @@ def _joined(one: _Calls, other: _Calls) -> _Calls:
 
 
 def _cost_of_profiling(
-    mean_costs: NDArray[np.float64], weighing: Weighing, calls: _Calls, best: int, foreseen: frozenset[Pattern]
+    mean_costs: NDArray[np.float64], weighing: Weighing, calls: _Calls, best: int, foreseen: Foreseen
 ) -> float:
     """Return what profiling a call costs, in the unit of the costs; a foreseen top tier is asked on few of them."""
-    alike = [(calls.said[:, :-1] == pattern).all(axis=1) for pattern in foreseen]
+    alike = [(calls.said[:, :-1] == pattern).all(axis=1) for pattern in foreseen.patterns]
     spared = np.any(alike, axis=0) & ~calls.asked[:, best, -1]
-    share = float(weighing.mean(np.where(spared, ASKED_SHARE, 1.0)))
+    share = float(weighing.mean(np.where(spared, foreseen.share, 1.0)))
     return float(mean_costs[:-1].sum() + share * mean_costs[-1])
 
 
 def cost_of(rule: Rule, call: ProfiledCall) -> float:
     """Return what a rule would have cost on a profiled call, in US$."""
     return float(outcome_of(rule, call.said)[1] @ np.array(call.costs))
-
-
-def _regret(worth: NDArray[np.float64], weighing: Weighing, best: int) -> float:
-    """Return the largest expected loss against any one other rule, compared with knowing which of the two is better."""
-    differences = worth[:, [best]] - worth
-    # The variance of a few right and wrong answers is itself uncertain. Without this factor, a rule that happens to be
-    # right on the first calls would never be doubted.
-    error = weighing.error(differences) * (1 + 1 / np.sqrt(weighing.weight))
-    z = weighing.mean(differences) / error
-    return float((error * (np.exp(-z * z / 2) / np.sqrt(2 * np.pi) - z * ndtr(-z))).max())
-
-
-def _better_than_top(names: tuple[str, ...], seen: _Calls, counts: NDArray[np.float64]) -> str | None:
-    """Return the tier that seems to be right more often than the top tier, or None."""
-    if len(seen.said) < _MANY or len(names) == 1:
-        return None
-    ahead = seen.by_tier[:, :-1] - seen.by_tier[:, -1:]
-    mean = np.average(ahead, axis=0, weights=counts)
-    deviation = np.sqrt(np.average((ahead - mean) ** 2, axis=0, weights=counts))
-    # As many calls as would show as much if each counted the same.
-    number = counts.sum() ** 2 / (counts**2).sum()
-    surely = mean - _STANDARD_ERRORS * deviation / np.sqrt(number)
-    best = int(surely.argmax())
-    return names[best] if surely[best] > 0 else None
 
 
 @cache

@@ -22,6 +22,7 @@ from llm_tiers import (
     TierError,
     Usage,
 )
+from llm_tiers.flow.limits import Limits
 from llm_tiers.history.record import Record
 from llm_tiers.policies.graders import as_grader
 from llm_tiers.policies.guarantee.standing import Promise
@@ -65,6 +66,7 @@ def engine_of(policy, history=None, *, grade=None, priced=True):
         history or ChromaHistory(embedding=flat),
         clock=clock,
         grader=as_grader(grade),
+        limits=Limits(history_timeout=None),
         on_trace=lambda _trace: None,
     )
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from llm_tiers import Answer, ConfigError, Engine, Ladder, Policy, Tier, Usage
 from llm_tiers.agreement.equality import ExactEquality
 from llm_tiers.call.form import Form
+from llm_tiers.flow.limits import Limits
 from llm_tiers.history.record import Record
 from llm_tiers.policies.menu import (
     Accept,
@@ -55,7 +56,7 @@ class Recorded:
 def run(rule, said, verdicts=None, *, audit=0.0, history=None, form=None):
     ladder = Ladder(Tier(None, name=name, price=(PRICES[name], PRICES[name])) for name in rule.ladder)
     policy = Policy("rule", FixedRule(lambda _names: rule), RuleJudge(), ExactEquality(), audit)
-    engine = Engine(ladder, policy, history)
+    engine = Engine(ladder, policy, history, limits=Limits(history_timeout=None))
     return engine.run(engine.call("what?", form=form), Recorded(said, verdicts)).trace
 
 

@@ -1,4 +1,7 @@
-"""The command line: `llm-tiers profile`, `replay`, `calibrate`, `warm-start`, `history` and `demo`."""
+"""The command line: `profile`, `replay`, `calibrate`, `warm-start`, `demo`, `report`, `explain`, `history`.
+
+What the last three do stands beside what they are about: `report/command.py`, `history/commands.py`.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,12 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from llm_tiers.cli import history
-from llm_tiers.cli.failures import errors_in_one_line
+from llm_tiers.console import STDOUT, bar, check_writable, errors_in_one_line
 from llm_tiers.errors import ConfigError
+from llm_tiers.history.commands import app as history_app
 from llm_tiers.policies.settings import write_settings
+from llm_tiers.report.command import explain, report
 
 if TYPE_CHECKING:
     from llm_tiers.calibration import Calibration, Sample, Sweep
@@ -38,14 +41,10 @@ app = typer.Typer(
     # Rich's tracebacks show local variables, and so keys and prompts.
     pretty_exceptions_enable=False,
 )
-app.add_typer(history.app, name="history")
 
 
 # What a single command needs is imported in its function: Chroma alone takes a second to load, and `--help` should not
 # wait for it.
-
-# As in most tools, `-` is standard output.
-_STDOUT = Path("-")
 
 _PUBLISHED = ("llm-at", "metallm", "smart-paper:0.1", "guarantee:0.1")
 """The policies that the demo shows for the three published systems, and the guarantee beside SMART."""
@@ -54,6 +53,11 @@ _INTERRUPTED = 130
 """The exit status after Ctrl-C, by the convention of shells: 128 plus the signal's number."""
 
 _NEEDS_MATPLOTLIB = "needs matplotlib: pip install 'llm-tiers[plot]'"
+
+
+app.command()(report)
+app.command()(explain)
+app.add_typer(history_app)
 
 
 class _Truth(TypedDict, total=False):
@@ -113,8 +117,8 @@ def replay(
 ) -> None:
     """Run recorded outcomes through the real cascade, at no cost."""
     with errors_in_one_line():
-        _check_writable("--json", json_path)
-        _check_writable("--plot", plot)
+        check_writable("--json", json_path)
+        check_writable("--plot", plot)
         if plot is not None and not _can_draw():
             # Checked before the replay, which may take minutes.
             raise ConfigError(f"--plot {_NEEDS_MATPLOTLIB}")
@@ -188,8 +192,8 @@ def calibrate(
     from llm_tiers.calibration import aim_of, calibrate, candidates_of, sample_of
 
     with errors_in_one_line():
-        _check_writable("--out", out)
-        _check_writable("--json", None if json_path == _STDOUT else json_path)
+        check_writable("--out", out)
+        check_writable("--json", None if json_path == STDOUT else json_path)
         if out is not None and (accuracy, cost, as_good_as) == (None, None, None):
             raise ConfigError("--out needs a target: --accuracy, --cost or --as-good-as")
         sample = sample_of(sources, node=node, namespace=namespace, embedding=embedding)
@@ -255,7 +259,7 @@ def profile(
     with errors_in_one_line():
         if out.suffix != ".npz":
             raise ConfigError(f"--out {out} must end in .npz")
-        _check_writable("--out", out)
+        check_writable("--out", out)
         function = None if check is None else load_check(check)
         limits = Limits(concurrency, requests_per_minute, retries, max_cost)
         with Profiling(data, out, load_ladder(ladder), check=function, limits=limits) as profiling:
@@ -298,7 +302,7 @@ def demo(
     from llm_tiers.replay import BUNDLED
 
     with errors_in_one_line():
-        _check_writable("--plot", plot)
+        check_writable("--plot", plot)
         # Without matplotlib there is no picture; the tables show the same.
         results = _replay_all(
             [_table(path, None) for path in BUNDLED], None, _Order.FILE, [0], None, published=_PUBLISHED
@@ -332,7 +336,7 @@ def _agreed(profiling: Profiling, *, max_cost: float | None, yes: bool, dry_run:
 def _profiled(profiling: Profiling, *, with_text: bool) -> Profile:
     """Profile with a progress bar; after Ctrl-C say what is kept."""
     try:
-        with _bar("profiling", len(profiling.left())) as (progress, task):
+        with bar("profiling", len(profiling.left())) as (progress, task):
 
             def advance() -> None:
                 cost = profiling.progress.spent
@@ -365,7 +369,7 @@ def _print_profile(found: Profile, profiling: Profiling, out: Path) -> None:
 def _sweep(sample: Sample) -> Iterator[Sweep]:
     from llm_tiers.calibration import Sweep
 
-    with _bar("calibrating") as (progress, task):
+    with bar("calibrating") as (progress, task):
         # The second, finer sweep is planned only after the first has ended, so the total grows.
         def plan(questions: int) -> None:
             progress.update(task, total=(progress.tasks[0].total or 0) + questions)
@@ -382,7 +386,7 @@ def _print_calibration(found: Calibration, json_path: Path | None) -> None:
     from llm_tiers.calibration.report import advice, table_of
 
     points = json.dumps(found.to_dict(), indent=2) + "\n"
-    if json_path == _STDOUT:
+    if json_path == STDOUT:
         typer.echo(points, nl=False)
     else:
         if json_path is not None:
@@ -390,7 +394,7 @@ def _print_calibration(found: Calibration, json_path: Path | None) -> None:
         Console().print(table_of(found))
     # If the JSON goes to standard output, the advice must not be mixed into it.
     for line in advice(found):
-        typer.echo(line, err=json_path == _STDOUT)
+        typer.echo(line, err=json_path == STDOUT)
 
 
 def _save_settings(settings: Settings | None, out: Path | None) -> None:
@@ -401,16 +405,6 @@ def _save_settings(settings: Settings | None, out: Path | None) -> None:
     if out is not None:
         write_settings(out, settings)
         typer.echo(f"settings: {out}; TieredChatModel(..., settings={str(out)!r}) loads them", err=True)
-
-
-def _check_writable(option: str, path: Path | None) -> None:
-    if path is None:
-        return
-    # Checked before the work, which may take minutes or cost money.
-    if not path.parent.is_dir():
-        raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ConfigError(f"{option} {path} cannot be written; name a file in a folder of yours")
 
 
 def _table(path: Path, embedding: str | None) -> ReplayTable:
@@ -478,16 +472,8 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _bar(text: str, total: int = 0) -> Iterator[tuple[Progress, TaskID]]:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    # Standard output is for results, which may go into a file.
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield progress, progress.add_task(text, total=total)
-
-
-@contextmanager
 def _progress(total: int) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
-    with _bar("replaying", total) as (progress, task):
+    with bar("replaying", total) as (progress, task):
         yield lambda: progress.advance(task), lambda text: progress.update(task, description=text)
 
 

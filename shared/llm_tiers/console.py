@@ -1,0 +1,140 @@
+"""What the commands share: errors in one line, progress bars, checks before the work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from llm_tiers.errors import ConfigError, LlmTiersError
+
+__all__ = [
+    "STDOUT",
+    "HistoryArgument",
+    "NamespaceOption",
+    "NodeOption",
+    "bar",
+    "check_writable",
+    "errors_in_one_line",
+    "history_named",
+    "is_interactive",
+    "write_text",
+]
+
+STDOUT = Path("-")
+"""As in most tools, `-` is standard output."""
+
+_HISTORY = "LLM_TIERS_HISTORY"
+_USUAL = Path("tiers")
+"""The folder that the documentation uses for a history."""
+
+HistoryArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[HISTORY]", help="The folder or the URL of a history.", show_default="LLM_TIERS_HISTORY, else ./tiers"
+    ),
+]
+NodeOption = Annotated[
+    str | None, typer.Option(metavar="NODE", help="Only the calls of this node and the nodes below.")
+]
+NamespaceOption = Annotated[str, typer.Option(metavar="NAME", help="Namespace of the history.")]
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Print an error of ours in one line and exit with status 2; anything else is a bug and shows its traceback."""
+    try:
+        yield
+    except LlmTiersError as error:
+        typer.secho(f"error: {error}", err=True, fg=None if os.environ.get("NO_COLOR") else typer.colors.RED)
+        raise typer.Exit(2) from None
+
+
+def check_writable(option: str, path: Path | None) -> None:
+    """Check that a file can be written, before work that may take minutes or cost money.
+
+    Raises:
+        ConfigError: It cannot; the message names the option.
+    """
+    if path is None or path == STDOUT:
+        return
+    if not path.parent.is_dir():
+        raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigError(f"{option} {path} cannot be written; name a file in a folder of yours")
+
+
+def write_text(option: str, path: Path, parts: Iterable[str]) -> None:
+    """Write a text to a file, whole or not at all, or to standard output.
+
+    Args:
+        option: The option that names the file, for the message.
+        path: The file.
+        parts: The text, part by part.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    if path == STDOUT:
+        for part in parts:
+            typer.echo(part, nl=False)
+        return
+    # What is no file, such as /dev/stdout, cannot be replaced.
+    replaces = path.is_file() or not path.exists()
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with (draft if replaces else path).open("w", encoding="utf-8", errors="replace") as file:
+            file.writelines(parts)
+        if replaces:
+            # A rename is all or nothing: what is interrupted leaves no half file.
+            draft.replace(path)
+    except OSError as error:
+        raise ConfigError(
+            f"{option} {path} cannot be written ({error.strerror}); name a file in a folder of yours"
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def history_named(given: str | None) -> str:
+    """Return the history that a command is about: the one given, that of LLM_TIERS_HISTORY, or the folder `tiers`.
+
+    Raises:
+        ConfigError: There is none of them.
+    """
+    found = given or os.environ.get(_HISTORY) or (str(_USUAL) if _USUAL.is_dir() else None)
+    if found is None:
+        raise ConfigError(
+            f"HISTORY: name the folder or the URL of a history (or set {_HISTORY}); it is what "
+            "the model got as history="
+        )
+    return found
+
+
+@contextmanager
+def bar(text: str, total: int | None = 0) -> Iterator[tuple[Progress, TaskID]]:
+    """Show a progress bar on standard error, which is for people; standard output is for results.
+
+    Where no terminal shows it, nothing is printed.
+
+    Args:
+        text: What is done.
+        total: How many steps there are; None where that is not known yet.
+    """
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    quiet = not console.is_terminal
+    with Progress(*columns, console=console, disable=quiet, transient=True) as progress:
+        yield progress, progress.add_task(text, total=total)
+
+
+def is_interactive() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,0 +1,55 @@
+"""Who made the latest calls of a node, and whose calls are left out of what others read."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Iterable
+
+__all__ = ["LATEST", "Crowd"]
+
+LATEST = 1_000
+"""The number of calls that are looked at, as many as most studies begin with."""
+
+_LEAST, _SHARE = 10, 4
+"""A principal crowds a node with more than a quarter of its latest calls, and at least this many."""
+
+
+class Crowd:
+    """The principals of a node's latest calls.
+
+    Whoever makes many of them would settle for all others how their calls are answered. So what the node shows to
+    others is made without the calls of a principal that crowds it, and what it shows to that principal is made of all.
+    """
+
+    def __init__(self, principals: Iterable[str | None] = ()) -> None:
+        self._latest: deque[str | None] = deque(principals, maxlen=LATEST)
+        self._counts = Counter(self._latest)
+        self._lock = threading.Lock()
+
+    def add(self, principal: str | None) -> None:
+        """Count one more call; None is nobody in particular."""
+        with self._lock:
+            if len(self._latest) == LATEST:
+                oldest = self._latest[0]
+                self._counts[oldest] -= 1
+                if not self._counts[oldest]:
+                    del self._counts[oldest]
+            self._latest.append(principal)
+            self._counts[principal] += 1
+
+    def left_out(self, reader: str | None) -> frozenset[str]:
+        """Return the principals whose calls a reader is not shown; none where the reader is nobody in particular."""
+        if reader is None:
+            return frozenset()
+        with self._lock:
+            least = max(_LEAST - 1, len(self._latest) / _SHARE)
+            # At most three have more than a quarter.
+            return frozenset(
+                one for one, number in self._counts.most_common(_SHARE) if number > least and one not in (None, reader)
+            )
+
+    def number_of(self, principals: frozenset[str]) -> int:
+        """Return how many of the latest calls these made."""
+        with self._lock:
+            return sum(self._counts[one] for one in principals)
