@@ -16,7 +16,7 @@ from langchain_tiers.messages import needs_of, read_ask
 from langchain_tiers.performer import ChatPerformer
 from langchain_tiers.pickling import packed, unpacked
 from langchain_tiers.pieces import as_chat_result, as_generation_chunk
-from langchain_tiers.principals import asked_by, current_user, user_of
+from langchain_tiers.principals import asked_by, asking_of, current_asking
 from langchain_tiers.profile import common_profile
 from langchain_tiers.prompt_caching import Faced
 from langchain_tiers.raw import RawAndParsed
@@ -246,7 +246,7 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> AIMessage:
         """Answer a call."""
-        with asked_by(user_of(config)):
+        with asked_by(asking_of(config)):
             return super().invoke(input, config, stop=stop, **kwargs)
 
     async def ainvoke(
@@ -258,7 +258,7 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> AIMessage:
         """Answer a call in asyncio; as `invoke`."""
-        with asked_by(user_of(config)):
+        with asked_by(asking_of(config)):
             return await super().ainvoke(input, config, stop=stop, **kwargs)
 
     def generate(
@@ -291,12 +291,12 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> Generator[AIMessageChunk]:
         """Stream an answer; the last chunk carries the trace and the usage."""
-        principal = user_of(config)
+        asking = asking_of(config)
         config, run = begin_run(self, config)
         # Begun here, because LangChain calls `_stream` without a run manager, and the tiers' runs would have no parent.
         chunks = cast("Generator[AIMessageChunk]", super().stream(input, config, stop=stop, **kwargs))
         # Closed with the user's loop: where that ends early, the requests end too, and the call is still traced.
-        with closing(handing_down(run, chunks, principal)) as stream:
+        with closing(handing_down(run, chunks, asking)) as stream:
             for chunk in stream:
                 yield with_total_usage(chunk)
 
@@ -309,10 +309,10 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncGenerator[AIMessageChunk]:
         """Stream an answer in asyncio; as `stream`."""
-        principal = user_of(config)
+        asking = asking_of(config)
         config, run = begin_run(self, config)
         chunks = cast("AsyncGenerator[AIMessageChunk]", super().astream(input, config, stop=stop, **kwargs))
-        async with aclosing(ahanding_down(run, chunks, principal)) as stream:
+        async with aclosing(ahanding_down(run, chunks, asking)) as stream:
             async for chunk in stream:
                 yield with_total_usage(chunk)
 
@@ -540,9 +540,9 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         self, manager: RunManager | None, messages: Sequence[BaseMessage], settings: Mapping[str, Any]
     ) -> OuterRun:
         node = node_of(manager, messages, names_of(settings.get("tools"))) if self.node is None else self.node
-        conversation = conversation_of(manager, messages)
-        callbacks = tuple(self.inner_callbacks)
-        return OuterRun(manager, node, callbacks, self.trace_bytes, conversation, current_user())
+        asking, callbacks = current_asking(), tuple(self.inner_callbacks)
+        conversation = conversation_of(asking.thread, manager, messages)
+        return OuterRun(manager, node, callbacks, self.trace_bytes, conversation, asking.user)
 
     def _prepare(
         self,

@@ -17,7 +17,7 @@ from langchain_core.runnables.config import ensure_config, set_config_context
 
 from langchain_tiers.handlers import is_inner, is_told_of_all, label_runs, told_the_sum
 from langchain_tiers.origins import ORIGINS
-from langchain_tiers.principals import asked_by
+from langchain_tiers.principals import Asking, asked_by, thread_in
 from llm_tiers.errors import AllTiersFailed
 from llm_tiers.flow.engine import Outcome
 from llm_tiers.telemetry.others import makes_spans
@@ -52,9 +52,6 @@ Item = TypeVar("Item")
 
 _AGENTS = ("langchain_create_agent", "deepagents")
 """How what makes agents calls itself in a run's metadata."""
-
-_THREADS = ("thread_id", "session_id", "conversation_id")
-"""How LangGraph, LangChain's histories and LangSmith name a conversation."""
 
 _handed_down: ContextVar[RunManager | None] = ContextVar("llm_tiers_outer_run", default=None)
 
@@ -160,20 +157,18 @@ class OuterRun:
         return {"callbacks": children, "tags": tags, "metadata": metadata}
 
 
-def conversation_of(manager: RunManager | None, messages: Sequence[BaseMessage]) -> str:
+def conversation_of(thread: str | None, manager: RunManager | None, messages: Sequence[BaseMessage]) -> str:
     """Return what the calls of a conversation share: LangGraph's `thread_id`, else how it begins.
 
-    It must run in the context of the user's run, which has the thread.
-
     Args:
+        thread: What the configuration calls it, or None.
         manager: The run's manager, or None where there is no run.
         messages: The messages.
     """
     # In the metadata by LangSmith's convention, and by the older versions of LangChain.
-    places = (ensure_config().get("configurable") or {}, {} if manager is None else manager.metadata)
-    threads = [place[name] for place in places for name in _THREADS if place.get(name)]
-    if threads:
-        return f"thread:{threads[0]}"
+    thread = thread or (None if manager is None else thread_in(manager.metadata))
+    if thread is not None:
+        return f"thread:{thread}"
     # Not the system's message, which many conversations share and which may hold the time of day.
     first = next((message for message in messages if not isinstance(message, SystemMessage)), None)
     text = "" if first is None else str(first.text)
@@ -281,24 +276,24 @@ def handed_down_run() -> RunManager | None:
 
 
 @contextmanager
-def _handing(run: RunManager, principal: str | None) -> Iterator[None]:
+def _handing(run: RunManager, asking: Asking) -> Iterator[None]:
     token = _handed_down.set(run)
     try:
-        with asked_by(principal):
+        with asked_by(asking):
             yield
     finally:
         _handed_down.reset(token)
 
 
-def handing_down(run: RunManager, chunks: Generator[Chunk], principal: str | None) -> Generator[Chunk]:
+def handing_down(run: RunManager, chunks: Generator[Chunk], asking: Asking) -> Generator[Chunk]:
     """Hand on chunks; while the first is made, and only then, `handed_down_run` returns the run.
 
-    So it is for `current_user` and the principal.
+    So it is for `current_asking`.
 
     A generator runs in the context of its consumer, so a variable that it left set would leak to the consumer.
     """
     with closing(chunks):
-        with _handing(run, principal):
+        with _handing(run, asking):
             # LangChain calls `_stream` while it makes the first chunk, and not again.
             first = next(chunks, None)
         if first is not None:
@@ -332,10 +327,10 @@ async def _next(items: AsyncGenerator[Item]) -> Item | None:
     return await anext(items, None)
 
 
-async def ahanding_down(run: RunManager, chunks: AsyncGenerator[Chunk], principal: str | None) -> AsyncGenerator[Chunk]:
+async def ahanding_down(run: RunManager, chunks: AsyncGenerator[Chunk], asking: Asking) -> AsyncGenerator[Chunk]:
     """Hand on chunks in asyncio; as `handing_down`."""
     async with aclosing(chunks):
-        with _handing(run, principal):
+        with _handing(run, asking):
             first = await anext(chunks, None)
         if first is not None:
             yield first

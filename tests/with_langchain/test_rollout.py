@@ -279,3 +279,29 @@ def test_in_asyncio_many_calls_at_once(server, observing):
     answers = asyncio.run(ask())
     assert {answer.text for answer in answers} == {TEXTS["large"]}
     assert len(records_of(model)) == 8
+
+
+async def _asked(model, way, question, config):
+    match way:
+        case "invoke":
+            return model.invoke(question, config)
+        case "ainvoke":
+            return await model.ainvoke(question, config)
+        case "stream":
+            return list(model.stream(question, config))[-1]
+        case _:
+            return [chunk async for chunk in model.astream(question, config)][-1]
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+def test_a_thread_in_the_config_of_a_call_is_tiered_as_a_whole(observing, way):
+    model = observing(ramp=0.5)
+    served = {}
+    for number in range(40):
+        config = {"configurable": {"thread_id": f"thread {number % 8}"}}
+        message = asyncio.run(_asked(model, way, f"question {number}", config))
+        reason = message.response_metadata["tiers"]["reason"]
+        served.setdefault(number % 8, set()).add(reason.startswith("observed"))
+    # Each question begins differently, so it is the thread that decides.
+    assert all(len(kinds) == 1 for kinds in served.values())
+    assert set.union(*served.values()) == {True, False}
