@@ -206,8 +206,14 @@ def test_grades_say_how_often_tiering_would_have_been_as_good():
     graded = {"grades": {"grader": {"small": 1.0, "large": 1.0}}}
     report = report_of([served(number, (0, 1), **graded) for number in range(60)])
     text = " ".join(Elements(page_of(report)).text)
-    assert "An answer as good, by a grader model" in text
+    assert "As good, says a grader model" in text
     assert report.observed.as_good.low > 0.9
+
+
+def test_where_calls_were_only_observed_you_are_where_the_tier_is_that_served():
+    graded = {"grades": {"grader": {"small": 0.0, "large": 1.0}}, "rule": "small"}
+    found = report_of([served(number, (0, 1), **graded) for number in range(60)]).frontier
+    assert found.here.right.value == found.alone("large").right.value
 
 
 def test_without_observed_calls_nothing_is_said_of_them():

@@ -20,8 +20,8 @@ def observed_section(observed: Observed | None) -> Markup | None:
     if observed is None:
         return None
     rows = [
-        ("A call as it is", _dollars(observed.served_usd)),
-        ("A call tiered", _dollars(observed.tiered_usd)),
+        ("1,000 calls as they are", _of_thousand(observed.served_usd)),
+        ("1,000 calls tiered", _of_thousand(observed.tiered_usd)),
         ("Saved", _percent(observed.saved)),
         ("The same answer", _percent(observed.same)),
         (_as_good(observed), _percent(observed.as_good)),
@@ -41,11 +41,13 @@ def observed_section(observed: Observed | None) -> Markup | None:
 
 def _as_good(observed: Observed) -> str:
     graders = ", ".join(SOURCES.get(source, source) for source in observed.graded_by)
-    return f"An answer as good, by {graders}" if graders else "An answer as good"
+    return f"As good, says {graders}" if graders else "As good"
 
 
-def _dollars(value: Interval | None) -> str:
-    return DASH if value is None else f"{usd(value.mean)} ({usd(value.low)} to {usd(value.high)})"
+def _of_thousand(value: Interval | None) -> str:
+    if value is None:
+        return DASH
+    return f"{usd(1000 * value.mean)} ({usd(1000 * value.low)} to {usd(1000 * value.high)})"
 
 
 def _percent(value: Interval | None) -> str:
