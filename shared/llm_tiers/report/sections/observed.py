@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llm_tiers.report.charts import table
-from llm_tiers.report.sections.parts import SOURCES, section
+from llm_tiers.report.sections.parts import SOURCES, section, tile
 from llm_tiers.telling.markup import Markup, el
 from llm_tiers.telling.wording import DASH, count, percent, usd
 
@@ -19,13 +18,6 @@ def observed_section(observed: Observed | None) -> Markup | None:
     """Return what tiering would have cost, and how often its answers would have been as good; None without calls."""
     if observed is None:
         return None
-    rows = [
-        ("1,000 calls as they are", _of_thousand(observed.served_usd)),
-        ("1,000 calls tiered", _of_thousand(observed.tiered_usd)),
-        ("Saved", _percent(observed.saved)),
-        ("The same answer", _percent(observed.same)),
-        (_as_good(observed), _percent(observed.as_good)),
-    ]
     return section(
         "observed",
         "What tiering would have done",
@@ -34,7 +26,16 @@ def observed_section(observed: Observed | None) -> Markup | None:
             f"One tier served {count(observed.calls)} calls as before. On {count(observed.asked)} of them, drawn by "
             f"lot, the other tiers were asked off the path, for {usd(observed.asking_usd)} in all.",
         ),
-        table("Observed calls", ("", "Estimate (90% interval)"), rows),
+        el(
+            "dl",
+            _dollars("1,000 calls as they are", observed.served_usd),
+            _dollars("1,000 calls tiered", observed.tiered_usd),
+            _percent("Saved", observed.saved),
+            _percent("The same answer", observed.same),
+            _percent(_as_good(observed), observed.as_good),
+            class_="tiles",
+        ),
+        el("p", "The ranges are 90% intervals.", class_="note"),
         None if observed.as_good else el("p", "grade= or feedback would tell how often it is as good.", class_="note"),
     )
 
@@ -44,13 +45,13 @@ def _as_good(observed: Observed) -> str:
     return f"As good, says {graders}" if graders else "As good"
 
 
-def _of_thousand(value: Interval | None) -> str:
+def _dollars(title: str, value: Interval | None) -> Markup:
     if value is None:
-        return DASH
-    return f"{usd(1000 * value.mean)} ({usd(1000 * value.low)} to {usd(1000 * value.high)})"
+        return tile(title, DASH, "")
+    return tile(title, usd(1000 * value.mean), f"{usd(1000 * value.low)} to {usd(1000 * value.high)}")
 
 
-def _percent(value: Interval | None) -> str:
+def _percent(title: str, value: Interval | None) -> Markup:
     if value is None:
-        return DASH
-    return f"{percent(value.mean)} ({percent(value.low)} to {percent(value.high)})"
+        return tile(title, DASH, "")
+    return tile(title, percent(value.mean), f"{percent(value.low)} to {percent(value.high)}")
