@@ -4,6 +4,7 @@ The clients are sent to a server on this machine, and the folder is an empty one
 """
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,14 @@ def outside(monkeypatch, tmp_path):
     write_settings(tmp_path / "tiers.json", CALIBRATED)
     # Pages set LlamaIndex's global LLM, as users do; tests after them have none.
     monkeypatch.setattr(LlamaSettings, "_llm", None)
+    # Pages say how a program without a web server ends on SIGTERM; this one ends as before.
+    before = signal.getsignal(signal.SIGTERM)
     with LoopbackServer(dict.fromkeys(MODELS, obliging)) as server:
         for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE"):
             monkeypatch.setenv(name, server.base_url)
         monkeypatch.setenv("OPENAI_API_KEY", "unused")
         yield server
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.usefixtures("outside")
