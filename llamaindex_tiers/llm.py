@@ -159,8 +159,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         ```
 
         An answer that is not judged (the top tier's, a pinned tier's) streams live. Any other is held back until it
-        stands, and then streamed in the chunks that it came in. One more chunk, which says nothing new, carries the
-        trace and the tokens.
+        stands, and then streamed in the chunks that it came in. The last chunk carries the trace and the tokens, at the
+        latest when the stream has ended.
 
     Tool calling:
         Agents and `chat_with_tools` work as with any LLM that calls functions. A call that fits its tool's schema is

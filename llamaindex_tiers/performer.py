@@ -15,6 +15,7 @@ from llamaindex_tiers.pieces import answer_of, finish_of, joined, says, tagged_c
 from llamaindex_tiers.request import Request
 from llamaindex_tiers.responses import Recorded, arecording_each, recording, recording_each
 from llamaindex_tiers.runs import OuterRun
+from llamaindex_tiers.usage import is_for_us
 from llm_tiers.integration.chunks import afrom_first_word, from_first_word, result_last, withholding
 from llm_tiers.integration.failures import tier_errors
 from llm_tiers.integration.finish import last_finish
@@ -29,6 +30,8 @@ __all__ = ["LLMPerformer"]
 
 _EFFORT = "reasoning_effort"
 """How LLMs call their setting for the effort of reasoning."""
+
+_STREAM_OPTIONS = "stream_options"
 
 _UNREADABLE = (ValueError, TypeError, KeyError, AssertionError, RecursionError, OutputParserException)
 """What LlamaIndex raises where a model's answer is no object of the class asked for."""
@@ -174,13 +177,19 @@ class _Attempt:
             for chunk in chunks:
                 # Before it is shown: an agent asks for the tool calls of each chunk as it comes.
                 self.chunks.append(tagged_chunk(self.tier, chunk))
-                yield self.chunks[-1]
+                if not self._is_hidden(chunk):
+                    yield self.chunks[-1]
 
     async def ataking(self, chunks: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
         async with aclosing(chunks):
             async for chunk in chunks:
                 self.chunks.append(tagged_chunk(self.tier, chunk))
-                yield self.chunks[-1]
+                if not self._is_hidden(chunk):
+                    yield self.chunks[-1]
+
+    def _is_hidden(self, chunk: Any) -> bool:
+        """Say whether the user's own model would not have sent a chunk, which they are not shown either."""
+        return _STREAM_OPTIONS not in self.settings and is_for_us(chunk, self.tier.model)
 
     def answer(self) -> Answer:
         response = joined(self.chunks) if self.response is None else self.response
