@@ -2,7 +2,7 @@
 
     python tests/with_llamaindex/own_suite.py PATH [--ways forwarder one default] [-- pytest's arguments]
 
-`PATH` is the folder `llama-index-core/tests` of LlamaIndex's repository, at the tag of the version that is installed: its
+`PATH` is the folder `llama-index-core/tests` of LlamaIndex's repository, at the tag of the version installed, whose
 distribution lacks them. They run once as they are and once in each way:
 
 - `forwarder`: each LLM in a class that passes every call on and does nothing else. What fails here is tied to the
