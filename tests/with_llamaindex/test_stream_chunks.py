@@ -3,9 +3,11 @@
 import asyncio
 
 import pytest
+from llama_index.core.agent.workflow import AgentStream, FunctionAgent, ReActAgent
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, LLMMetadata
 from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.memory import ChatMemoryBuffer
 
 from llamaindex_tiers import TieredLLM, tiers_of
 from llm_tiers import FixedStarter, Policy, Tier, Unjudged
@@ -178,3 +180,29 @@ def test_a_stream_of_objects_has_the_tier_s(server, llm, like, settings, city, p
     else:
         assert shown in (shown_by_plain, [*shown_by_plain, shown_by_plain[-1]])
     assert tiers_of(tiered[-1])["final"] == "small"
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pydantic.warnings.PydanticDeprecationWarning", "ignore:is_running called from within a step"
+)
+@pytest.mark.parametrize("kind", [FunctionAgent, ReActAgent])
+async def test_an_agent_shows_what_it_shows_with_the_tier_alone(server, llm, like, settings, look_up, kind):
+    def says(request):
+        last = request.messages[-1]
+        if "## Output Format" not in request.text:
+            call = Reply(calls=(ToolCall("look_up", {"city": "Paris"}),))
+            return "Two million people." if last["role"] == "tool" else call
+        if "Observation:" in last["content"]:
+            return "Thought: So.\nAnswer: Two million people."
+        return 'Thought: Hm.\nAction: look_up\nAction Input: {"city": "Paris"}'
+
+    async def shown(llm):
+        memory = ChatMemoryBuffer.from_defaults(token_limit=10_000)
+        running = kind(tools=[look_up], llm=llm).run(user_msg="How many people?", memory=memory)
+        events = [event async for event in running.stream_events() if isinstance(event, AgentStream)]
+        return [(event.delta, event.response, event.tool_calls) for event in events], str(await running)
+
+    server.scripts["small"] = says
+    plain = await shown(like("small", **settings))
+    assert plain[1] == "Two million people."
+    assert await shown(llm) == plain
