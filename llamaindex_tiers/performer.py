@@ -175,21 +175,27 @@ class _Attempt:
     def taking(self, chunks: Generator[Any]) -> Generator[Any]:
         with closing(chunks):
             for chunk in chunks:
-                # Before it is shown: an agent asks for the tool calls of each chunk as it comes.
-                self.chunks.append(tagged_chunk(self.tier, chunk))
-                if not self._is_hidden(chunk):
-                    yield self.chunks[-1]
+                yield from self._shown(chunk)
 
     async def ataking(self, chunks: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
         async with aclosing(chunks):
             async for chunk in chunks:
-                self.chunks.append(tagged_chunk(self.tier, chunk))
-                if not self._is_hidden(chunk):
-                    yield self.chunks[-1]
+                for shown in self._shown(chunk):
+                    yield shown
 
-    def _is_hidden(self, chunk: Any) -> bool:
-        """Say whether the user's own model would not have sent a chunk, which they are not shown either."""
-        return _STREAM_OPTIONS not in self.settings and is_for_us(chunk, self.tier.model)
+    def _shown(self, chunk: Any) -> tuple[Any, ...]:
+        """Keep a chunk, and return it unless the user's own model would not have sent it."""
+        hidden = _STREAM_OPTIONS not in self.settings and is_for_us(self._source(chunk), self.tier.model)
+        if hidden and self.wants_object and self.chunks and chunk == self.chunks[-1]:
+            # The object before stands for it, and carries the trace.
+            return ()
+        # Before it is shown: an agent asks for the tool calls of each chunk as it comes.
+        self.chunks.append(tagged_chunk(self.tier, chunk))
+        return () if hidden and not self.wants_object else (self.chunks[-1],)
+
+    def _source(self, chunk: Any) -> Any:
+        # An object is made of the chunk that came last.
+        return self.recorded.piece if self.wants_object else chunk
 
     def answer(self) -> Answer:
         response = joined(self.chunks) if self.response is None else self.response
