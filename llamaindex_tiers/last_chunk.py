@@ -39,11 +39,12 @@ class LastChunk:
     def ending(self, outcome: Outcome) -> tuple[Any, ...]:
         """Write the trace on the last chunk, and return it if it has not gone out; objects have no room for it."""
         if isinstance(self._last, ChatResponse | CompletionResponse):
-            # In place: the consumer may have it already.
+            # In place, since the consumer may have it already; and never without the tier, which it may be asking for.
             kwargs = self._last.additional_kwargs
             told = carried(outcome, kwargs)
-            kwargs.clear()
             kwargs.update(told)
+            for name in kwargs.keys() - told.keys():
+                del kwargs[name]
         return (self._last,) if self._waiting else ()
 
 

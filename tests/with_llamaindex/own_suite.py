@@ -12,6 +12,12 @@ distribution lacks them. They run once as they are and once in each way:
 
 Printed are the numbers, and for each way the tests that fail in it and did not as they are, by the kind of the failure.
 A test that fails in the forwarder as well is marked with `*`.
+
+Some failures follow from what a ladder is:
+
+- An empty answer is a missing one, and the next tier is asked: `test_empty_calculator_agent`.
+- In the default all tiers answer a profiled call, so a mock that answers from a list is asked twice:
+  `test_workflow_with_state`, `test_function_agent_streams_empty_tool_arguments`.
 """
 
 from __future__ import annotations
