@@ -167,8 +167,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         ```
 
         An answer that is not judged (the top tier's, a pinned tier's) streams live. Any other is held back until it
-        stands, and then streamed in the chunks that it came in. One more chunk, which says nothing new, carries the
-        trace and the tokens.
+        stands, and then streamed in the chunks that it came in. The last chunk carries the trace and the tokens, at the
+        latest when the stream has ended.
 
     Tool calling:
         Agents and `chat_with_tools` work as with any LLM that calls functions. A call that fits its tool's schema is
@@ -494,15 +494,19 @@ class TieredLLM(Tiered, FunctionCallingLLM):
 
     def predict_and_call(self, *args: Any, **kwargs: Any) -> AgentChatResponse:
         """Have tools called and return what they gave; in words where no tier's class takes tools."""
-        if any(map(calls_tools, self._engine.ladder)):
+        if self._has_function_calling_tier():
             return super().predict_and_call(*args, **kwargs)
         return LLM.predict_and_call(self, *args, **kwargs)
 
     async def apredict_and_call(self, *args: Any, **kwargs: Any) -> AgentChatResponse:
         """Have tools called in asyncio; as `predict_and_call`."""
-        if any(map(calls_tools, self._engine.ladder)):
+        if self._has_function_calling_tier():
             return await super().apredict_and_call(*args, **kwargs)
         return await LLM.apredict_and_call(self, *args, **kwargs)
+
+    def _has_function_calling_tier(self) -> bool:
+        # By the class: only from one of these is the method for it inherited.
+        return any(calls_tools(tier) and isinstance(tier.model, FunctionCallingLLM) for tier in self._engine.ladder)
 
     def get_tool_calls_from_response(
         self,
@@ -518,7 +522,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         # Agents call this for every chunk of a stream, so it must not search or parse more than it has to.
         reader = tool_call_reader(self._engine.ladder, response)
         if reader is not None:
-            return reader.get_tool_calls_from_response(response, error_on_no_tool_call=error_on_no_tool_call, **kwargs)
+            own = {"error_on_no_tool_call": error_on_no_tool_call, **kwargs}
+            return list(reader.get_tool_calls_from_response(response, **own))
         if error_on_no_tool_call:
             raise ValueError("Expected at least one tool call, but no tier can call tools.")
         return []

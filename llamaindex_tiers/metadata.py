@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import LLMMetadata, MessageRole
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW, DEFAULT_NUM_OUTPUTS
-from llama_index.core.llms.function_calling import FunctionCallingLLM
 
 from llm_tiers.errors import ConfigError
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from llm_tiers.ladder.tiers import Ladder, Tier
 
-__all__ = ["calls_tools", "check_metadata", "common_metadata", "with_abilities"]
+__all__ = ["calls_tools", "check_metadata", "common_metadata", "has_tool_methods", "with_abilities"]
 
 _CAPABILITIES = frozenset({"tools", "images"})
 """What a call may need."""
@@ -131,4 +130,10 @@ def _default_argument(model: Any) -> Any:
 
 def calls_tools(tier: Tier) -> bool:
     """Say whether a tier's model takes tools; some classes claim to, and have no method for it."""
-    return isinstance(tier.model, FunctionCallingLLM) and tier.model.metadata.is_function_calling_model
+    return has_tool_methods(tier.model) and tier.model.metadata.is_function_calling_model
+
+
+def has_tool_methods(model: Any) -> bool:
+    """Say whether a model can be asked with tools, in one way at least; LlamaIndex does not ask for its class."""
+    ways = (getattr(model, f"{way}chat_with_tools", None) for way in ("", "a", "stream_", "astream_"))
+    return hasattr(model, "get_tool_calls_from_response") and any(ways)

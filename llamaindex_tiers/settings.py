@@ -16,6 +16,7 @@ from llamaindex_tiers.performer import LLMPerformer
 from llamaindex_tiers.request import Request
 from llamaindex_tiers.runs import OuterRun
 from llamaindex_tiers.spans import Place
+from llamaindex_tiers.usage import AskedForUs
 from llm_tiers.arguments import check_api_key, kind_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration import models
@@ -178,7 +179,7 @@ def _with_settings(tier: Tier, settings: Mapping[str, Any]) -> LLM:
     made = _renewed(model, rebuilt_or_refused(model, settings, f"tier {tier.name!r}"), settings)
     if _streams_like_openai(made) and "stream_options" not in made.additional_kwargs:  # type: ignore[attr-defined]
         # Without being asked, OpenAI leaves the usage out of streams.
-        asking = {**made.additional_kwargs, "stream_options": {"include_usage": True}}  # type: ignore[attr-defined]
+        asking = {**made.additional_kwargs, "stream_options": AskedForUs(include_usage=True)}  # type: ignore[attr-defined]
         return made.model_copy(update={"additional_kwargs": asking})
     return made
 
