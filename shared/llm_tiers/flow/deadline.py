@@ -35,7 +35,7 @@ class Late:
     def __init__(self, most: int) -> None:
         self._most = most
         self._number = 0
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
 
     def __len__(self) -> int:
         return self._number
@@ -51,13 +51,19 @@ class Late:
 
     def add(self, work: Future[Any]) -> None:
         """Count some work until it ends."""
-        with self._lock:
+        with self._changed:
             self._number += 1
         work.add_done_callback(self._remove)
 
+    def wait(self, seconds: float) -> None:
+        """Wait at most `seconds` until all of it has ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._number, seconds)
+
     def _remove(self, _: Future[Any]) -> None:
-        with self._lock:
+        with self._changed:
             self._number -= 1
+            self._changed.notify_all()
 
 
 class LateTiers:

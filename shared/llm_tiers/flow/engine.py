@@ -291,9 +291,11 @@ class Engine:
         try:
             return revise()
         except UnknownTrace:
-            # The record of a served call is kept when its shadow is known, which may be after the user's word.
-            if self._shadows is None or not self._shadows.wait(_SECONDS_AT_CLOSE):
-                raise
+            # A record may be kept after the user's word: where the history was slow, or that of a served call, which is
+            # kept when its shadow is known.
+            self._late_history.wait(_SECONDS_AT_CLOSE)
+            if self._shadows is not None:
+                self._shadows.wait(_SECONDS_AT_CLOSE)
             return revise()
 
     def observed(self, node: str = "") -> TieringObserved:

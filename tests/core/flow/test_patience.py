@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from llm_tiers import AccuracyEstimator, ChromaHistory, ConfigError, PromptJudge
+from llm_tiers.errors import UnknownTrace
 from llm_tiers.flow.limits import Limits
 from llm_tiers.flow.patience import HistoryTime, HistoryTooSlow
 
@@ -64,6 +65,26 @@ def test_the_call_goes_on_without_it_and_says_so(scripted, bench, history, way):
     history.close()
     assert history.remembered.wait(10)
     assert [record.id for record in history.inner.records] == ["call-1"]
+
+
+class RevisableHistory(SlowHistory):
+    def revise(self, trace_id, change):
+        # The first look comes too early; what follows it has been kept meanwhile.
+        kept = any(record.id == trace_id for record in self.inner.records)
+        self.released.set()
+        if not kept:
+            raise UnknownTrace(trace_id)
+        return self.inner.revise(trace_id, change)
+
+
+def test_feedback_that_comes_before_the_record_is_kept_waits_for_it(scripted):
+    history = RevisableHistory(scripted.ListHistory())
+    bench = scripted.Bench(AccuracyEstimator(), PromptJudge(), history=history)
+    bench.engine._limits = Limits(history_timeout=0.05)
+    bench.ask(scripted.ScriptedPerformer(ANSWERS))
+    assert bench.engine.feedback("call-1", correct=True).grades["feedback"]
+    with pytest.raises(UnknownTrace):
+        bench.engine.feedback("no call", correct=True)
 
 
 def test_all_requests_of_a_call_share_the_time():
