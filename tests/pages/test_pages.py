@@ -5,6 +5,7 @@ The clients are sent to a server on this machine, and the folder is an empty one
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from llama_index.core import MockEmbedding
@@ -64,6 +65,16 @@ def test_the_blocks_of_a_page_run(page):
         for value in list(names.values()):
             if isinstance(value, TieredChatModel | TieredLLM):
                 value.close()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_to_other_sites_are_well_formed(page):
+    # Nothing is asked of a network here, so whether they lead somewhere is not known.
+    for target in re.findall(r"\]\((\w+:[^)]*)\)", page.read_text()):
+        parts = urlsplit(target)
+        assert parts.scheme == "https", target
+        assert re.fullmatch(r"(?:[\w-]+\.)+[a-z]{2,}", parts.netloc), target
+        assert re.fullmatch(r"[\w./%#~+-]*", parts.path), target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
