@@ -92,3 +92,11 @@ def anchors(page):
     """Return the anchors of a page's headings, as GitHub and mkdocs make them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_is_one_screen_and_leads_to_every_page():
+    readme = (ROOT / "README.md").read_text()
+    assert readme.count("\n") <= 150
+    # The site's API pages have nothing to read before they are built.
+    pages = {str(page.relative_to(ROOT)) for page in PAGES[1:] if page.parent.name != "api"}
+    assert sorted(pages - set(re.findall(r"\]\((docs/[^)#]*)", readme))) == []
