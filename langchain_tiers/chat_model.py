@@ -16,7 +16,7 @@ from langchain_tiers.messages import needs_of, read_ask
 from langchain_tiers.performer import ChatPerformer
 from langchain_tiers.pickling import packed, unpacked
 from langchain_tiers.pieces import as_chat_result, as_generation_chunk
-from langchain_tiers.principals import asked_by, current_user, user_of
+from langchain_tiers.principals import asked_by, asking_of, current_asking
 from langchain_tiers.profile import common_profile
 from langchain_tiers.prompt_caching import Faced
 from langchain_tiers.raw import RawAndParsed
@@ -27,6 +27,7 @@ from langchain_tiers.runs import (
     ain_context,
     begin_run,
     closing_of,
+    conversation_of,
     handed_down_run,
     handing_down,
     in_context,
@@ -42,6 +43,7 @@ from llm_tiers.flow.engine import Outcome
 from llm_tiers.integration.chunks import result_last
 from llm_tiers.integration.construction import Construction
 from llm_tiers.integration.tiered import Tiered, hidden_setting, standard_setting
+from llm_tiers.policies.rollout import as_rollout
 from llm_tiers.trace import SHORT_TRACE
 
 if TYPE_CHECKING:
@@ -103,6 +105,14 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         grade: Grades the tiers' answers on profiled calls, after the answer has been returned: a function
             of question and answer (and of `messages=` and `node=`, if it takes them) that returns True, False, a
             number in [0, 1] or None, sync or async; a model that is asked; or a `Grader` with its bounds.
+        mode: `"tier"`, the default, or `"observe"`: the tier that `serve` names answers as if there were no other, at
+            no added latency, and what tiering would have done is found out after that; `observed()` tells.
+        serve: Name of the tier that answers in `mode="observe"`; the top by default.
+        ramp: Share of the conversations that are tiered all the same in `mode="observe"`, in [0, 1]; 0 by default.
+            A conversation is LangGraph's `thread_id`, else what begins alike.
+        observe_share: Largest share of what the served calls cost that asking the other tiers off the path may add, in
+            [0, 1]; 0.2 by default.
+        observe_usd: Most US$ that it may cost in all, as long as the model lives; by default no bound but the share.
         settings: A file that `llm-tiers calibrate` wrote, with policy and knob; instead of `policy` and `quality`.
         embedding: What makes vectors of the queries; WordLlama, which needs no network, by default.
         prices: (input, output) in US$ per million tokens, by tier or model name, where the public list lacks them.
@@ -236,7 +246,7 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> AIMessage:
         """Answer a call."""
-        with asked_by(user_of(config)):
+        with asked_by(asking_of(config)):
             return super().invoke(input, config, stop=stop, **kwargs)
 
     async def ainvoke(
@@ -248,7 +258,7 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> AIMessage:
         """Answer a call in asyncio; as `invoke`."""
-        with asked_by(user_of(config)):
+        with asked_by(asking_of(config)):
             return await super().ainvoke(input, config, stop=stop, **kwargs)
 
     def generate(
@@ -281,12 +291,12 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> Generator[AIMessageChunk]:
         """Stream an answer; the last chunk carries the trace and the usage."""
-        principal = user_of(config)
+        asking = asking_of(config)
         config, run = begin_run(self, config)
         # Begun here, because LangChain calls `_stream` without a run manager, and the tiers' runs would have no parent.
         chunks = cast("Generator[AIMessageChunk]", super().stream(input, config, stop=stop, **kwargs))
         # Closed with the user's loop: where that ends early, the requests end too, and the call is still traced.
-        with closing(handing_down(run, chunks, principal)) as stream:
+        with closing(handing_down(run, chunks, asking)) as stream:
             for chunk in stream:
                 yield with_total_usage(chunk)
 
@@ -299,10 +309,10 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncGenerator[AIMessageChunk]:
         """Stream an answer in asyncio; as `stream`."""
-        principal = user_of(config)
+        asking = asking_of(config)
         config, run = begin_run(self, config)
         chunks = cast("AsyncGenerator[AIMessageChunk]", super().astream(input, config, stop=stop, **kwargs))
-        async with aclosing(ahanding_down(run, chunks, principal)) as stream:
+        async with aclosing(ahanding_down(run, chunks, asking)) as stream:
             async for chunk in stream:
                 yield with_total_usage(chunk)
 
@@ -530,7 +540,9 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         self, manager: RunManager | None, messages: Sequence[BaseMessage], settings: Mapping[str, Any]
     ) -> OuterRun:
         node = node_of(manager, messages, names_of(settings.get("tools"))) if self.node is None else self.node
-        return OuterRun(manager, node, tuple(self.inner_callbacks), self.trace_bytes, current_user())
+        asking, callbacks = current_asking(), tuple(self.inner_callbacks)
+        conversation = conversation_of(asking.thread, manager, messages)
+        return OuterRun(manager, node, callbacks, self.trace_bytes, conversation, asking.user)
 
     def _prepare(
         self,
@@ -564,6 +576,7 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
             tokens=count_tokens_approximately(messages),
             needs=needs_of(messages, tools=request.offers_tools, structured=request.wants_schema),
             form=request.form,
+            conversation=run.conversation,
             kind=request.kind,
             messages=tuple(messages),
             principal=run.principal if principal is None else principal,
@@ -605,10 +618,14 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """Return the key of an outer cache: the tiers with their settings, and how one is chosen."""
-        return cache_key(self._engine.ladder, self._engine.policy, stop or self.stop, kwargs)
+        key = cache_key(self._engine.ladder, self._engine.policy, stop or self.stop, kwargs)
+        rollout = self._engine.rollout
+        return key if rollout is None else f"{key}:{rollout.identity}"
 
     def _convert_cached_generations(self, cache_val: list[Generation]) -> list[ChatGeneration]:
         return [with_cached_usage(generation) for generation in super()._convert_cached_generations(cache_val)]
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return common_profile(self.tiers)
+        # From the fields: LangChain asks while it makes the model, before there is an engine.
+        rollout = as_rollout([tier.name for tier in self.tiers], mode=self.mode, serve=self.serve, ramp=self.ramp)
+        return common_profile([tier for tier in self.tiers if rollout is None or rollout.may_answer(tier.name)])

@@ -120,6 +120,10 @@ class ChatPerformer:
                     yield chunk
         yield replace(self._answer(call, _joined(received), received.chunks), chunks=tuple(blank))
 
+    def detached(self) -> ChatPerformer:
+        """Return a performer of the same request, in no run of the user's and without streaming."""
+        return replace(self, run=OuterRun(None, self.run.node), streaming=False)
+
     def _tier_errors(self, call: ModelCall) -> AbstractContextManager[None]:
         settings = self.request.names if call.prompt is None else ()
         return tier_errors(call.tier, (OutputParserException,), _interrupts, settings)

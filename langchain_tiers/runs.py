@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from uuid import uuid4
 
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManager, CallbackManagerForLLMRun
-from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.runnables.config import ensure_config, set_config_context
 
 from langchain_tiers.handlers import is_inner, is_told_of_all, label_runs, told_the_sum
 from langchain_tiers.origins import ORIGINS
-from langchain_tiers.principals import asked_by
+from langchain_tiers.principals import Asking, asked_by, thread_in
 from llm_tiers.errors import AllTiersFailed
 from llm_tiers.flow.engine import Outcome
 from llm_tiers.telemetry.others import makes_spans
@@ -39,6 +39,7 @@ __all__ = [
     "ain_context",
     "begin_run",
     "closing_of",
+    "conversation_of",
     "handed_down_run",
     "handing_down",
     "in_context",
@@ -64,6 +65,7 @@ class OuterRun:
         node: Where in the user's graph the run is.
         inner_callbacks: Kinds of handlers that are called for the calls inside, besides tracers and token counters.
         trace_bytes: Most bytes of the trace in the message; None for all of it.
+        conversation: What the calls of the user's conversation share; empty if it is unknown.
         principal: Who asks, or None.
     """
 
@@ -71,6 +73,7 @@ class OuterRun:
     node: str = ""
     inner_callbacks: tuple[type[BaseCallbackHandler], ...] = ()
     trace_bytes: int | None = SHORT_TRACE
+    conversation: str = ""
     principal: str | None = field(default=None, repr=False)
 
     @property
@@ -152,6 +155,24 @@ class OuterRun:
             # `ls_*` describes the model of the user's run, which is not this one.
             metadata = {key: value for key, value in manager.metadata.items() if not key.startswith("ls_")}
         return {"callbacks": children, "tags": tags, "metadata": metadata}
+
+
+def conversation_of(thread: str | None, manager: RunManager | None, messages: Sequence[BaseMessage]) -> str:
+    """Return what the calls of a conversation share: LangGraph's `thread_id`, else how it begins.
+
+    Args:
+        thread: What the configuration calls it, or None.
+        manager: The run's manager, or None where there is no run.
+        messages: The messages.
+    """
+    # In the metadata by LangSmith's convention, and by the older versions of LangChain.
+    thread = thread or (None if manager is None else thread_in(manager.metadata))
+    if thread is not None:
+        return f"thread:{thread}"
+    # Not the system's message, which many conversations share and which may hold the time of day.
+    first = next((message for message in messages if not isinstance(message, SystemMessage)), None)
+    text = "" if first is None else str(first.text)
+    return f"begins:{text}" if text else ""
 
 
 def node_of(manager: RunManager | None, messages: Sequence[BaseMessage] = (), tools: Sequence[str] = ()) -> str:
@@ -255,24 +276,24 @@ def handed_down_run() -> RunManager | None:
 
 
 @contextmanager
-def _handing(run: RunManager, principal: str | None) -> Iterator[None]:
+def _handing(run: RunManager, asking: Asking) -> Iterator[None]:
     token = _handed_down.set(run)
     try:
-        with asked_by(principal):
+        with asked_by(asking):
             yield
     finally:
         _handed_down.reset(token)
 
 
-def handing_down(run: RunManager, chunks: Generator[Chunk], principal: str | None) -> Generator[Chunk]:
+def handing_down(run: RunManager, chunks: Generator[Chunk], asking: Asking) -> Generator[Chunk]:
     """Hand on chunks; while the first is made, and only then, `handed_down_run` returns the run.
 
-    So it is for `current_user` and the principal.
+    So it is for `current_asking`.
 
     A generator runs in the context of its consumer, so a variable that it left set would leak to the consumer.
     """
     with closing(chunks):
-        with _handing(run, principal):
+        with _handing(run, asking):
             # LangChain calls `_stream` while it makes the first chunk, and not again.
             first = next(chunks, None)
         if first is not None:
@@ -306,10 +327,10 @@ async def _next(items: AsyncGenerator[Item]) -> Item | None:
     return await anext(items, None)
 
 
-async def ahanding_down(run: RunManager, chunks: AsyncGenerator[Chunk], principal: str | None) -> AsyncGenerator[Chunk]:
+async def ahanding_down(run: RunManager, chunks: AsyncGenerator[Chunk], asking: Asking) -> AsyncGenerator[Chunk]:
     """Hand on chunks in asyncio; as `handing_down`."""
     async with aclosing(chunks):
-        with _handing(run, principal):
+        with _handing(run, asking):
             first = await anext(chunks, None)
         if first is not None:
             yield first

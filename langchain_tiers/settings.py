@@ -77,12 +77,13 @@ def _as_tiers(tiers: object, api_key: object) -> tuple[Tier, ...]:
     return models.as_tiers(tiers, BaseChatModel, "chat models", as_model)
 
 
-def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
+def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any], serve: str | None = None) -> Ladder:
     """Make the ladder that calls are answered with.
 
     Args:
         tiers: The tiers as the user gives them.
         settings: Settings for each tier that knows them; None is none.
+        serve: Name of the tier that serves as before, and so retries as before, or None.
 
     Raises:
         ConfigError: A model does not take a setting.
@@ -91,7 +92,9 @@ def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
     made = [
         # A client's time-out ends each of its attempts; the tier's ends all of them together.
         replace(
-            tier, model=_configured(tier, known, last=tier is tiers[-1]), timeout=tier.timeout or known.get("timeout")
+            tier,
+            model=_configured(tier, known, last=tier is tiers[-1] or tier.name == serve),
+            timeout=tier.timeout or known.get("timeout"),
         )
         for tier in tiers
     ]

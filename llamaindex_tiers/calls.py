@@ -7,7 +7,8 @@ from contextlib import aclosing, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llamaindex_tiers.pieces import as_response, final_chunk
+from llamaindex_tiers.last_chunk import LastChunk
+from llamaindex_tiers.pieces import as_response
 from llamaindex_tiers.results import keep_trace
 from llm_tiers.flow.engine import Outcome
 from llm_tiers.integration.chunks import result_last
@@ -43,31 +44,32 @@ class PreparedCall:
         return self._result(await self.engine.arun(self.call, self.performer))
 
     def stream(self) -> Generator[Any, None, None]:
-        """Yield the response's chunks and, last, one with the trace."""
-        run = self.performer.run
+        """Yield the response's chunks, the last one with the trace."""
+        run, last = self.performer.run, LastChunk()
         live = result_last(self.engine.stream(self.call, self.performer))
         # All of this begins with the first chunk: a stream that nobody reads opens no span and calls no model.
         with run.reported_errors(), run.open_inside() as inside, closing(inside.each_in_span(live)) as items:
             for item in items:
                 if not isinstance(item, Outcome):
-                    yield item
+                    yield from last.passing(item)
         # The method's own span was left when it returned this generator: observers learn of the end by this event.
         run.report_end(self.performer.request, item)
         self._report(item)
-        yield from _ending(item)
+        yield from last.ending(item)
 
     async def astream(self) -> AsyncGenerator[Any, None]:
         """Yield the response's chunks in asyncio; as `stream`."""
-        run = self.performer.run
+        run, last = self.performer.run, LastChunk()
         live = self.engine.astream(self.call, self.performer)
         with run.reported_errors(), run.open_inside() as inside:
             async with aclosing(inside.aeach_in_span(live)) as items:
                 async for item in items:
                     if not isinstance(item, Outcome):
-                        yield item
+                        for chunk in last.passing(item):
+                            yield chunk
         run.report_end(self.performer.request, item)
         self._report(item)
-        for end in _ending(item):
+        for end in last.ending(item):
             yield end
 
     def _result(self, outcome: Outcome) -> Any:
@@ -78,10 +80,3 @@ class PreparedCall:
     def _report(self, outcome: Outcome) -> None:
         self.performer.run.place.report(outcome.trace)
         keep_trace(outcome.answer.message, outcome.trace)
-
-
-def _ending(outcome: Outcome) -> Generator[Any, None, None]:
-    # A stream of objects has no such chunk: its consumer expects objects of the class and nothing else.
-    end = final_chunk(outcome)
-    if end is not None:
-        yield end

@@ -14,7 +14,7 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from llamaindex_tiers.calls import PreparedCall
 from llamaindex_tiers.events import dispatch_decision
-from llamaindex_tiers.messages import needs_of, phase_of, read_ask, tokens_of
+from llamaindex_tiers.messages import conversation_of, needs_of, phase_of, read_ask, tokens_of
 from llamaindex_tiers.metadata import calls_tools, common_metadata
 from llamaindex_tiers.performer import LLMPerformer
 from llamaindex_tiers.pickling import remake, without_unpicklable_callbacks
@@ -90,6 +90,14 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         grade: Grades the tiers' answers on profiled calls, after the answer has been returned: a function
             of question and answer (and of `messages=` and `node=`, if it takes them) that returns True, False, a
             number in [0, 1] or None, sync or async; a model that is asked; or a `Grader` with its bounds.
+        mode: `"tier"`, the default, or `"observe"`: the tier that `serve` names answers as if there were no other, at
+            no added latency, and what tiering would have done is found out after that; `observed()` tells.
+        serve: Name of the tier that answers in `mode="observe"`; the top by default.
+        ramp: Share of the conversations that are tiered all the same in `mode="observe"`, in [0, 1]; 0 by default.
+            Conversations that begin alike count as one.
+        observe_share: Largest share of what the served calls cost that asking the other tiers off the path may add, in
+            [0, 1]; 0.2 by default.
+        observe_usd: Most US$ that it may cost in all, as long as the model lives; by default no bound but the share.
         settings: A file that `llm-tiers calibrate` wrote, with policy and knob; instead of `policy` and `quality`.
         embedding: What makes vectors of the queries; WordLlama, which needs no network, by default.
         prices: (input, output) in US$ per million tokens, by tier or model name, where the public list lacks them.
@@ -159,8 +167,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         ```
 
         An answer that is not judged (the top tier's, a pinned tier's) streams live. Any other is held back until it
-        stands, and then streamed in the chunks that it came in. One more chunk, which says nothing new, carries the
-        trace and the tokens.
+        stands, and then streamed in the chunks that it came in. The last chunk carries the trace and the tokens, at the
+        latest when the stream has ended.
 
     Tool calling:
         Agents and `chat_with_tools` work as with any LLM that calls functions. A call that fits its tool's schema is
@@ -212,7 +220,9 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         ladder = construction.ladder(standard)
         construction.initialise(super().__init__, **common_settings(ladder))
         ladders = construction.ladders(ladder, standard)
-        self._metadata = common_metadata(ladder, arguments.get("context_window"))
+        rollout = construction.rollout
+        answering = [tier for tier in ladder if rollout is None or rollout.may_answer(tier.name)]
+        self._metadata = common_metadata(ladder, arguments.get("context_window"), answering)
         self._mixed = is_mixed(ladder)
         self._open(construction, ladders, arguments.get("on_trace"), dispatch_decision)
         # On LlamaIndex's root dispatcher, which the spans and events of all its parts reach.
@@ -484,15 +494,19 @@ class TieredLLM(Tiered, FunctionCallingLLM):
 
     def predict_and_call(self, *args: Any, **kwargs: Any) -> AgentChatResponse:
         """Have tools called and return what they gave; in words where no tier's class takes tools."""
-        if any(map(calls_tools, self._engine.ladder)):
+        if self._has_function_calling_tier():
             return super().predict_and_call(*args, **kwargs)
         return LLM.predict_and_call(self, *args, **kwargs)
 
     async def apredict_and_call(self, *args: Any, **kwargs: Any) -> AgentChatResponse:
         """Have tools called in asyncio; as `predict_and_call`."""
-        if any(map(calls_tools, self._engine.ladder)):
+        if self._has_function_calling_tier():
             return await super().apredict_and_call(*args, **kwargs)
         return await LLM.apredict_and_call(self, *args, **kwargs)
+
+    def _has_function_calling_tier(self) -> bool:
+        # By the class: only from one of these is the method for it inherited.
+        return any(calls_tools(tier) and isinstance(tier.model, FunctionCallingLLM) for tier in self._engine.ladder)
 
     def get_tool_calls_from_response(
         self,
@@ -508,7 +522,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         # Agents call this for every chunk of a stream, so it must not search or parse more than it has to.
         reader = tool_call_reader(self._engine.ladder, response)
         if reader is not None:
-            return reader.get_tool_calls_from_response(response, error_on_no_tool_call=error_on_no_tool_call, **kwargs)
+            own = {"error_on_no_tool_call": error_on_no_tool_call, **kwargs}
+            return list(reader.get_tool_calls_from_response(response, **own))
         if error_on_no_tool_call:
             raise ValueError("Expected at least one tool call, but no tier can call tools.")
         return []
@@ -563,6 +578,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
             tokens=tokens_of(request.messages),
             needs=needs_of(request.messages, tools=request.offers_tools),
             form=request.form,
+            conversation=conversation_of(request.messages),
             kind=request.kind,
             messages=tuple(request.messages),
             traced=makes_spans(root_dispatcher.span_handlers),

@@ -22,6 +22,7 @@ from llm_tiers.call.json_text import is_too_deep, read_json
 from llm_tiers.integration.ask import Ask, Turn, position_of_ask, read_turns
 
 __all__ = [
+    "conversation_of",
     "copied",
     "needs_of",
     "phase_of",
@@ -88,6 +89,15 @@ def tokens_of(messages: Iterable[ChatMessage]) -> int:
     """Return about how many tokens the messages have."""
     # Each tier counts in its own way; this estimate only decides which windows are too small.
     return sum(len(read_text(message)) for message in messages) // _CHARACTERS_A_TOKEN
+
+
+def conversation_of(messages: Sequence[ChatMessage]) -> str:
+    """Return what the calls of a conversation share: how it begins."""
+    # Not the system's message, which many conversations share and which may hold the time of day.
+    of_system = (MessageRole.SYSTEM, MessageRole.DEVELOPER)
+    first = next((message for message in messages if message.role not in of_system), None)
+    text = "" if first is None else _words(first)
+    return f"begins:{text}" if text else ""
 
 
 def phase_of(messages: Sequence[ChatMessage]) -> str:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import LLMMetadata, MessageRole
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW, DEFAULT_NUM_OUTPUTS
-from llama_index.core.llms.function_calling import FunctionCallingLLM
 
 from llm_tiers.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llm_tiers.ladder.tiers import Ladder, Tier
 
-__all__ = ["calls_tools", "check_metadata", "common_metadata", "with_abilities"]
+__all__ = ["calls_tools", "check_metadata", "common_metadata", "has_tool_methods", "with_abilities"]
 
 _CAPABILITIES = frozenset({"tools", "images"})
 """What a call may need."""
@@ -53,16 +54,18 @@ def with_abilities(tier: Tier, *, last: bool = False) -> Tier:
     return replace(tier, context_window=window, capabilities=capabilities)
 
 
-def common_metadata(ladder: Ladder, context_window: int | None) -> LLMMetadata:
+def common_metadata(ladder: Ladder, context_window: int | None, answering: Sequence[Tier] | None = None) -> LLMMetadata:
     """Return what is true of every tier that may answer; it is the same for every call.
 
     Args:
         ladder: The tiers.
         context_window: What the user says of it; by default that of the tier whose prompts may be shortest.
+        answering: The tiers whose answers a user may get; by default all.
     """
-    each = [tier.model.metadata for tier in ladder]
+    tiers = tuple(ladder) if answering is None else tuple(answering)
+    each = [tier.model.metadata for tier in tiers]
     roles = {metadata.system_role for metadata in each}
-    window, output = _room(ladder, context_window)
+    window, output = _room(tiers, context_window)
     return LLMMetadata(
         context_window=window,
         num_output=output,
@@ -75,13 +78,13 @@ def common_metadata(ladder: Ladder, context_window: int | None) -> LLMMetadata:
     )
 
 
-def _room(ladder: Ladder, given: int | None) -> tuple[int, int]:
+def _room(tiers: Sequence[Tier], given: int | None) -> tuple[int, int]:
     """Return a context window and what of it is kept free for the answer: both of the same tier.
 
     LlamaIndex fills prompts up to the difference. One tier's window less another's answer may leave nothing.
     """
-    outputs = [tier.model.metadata.num_output for tier in ladder]
-    windows = map(_stated_window, ladder)
+    outputs = [tier.model.metadata.num_output for tier in tiers]
+    windows = map(_stated_window, tiers)
     stated = [(window, output) for window, output in zip(windows, outputs, strict=True) if window is not None]
     # -1 is LlamaIndex's word for "not known".
     window, output = min(
@@ -127,4 +130,10 @@ def _default_argument(model: Any) -> Any:
 
 def calls_tools(tier: Tier) -> bool:
     """Say whether a tier's model takes tools; some classes claim to, and have no method for it."""
-    return isinstance(tier.model, FunctionCallingLLM) and tier.model.metadata.is_function_calling_model
+    return has_tool_methods(tier.model) and tier.model.metadata.is_function_calling_model
+
+
+def has_tool_methods(model: Any) -> bool:
+    """Say whether a model can be asked with tools, in one way at least; LlamaIndex does not ask for its class."""
+    ways = (getattr(model, f"{way}chat_with_tools", None) for way in ("", "a", "stream_", "astream_"))
+    return hasattr(model, "get_tool_calls_from_response") and any(ways)

@@ -15,6 +15,7 @@ from llamaindex_tiers.pieces import answer_of, finish_of, joined, says, tagged_c
 from llamaindex_tiers.request import Request
 from llamaindex_tiers.responses import Recorded, arecording_each, recording, recording_each
 from llamaindex_tiers.runs import OuterRun
+from llamaindex_tiers.usage import is_for_us
 from llm_tiers.integration.chunks import afrom_first_word, from_first_word, result_last, withholding
 from llm_tiers.integration.failures import tier_errors
 from llm_tiers.integration.finish import last_finish
@@ -29,6 +30,8 @@ __all__ = ["LLMPerformer"]
 
 _EFFORT = "reasoning_effort"
 """How LLMs call their setting for the effort of reasoning."""
+
+_STREAM_OPTIONS = "stream_options"
 
 _UNREADABLE = (ValueError, TypeError, KeyError, AssertionError, RecursionError, OutputParserException)
 """What LlamaIndex raises where a model's answer is no object of the class asked for."""
@@ -90,6 +93,10 @@ class LLMPerformer:
                 async for chunk in chunks:
                     yield chunk
         yield attempt.answer()
+
+    def detached(self) -> LLMPerformer:
+        """Return a performer of the same request, among no spans and callbacks of the user's, without streaming."""
+        return replace(self, run=self.run.detached(), streaming=False)
 
     def _in_chunks(self, call: ModelCall) -> bool:
         return self.streaming and call.prompt is None
@@ -172,15 +179,27 @@ class _Attempt:
     def taking(self, chunks: Generator[Any]) -> Generator[Any]:
         with closing(chunks):
             for chunk in chunks:
-                # Before it is shown: an agent asks for the tool calls of each chunk as it comes.
-                self.chunks.append(tagged_chunk(self.tier, chunk))
-                yield self.chunks[-1]
+                yield from self._shown(chunk)
 
     async def ataking(self, chunks: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
         async with aclosing(chunks):
             async for chunk in chunks:
-                self.chunks.append(tagged_chunk(self.tier, chunk))
-                yield self.chunks[-1]
+                for shown in self._shown(chunk):
+                    yield shown
+
+    def _shown(self, chunk: Any) -> tuple[Any, ...]:
+        """Keep a chunk, and return it unless the user's own model would not have sent it."""
+        hidden = _STREAM_OPTIONS not in self.settings and is_for_us(self._source(chunk), self.tier.model)
+        if hidden and self.wants_object and self.chunks and chunk == self.chunks[-1]:
+            # The object before stands for it, and carries the trace.
+            return ()
+        # Before it is shown: an agent asks for the tool calls of each chunk as it comes.
+        self.chunks.append(tagged_chunk(self.tier, chunk))
+        return () if hidden and not self.wants_object else (self.chunks[-1],)
+
+    def _source(self, chunk: Any) -> Any:
+        # An object is made of the chunk that came last.
+        return self.recorded.piece if self.wants_object else chunk
 
     def answer(self) -> Answer:
         response = joined(self.chunks) if self.response is None else self.response

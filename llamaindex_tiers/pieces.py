@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ __all__ = [
     "TRACE",
     "answer_of",
     "as_response",
-    "final_chunk",
+    "carried",
     "finish_of",
     "joined",
     "response_for_event",
@@ -124,21 +124,17 @@ def as_response(outcome: Outcome) -> Any:
     if not isinstance(response, ChatResponse | CompletionResponse):
         return response
     # A copy, since a cache of the tier's may hold the response itself.
-    kwargs = {
-        **without_usage(response.additional_kwargs),
+    return response.model_copy(update={"additional_kwargs": carried(outcome, response.additional_kwargs)})
+
+
+def carried(outcome: Outcome, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a response carries along, with the trace and the tokens of all model calls in place of its own."""
+    return {
+        **without_usage(kwargs),
         **total_of(outcome.trace),
         TIER: outcome.answer.tier,
         TRACE: outcome.trace.to_dict(),
     }
-    return response.model_copy(update={"additional_kwargs": kwargs})
-
-
-def final_chunk(outcome: Outcome) -> Any:
-    """Return the piece that ends a stream: the whole answer with nothing new but the trace; None for an object."""
-    response = as_response(outcome)
-    if not isinstance(response, ChatResponse | CompletionResponse):
-        return None
-    return response.model_copy(update={"delta": ""})
 
 
 def response_for_event(outcome: Outcome) -> ChatResponse | CompletionResponse:

@@ -12,6 +12,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import MessageRole
+from llama_index.core.output_parsers import PydanticOutputParser
 from llama_index.core.prompts import PromptType
 
 from llamaindex_tiers import retrieving
@@ -20,6 +21,7 @@ from llm_tiers.call.json_text import read_json
 
 if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatMessage
+    from llama_index.core.types import BaseOutputParser
 
     from llamaindex_tiers.spans import Place
 
@@ -43,14 +45,29 @@ def known_reading(place: Place, messages: Sequence[ChatMessage]) -> Reading | No
         place: Where the call stands.
         messages: What is asked.
     """
-    if place.parser is not None:
-        return Reading(place.parser.parse, decides=False)
     for component in place.components:
         known = next(filter(None, map(_of_class, type(component).__mro__)), None)
-        if known is not None:
+        # What parses with the prompt's own parser and then looks at a part of it says more than the parser.
+        if known is not None and (place.parser is None or known is _passing):
             return known(component, place, messages)
+    if place.parser is not None:
+        return Reading(_bounded(place.parser), decides=False)
     known = None if place.prompt is None else _BY_TYPE.get(place.prompt.metadata.get("prompt_type"))
     return None if known is None else known(None, place, messages)
+
+
+def _bounded(parser: BaseOutputParser) -> Callable[[str], Any]:
+    """Return how a parser parses, in linear time where it is one of LlamaIndex's for objects."""
+    if not isinstance(parser, PydanticOutputParser):
+        return parser.parse
+
+    def parse(text: str) -> Any:
+        # Where nothing closes a brace, its expression looks from each of them to the end of the text.
+        if text.rfind("}") < text.find("{"):
+            raise ValueError("no object in the text")
+        return parser.parse(text)
+
+    return parse
 
 
 def _of_class(kind: type) -> _Known | None:
@@ -164,6 +181,12 @@ def yes_or_no(text: str) -> bool | None:
     return False if "no" in plain.split() else None
 
 
+def _passing(component: Any, _: Place, __: Sequence[ChatMessage]) -> Reading:
+    """Guidelines: whether an answer keeps to them; the reasons may differ."""
+    parse = _bounded(component._output_parser)  # noqa: SLF001
+    return Reading(lambda text: bool(parse(text).passing), decides=True)
+
+
 def _sql(_: Any, __: Place, ___: Sequence[ChatMessage]) -> Reading:
     # Two statements may give the same rows.
     return Reading(statement_in, decides=False)
@@ -191,6 +214,7 @@ _BY_COMPONENT: dict[str, _Known] = {
     "PairwiseComparisonEvaluator": _score,
     "FaithfulnessEvaluator": _yes_or_no,
     "RelevancyEvaluator": _yes_or_no,
+    "GuidelineEvaluator": _passing,
     "QueryFusionRetriever": retrieving.queries,
     "LLMSynonymRetriever": retrieving.synonyms,
     "TextToCypherRetriever": retrieving.cypher,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole
+from llama_index.core.llms.function_calling import FunctionCallingLLM
 
 from llamaindex_tiers.messages import copied, shape_of, with_postscript
 from llamaindex_tiers.reading import told_reading
@@ -47,6 +48,7 @@ class Request:
         shape: The object asked for, or None.
         form: The form that an answer must have, or None.
         offers_tools: Whether the answer may call tools.
+        toolless: It is a chat with tools of which there is none.
         mixed: The tiers' classes write tool calls in different ways, so each is given those of the others in its own.
     """
 
@@ -57,6 +59,7 @@ class Request:
     shape: Shape | None = None
     form: Form | None = field(default=None, repr=False)
     offers_tools: bool = False
+    toolless: bool = False
     mixed: bool = False
 
     @classmethod
@@ -106,7 +109,7 @@ class Request:
             # A plain `chat` would pass these on to the provider, which knows none of them.
             for name in ("verbose", "allow_parallel_tool_calls", "tool_required", "tool_choice"):
                 settings.pop(name, None)
-            return cls("chat", messages, settings)
+            return cls("chat", messages, settings, toolless=True)
         form = form_of_tools(tools, choice=settings.get("tool_choice"), required=bool(settings.get("tool_required")))
         return cls("chat_with_tools", messages, settings, {"tools": tools}, form=form, offers_tools=True)
 
@@ -190,6 +193,9 @@ class Request:
             # A postscript is a block of its own, and a completion takes a single text.
             prompt = "\n\n".join(block.text for block in messages[0].blocks)
             return lambda: method(prompt, **self.own, **settings)
+        if self.toolless and not isinstance(model, FunctionCallingLLM) and hasattr(model, f"{way}chat_with_tools"):
+            # With LlamaIndex's own class that is a plain chat; with another one it may be anything.
+            return lambda: getattr(model, f"{way}chat_with_tools")([], chat_history=messages, **settings)
         if self.method == "chat":
             return lambda: method(messages, **settings)
         return lambda: method(list(self.own["tools"]), chat_history=messages, **settings)

@@ -35,10 +35,12 @@ class Recorded:
     Attributes:
         responses: The whole responses.
         finishes: The reasons, where a provider says one; in a stream it may stand before the last chunk.
+        piece: The latest chunk of a stream.
     """
 
     responses: list[Any] = field(default_factory=list)
     finishes: list[Finish] = field(default_factory=list)
+    piece: Any = None
 
 
 _recorded: ContextVar[Recorded | None] = ContextVar("llm_tiers_recorded_responses", default=None)
@@ -62,6 +64,8 @@ class _ResponseRecorder(BaseEventHandler):
             return
         if isinstance(event, _ENDS):
             recorded.responses.append(event.response)
+        else:
+            recorded.piece = event.response
         finish = finish_of(event.response)
         if finish is not None:
             recorded.finishes.append(finish)

@@ -44,7 +44,8 @@ def tiers_of(result: Any) -> dict[str, Any] | None:
     """Return which tier gave a result, and under which trace id; None where no tiered LLM did.
 
     It knows responses of the LLM and of LlamaIndex's query and chat engines, the output of agents, and the objects of
-    `structured_predict` and of structured LLMs.
+    `structured_predict` and of structured LLMs. LlamaIndex's evaluators open no span: an evaluation is known where one
+    is opened around it, as in `get_dispatcher().span(evaluator.evaluate)(query=..., response=...)`.
 
     Args:
         result: The result.
@@ -96,6 +97,7 @@ class Calls:
         elif (
             isinstance(result, (*_WITH_METADATA, StreamingAgentChatResponse))
             or _is_agent_output(result)
+            or _is_evaluation(result)
             or isinstance(instance, StructuredLLM)
         ):
             self._take(result)
@@ -126,7 +128,7 @@ class Calls:
             self._result.metadata = {**(self._result.metadata or {}), TRACE: summary}
         elif _is_agent_output(self._result):
             self._result[TRACE] = summary
-        elif isinstance(self._result, StreamingAgentChatResponse):
+        elif isinstance(self._result, StreamingAgentChatResponse) or _is_evaluation(self._result):
             _kept[self._result] = summary
         elif isinstance(self._result, ChatResponse | CompletionResponse):
             self._result.additional_kwargs[TRACE] = self._last
@@ -172,5 +174,14 @@ async def _aeach_inside(items: AsyncGenerator[Any, None], calls: Calls) -> Async
 
 
 def _is_agent_output(result: Any) -> bool:
-    # By name: an application without agents need not load them.
-    return type(result).__name__ == "AgentOutput" and type(result).__module__.startswith("llama_index.")
+    return _is_llamaindex_s(result, "AgentOutput")
+
+
+def _is_evaluation(result: Any) -> bool:
+    # Evaluators open no span; whoever opens one around an evaluation learns which calls it took.
+    return _is_llamaindex_s(result, "EvaluationResult")
+
+
+def _is_llamaindex_s(result: Any, name: str) -> bool:
+    # By name: an application without agents and evaluators need not load them.
+    return type(result).__name__ == name and type(result).__module__.startswith("llama_index.")

@@ -62,6 +62,11 @@ class OuterRun:
     system_prompt: str | None = None
     inside: str | None = None
 
+    def detached(self) -> OuterRun:
+        """Return a run that asks the same, with nobody around it."""
+        alone = replace(self.place, span_id=None, tags={}, around=())
+        return replace(self, place=alone, callbacks=CallbackManager(), inside=None)
+
     @contextmanager
     def open_inside(self) -> Iterator[OuterRun]:
         """Open a span below the call's for the time that a stream is made.

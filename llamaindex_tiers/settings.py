@@ -16,6 +16,7 @@ from llamaindex_tiers.performer import LLMPerformer
 from llamaindex_tiers.request import Request
 from llamaindex_tiers.runs import OuterRun
 from llamaindex_tiers.spans import Place
+from llamaindex_tiers.usage import AskedForUs
 from llm_tiers.arguments import check_api_key, kind_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.integration import models
@@ -80,12 +81,13 @@ def _as_tiers(tiers: object, api_key: object) -> tuple[Tier, ...]:
     return models.as_tiers(tiers, LLM, "LLMs", partial(_as_model, settings=settings))
 
 
-def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
+def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any], serve: str | None = None) -> Ladder:
     """Make the ladder that calls are answered with.
 
     Args:
         tiers: The tiers as the user gives them.
         settings: Settings for each tier that knows them; None is none.
+        serve: Name of the tier that serves as before, and so retries as before, or None.
 
     Raises:
         ConfigError: A model does not take a setting, or has no metadata.
@@ -99,7 +101,8 @@ def _ladder_of(tiers: Sequence[Tier], settings: Mapping[str, Any]) -> Ladder:
     if "timeout" not in known:
         made = [replace(tier, model=_with_time_out(tier)) for tier in made]
     if _RETRIES not in known:
-        made = [*(replace(tier, model=_retrying_once(tier.model)) for tier in made[:-1]), made[-1]]
+        below = [tier for tier in made[:-1] if tier.name != serve]
+        made = [replace(tier, model=_retrying_once(tier.model)) if tier in below else tier for tier in made]
     for tier in made:
         check_metadata(tier)
     return Ladder([*(with_abilities(tier) for tier in made[:-1]), with_abilities(made[-1], last=True)])
@@ -176,7 +179,7 @@ def _with_settings(tier: Tier, settings: Mapping[str, Any]) -> LLM:
     made = _renewed(model, rebuilt_or_refused(model, settings, f"tier {tier.name!r}"), settings)
     if _streams_like_openai(made) and "stream_options" not in made.additional_kwargs:  # type: ignore[attr-defined]
         # Without being asked, OpenAI leaves the usage out of streams.
-        asking = {**made.additional_kwargs, "stream_options": {"include_usage": True}}  # type: ignore[attr-defined]
+        asking = {**made.additional_kwargs, "stream_options": AskedForUs(include_usage=True)}  # type: ignore[attr-defined]
         return made.model_copy(update={"additional_kwargs": asking})
     return made
 

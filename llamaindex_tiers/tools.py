@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools.types import BaseTool
 from pydantic import BaseModel
 
+from llamaindex_tiers.metadata import has_tool_methods
 from llamaindex_tiers.pieces import TIER
 from llm_tiers.call.form import (
     ANY_TOOL,
@@ -83,12 +83,12 @@ def _schema(response_format: Any) -> Mapping[str, Any] | None:
     return schema_in(response_format) if isinstance(response_format, Mapping) else None
 
 
-def tool_call_reader(ladder: Ladder, response: ChatResponse) -> FunctionCallingLLM | None:
+def tool_call_reader(ladder: Ladder, response: ChatResponse) -> Any:
     """Return the LLM that reads the tool calls of a response: the tier's that gave it, since each has its own format.
 
     A response without a tier's name is read by the dearest tier that calls tools; None where no tier does.
     """
     answered = response.additional_kwargs.get(TIER)
-    callers = [tier for tier in ladder if isinstance(tier.model, FunctionCallingLLM)]
-    readers: list[FunctionCallingLLM] = [tier.model for tier in callers if tier.name == answered]
+    callers = [tier for tier in ladder if has_tool_methods(tier.model)]
+    readers = [tier.model for tier in callers if tier.name == answered]
     return next(iter(readers), callers[-1].model if callers else None)

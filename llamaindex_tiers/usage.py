@@ -12,7 +12,7 @@ from llm_tiers.usage import Usage
 if TYPE_CHECKING:
     from llm_tiers.trace import Trace
 
-__all__ = ["as_mapping", "sum_of", "total_of", "usage_of", "without_usage"]
+__all__ = ["AskedForUs", "as_mapping", "is_for_us", "sum_of", "total_of", "usage_of", "without_usage"]
 
 _INPUT = ("prompt_tokens", "input_tokens", "prompt_token_count")
 _OUTPUT = ("completion_tokens", "output_tokens", "candidates_token_count")
@@ -51,6 +51,18 @@ def total_of(trace: Trace) -> dict[str, int]:
 def without_usage(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a response carries along without the tokens of the one model call that it comes from."""
     return {name: value for name, value in kwargs.items() if name not in (*_INPUT, *_OUTPUT, _TOTAL, _USAGE)}
+
+
+class AskedForUs(dict[str, Any]):
+    """A model's `stream_options` that its user did not set."""
+
+
+def is_for_us(chunk: Any, model: Any) -> bool:
+    """Say whether a chunk has tokens and nothing else, which the model, as its user made it, would not have sent."""
+    if not isinstance(as_mapping(getattr(model, "additional_kwargs", None)).get("stream_options"), AskedForUs):
+        return False
+    raw = as_mapping(getattr(chunk, "raw", None))
+    return raw.get("choices") == [] and raw.get("usage") is not None
 
 
 def _read(usage: Mapping[str, Any]) -> Usage | None:

@@ -5,10 +5,15 @@ import threading
 import warnings
 
 import pytest
+from hypothesis import settings
 
 from llm_tiers import AccuracyEstimator
 from llm_tiers.ladder.circuits import forget_circuits
 from llm_tiers.testing import LoopbackServer
+
+# How long an example takes is the machine's doing, and no promise.
+settings.register_profile("llm-tiers", deadline=None)
+settings.load_profile("llm-tiers")
 
 
 @pytest.fixture(autouse=True)

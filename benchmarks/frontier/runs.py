@@ -26,7 +26,7 @@ PUBLISHED = 0.7
 """LLM-AT's own threshold."""
 
 KNOBS: Mapping[str, tuple[float, ...]] = {
-    "default": (0.2, 0.35, 0.65, 0.8),
+    "default": (0, 0.1, 0.2, 0.35, 0.65, 0.8, 0.95),
     "doubt": (0, 0.24, 0.27, 0.3, 0.33, 0.37, 0.4, 0.5, 0.64, 0.7, 1),
     "cascade-routing": (0.2, 0.3, 0.4, 0.5, 0.6),
     "agree": (0.65, 0.7, 0.75),

@@ -8,7 +8,7 @@ from typing import Any
 from llama_index.core.base.llms.types import CompletionResponse, LLMMetadata
 from llama_index.core.llms import CustomLLM
 from llama_index.core.llms.callbacks import llm_completion_callback
-from llama_index.llms.openai import OpenAI
+from llama_index.llms.openai import OpenAI, OpenAIResponses
 
 TIERS = ("gpt-4.1-nano", "gpt-4.1")
 NAMES = {
@@ -26,10 +26,15 @@ def client(base_url: str, name: str) -> OpenAI:
     return OpenAI(model=name, api_base=base_url, api_key=KEY, max_retries=0, additional_kwargs=streaming)
 
 
+def responses_client(base_url: str, name: str) -> OpenAIResponses:
+    """Return a client that writes tool calls in another way."""
+    return OpenAIResponses(model=name, api_base=base_url, api_key=KEY, max_retries=0)
+
+
 class Cascade(CustomLLM):
     """What one writes first: the cheap model, and the dear one where the judge says no."""
 
-    small: OpenAI
+    small: Any
     large: OpenAI
     judge: Any = None
 
@@ -51,11 +56,12 @@ class Cascade(CustomLLM):
         yield answer
 
 
-def make(candidate: str, base_url: str, judge: Judge) -> Any:
-    """Make a candidate."""
-    small, large = (client(base_url, name) for name in TIERS)
+def make(candidate: str, base_url: str, judge: Judge, *, mixed: bool = False) -> Any:
+    """Make a candidate; a mixed one has a small tier of another class."""
+    small = (responses_client if mixed else client)(base_url, TIERS[0])
+    large = client(base_url, TIERS[1])
     if candidate == "bare":
-        return small
+        return large if mixed else small
     if candidate == "custom":
         return Cascade(small=small, large=large, judge=judge)
     from llamaindex_tiers import TieredLLM

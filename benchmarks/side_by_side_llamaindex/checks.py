@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import candidates
 from llama_index.core import Document, VectorStoreIndex
 from llama_index.core.agent.workflow import AgentWorkflow, CodeActAgent, FunctionAgent, ReActAgent
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.embeddings import MockEmbedding
@@ -29,7 +30,7 @@ from llama_index.core.tools import FunctionTool, QueryEngineTool
 from llama_index.core.workflow import StartEvent, StopEvent, Workflow, step
 from pydantic import BaseModel
 
-from llm_tiers.testing import Cut, HttpError, LoopbackRequest, LoopbackServer, Reply, Script, ToolCall, obliging
+from llm_tiers.testing import Cut, Hang, HttpError, LoopbackRequest, LoopbackServer, Reply, Script, ToolCall, obliging
 
 ASK = "What is the capital of France?"
 WRONG, RIGHT = "Lyon, I think.", "Paris, of course."
@@ -240,6 +241,49 @@ def replaced_in_streams(llm: Any, _server: LoopbackServer) -> bool:
     return "".join(chunk.delta for chunk in llm.stream_chat(messages())) == RIGHT
 
 
+def has_the_own_chunks(llm: Any, server: LoopbackServer) -> bool:
+    own = candidates.client(server.base_url, SMALL)
+    return all(
+        [chunk.delta for chunk in getattr(llm, way)(asked)] == [chunk.delta for chunk in getattr(own, way)(asked)]
+        for way, asked in (("stream_complete", ASK), ("stream_chat", messages()))
+    )
+
+
+def streams_live(llm: Any, server: LoopbackServer) -> bool:
+    server.scripts[SMALL] = hang = Hang("course.", after="Paris, of ")
+    # For whoever waits for the whole answer.
+    late = threading.Timer(2, hang.release)
+    late.start()
+    words = (chunk.delta for chunk in llm.stream_chat(messages(), model=SMALL))
+    live = next(word for word in words if word) == "Paris, " and late.is_alive()
+    late.cancel()
+    hang.release()
+    return live and "".join(words) == "of course."
+
+
+def streams_count_all_calls(llm: Any, server: LoopbackServer) -> bool:
+    last = list(llm.stream_chat(messages()))[-1]
+    return bool(last.additional_kwargs.get("prompt_tokens") == tokens(server))
+
+
+def says_its_cost(llm: Any, _server: LoopbackServer) -> bool:
+    trace = llm.complete(ASK).additional_kwargs["tiers"]
+    # 10 tokens in, of which the cache had 4, and 20 out, of which 15 were reasoning; at OpenAI's prices.
+    return abs(trace["cost_usd"] - (6 * 0.10 + 4 * 0.025 + 20 * 0.40) / 1e6) < 1e-9  # noqa: PLR2004
+
+
+def reads_another_s_calls(llm: Any, server: LoopbackServer) -> bool:
+    """Two calls of one tool as `Ollama` writes them, which has no ids and gives the tool's name for one."""
+    called = ToolCallBlock(tool_call_id="look_up", tool_name="look_up", tool_kwargs={"city": "Paris"})
+    answer = ChatMessage(role="tool", content="It is there.", additional_kwargs={"tool_call_id": "look_up"})
+    history = [*messages(), *[ChatMessage(role="assistant", blocks=[called]), answer] * 2]
+    llm.chat_with_tools([TOOL], chat_history=history)
+    sent = server.requests[-1].messages
+    made = [call["id"] for message in sent for call in message.get("tool_calls") or ()]
+    answered = [message["tool_call_id"] for message in sent if message["role"] == "tool"]
+    return len(set(made)) == len(made) == 2 and made == answered  # noqa: PLR2004
+
+
 def bad_call_is_held(llm: Any, _server: LoopbackServer) -> bool:
     answer = llm.chat_with_tools([TOOL], user_msg=ASK)
     return bool(llm.get_tool_calls_from_response(answer)[0].tool_kwargs == {"city": "Paris"})
@@ -292,6 +336,9 @@ _ABLE: dict[str, Script] = {SMALL: able, LARGE: able}
 _WRONG: dict[str, Script] = {SMALL: WRONG, LARGE: RIGHT}
 
 
+_COUNTED = Reply(RIGHT, input_tokens=10, cached_tokens=4, output_tokens=20, reasoning_tokens=15)
+
+
 def _prose(parsed: str) -> dict[str, Script]:
     return {SMALL: "Paris is the capital of France.", LARGE: parsed}
 
@@ -326,6 +373,11 @@ CHECKS: tuple[tuple[str, Check, dict[str, Script]], ...] = (
     ("`SimpleLLMPathExtractor` finds triplets, likewise", triplets, _prose("(Paris, is capital of, France)")),
     ("`CorrectnessEvaluator` has a score, likewise", score, _prose("4\nRight.")),
     ("a query engine's response names the tier", names_the_tier, _ABLE),
+    ("a stream has the model's own chunks, none more", has_the_own_chunks, {SMALL: RIGHT, LARGE: RIGHT}),
+    ("an answer that nobody judges is seen while it comes", streams_live, {LARGE: RIGHT}),
+    ("a stream says the tokens of all calls that it took", streams_count_all_calls, _WRONG),
+    ("an answer says what it cost, with cached and reasoning tokens", says_its_cost, {SMALL: _COUNTED, LARGE: RIGHT}),
+    ("`OpenAI` reads the tool history that `Ollama` made", reads_another_s_calls, _ABLE),
     (
         "a tool call that does not fit is held back",
         bad_call_is_held,
@@ -350,7 +402,8 @@ def run(candidate: str) -> list[bool]:
     for _, check, scripts in CHECKS:
         with LoopbackServer(scripts) as server:
             try:
-                results.append(check(candidates.make(candidate, server.base_url, judge), server))
+                mixed = check is reads_another_s_calls
+                results.append(check(candidates.make(candidate, server.base_url, judge, mixed=mixed), server))
             except Exception:  # noqa: BLE001 -- whatever a candidate raises
                 results.append(False)
     return results

@@ -32,6 +32,7 @@ from llm_tiers.policies.guarantee import SMART, Forecast, Guarantee
 from llm_tiers.policies.judges import Agreement, FunctionJudge, Judge, PromptJudge, Schema, Unjudged, Verdict
 from llm_tiers.policies.named import llm_at
 from llm_tiers.policies.policy import Policy
+from llm_tiers.policies.rollout import Interval, Observed
 from llm_tiers.policies.starters import AccuracyEstimator, FixedStarter, LinUCB
 from llm_tiers.telemetry import Telemetry
 from llm_tiers.trace import Attempt, Certificate, Grading, Trace
@@ -63,10 +64,12 @@ __all__ = [  # noqa: RUF022 -- in the order that `sorted` gives, as the test of 
     "HistoryError",
     "HistoryLocked",
     "HistoryUnreachable",
+    "Interval",
     "Judge",
     "Ladder",
     "LinUCB",
     "LlmTiersError",
+    "Observed",
     "Outcome",
     "Policy",
     "Price",

@@ -79,7 +79,14 @@ def main() -> None:
 
 @app.command()
 def replay(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE.npz...", help="Tables of recorded outcomes.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Tables of recorded outcomes (.npz), or histories: folders, URLs. Of a history, the calls that all "
+            "tiers answered, each weighed by the inverse of its chance.",
+        ),
+    ],
     policy: Annotated[
         list[str] | None,
         typer.Option(
@@ -112,6 +119,10 @@ def replay(
             help="On this share of the calls, give feedback on the returned answer from the recorded truth.",
         ),
     ] = 0.0,
+    node: Annotated[
+        str | None, typer.Option(metavar="NODE", help="Of a history, only the calls of this node and the nodes below.")
+    ] = None,
+    namespace: Annotated[str, typer.Option(metavar="NAME", help="Namespace of a history.")] = "default",
     json_path: Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Write the results.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw accuracy against cost.")] = None,
 ) -> None:
@@ -122,7 +133,7 @@ def replay(
         if plot is not None and not _can_draw():
             # Checked before the replay, which may take minutes.
             raise ConfigError(f"--plot {_NEEDS_MATPLOTLIB}")
-        tables = [_table(file, embedding) for file in files]
+        tables = _tables(sources, embedding, node, namespace)
         if not 0 <= feedback <= 1:
             raise ConfigError(f"--feedback {feedback:g} must lie in [0, 1], such as 0.05 for every twentieth call")
         results = _replay_all(tables, policy, order, seed or [0], knob, truth=_Truth(grade=grade, feedback=feedback))
@@ -407,6 +418,27 @@ def _save_settings(settings: Settings | None, out: Path | None) -> None:
         typer.echo(f"settings: {out}; TieredChatModel(..., settings={str(out)!r}) loads them", err=True)
 
 
+def _tables(sources: list[str], embedding: str | None, node: str | None, namespace: str) -> list[ReplayTable]:
+    from llm_tiers.history.store.registry import is_server
+
+    histories = [source for source in sources if is_server(source) or Path(source).is_dir()]
+    if node is not None and not histories:
+        raise ConfigError(f"--node {node}: only histories have nodes; a file of recorded outcomes is one node")
+    tables: list[ReplayTable] = []
+    for source in sources:
+        tables += _of_history(source, node, namespace) if source in histories else [_table(Path(source), embedding)]
+    return tables
+
+
+def _of_history(where: str, node: str | None, namespace: str) -> Sequence[ReplayTable]:
+    from llm_tiers.calibration.production import production_of
+    from llm_tiers.history.reading import read_records
+
+    found = production_of(where, read_records(where, namespace=namespace), node=node)
+    typer.echo(f"note: {found.note}", err=True)
+    return found.tables
+
+
 def _table(path: Path, embedding: str | None) -> ReplayTable:
     from llm_tiers.replay import load_table
 
@@ -456,7 +488,9 @@ def _replay_all(
 
 
 def _all_policies(table: ReplayTable, published: Sequence[str]) -> list[str]:
-    return [*(f"single:{tier}" for tier in table.tiers), *published, "default", "oracle"]
+    # In a history no judge's verdicts are kept of answers that nobody judged, and LLM-AT asks for one on each.
+    known = published if table.weights is None else ()
+    return [*(f"single:{tier}" for tier in table.tiers), *known, "default", "oracle"]
 
 
 @contextmanager

@@ -186,6 +186,24 @@ class Trace(BaseModel):
             }
         )
 
+    def with_shadow(self, attempts: tuple[Attempt, ...], usage: TotalUsage | None = None) -> Trace:
+        """Return the trace of a served call with what was asked after it, to observe tiering.
+
+        Args:
+            attempts: The model calls; they add to the cost, and not to the seconds that the user waited.
+            usage: The tokens of these calls.
+        """
+        costs = [one.cost_usd for one in attempts if one.error is None or one.input_tokens]
+        cost = None if None in costs else sum(one for one in costs if one is not None)
+        return self.model_copy(
+            update={
+                "attempts": (*self.attempts, *attempts),
+                "usage": usage if self.usage is None else self.usage.plus(usage),
+                "cost_usd": None if self.cost_usd is None or cost is None else self.cost_usd + cost,
+                "saved_usd": None if self.saved_usd is None or cost is None else self.saved_usd - cost,
+            }
+        )
+
     def without_texts(self) -> Trace:
         """Return the trace without what others said: of an error or a warning the kind is left.
 

@@ -54,6 +54,10 @@ class ScriptedPerformer:
         self.calls = []
         self.ended = []
 
+    def detached(self):
+        """Return what asks after the call has ended: the same script."""
+        return self
+
     @property
     def roles(self):
         return [(call.role, call.tier.name) for call in self.calls]
@@ -240,6 +244,8 @@ class Bench:
         audit=0.0,
         grade=None,
         grading=None,
+        rollout=None,
+        breaker=None,
         telemetry=None,
     ):
         self.traces = []
@@ -256,6 +262,8 @@ class Bench:
             on_end=self.ends.append,
             grader=as_grader(grade),
             grading_performer=grading,
+            rollout=rollout,
+            breaker=breaker,
             limits=Limits(history_timeout=None),
             telemetry=telemetry,
             clock=self.clock,

@@ -19,8 +19,8 @@ NAMES = ("t0", "t1", "t2", "t3", "t4")
 DOWN = "(down)"
 TOKENS = 50
 PATIENCE = 10
-many = settings(deadline=None, max_examples=200)
-some = settings(deadline=None, max_examples=60)
+many = settings(max_examples=200)
+some = settings(max_examples=60)
 
 
 @pytest.fixture(scope="module", autouse=True)

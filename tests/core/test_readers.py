@@ -75,6 +75,8 @@ TESTED_ELSEWHERE = {
     "langchain_tiers/structured.py::_in_markdown": "with_langchain/test_readers.py",
     "langchain_tiers/structured.py::_partly": "with_langchain/test_readers.py",
     "llamaindex_tiers/messages.py::_arguments": "with_llamaindex/test_readers.py",
+    "llamaindex_tiers/readings.py::_bounded.parse": "with_llamaindex/test_readers.py",
+    "llamaindex_tiers/readings.py::_passing": "with_llamaindex/test_readers.py",
     "llamaindex_tiers/readings.py::ranks_in": "with_llamaindex/test_readers.py",
     "llamaindex_tiers/readings.py::score_after_result": "with_llamaindex/test_readers.py",
     "llamaindex_tiers/readings.py::typed_triplets_in": "with_llamaindex/test_readers.py",

@@ -19,7 +19,7 @@ from llm_tiers.policies.settings import read_settings
 from llm_tiers.profile.warm import warm_start
 from llm_tiers.replay.table import load_table
 
-many = settings(deadline=None, max_examples=150)
+many = settings(max_examples=150)
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 JSON = st.recursive(

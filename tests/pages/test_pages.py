@@ -4,6 +4,7 @@ The clients are sent to a server on this machine, and the folder is an empty one
 """
 
 import re
+import signal
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,11 +46,14 @@ def outside(monkeypatch, tmp_path):
     monkeypatch.setattr(LlamaSettings, "_llm", None)
     # The server serves no vectors of texts, which indices ask of OpenAI by default.
     monkeypatch.setattr(LlamaSettings, "_embed_model", MockEmbedding(embed_dim=8))
+    # Pages say how a program without a web server ends on SIGTERM; this one ends as before.
+    before = signal.getsignal(signal.SIGTERM)
     with LoopbackServer(dict.fromkeys(MODELS, obliging)) as server:
         for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE"):
             monkeypatch.setenv(name, server.base_url)
         monkeypatch.setenv("OPENAI_API_KEY", "unused")
         yield server
+    signal.signal(signal.SIGTERM, before)
 
 
 # LlamaIndex looks through all members of an agent for its steps, those that pydantic warns of included.

@@ -58,3 +58,14 @@ def test_the_guarantee_example_earns_its_certificate_by_a_check(capsys):
     assert "small" in calls[-1]
     assert "'small': 1.0" in certificate
     assert "of='grade'" in certificate
+
+
+def test_the_rollout_observes_then_tiers_a_share_then_all(capsys):
+    runpy.run_path(str(EXAMPLES / "rollout.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("observe: 40 of 40 served as before")
+    assert lines[1].startswith("40 calls observed, the other tiers asked on ")
+    assert any(line.startswith("saved: ") for line in lines)
+    ramped = int(lines[-2].split()[1])
+    assert 20 <= ramped < 40
+    assert lines[-1].startswith("all:  0 of 40 served as before")

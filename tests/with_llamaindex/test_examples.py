@@ -42,3 +42,10 @@ def test_feedback_on_a_query_engine_moves_the_start():
     assert all(line.startswith("  decided: gpt-4.1-") and " at text_qa, US$ 0.0" in line for line in decided)
     assert told[0].split() == ["Nile", "gpt-4.1-nano", "wrong"]
     assert told[-1].split() == ["Thames", "gpt-4.1-mini", "right"]
+
+
+def test_feedback_on_evaluations():
+    assert lines_of("evaluations.py") == [
+        "Paris    score 5.0 by gpt-4.1-nano: right",
+        "Sydney   score 5.0 by gpt-4.1-nano: wrong",
+    ]

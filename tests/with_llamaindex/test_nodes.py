@@ -10,6 +10,7 @@ from llama_index.core.evaluation import (
     ContextRelevancyEvaluator,
     CorrectnessEvaluator,
     FaithfulnessEvaluator,
+    GuidelineEvaluator,
     PairwiseComparisonEvaluator,
     RelevancyEvaluator,
 )
@@ -59,6 +60,7 @@ EVALUATORS = {
     AnswerRelevancyEvaluator: "Fine. [RESULT] 2",
     ContextRelevancyEvaluator: "Fine. [RESULT] 4",
     PairwiseComparisonEvaluator: "[[A]]",
+    GuidelineEvaluator: '{"passing": true, "feedback": "Fine."}',
 }
 WAYS = pytest.mark.parametrize("way", ["", "a"], ids=["sync", "async"])
 

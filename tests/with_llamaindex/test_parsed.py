@@ -11,6 +11,7 @@ from llama_index.core.evaluation import (
     ContextRelevancyEvaluator,
     CorrectnessEvaluator,
     FaithfulnessEvaluator,
+    GuidelineEvaluator,
     PairwiseComparisonEvaluator,
     RelevancyEvaluator,
 )
@@ -237,6 +238,11 @@ KINDS = {
     ),
     "FaithfulnessEvaluator": (evaluated(FaithfulnessEvaluator, score), "YES", 1),
     "RelevancyEvaluator": (evaluated(RelevancyEvaluator, score), "YES, it does.", 1),
+    "GuidelineEvaluator": (
+        evaluated(GuidelineEvaluator, score),
+        '{"passing": true, "feedback": "It does."}',
+        1,
+    ),
     "NLSQLTableQueryEngine": (statement, "SELECT name FROM city\nSQLResult: Paris", [("Paris",)]),
     "TreeIndex": (branch, "ANSWER: 2, since it says so", ["City 1"]),
     "KeywordTableIndex": (table, "KEYWORDS: Paris, capital", ["capital", "paris"]),
@@ -294,6 +300,7 @@ SAME = {
     "LLMSynonymRetriever": "lutetia ^ paris",
     "TextToCypherRetriever": "MATCH (c:City)\nRETURN c",
     "VectorIndexAutoRetriever": '```json\n{"filters": [], "query": "capital"}\n```',
+    "GuidelineEvaluator": '```json\n{"feedback": "All is well.", "passing": true}\n```',
     "AutoPrevNextNodePostprocessor": "The PREVIOUS one",
     "PIINodePostprocessor": 'City [N1]\n\nOutput Mapping:\n{ "N1": "0" }',
 }

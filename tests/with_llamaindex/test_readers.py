@@ -6,9 +6,16 @@ from pathlib import Path
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
-from llama_index.core.evaluation import AnswerRelevancyEvaluator, CorrectnessEvaluator, PairwiseComparisonEvaluator
+from llama_index.core.evaluation import (
+    AnswerRelevancyEvaluator,
+    CorrectnessEvaluator,
+    GuidelineEvaluator,
+    PairwiseComparisonEvaluator,
+)
+from llama_index.core.evaluation.guideline import EvaluationData
 from llama_index.core.indices.property_graph import DynamicLLMPathExtractor, SimpleLLMPathExtractor
 from llama_index.core.llms.mock import MockLLM
+from llama_index.core.output_parsers import PydanticOutputParser
 from llama_index.core.postprocessor import LLMRerank
 
 from llamaindex_tiers.pieces import answer_of
@@ -49,7 +56,7 @@ def test_reading_arguments(text):
 
 COMPONENTS = (
     *(LLMRerank, SimpleLLMPathExtractor, DynamicLLMPathExtractor, CorrectnessEvaluator),
-    *(AnswerRelevancyEvaluator, PairwiseComparisonEvaluator),
+    *(AnswerRelevancyEvaluator, PairwiseComparisonEvaluator, GuidelineEvaluator),
 )
 OWN = {
     "ranks_in": lambda text: ranks_in(text, 100),
@@ -59,14 +66,20 @@ OWN = {
 }
 LINES = (
     *("Doc: 1, Relevance: 1\n", "(a, b, c)\n", "[RESULT] ", "[1] > ", "([", "SQLQuery:", '"head": "a", '),
-    *("KEYWORDS:", "a,", "Output Mapping:", "JSONPath: "),
+    *("KEYWORDS:", "a,", "Output Mapping:", "JSONPath: ", '"{" '),
 )
-LONG = (*WRITTEN, *(line * (MEGABYTE // len(line)) for line in LINES))
+LONG = (*WRITTEN, '"' + "{" * MEGABYTE, *(line * (MEGABYTE // len(line)) for line in LINES))
 
 
-@pytest.mark.parametrize("read", [*COMPONENTS, *OWN.values()], ids=[*(kind.__name__ for kind in COMPONENTS), *OWN])
+@pytest.mark.parametrize(
+    "read",
+    [*COMPONENTS, *OWN.values(), PydanticOutputParser(EvaluationData)],
+    ids=[*(kind.__name__ for kind in COMPONENTS), *OWN, "PydanticOutputParser"],
+)
 def test_reading_what_a_component_parses(read):
-    if isinstance(read, type):
+    if isinstance(read, PydanticOutputParser):
+        reading = known_reading(Place(None, {}, parser=read), ())
+    elif isinstance(read, type):
         place = Place(None, {}, prompt_args={"context_messages": [None] * 100}, components=(read(llm=MockLLM()),))
         reading = known_reading(place, ())
     else:

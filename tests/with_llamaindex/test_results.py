@@ -2,11 +2,14 @@
 
 import asyncio
 import gc
+from typing import ClassVar
 
 import pytest
 from llama_index.core import PromptTemplate, SummaryIndex, set_global_tokenizer
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
 from llama_index.core.chat_engine import SimpleChatEngine
+from llama_index.core.evaluation import BatchEvalRunner, CorrectnessEvaluator, FaithfulnessEvaluator, RelevancyEvaluator
+from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.query_engine import RouterQueryEngine
 from llama_index.core.schema import TextNode
@@ -183,6 +186,47 @@ async def test_an_agent(server, tiered, look_up, kind, streaming):
     await llm.afeedback(tiers_of(output)["trace_id"], correct=True)
     # The message goes into the history, and from there to providers that may not know the key.
     assert "tiers" not in output.response.additional_kwargs
+
+
+class TestEvaluations:
+    """Evaluators open no span: their user does."""
+
+    GIVEN: ClassVar = {"query": ASK, "response": "Paris", "contexts": ["Paris is the capital of France."]}
+
+    @pytest.fixture(params=[FaithfulnessEvaluator, CorrectnessEvaluator, RelevancyEvaluator])
+    def evaluator(self, request, server, llm):
+        says = "4\nRight." if request.param is CorrectnessEvaluator else "YES"
+        server.scripts |= {"small": "Lyon", "medium": says}
+        return request.param(llm=llm)
+
+    @pytest.mark.parametrize("way", ["evaluate", "aevaluate", "evaluate in a loop"])
+    def test_one_in_a_span_names_its_calls(self, evaluator, reports, way):
+        evaluate = get_dispatcher().span(getattr(evaluator, way.partition(" ")[0]))
+
+        async def inside():
+            return await evaluate(**self.GIVEN) if way == "aevaluate" else evaluate(**self.GIVEN)
+
+        result = evaluate(**self.GIVEN) if way == "evaluate" else asyncio.run(inside())
+
+        assert result.passing
+        calls = reports(result)
+        assert {call["tier"] for call in calls} == {"medium"}
+        assert {call["node"].partition("/")[0] for call in calls} == {type(evaluator).__name__}
+
+    @pytest.mark.filterwarnings("ignore:asyncio_module")
+    async def test_those_that_run_side_by_side_each_name_their_own(self, evaluator, traces):
+        evaluator.aevaluate = get_dispatcher().span(evaluator.aevaluate)
+        runner = BatchEvalRunner({"it": evaluator})
+        results = await runner.aevaluate_response_strs(
+            queries=[ASK, f"{ASK} Say it."], response_strs=["Paris", "It is Paris"], contexts_list=[["Paris"], ["It"]]
+        )
+
+        named = [[call["trace_id"] for call in tiers_of(result)["calls"]] for result in results["it"]]
+        assert sorted(trace_id for ids in named for trace_id in ids) == sorted(trace.trace_id for trace in traces)
+        assert not {*named[0]} & {*named[1]}
+
+    def test_without_a_span_nothing_is_known(self, evaluator):
+        assert tiers_of(evaluator.evaluate(**self.GIVEN)) is None
 
 
 class TestObjects:

@@ -12,9 +12,12 @@ from contextlib import closing
 import httpx
 import pytest
 from llama_index.core.agent.react import ReActChatFormatter, ReActOutputParser
-from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRole, TextBlock
+from llama_index.core.agent.workflow import FunctionAgent
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ImageBlock, MessageRole, TextBlock
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.llms.mock import MockFunctionCallingLLM, MockLLM
+from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.program import FunctionCallingProgram
 from llama_index.core.prompts import PromptTemplate
 from llama_index.llms.openai_like import OpenAILike
@@ -596,6 +599,37 @@ class TestDoubles:
         assert llm.metadata.is_function_calling_model
         assert outcome(llm, look_up) == outcome(Claiming(max_tokens=2), look_up)
         assert program(llm, City) == program(Claiming(max_tokens=2), City)
+
+    @pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
+    @pytest.mark.parametrize("offered", ["tools", "no tools"])
+    async def test_one_with_methods_for_tools_of_its_own_is_asked_by_them(self, doubled, look_up, offered):
+        """As LlamaIndex's agents ask a model that is no `FunctionCallingLLM` and has the methods of one."""
+
+        class Calling(MockLLM):
+            @property
+            def metadata(self):
+                return super().metadata.model_copy(update={"is_function_calling_model": True})
+
+            async def astream_chat_with_tools(self, tools, chat_history, **kwargs):
+                done = chat_history[-1].role == "tool" or not tools
+                calls = [] if done else [ToolSelection(tool_id="1", tool_name="look_up", tool_kwargs={"city": "Paris"})]
+
+                async def chunks():
+                    message = ChatMessage(role="assistant", content="Done.", additional_kwargs={"tool_calls": calls})
+                    yield ChatResponse(message=message, delta="Done.")
+
+                return chunks()
+
+            def get_tool_calls_from_response(self, response, error_on_no_tool_call=False):
+                return response.message.additional_kwargs["tool_calls"]
+
+        async def run(llm):
+            agent = FunctionAgent(tools=[look_up] if offered == "tools" else [], llm=llm)
+            output = await agent.run(ASK, memory=ChatMemoryBuffer.from_defaults(token_limit=10_000))
+            return str(output), [call.tool_kwargs for call in output.tool_calls]
+
+        llm = doubled(Calling(), Calling(), judge=lambda question, answer: True)
+        assert await run(llm) == await run(Calling())
 
     def test_predict(self, doubled, look_up):
         llm = doubled(MockLLM(max_tokens=2), MockLLM(), judge=lambda question, answer: "text" not in answer)

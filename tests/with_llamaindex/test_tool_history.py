@@ -8,8 +8,9 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage, ThinkingBlock, ToolCallBlock
 from llama_index.llms.openai import OpenAI, OpenAIResponses
 
+from llamaindex_tiers import tiers_of
 from llamaindex_tiers.tool_history import is_mixed, portable
-from llm_tiers import Ladder, Tier
+from llm_tiers import FixedStarter, Ladder, Policy, Tier, Unjudged
 
 ASK = "How many people live in Paris?"
 ARGUMENTS = {"city": "Paris"}
@@ -252,6 +253,31 @@ def test_it_is_read(served, make, tiered, take, look_up, maker, reader):
 
     assert last.message.content == "Two million."
     assert repr(history) == before
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("answers", [False, True], ids=["a call", "a text"])
+@pytest.mark.parametrize("policy", ["live", "judged"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stream_has_the_chunks_of_the_class(make, tiered, stream, look_up, kind, policy, answers):
+    """None is added to carry the trace, whatever a class's streams end with."""
+    history = [ChatMessage(role="user", content=ASK)]
+    if answers:
+        block = ToolCallBlock(tool_name="look_up", tool_kwargs=ARGUMENTS, tool_call_id="call_1")
+        answer = ChatMessage(role="tool", content="2", additional_kwargs={"tool_call_id": "call_1"})
+        history += [ChatMessage(role="assistant", blocks=[block]), answer]
+    tiers = [Tier(make(kind), name=name) for name in ("small", "large")]
+    judged = {"starter": FixedStarter("small"), "judge": lambda question, answer: True}
+    how = {"policy": Policy("route", FixedStarter("small"), Unjudged())} if policy == "live" else judged
+    llm = tiered(tiers=tiers, prices={"small": (1, 1), "large": (1, 1)}, **how)
+
+    plain = stream(make(kind), "chat_with_tools", [look_up], chat_history=history)
+    chunks = stream(llm, "chat_with_tools", [look_up], chat_history=history)
+
+    assert [chunk.delta for chunk in chunks] == [chunk.delta for chunk in plain]
+    assert [chunk.message.content for chunk in chunks] == [chunk.message.content for chunk in plain]
+    assert tiers_of(chunks[-1])["final"] == "small"
+    assert bool(llm.get_tool_calls_from_response(chunks[-1], error_on_no_tool_call=False)) != answers
 
 
 def test_tiers_of_one_class_are_not_mixed(make):

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
     from llm_tiers.history import Record
 
-__all__ = ["FEWEST", "audited_tables"]
+__all__ = [
+    "FEWEST",
+    "audited_tables",
+    "by_node",
+    "grades_of",
+    "is_complete",
+    "ladder_of",
+    "of_node",
+    "table_of",
+]
 
 FEWEST = 100
 """With fewer audited calls, an accuracy is known to no better than eight points either way."""
@@ -48,14 +57,14 @@ def audited_tables(
     Raises:
         ConfigError: Too few calls were audited; the message says how to get more.
     """
-    here = _of_node(records, node)
+    here = of_node(records, node)
     tiers, complete = _complete(here)
     if len(complete) < FEWEST:
         audited = sum(record.audited for record in here)
         raise ConfigError(_too_few(where, node, calls=len(here), audited=audited, complete=len(complete)))
     if graded:
-        complete = [record for record in complete if _grades(record, tiers) is not None]
-    return [_table(where, group, tiers, graded=graded) for group in _by_node(complete)]
+        complete = [record for record in complete if grades_of(record, tiers) is not None]
+    return [table_of(where, group, tiers, graded=graded) for group in by_node(complete)]
 
 
 def graded_calls(records: Sequence[Record], *, node: str | None = None) -> int:
@@ -65,23 +74,24 @@ def graded_calls(records: Sequence[Record], *, node: str | None = None) -> int:
 
 def sources_of(records: Sequence[Record], *, node: str | None = None) -> Counter[str]:
     """Return how many of the audited calls each source graded, whole calls only."""
-    tiers, complete = _complete(_of_node(records, node))
-    graded = [record for record in complete if _grades(record, tiers) is not None]
+    tiers, complete = _complete(of_node(records, node))
+    graded = [record for record in complete if grades_of(record, tiers) is not None]
     return Counter(str(best_grades(record, tiers[-1])[1]) for record in graded)
 
 
-def _of_node(records: Sequence[Record], node: str | None) -> list[Record]:
+def of_node(records: Sequence[Record], node: str | None) -> list[Record]:
+    """Return the calls of a node and of those under it; all where it is None."""
     return [record for record in records if node is None or f"{record.node}/".startswith(f"{node.rstrip('/')}/")]
 
 
 def _complete(records: Sequence[Record]) -> tuple[tuple[str, ...], list[Record]]:
     """Return the ladder, and the audited calls of which everything is known."""
     audited = [record for record in records if record.audited]
-    tiers = _ladder(audited)
-    return tiers, [record for record in audited if _is_complete(record, tiers)]
+    tiers = ladder_of(audited)
+    return tiers, [record for record in audited if is_complete(record, tiers)]
 
 
-def _grades(record: Record, tiers: Sequence[str]) -> list[float] | None:
+def grades_of(record: Record, tiers: Sequence[str]) -> list[float] | None:
     """Return the grades of all tiers, a missing answer's is 0; None where somebody did not grade them all."""
     grades, source = best_grades(record, tiers[-1])
     if source in (None, "equality"):
@@ -91,7 +101,7 @@ def _grades(record: Record, tiers: Sequence[str]) -> list[float] | None:
     return known if len(known) == len(found) else None
 
 
-def _ladder(audited: Sequence[Record]) -> tuple[str, ...]:
+def ladder_of(audited: Sequence[Record]) -> tuple[str, ...]:
     """Return the tiers of today's ladder; some calls lack a tier that failed or could not be compared."""
     # The newest calls only: the user may have changed the ladder, and older calls show the former one.
     # Of equally frequent ladders the longer one: the shorter ones lack a tier that failed on a call.
@@ -99,7 +109,7 @@ def _ladder(audited: Sequence[Record]) -> tuple[str, ...]:
     return max(ladders, key=lambda tiers: (ladders[tiers], len(tiers)), default=())
 
 
-def _is_complete(record: Record, tiers: Sequence[str]) -> bool:
+def is_complete(record: Record, tiers: Sequence[str]) -> bool:
     """Whether it is known of every tier what it said and what that cost."""
     known = len(tiers) > 1 and record.vector is not None
     return known and all(tier in record.said and tier in record.costs for tier in tiers)
@@ -120,7 +130,7 @@ def _too_few(where: str, node: str | None, *, calls: int, audited: int, complete
     )
 
 
-def _by_node(records: Sequence[Record]) -> list[list[Record]]:
+def by_node(records: Sequence[Record]) -> list[list[Record]]:
     """Group the records by node; nodes with few records share one group."""
     # A short table would be replayed almost without a history, and its accuracy would say little about the node.
     counts = Counter(record.node for record in records)
@@ -130,7 +140,8 @@ def _by_node(records: Sequence[Record]) -> list[list[Record]]:
     return list(groups.values())
 
 
-def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...], *, graded: bool) -> ReplayTable:
+def table_of(where: str, records: Sequence[Record], tiers: tuple[str, ...], *, graded: bool) -> ReplayTable:
+    """Return calls that all tiers answered as a table; right is what the grades say, or what the top tier said."""
     shape = (len(records), len(tiers))
     said = np.array([[record.said[tier] for tier in tiers] for record in records], dtype=np.int64)
     costs = np.array([[record.costs[tier] for tier in tiers] for record in records])
@@ -163,7 +174,7 @@ def _table(where: str, records: Sequence[Record], tiers: tuple[str, ...], *, gra
 
 
 def _correct(records: Sequence[Record], tiers: Sequence[str]) -> NDArray[np.bool_]:
-    return np.array([_grades(record, tiers) or [0.0] * len(tiers) for record in records]) >= _RIGHT
+    return np.array([grades_of(record, tiers) or [0.0] * len(tiers) for record in records]) >= _RIGHT
 
 
 def _tokens(records: Sequence[Record], tiers: Sequence[str]) -> NDArray[np.int64]:

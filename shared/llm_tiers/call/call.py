@@ -33,6 +33,7 @@ class Call:
         settings: Names of the settings that the user gives the call.
         timeout: Seconds to wait for each tier; it replaces the tier's own time-out. None keeps the tier's own.
         down: Names of the tiers that are not asked now, since they fail, each with the reason.
+        conversation: What all calls of one conversation share, such as its id or its first message; empty if unknown.
         principal: What stands for whoever asks, hashed; None where nobody in particular does.
         kind: Returns what stands for requests that are like this one in all but their texts; None where unknown.
         messages: The framework's own messages, for a grader that takes them; the core does not read them.
@@ -54,6 +55,7 @@ class Call:
     settings: frozenset[str] = frozenset()
     timeout: float | None = None
     down: Mapping[str, str] = field(default_factory=dict)
+    conversation: str = field(default="", repr=False)
     principal: str | None = None
     kind: Callable[[], Hashable] | None = field(default=None, repr=False, compare=False)
     messages: tuple[Any, ...] = field(default=(), repr=False, compare=False)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from llm_tiers.call.answer import Answer
     from llm_tiers.call.requests import ModelCall
 
-__all__ = ["AsyncPerformer", "Performer"]
+__all__ = ["AsyncPerformer", "Detachable", "Performer"]
 
 
 class Performer(Protocol):
@@ -33,3 +33,11 @@ class AsyncPerformer(Protocol):
 
     def astream(self, call: ModelCall) -> AsyncGenerator[Any, None]:
         """Call a model, yield its chunks as they come and, last, the whole `Answer`."""
+
+
+@runtime_checkable
+class Detachable(Protocol):
+    """A performer that can ask the same after the user's call has ended."""
+
+    def detached(self) -> Performer:
+        """Return a performer of the same request, in no run of the user's and without streaming."""

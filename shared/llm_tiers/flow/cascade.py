@@ -27,6 +27,7 @@ from llm_tiers.call.requests import (
 from llm_tiers.errors import AllTiersFailed, TierError
 from llm_tiers.ladder.provider import provider_of
 from llm_tiers.policies.judges.case import Case, Judgement, Verdict
+from llm_tiers.policies.rollout import Serve
 from llm_tiers.policies.starters.base import Plan
 from llm_tiers.trace import Role
 
@@ -56,29 +57,45 @@ def cascade(policy: Policy, ledger: Ledger) -> Flow:
     """
     call = ledger.call
     if call.pin is not None:
-        return (yield from _pinned(ledger.ladder[call.pin], ledger))
+        return (yield from _alone(ledger, Plan(start=call.pin, reason="pinned")))
+    if isinstance(policy.starter, Serve):
+        return (yield from _alone(ledger, (yield from policy.starter.plan(call, ledger.ladder)), raises_own=True))
     serving = _serving(ledger)
     plan = yield from policy.starter.plan(call, ledger.ladder)
-    ledger.plan = replace(plan, audit=True) if plan is not None and _is_audited(policy, call) else plan
+    ledger.plan = plan if plan is None else _with_audit(policy, ledger, plan)
     tiers = _from_start(serving, ledger)
     _check_exhausted(ledger)
     return (yield from _climb(policy, ledger, tiers))
 
 
-def _is_audited(policy: Policy, call: Call) -> bool:
-    """Say whether the call is one of those that all tiers answer."""
+def _with_audit(policy: Policy, ledger: Ledger, plan: Plan) -> Plan:
+    """Return the plan, as an audit where the call is one of those that all tiers answer."""
+    call = ledger.call
+    # Where a tier is not asked, not all can answer.
+    if policy.audit <= 0 or call.down:
+        return plan
     # Drawn from the call's id, as exploration is: sync and async draw the same, and no generator is shared by threads.
     # The prefix keeps this draw independent of the starter's, which is made from the same id.
-    # Where a tier is not asked, not all can answer.
-    return policy.audit > 0 and not call.down and random.Random(f"audit:{call.id}").random() < policy.audit
+    drawn = random.Random(f"audit:{call.id}").random() < policy.audit
+    ledger.audit_chance = policy.audit
+    return replace(plan, audit=plan.audit or drawn, lots=plan.lots.audited(policy.audit, drawn=drawn))
 
 
-def _pinned(tier: Tier, ledger: Ledger) -> Flow:
-    ledger.plan = Plan(start=tier.name, reason="pinned")
-    # Nobody judges a pinned tier, so its answer may stream live: there is no other tier to fall back on.
-    reply = yield from _handed_off(ledger, ModelCall(tier, forced=True))
+def _alone(ledger: Ledger, plan: Plan, *, raises_own: bool = False) -> Flow:
+    """Let one tier answer as if there were no other.
+
+    Args:
+        ledger: The account of the call.
+        plan: The plan, which names the tier.
+        raises_own: Raise what the tier's client raised, and not that all tiers failed.
+    """
+    ledger.plan = plan
+    # Nobody judges its answer, so it may stream live: there is no other tier to fall back on.
+    reply = yield from _handed_off(ledger, ModelCall(ledger.ladder[plan.start], forced=True))
     ledger.add_reply(reply)
     if isinstance(reply, TierError):
+        if raises_own and isinstance(reply.cause, Exception):
+            raise reply.cause
         raise _all_failed(ledger)
     _warn_of_flaw(ledger, reply)
     _warn_of_end(ledger, reply)
@@ -242,6 +259,7 @@ def _not_asked_yet(policy: Policy, ledger: Ledger, start: Tier) -> Generator[Req
 
 def _accept(policy: Policy, ledger: Ledger, answer: Answer, early: dict[str, Reply]) -> Flow:
     """Accept an answer; early answers that were not needed go into the ledger too, since they teach as much."""
+    ledger.unneeded = frozenset(early)
     for reply in early.values():
         ledger.add_reply(reply)
     if ledger.plan is not None and ledger.plan.is_profiled:

@@ -40,10 +40,11 @@ if TYPE_CHECKING:
     from llm_tiers.call.performer import AsyncPerformer, Performer
     from llm_tiers.flow.grading import GradingFlow
     from llm_tiers.flow.ledger import Ledger
+    from llm_tiers.flow.shadow import Shadow, ShadowFlow
     from llm_tiers.history.record import History
     from llm_tiers.trace import Grading
 
-__all__ = ["adrive", "adrive_live", "drive", "drive_grading", "drive_live"]
+__all__ = ["adrive", "adrive_live", "drive", "drive_grading", "drive_live", "drive_shadow"]
 
 
 def drive(flow: Flow, performer: Performer, history: History | None, ledger: Ledger) -> Answer:
@@ -156,6 +157,33 @@ def drive_grading(
                     response = consult(request)
                 case _:
                     raise TypeError(f"the grading asked for {request!r}, which is no request of a grading")
+
+
+def drive_shadow(flow: ShadowFlow, performer: Performer, history: History | None, ledger: Ledger) -> Shadow:
+    """Run the shadow of a call to its end, in the thread that follows it.
+
+    Args:
+        flow: The shadow.
+        performer: Calls the models.
+        history: Where past calls are looked up, or None.
+        ledger: An account of its own, so that the call's stays as the user was given it.
+    """
+    with closing(flow):
+        response: Response | None = None
+        while True:
+            try:
+                request = next(flow) if response is None else flow.send(response)
+            except StopIteration as stop:
+                return cast("Shadow", stop.value)
+            match request:
+                case Handoff(call):
+                    (response,) = _generate((call,), performer, ledger)
+                case Generate(calls):
+                    response = _generate(calls, performer, ledger)
+                case Recall():
+                    response = _recall(request, history, ledger)
+                case _:
+                    raise TypeError(f"the shadow asked for {request!r}, which is no request of a call")
 
 
 def _advance(flow: Flow, response: Response | None) -> Request:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from llm_tiers.arguments import grade_of, kind_of, require
 from llm_tiers.call.answer import Answer
 from llm_tiers.call.call import Call
-from llm_tiers.errors import AllTiersFailed, ConfigError, FeedbackRefused, UnknownTrace
+from llm_tiers.call.performer import Detachable
+from llm_tiers.errors import AllTiersFailed, ConfigError, FeedbackRefused, HistoryError, UnknownTrace
 from llm_tiers.flow.accepted import Accepted
 from llm_tiers.flow.breakers import Breakers
 from llm_tiers.flow.cascade import cascade
@@ -29,12 +30,16 @@ from llm_tiers.flow.labels import after_feedback
 from llm_tiers.flow.ledger import Ledger
 from llm_tiers.flow.limits import Limits
 from llm_tiers.flow.patience import HistoryTooSlow, prepare
+from llm_tiers.flow.shadows import Budget, Shadows
+from llm_tiers.flow.unseen import Unseen
 from llm_tiers.history.principals import hashed
 from llm_tiers.ladder.breaker import Breaker
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.ladder.taken import TakenSettings
 from llm_tiers.ladder.tiers import Ladder
 from llm_tiers.policies.guarantee import Guarantee
+from llm_tiers.policies.rollout import Observed as TieringObserved
+from llm_tiers.policies.rollout.observed import ObservedOf, Tally
 from llm_tiers.telemetry.observer import UNOBSERVED, Observed, Observer
 from llm_tiers.trace import Certificate, Grading, Trace
 from llm_tiers.usage import Usage
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
     from llm_tiers.policies.graders.grader import Grader
     from llm_tiers.policies.guarantee import Forecast
     from llm_tiers.policies.policy import Policy
+    from llm_tiers.policies.rollout import Rollout
     from llm_tiers.telemetry.settings import Telemetry
 
 __all__ = ["Engine", "Outcome", "TraceHook"]
@@ -85,6 +91,7 @@ class Engine:
         limits: How far a call goes.
         telemetry: What OpenTelemetry is told of calls; None for nothing.
         breaker: When a tier that fails is not asked for a while; None for never.
+        rollout: Which calls one tier serves while tiering is only observed; None where every call is tiered.
         clock: Returns the time in seconds since 1970.
         monotonic: Returns seconds, by which a call's deadline is reckoned.
         new_id: Returns a fresh trace id.
@@ -107,6 +114,7 @@ class Engine:
         grading_performer: Performer | None = None,
         limits: Limits | None = None,
         breaker: Breaker | None = None,
+        rollout: Rollout | None = None,
         telemetry: Telemetry | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -135,12 +143,23 @@ class Engine:
         self._logged_lock = threading.Lock()
         priced = self._prices.cost(ladder.top, Usage(1, 1)) is not None if policy.needs_prices else True
         policy.check_means(ladder.top.name, priced=priced, graded=graded or grader is not None)
+        self.rollout = rollout
+        unpriced = [tier.name for tier in ladder if self._prices.cost(tier, Usage(1, 1)) is None]
+        if rollout is not None and rollout.most_usd is not None and unpriced:
+            raise ConfigError(
+                f"observe_usd={rollout.most_usd:g} bounds a cost, and no price of {', '.join(map(repr, unpriced))} is "
+                "known; give prices= in US$ per million tokens, or leave observe_usd out"
+            )
+        self._shadows: Shadows | None = None
+        if rollout is not None:
+            budget = Budget(rollout, self.ladder.costs)
+            self._shadows = Shadows(budget, history, self._shadow_account, clock, self._log_once)
         self._gradings: Gradings | None = None
         if grader is not None:
             grader.check(self.ladder, self._prices)
             require(grader.function is not None or grading_performer is not None, "grade: a model needs a performer")
             # A starter may profile calls by itself, and says so with this attribute.
-            if policy.audit == 0 and not getattr(policy.starter, "profiles", False):
+            if policy.audit == 0 and not getattr(policy.starter, "profiles", False) and rollout is None:
                 logger.warning("grade= is given, but no call is profiled, so nothing is graded; give audit= too")
             account = partial(_account, grader, self.ladder, policy, self._prices, self._breakers, self._late_tiers)
             self._gradings = Gradings(grader, grading_performer, history, account, self._log_once)
@@ -195,35 +214,35 @@ class Engine:
         Raises:
             AllTiersFailed: No tier gave an answer; its `trace` says what happened.
         """
-        ledger = self._open(call)
+        ledger = self._open(call, performer)
         with self._traced(ledger), ledger.observed.active():
-            answer = drive(cascade(self.policy, ledger), performer, self.history, ledger)
+            answer = drive(cascade(ledger.policy, ledger), performer, self.history, ledger)
             self._remember(ledger)
         return Outcome(answer, ledger.trace())
 
     async def arun(self, call: Call, performer: AsyncPerformer) -> Outcome:
         """Answer a call in asyncio; as `run`."""
-        ledger = self._open(call)
+        ledger = self._open(call, performer)
         with self._traced(ledger), ledger.observed.active():
-            answer = await adrive(cascade(self.policy, ledger), performer, self.history, ledger)
+            answer = await adrive(cascade(ledger.policy, ledger), performer, self.history, ledger)
             # A history may write to a disk or a server, which would block the event loop.
             await asyncio.to_thread(self._remember, ledger)
         return Outcome(answer, ledger.trace())
 
     def stream(self, call: Call, performer: Performer) -> Generator[Any, None, Outcome]:
         """Answer a call; yield the chunks of an answer that is not judged as they come, and return the outcome."""
-        ledger = self._open(call)
+        ledger = self._open(call, performer)
         with self._traced(ledger):
-            live = drive_live(cascade(self.policy, ledger), performer, self.history, ledger)
+            live = drive_live(cascade(ledger.policy, ledger), performer, self.history, ledger)
             answer = yield from ledger.observed.each(live)
             self._remember(ledger)
         return Outcome(answer, ledger.trace())
 
     async def astream(self, call: Call, performer: AsyncPerformer) -> AsyncGenerator[Any, None]:
         """Answer a call in asyncio; yield chunks as `stream` does and, last, the `Outcome`."""
-        ledger = self._open(call)
+        ledger = self._open(call, performer)
         with self._traced(ledger):
-            driven = adrive_live(cascade(self.policy, ledger), performer, self.history, ledger)
+            driven = adrive_live(cascade(ledger.policy, ledger), performer, self.history, ledger)
             live = ledger.observed.aeach(driven)
             async with aclosing(live):
                 async for item in live:
@@ -268,7 +287,32 @@ class Engine:
                 )
             return after_feedback(record, names, grade=grade, tier=tier)
 
-        return self.history.revise(trace_id, change)
+        revise = partial(self.history.revise, trace_id, change)
+        try:
+            return revise()
+        except UnknownTrace:
+            # The record of a served call is kept when its shadow is known, which may be after the user's word.
+            if self._shadows is None or not self._shadows.wait(_SECONDS_AT_CLOSE):
+                raise
+            return revise()
+
+    def observed(self, node: str = "") -> TieringObserved:
+        """Return what the calls that were only observed say of tiering, at a node and below it.
+
+        Args:
+            node: The node; `""` is the root, and so all calls.
+
+        Raises:
+            ConfigError: `node` is no text, or no history is kept.
+            HistoryError: The history cannot be read.
+        """
+        require(isinstance(node, str), f"node must be a name, such as 'research/plan', not {kind_of(node)}")
+        if self.history is None:
+            raise ConfigError("observed: no history is kept, so nothing is known of past calls; give history=")
+        found = self.history.recall("", node=node, k=0, study=ObservedOf())
+        if found.error is not None:
+            raise HistoryError(f"observed: {found.error}")
+        return found.learned.observed() if isinstance(found.learned, Tally) else TieringObserved()
 
     def certificate(self, node: str = "") -> Certificate | None:
         """Return what the policy has proved at a node; None where nothing, or by a policy that proves nothing.
@@ -305,10 +349,16 @@ class Engine:
         Args:
             seconds: Wait no longer.
         """
-        return self._gradings is None or self._gradings.wait(seconds)
+        until = time.monotonic() + seconds
+        # First what is asked off the path, since it is graded after that.
+        if self._shadows is not None and not self._shadows.wait(seconds):
+            return False
+        return self._gradings is None or self._gradings.wait(max(until - time.monotonic(), 0.0))
 
     def finish_grading(self) -> None:
         """Wait up to 30 seconds for what is being graded, and give up the rest; the traces say what was given up."""
+        if self._shadows is not None:
+            self._shadows.finish(_SECONDS_AT_CLOSE)
         if self._gradings is not None:
             self._gradings.finish(_SECONDS_AT_CLOSE)
 
@@ -318,35 +368,59 @@ class Engine:
         if self.history is not None:
             self.history.close()
 
-    def _open(self, call: Call) -> Ledger:
+    def _open(self, call: Call, performer: object) -> Ledger:
         call = replace(call, down=self._breakers.down(call.timeout))
+        rollout = self.rollout
+        if rollout is None or call.pin is not None or rollout.is_tiered(call):
+            return self._account(call, self.policy, self._limits, self._observe(call, self.policy))
+        serving = rollout.serving(self.policy)
+        ledger = self._account(call, serving, self._limits, self._observe(call, serving))
+        if isinstance(performer, Detachable):
+            ledger.unseen = Unseen(self.policy, performer.detached())
+        return ledger
+
+    def _observe(self, call: Call, policy: Policy) -> Observed:
+        return UNOBSERVED if self._observer is None else self._observer.begin(call, policy.name)
+
+    def _shadow_account(self, call: Call, policy: Policy) -> Ledger:
+        call = replace(call, down=self._breakers.down(call.timeout))
+        # Nobody waits, so the history may take its time. The user's call has been told of already.
+        return self._account(call, policy, replace(self._limits, history_timeout=None), UNOBSERVED)
+
+    def _account(self, call: Call, policy: Policy, limits: Limits, observed: Observed) -> Ledger:
         return Ledger(
             call,
             self.ladder,
-            self.policy,
+            policy,
             self._prices,
             taken=self._taken,
-            limits=self._limits,
+            limits=limits,
             breakers=self._breakers,
             late=self._late_history,
             late_tiers=self._late_tiers,
             clock=self._monotonic,
-            observed=UNOBSERVED if self._observer is None else self._observer.begin(call, self.policy.name),
+            observed=observed,
             accepted=self._accepted,
         )
 
     def _remember(self, ledger: Ledger) -> None:
+        if ledger.unseen is not None:
+            # The record is made after the call, with what tiering would have done.
+            return
         record = ledger.record(self._clock())
         if record is None:
             return
         if record.profiled and self._gradings is not None:
             ledger.grading = Grading(state="pending")
-            ledger.to_grade = ToGrade(ledger.call, self.ladder, tuple(ledger.answers), record.said, ledger.observed)
+            ledger.to_grade = self._to_grade(ledger)
         if self.history is None:
             return
         try:
             prepare(self.history)
             ledger.history_time.within(self.history, partial(self.history.remember, record), last=True)
+            trouble = getattr(self.history, "trouble", None)
+            if trouble is not None:
+                ledger.warn(f"history: {trouble}")
         except HistoryTooSlow:
             ledger.warn("history: too slow; the record of the call is kept later")
         except Busy as error:
@@ -354,16 +428,29 @@ class Engine:
         except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning
             ledger.warn(f"history: {type(error).__name__}: {error}")
 
+    def _to_grade(self, ledger: Ledger) -> ToGrade:
+        return ToGrade(ledger.call, self.ladder, tuple(ledger.answers), ledger.said(), ledger.observed)
+
     def _traced(self, ledger: Ledger) -> _Traced:
         return _Traced(ledger, self._report)
 
-    def _report(self, trace: Trace, to_grade: ToGrade | None) -> None:
+    def _report(self, trace: Trace, ledger: Ledger) -> None:
         logger.debug("call %s ended at tier %s", trace.trace_id, trace.final)
         for warning in trace.warnings:
             # The breaker itself has said so when it opened.
             if not warning.startswith("breaker: "):
                 self._log_once(warning)
         _call_hook(self._on_end, trace)
+        if self._shadows is not None and ledger.unseen is not None and ledger.serves_whole:
+            self._shadows.begin(ledger, trace, self._report_shadow)
+        else:
+            self._report_at_last(trace, ledger.to_grade)
+
+    def _report_shadow(self, trace: Trace, account: Ledger | None) -> None:
+        compares = account is not None and account.plan is not None and account.plan.is_profiled
+        self._report_at_last(trace, self._to_grade(account) if account is not None and compares else None)
+
+    def _report_at_last(self, trace: Trace, to_grade: ToGrade | None) -> None:
         if to_grade is None or self._gradings is None:
             _call_hook(self._on_trace, trace)
         else:
@@ -391,7 +478,7 @@ class _Traced:
     should be in sight. A class, since `contextlib` would put them back.
     """
 
-    def __init__(self, ledger: Ledger, report: Callable[[Trace, ToGrade | None], None]) -> None:
+    def __init__(self, ledger: Ledger, report: Callable[[Trace, Ledger], None]) -> None:
         self._ledger = ledger
         self._report = report
 
@@ -406,7 +493,7 @@ class _Traced:
         if isinstance(error, AllTiersFailed):
             error.trace = trace
             error.__traceback__ = None
-        self._report(trace, self._ledger.to_grade)
+        self._report(trace, self._ledger)
 
 
 def _call_hook(hook: TraceHook | None, trace: Trace) -> None:

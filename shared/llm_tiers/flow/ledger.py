@@ -24,13 +24,14 @@ from llm_tiers.trace import Attempt, Grading, Trace
 from llm_tiers.usage import TotalUsage, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from llm_tiers.call.call import Call
     from llm_tiers.call.requests import ModelCall, Reply
     from llm_tiers.flow.breakers import Breakers
     from llm_tiers.flow.deadline import Late
     from llm_tiers.flow.grading import ToGrade
+    from llm_tiers.flow.unseen import Unseen
     from llm_tiers.ladder.prices import PriceBook
     from llm_tiers.ladder.tiers import Ladder, Tier
     from llm_tiers.policies.judges.case import Judgement
@@ -91,6 +92,9 @@ class Ledger:
         self.degraded = False
         self.serving = ladder.names
         self.plan: Plan | None = None
+        self.audit_chance = 0.0
+        self.unneeded: frozenset[str] = frozenset()
+        self.unseen: Unseen | None = None
         self.answers: list[Answer] = []
         self.judgements: dict[str, Judgement] = {}
         self.accepted: Answer | None = None
@@ -101,7 +105,7 @@ class Ledger:
         self.findings = Findings()
         self.sameness: dict[frozenset[str], bool | None] = {}
         self.equality = InCall(policy.equality, call.form, self.warn)
-        self._policy = policy
+        self.policy = policy
         self._prices = prices
         self._warnings: list[str] = []
         self._attempts: list[Attempt] = []
@@ -268,7 +272,7 @@ class Ledger:
         return Trace(
             trace_id=self.call.id,
             node=self.call.node,
-            policy=self._policy.name,
+            policy=self.policy.name,
             start=plan and plan.start,
             reason=plan.reason if plan else "",
             estimates=dict(plan.estimates) if plan else {},
@@ -287,7 +291,37 @@ class Ledger:
             grading=self.grading,
         )
 
-    def record(self, ended: float) -> Record | None:
+    @property
+    def serves_whole(self) -> bool:
+        """Whether an answer is returned that is whole, so that others can be compared with it."""
+        return self.accepted is not None and self.accepted.unfinished is None
+
+    @property
+    def own_usage(self) -> TotalUsage | None:
+        """The tokens of the model calls that were made for this account; None where no provider reported any."""
+        return self._total_usage()
+
+    def adopt(self, attempts: Sequence[Attempt]) -> None:
+        """Add model calls that were made elsewhere; their tokens are a part of the cost alone."""
+        with self._lock:
+            self._attempts += attempts
+
+    @property
+    def needed_usd(self) -> float | None:
+        """What the call would have cost without an audit, or None where the cost of an answer is unknown."""
+        if self._cut_short:
+            return None
+        needed = [one for one in self.attempts if one.role == "judge" or one.tier not in self.unneeded]
+        costs = [one.cost_usd for one in needed if one.error is None or one.input_tokens]
+        return None if None in costs else math.fsum(cost for cost in costs if cost is not None)
+
+    def alike(self, answer: Answer) -> tuple[str, ...]:
+        """Return the names of the tiers that gave the same answer, its own among them."""
+        return tuple(
+            other.tier for other in self.answers if other.tier == answer.tier or self.same(other, answer) is True
+        )
+
+    def record(self, ended: float, *, always: bool = False) -> Record | None:
         """Return what the call teaches, or None where it teaches nothing.
 
         A pinned call, a call without an answer, and an answer that was returned only because no tier above gave one
@@ -295,15 +329,16 @@ class Ledger:
 
         Args:
             ended: When the call ended, in seconds since 1970.
+            always: Whether a call that says nothing about the tiers counts too.
         """
         answer, plan = self.accepted, self.plan
         if answer is None or plan is None or self.call.pin is not None:
             return None
         teaches = self._may_teach(answer)
         # A profiled call says what all tiers answered, a top tier that gave nothing included, whichever answer stood.
-        if not teaches and not (plan.is_profiled and answer.unfinished is None):
+        if not teaches and not ((plan.is_profiled or always) and answer.unfinished is None):
             return None
-        checks = self.findings.checks
+        checks, said = self.findings.checks, self.said()
         return Record(
             id=self.call.id,
             node=self.call.node,
@@ -312,11 +347,9 @@ class Ledger:
             start=plan.start,
             final=answer.tier,
             answered=tuple(other.tier for other in self.answers),
-            agreed=tuple(
-                other.tier for other in self.answers if other.tier == answer.tier or self.same(other, answer) is True
-            ),
+            agreed=self.alike(answer),
             cost_usd=self.cost_usd,
-            said=self.said(),
+            said=said,
             tokens={other.tier: other.usage.output_tokens for other in self.answers if other.usage is not None},
             costs=self._costs(),
             share=plan.share,
@@ -327,6 +360,8 @@ class Ledger:
             verdicts=dict(self.findings.verdicts),
             verdict_costs=dict(self.findings.verdict_costs),
             rule=plan.rule,
+            chance=plan.lots.plan,
+            complete_chance=plan.lots.complete(said, self.audit_chance),
             principal=self.call.principal,
             trace=self.trace(),
             text=self.call.query,
@@ -342,7 +377,7 @@ class Ledger:
             self.same,
             {tier for tier, judgement in self.judgements.items() if judgement.verdict == "invalid"},
             {error.tier for error in self.errors},
-            assume_above=getattr(self._policy.starter, "assumes_above", True),
+            assume_above=getattr(self.policy.starter, "assumes_above", True),
         )
 
     def _confidence(self) -> float | None:
@@ -389,7 +424,7 @@ class Ledger:
     def _may_teach(self, answer: Answer) -> bool:
         if answer.unfinished is not None:
             return False
-        if answer.value is None and not self._policy.missing_counts:
+        if answer.value is None and not self.policy.missing_counts:
             return False
         if self.flaw(answer) is not None:
             return False

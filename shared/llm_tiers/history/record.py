@@ -49,6 +49,16 @@ class Record:
         grading_usd: What grading cost in US$, which is no part of `cost_usd`; None where it is unknown.
         rule: Name of the rule of the menu that answered, or would have if the default had not profiled the call; None
             where the policy has no rules.
+        chance: The chance, in (0, 1], with which what was done on the call was drawn: its rule, an exploration, that it
+            is profiled or is not; 1 where nothing was left to chance. None in records from before this was kept.
+        complete_chance: The chance, in [0, 1], with which all tiers were to answer a call like this one, given what the
+            tiers said as far as it is known. The calls that all answered, each weighed by its inverse, stand for all
+            calls where it is not 0. None in records from before this was kept.
+        planned: On a call that was only observed, which the user's present tier served: what tiering would have begun
+            with, by the name of a rule or a tier. None on all other calls.
+        tiered: On an observed call on which the other tiers were asked: name of the tier whose answer tiering would
+            have returned; None where it would have failed, and on other calls.
+        tiered_usd: What it would have cost, in US$; None where that is not known.
         principal: What stands for whoever asked, as `hashed` makes it; None where nobody in particular did.
         trace: The trace of the call, or None. What a history gives back has none, as it would fill the memory;
             `ChromaHistory.trace` reads that of one call.
@@ -78,6 +88,11 @@ class Record:
     contradicted: Mapping[str, bool] = field(default_factory=dict)
     grading_usd: float | None = 0.0
     rule: str | None = None
+    chance: float | None = None
+    complete_chance: float | None = None
+    planned: str | None = None
+    tiered: str | None = None
+    tiered_usd: float | None = None
     principal: str | None = None
     trace: Trace | None = field(default=None, repr=False, compare=False)
     text: str | None = field(default=None, repr=False)

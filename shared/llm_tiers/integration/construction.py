@@ -14,6 +14,7 @@ from llm_tiers.ladder.breaker import Breaker, as_breaker
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.policies.graders import as_grader
 from llm_tiers.policies.named import as_policy
+from llm_tiers.policies.rollout import as_rollout
 from llm_tiers.telemetry.settings import as_telemetry
 
 if TYPE_CHECKING:
@@ -30,16 +31,21 @@ if TYPE_CHECKING:
     from llm_tiers.policies.judges import Judge
     from llm_tiers.policies.judges.judge import JudgeFunction
     from llm_tiers.policies.policy import Policy
+    from llm_tiers.policies.rollout import Rollout
+    from llm_tiers.policies.rollout.rollout import Mode
     from llm_tiers.policies.starters.base import Starter
     from llm_tiers.telemetry.settings import Telemetry
 
-__all__ = ["OF_POLICIES", "Construction", "Framework", "Ladders", "TieredArguments"]
+__all__ = ["OF_POLICIES", "OF_ROLLOUTS", "Construction", "Framework", "Ladders", "TieredArguments"]
 
 OF_POLICIES = (
     *("policy", "starter", "judge", "extract", "equal", "compare"),
     *("quality", "worth_usd", "learning", "audit", "settings"),
 )
 """The arguments that together choose the policy."""
+
+OF_ROLLOUTS = ("mode", "serve", "ramp", "observe_share", "observe_usd")
+"""The arguments that say which calls are really tiered."""
 
 _OF_ANSWERS = ("temperature", "max_tokens")
 """Settings that are meant for answers; a judge that replies with one word must not be given them."""
@@ -70,6 +76,11 @@ class TieredArguments(TypedDict, total=False):
     learning: float | None
     audit: float | None
     settings: str | os.PathLike[str] | None
+    mode: Mode | None
+    serve: str | None
+    ramp: float | None
+    observe_share: float | None
+    observe_usd: float | None
     on_exhausted: OnExhausted
     breaker: Breaker | None
     history_timeout: float | None
@@ -93,7 +104,8 @@ class Framework:
 
     Attributes:
         as_tiers: Takes what the user gives as `tiers`, and the API key, and returns the tiers.
-        ladder_of: Takes tiers and settings, and returns the ladder of models with these settings.
+        ladder_of: Takes tiers, settings, and the name of the tier that serves as before or None, and returns the
+            ladder of models with these settings.
         check_judge: Checks that the judge's own models are models of the framework.
         check_grader: Checks that the grader's own model is one of the framework.
         asking: Returns a performer that asks models prompts of ours, in no run of the user's; it takes the tiers to
@@ -101,7 +113,7 @@ class Framework:
     """
 
     as_tiers: Callable[[object, object], tuple[Tier, ...]]
-    ladder_of: Callable[[Sequence[Tier], Mapping[str, Any]], Ladder]
+    ladder_of: Callable[[Sequence[Tier], Mapping[str, Any], str | None], Ladder]
     check_judge: Callable[[Judge], None]
     check_grader: Callable[[Grader], None]
     asking: Callable[[Ladder | None], Performer]
@@ -127,6 +139,7 @@ class Construction:
         grader: Grades the answers of profiled calls, or None.
         limits: How far a call goes.
         breaker: When a tier that fails is not asked for a while, or None.
+        rollout: Which calls one tier serves while tiering is only observed, or None.
         telemetry: What OpenTelemetry is told of calls; None for nothing.
         fields: The model's fields, as pydantic gets them; they may hold keys.
     """
@@ -138,6 +151,7 @@ class Construction:
     grader: Grader | None
     limits: Limits
     breaker: Breaker | None
+    rollout: Rollout | None
     telemetry: Telemetry | None
     fields: Mapping[str, Any] = field(repr=False)
 
@@ -168,8 +182,10 @@ class Construction:
         limits = Limits(**{name: given[name] for name in _LIMITS if name in given})
         breaker = as_breaker(given.get("breaker", DEFAULT_BREAKER))
         prices = PriceBook(given.get("prices"))
+        rollout = as_rollout([tier.name for tier in made], **{name: given.get(name) for name in OF_ROLLOUTS})
         telemetry = as_telemetry(given.get("telemetry"))
-        return cls(framework, made, policy, prices, grader, limits, breaker, telemetry, {**given, "tiers": made})
+        fields = {**given, "tiers": made}
+        return cls(framework, made, policy, prices, grader, limits, breaker, rollout, telemetry, fields)
 
     def initialise(self, init: Callable[..., None], **defaults: Any) -> None:
         """Call pydantic's constructor with the fields that were given.
@@ -190,13 +206,17 @@ class Construction:
             # `from None`: pydantic's own error shows the values, which may hold keys.
             raise without_values(error) from None
 
+    @property
+    def _serving(self) -> str | None:
+        return None if self.rollout is None else self.rollout.serve
+
     def ladder(self, settings: Mapping[str, Any]) -> Ladder:
         """Return the tiers with settings as they answer.
 
         Raises:
             ConfigError: A model does not take a setting.
         """
-        return self.framework.ladder_of(self.tiers, settings)
+        return self.framework.ladder_of(self.tiers, settings, self._serving)
 
     def ladders(self, answering: Ladder, settings: Mapping[str, Any]) -> Ladders:
         """Return the ladder that answers beside the one that judges, after a check of the policy against it.
@@ -217,4 +237,4 @@ class Construction:
         if all(settings.get(name) is None for name in _OF_ANSWERS):
             return Ladders(answering, answering)
         rest = {name: value for name, value in settings.items() if name not in _OF_ANSWERS}
-        return Ladders(answering, self.framework.ladder_of(self.tiers, rest))
+        return Ladders(answering, self.framework.ladder_of(self.tiers, rest, self._serving))

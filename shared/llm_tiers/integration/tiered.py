@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from llm_tiers.integration.asker import Message
     from llm_tiers.integration.construction import Construction, Ladders
     from llm_tiers.policies.guarantee import Forecast
+    from llm_tiers.policies.rollout import Observed
     from llm_tiers.trace import Certificate
 
 __all__ = ["Tiered", "hidden_setting", "standard_setting"]
@@ -60,6 +61,11 @@ class Tiered(BaseModel):
     learning: Any = hidden_setting()
     settings: Any = hidden_setting()
     audit: Any = hidden_setting()
+    mode: Any = hidden_setting()
+    serve: Any = hidden_setting()
+    ramp: Any = hidden_setting()
+    observe_share: Any = hidden_setting()
+    observe_usd: Any = hidden_setting()
     grade: Any = hidden_setting()
     on_exhausted: Any = hidden_setting("answer")
     breaker: Any = hidden_setting(DEFAULT_BREAKER)
@@ -100,8 +106,8 @@ class Tiered(BaseModel):
     def close(self) -> None:
         """Write what the history has pending and close it; a `History` that was given and the tiers stay open.
 
-        Answers that are being graded are waited for, up to 30 seconds; what is left then is given up, as `on_trace`
-        reports.
+        Answers that are being graded, and what `mode="observe"` asks off the path, are waited for, up to 30 seconds;
+        what is left then is given up, as `on_trace` reports.
 
         Raises:
             HistoryError: Something could not be written. The history is closed all the same.
@@ -128,11 +134,13 @@ class Tiered(BaseModel):
     def flush_grades(self, timeout: float = 60.0) -> bool:
         """Wait until the answers of earlier calls are graded and the grades are in the history.
 
+        In `mode="observe"` what is asked off the path is waited for first.
+
         Args:
             timeout: Seconds to wait at most.
 
         Returns:
-            Whether nothing is left to grade.
+            Whether nothing is left to ask and to grade.
         """
         return self._engine.flush_grades(timeout)
 
@@ -175,6 +183,21 @@ class Tiered(BaseModel):
             `failures_in_a_row`, how often it has `opened`, the `seconds_left` until it is tried, and `why`.
         """
         return self._engine.stats()
+
+    def observed(self, node: str = "") -> Observed:
+        """Return what tiering would have cost, and how often its answers would have been as good, with intervals.
+
+        It rests on the calls that a tier served in `mode="observe"`, of this process and of earlier ones with the same
+        history; those that are still being followed are missing, see `flush_grades`.
+
+        Args:
+            node: Where in the graph; `""` is the root, and so all calls.
+
+        Raises:
+            ConfigError: `node` is no text.
+            HistoryError: The history cannot be read.
+        """
+        return self._engine.observed(node)
 
     def certificate(self, node: str = "") -> Certificate | None:
         """Return what the policy's `Guarantee` has proved at a node; None where nothing holds.
@@ -247,6 +270,7 @@ class Tiered(BaseModel):
             grader=grader,
             limits=construction.limits,
             breaker=construction.breaker,
+            rollout=construction.rollout,
             telemetry=construction.telemetry,
             grading_performer=construction.framework.asking(ladders.judging if named else None),
         )

@@ -19,7 +19,7 @@ from llm_tiers.policies.judges.case import Case, Judgement, Verdict
 from llm_tiers.policies.judges.judge import Judge, Review
 from llm_tiers.policies.judges.prompt import PromptJudge
 from llm_tiers.policies.judges.thrifty import Thrifty
-from llm_tiers.policies.starters.base import Plan, Planning
+from llm_tiers.policies.starters.base import Lots, Plan, Planning
 from llm_tiers.policies.starters.past import Past, look_up, weight_of
 
 if TYPE_CHECKING:
@@ -138,7 +138,8 @@ class Doubt(Judge):
         outlook, costs = insight.expect([None] * len(ladder), {}, ladder)
         # If no tier can serve the call, the flow says so with each tier's reason; the plan then only has to exist.
         usable = insight.usable or tuple(range(len(ladder)))
-        if experience.count < _COLD or self._explores(call):
+        explores, chance = self._explores(call)
+        if experience.count < _COLD or explores:
             asked, why = usable[:2], "to learn of them"
         else:
             first = self._first_tier(usable, costs, past, call.created, experience)
@@ -154,6 +155,7 @@ class Doubt(Judge):
             warnings=past.warnings,
             share=share,
             insight=insight,
+            lots=Lots(1.0 if experience.count < _COLD else chance),
         )
 
     def _share(self, past: Past, now: float, experience: Experience) -> float:
@@ -182,8 +184,10 @@ class Doubt(Judge):
                 total, found = total + weight, found + weight * was
         return found / total
 
-    def _explores(self, call: Call) -> bool:
-        return self.explore > 0 and random.Random(f"{self.seed}:{call.id}").random() < self.explore
+    def _explores(self, call: Call) -> tuple[bool, float]:
+        """Say whether the call explores, and with what chance that was drawn."""
+        explores = self.explore > 0 and random.Random(f"{self.seed}:{call.id}").random() < self.explore
+        return explores, self.explore if explores else 1 - self.explore
 
     # The verdict
 

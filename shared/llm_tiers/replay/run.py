@@ -24,6 +24,7 @@ from llm_tiers.replay.neighbours import Neighbourhood, RememberedHistory, find_n
 from llm_tiers.replay.performer import RecordedPerformer
 from llm_tiers.replay.policies import replay_policy
 from llm_tiers.replay.scores import calibration_error, cheapest_used_when_right
+from llm_tiers.replay.weighing import ESTIMATOR, Weighed, weighed_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Order", "ReplayResult", "neighbourhood_of", "replay"]
 
 Order = Literal["file", "shuffle"]
-_BY_QUESTION = ("right", "costs")
+_BY_QUESTION = ("right", "costs", "weights")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class ReplayResult:
             averaged over ten bins; None where nothing is stated.
         right: Whether the answer to each question is right, in the table's order.
         costs: What each question cost, in US$, in the table's order.
+        weights: What each question counts, in the table's order, where they do not count alike; `accuracy` and
+            `cost_usd` are then estimates for as many calls as there are questions.
     """
 
     file: str
@@ -85,10 +88,20 @@ class ReplayResult:
     calibration_error: float | None
     right: tuple[bool, ...] = field(default=(), repr=False)
     costs: tuple[float, ...] = field(default=(), repr=False)
+    weights: tuple[float, ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON-ready data, without the single questions."""
-        return {key: value for key, value in asdict(self).items() if key not in _BY_QUESTION}
+        data = {key: value for key, value in asdict(self).items() if key not in _BY_QUESTION}
+        if not self.weights:
+            return data
+        right, cost = self.weighed()
+        errors = {"accuracy_error": right.error, "cost_usd_error": cost.error * self.n, "worth": right.worth}
+        return data | {"estimator": ESTIMATOR} | errors
+
+    def weighed(self) -> tuple[Weighed, Weighed]:
+        """Return the estimates of the share of right answers and of the cost of one call in US$, where calls weigh."""
+        return weighed_mean(self.right, self.weights), weighed_mean(self.costs, self.weights)
 
 
 def replay(
@@ -232,7 +245,7 @@ def _result(
     # Back to the table's order, so that runs in different orders can be compared question by question.
     in_order = np.argsort(rows)
     roles = Counter(attempt.role for attempt in attempts)
-    return ReplayResult(
+    made = ReplayResult(
         file=str(table.path),
         embedding=table.embedding_name,
         policy=chosen.name,
@@ -251,7 +264,12 @@ def _result(
         calibration_error=calibration_error(table, rows, traces, of_truth=chosen.states_right),
         right=tuple(right[place] for place in in_order),
         costs=tuple(traces[place].cost_usd or 0.0 for place in in_order),
+        weights=() if table.weights is None else tuple(table.weights.tolist()),
     )
+    if not made.weights:
+        return made
+    accuracy, cost = made.weighed()
+    return replace(made, accuracy=accuracy.mean, cost_usd=cost.mean * made.n)
 
 
 def _counts(table: ReplayTable, names: Sequence[str]) -> dict[str, int]:

@@ -46,7 +46,7 @@ def summary(results: Sequence[ReplayResult], *, top: str | None = None) -> Table
         name = f"{name}, seed {result.seed}" if len(seeds) > 1 else name
         table.add_row(
             name,
-            f"{result.accuracy:.4f}",
+            f"{result.accuracy:.4f}{_error(result)}",
             f"{result.cost_usd:.3f}",
             f"{result.minutes:.1f}",
             _ratio(result, _find(results, f"single:{top}", result)),
@@ -61,6 +61,10 @@ def _find(results: Sequence[ReplayResult], policy: str, like: ReplayResult) -> R
     """Find the policy's run of the same order; a run of the same seed first."""
     runs = [result for result in results if result.policy == policy]
     return next((run for run in runs if run.seed == like.seed), runs[0] if runs else None)
+
+
+def _error(result: ReplayResult) -> str:
+    return f" ±{result.weighed()[0].error:.4f}" if result.weights else ""
 
 
 def _ratio(result: ReplayResult, against: ReplayResult | None) -> str:

@@ -68,6 +68,7 @@ class ReplayTable:
         answer_equal: N x K, the same where numbers are compared as numbers; `answer_exact` in a file without it.
         right_means: What `correct` says: `"right"`, as in a file without it, or `"same as TIER"` where nobody knew the
             truth.
+        weights: N weights, where the questions are calls that were drawn with unequal chances; None: all count alike.
     """
 
     path: Path
@@ -90,6 +91,7 @@ class ReplayTable:
     answer_exact: NDArray[np.int64]
     answer_equal: NDArray[np.int64]
     right_means: str = "right"
+    weights: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.correct)

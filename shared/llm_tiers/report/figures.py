@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from llm_tiers.policies.rollout.observed import Observed, observed_in
 from llm_tiers.report.answers import Answers, Calibration, answers_of, calibration_of
 from llm_tiers.report.frontier import Frontier, Sample, frontier_of, sample_of
 from llm_tiers.report.ladder import SeenLadder, ladder_of
@@ -74,6 +75,7 @@ class Report:
         frontier: The rules and "you are here"; None where too few calls were profiled.
         periods: The calls over time.
         nodes: The nodes, most calls first.
+        observed: What tiering would have done on calls that one tier served (`mode="observe"`); None without any.
     """
 
     where: str
@@ -87,6 +89,7 @@ class Report:
     frontier: Frontier | None
     periods: tuple[Period, ...]
     nodes: tuple[Node, ...]
+    observed: Observed | None = None
 
     @property
     def top(self) -> str | None:
@@ -124,6 +127,7 @@ def report_of(
     same = {
         node.name or "": node.sample for node in nodes if node.sample is not None and node.ladder.names == ladder.names
     }
+    observed = observed_in(records)
     return Report(
         where=where,
         namespace=namespace,
@@ -136,6 +140,7 @@ def report_of(
         frontier=frontier_of(same, ladder, len(records)),
         periods=tuple(periods_of(records, ladder)),
         nodes=nodes,
+        observed=observed if observed.calls else None,
     )
 
 

@@ -173,7 +173,8 @@ def sample_of(records: Sequence[Record], ladder: SeenLadder) -> Sample | None:
 
 def _served(record: Record, said: tuple[int, ...], rules: Mapping[str, Rule], names: tuple[str, ...]) -> int:
     """Return the position of the tier whose answer the policy chose, or would have if lots had not been drawn."""
-    rule = rules.get(record.rule or "")
+    # On a call that was only observed the rule is what tiering would have done.
+    rule = None if record.planned is not None else rules.get(record.rule or "")
     if rule is not None:
         return outcome_of(rule, said)[0]
     return names.index(record.final) if record.final in names else len(names) - 1

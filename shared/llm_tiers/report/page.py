@@ -13,6 +13,7 @@ from llm_tiers.report.sections import (
     headline,
     method_section,
     nodes_section,
+    observed_section,
     proofs_section,
     times_section,
 )
@@ -28,6 +29,7 @@ _ALLOWED = "default-src 'none'; style-src 'unsafe-inline'"
 """The page may load nothing and run nothing, so that a name from a history could do no harm even if it got through."""
 
 _PLACES = (
+    ("observed", "Observed"),
     ("place", "Where you stand"),
     ("time", "Over time"),
     ("nodes", "Nodes"),
@@ -51,7 +53,8 @@ def page_of(report: Report) -> str:
         el("title", f"llm-tiers report: {name(report.where)}"),
         el("style", style),
     )
-    links = el("nav", *(el("a", title, href=f"#{key}") for key, title in _PLACES), aria_label="Sections")
+    places = _PLACES if report.observed is not None else _PLACES[1:]
+    links = el("nav", *(el("a", title, href=f"#{key}") for key, title in places), aria_label="Sections")
     body = el(
         "body",
         el("a", "To the figures", href="#main", class_="skip"),
@@ -59,6 +62,7 @@ def page_of(report: Report) -> str:
         links,
         el(
             "main",
+            observed_section(report.observed),
             frontier_section(report),
             times_section(report),
             nodes_section(report),

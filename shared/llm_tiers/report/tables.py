@@ -38,6 +38,7 @@ def json_of(report: Report) -> dict[str, Any]:
             for one in report.periods
         ],
         "nodes": [_node(node) for node in report.nodes],
+        "observed": None if report.observed is None else asdict(report.observed),
     }
 
 

@@ -96,6 +96,8 @@ def _nodes(report: Report) -> Table:
 
 def _facts(report: Report) -> Iterator[str]:
     found = report.answers
+    if report.observed is not None:
+        yield from str(report.observed).splitlines()
     if found.escalated is not None:
         yield f"{share(found.escalated)} of the calls went on to a further tier after the first step."
     for source, calls in found.graded.items():

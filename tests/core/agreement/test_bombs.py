@@ -71,7 +71,7 @@ def test_nothing_written_by_hand_takes_long_or_fails(text, form):
     compare_in_time(form.format(text), form.format(text + "1"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     pieces=st.lists(st.sampled_from([piece for group in REPEATED.values() for piece in group]), min_size=1, max_size=4),
     times=st.integers(1, 6_000),

@@ -179,7 +179,7 @@ def schemas(inner):
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(value=VALUE, schema=st.recursive(schemas(st.just({})), schemas, max_leaves=4))
 def test_it_finds_what_jsonschema_finds(value, schema):
     assert (first_error(value, schema) is None) is Draft202012Validator(schema).is_valid(value)

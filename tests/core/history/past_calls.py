@@ -43,6 +43,11 @@ def record(number, node="n", *, created=None, text=None, labels=None, vector=Non
         contradicted={"small": True},
         grading_usd=0.002,
         rule="small+medium>large",
+        chance=0.2,
+        complete_chance=0.05,
+        planned="small",
+        tiered="large",
+        tiered_usd=0.03,
         text=f"question {number}" if text is None else text,
         vector=vector,
     )

@@ -90,7 +90,7 @@ def test_a_text_without_a_vector_resembles_nothing(place):
         assert "t0" in ids(history.recall("question 0", node="n", k=5))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     numbers=st.lists(st.integers(0, 30), min_size=1, max_size=60),
     flushed=st.integers(0, 60),

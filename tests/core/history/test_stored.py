@@ -74,6 +74,11 @@ def test_an_export_is_json_and_complete(history):
         "contradicted": {"small": True},
         "grading_usd": 0.002,
         "rule": "small+medium>large",
+        "chance": 0.2,
+        "complete_chance": 0.05,
+        "planned": "small",
+        "tiered": "large",
+        "tiered_usd": 0.03,
     }
     assert "vector" not in next(history.export())
 

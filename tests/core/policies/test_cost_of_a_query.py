@@ -57,7 +57,7 @@ def calls(draw):
 
 @pytest.mark.parametrize("policy", [*UNJUDGED, *JUDGED])
 @given(calls())
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_query_costs_at_most_one_answer_of_each_tier_and_two_verdicts_on_it(scripted, policy, run):
     tiers = scripted.ladder()
     engine = Engine(tiers, as_policy(policy), scripted.ListHistory())

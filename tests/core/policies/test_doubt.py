@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_tiers import ChromaHistory, ConfigError, Policy, PromptJudge, Usage
@@ -196,7 +196,6 @@ class TestTwoTiers:
 
 
 @pytest.mark.parametrize("tiers", [2, 3, 4])
-@settings(deadline=None)
 @given(numbers=st.lists(st.sampled_from([1, 2, 3, None]), min_size=4, max_size=4), quality=st.floats(0, 1))
 def test_the_answer_is_one_that_was_given_and_is_missing_only_if_all_are(scripted, tiers, numbers, quality):
     both = Doubt(quality=quality)

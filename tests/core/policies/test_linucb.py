@@ -287,7 +287,7 @@ class TestWhatARecordShows:
         seen = record(answered=("small", "medium"), said={"small": -1, "medium": 0}, grades={"check": {"medium": 1.0}})
         assert rights_of(seen, "large", graded_only=True) == {"small": 0.0, "medium": 1.0}
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(st.data())
     def test_only_tiers_that_answered_are_learned_of_and_all_within_bounds(self, data):
         answered = tuple(data.draw(st.lists(st.sampled_from(NAMES), min_size=1, unique=True)))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from llm_tiers.policies.starters.ridge import Ridge
 
-some = settings(deadline=None, max_examples=60)
+some = settings(max_examples=60)
 seeds = st.integers(0, 2**32 - 1)
 ridges = st.floats(0.1, 100)
 

@@ -184,3 +184,38 @@ def test_graded_and_estimated_figures_are_told_apart():
     )
     assert "At nodes with 50% of these calls, right is what a check of yours says" in text
     assert "elsewhere it is an estimate" in text
+
+
+def served(number, said, **facts):
+    observed = {"planned": "small", "tiered": "small", "tiered_usd": 0.001, "complete_chance": 0.5, "audited": True}
+    costs = {"small": 0.001, "large": 0.01}
+    return call(number, "small", "large", said=said, costs=costs, cost_usd=0.011, **observed, **facts)
+
+
+def test_what_was_only_observed_is_told_with_what_tiering_would_have_cost():
+    report = report_of([served(number, (0, int(number % 10 == 0))) for number in range(60)])
+    text = re.sub(r"\s+", " ", " ".join(Elements(page_of(report)).text))
+    assert "One tier served 60 calls as before" in text
+    assert "90% 82% to 95%" in text
+    assert "grade= or feedback would tell" in text
+    assert "60 calls observed" in printed(report)
+    assert json_of(report)["observed"]["saved"]["mean"] == pytest.approx(0.9)
+
+
+def test_grades_say_how_often_tiering_would_have_been_as_good():
+    graded = {"grades": {"grader": {"small": 1.0, "large": 1.0}}}
+    report = report_of([served(number, (0, 1), **graded) for number in range(60)])
+    text = " ".join(Elements(page_of(report)).text)
+    assert "As good, says a grader model" in text
+    assert report.observed.as_good.low > 0.9
+
+
+def test_where_calls_were_only_observed_you_are_where_the_tier_is_that_served():
+    graded = {"grades": {"grader": {"small": 0.0, "large": 1.0}}, "rule": "small"}
+    found = report_of([served(number, (0, 1), **graded) for number in range(60)]).frontier
+    assert found.here.right.value == found.alone("large").right.value
+
+
+def test_without_observed_calls_nothing_is_said_of_them():
+    assert "What tiering would have done" not in said(traffic())
+    assert json_of(report_of(traffic()))["observed"] is None

@@ -91,6 +91,11 @@ def read(trace_id: str, metadata: Mapping[str, Any] | None) -> Record:
             contradicted=_table(facts.get("contradicted", {}), bool),
             grading_usd=_one(facts.get("grading_usd", 0.0), *_NUMBER),
             rule=_one(facts.get("rule"), str, type(None)),
+            chance=_one(facts.get("chance"), *_NUMBER),
+            complete_chance=_one(facts.get("complete_chance"), *_NUMBER),
+            planned=_one(facts.get("planned"), str, type(None)),
+            tiered=_one(facts.get("tiered"), str, type(None)),
+            tiered_usd=_one(facts.get("tiered_usd"), *_NUMBER),
             principal=_one(facts.get("principal"), str, type(None)),
             text=_one(held.get("text"), str, type(None)),
         )
@@ -180,6 +185,11 @@ def _facts(record: Record) -> dict[str, Any]:
         "contradicted": dict(record.contradicted),
         "grading_usd": record.grading_usd,
         "rule": record.rule,
+        "chance": record.chance,
+        "complete_chance": record.complete_chance,
+        "planned": record.planned,
+        "tiered": record.tiered,
+        "tiered_usd": record.tiered_usd,
     } | ({} if record.principal is None else {"principal": record.principal})
 
 

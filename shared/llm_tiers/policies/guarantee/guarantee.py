@@ -15,7 +15,7 @@ from llm_tiers.policies.guarantee.standing import Promise, Standing
 from llm_tiers.policies.guarantee.study import Measure, StandingOf
 from llm_tiers.policies.judges.judge import as_judge
 from llm_tiers.policies.menu import RuleJudge, is_flawed, plan_of
-from llm_tiers.policies.starters.base import Plan, Planning
+from llm_tiers.policies.starters.base import Lots, Plan, Planning
 from llm_tiers.trace import Certificate
 
 if TYPE_CHECKING:
@@ -192,17 +192,20 @@ class Guarantee(RuleJudge):
         certificate = self._certificate(standing, study)
         # The rule is drawn before it is known whether the call is audited, and independently of that: so audits show
         # the mixture as it answers. From the call's id, so that sync and async draw the same.
-        lots = random.Random(f"guarantee:{call.id}")
-        audit, draw = lots.random(), lots.random()
+        drawing = random.Random(f"guarantee:{call.id}")
+        audit, draw = drawing.random(), drawing.random()
         events = _events(standing)
-        drawn = standing.rule_for(draw)
+        drawn, audits = standing.rule_for(draw), standing.all_asked
         if audit < standing.audit_share(drawn):
             reason = self._reason(standing, study)
             insight = _VERDICTS if standing.judges else None
             top = ladder.top.name
-            return Plan(top, reason, audit=True, warnings=events, certificate=certificate, insight=insight)
+            # Drawn twice, the rule included, so all rules together.
+            lots = Lots(audits, audits)
+            return Plan(top, reason, audit=True, warnings=events, certificate=certificate, insight=insight, lots=lots)
         plan = plan_of(study.menu[drawn], self._reason(standing, study))
-        return replace(plan, warnings=events, certificate=certificate)
+        lots = Lots(standing.chance_of(drawn) * (1 - standing.audit_share(drawn)), audits)
+        return replace(plan, warnings=events, certificate=certificate, lots=lots)
 
     def _reason(self, standing: Standing, study: StandingOf) -> str:
         if standing.since is not None:

@@ -11,7 +11,7 @@ from llm_tiers.arguments import require, require_number
 from llm_tiers.call.requests import Recall, recall
 from llm_tiers.policies.guarantee.clopper import EVERY, Counted, Smart
 from llm_tiers.policies.menu import RuleJudge, Single, plan_of
-from llm_tiers.policies.starters.base import Plan, Planning
+from llm_tiers.policies.starters.base import Lots, Plan, Planning
 
 if TYPE_CHECKING:
     from llm_tiers.call.call import Call
@@ -135,7 +135,8 @@ class SMART(RuleJudge):
             open_ones = tuple(
                 name for name, tier in zip(ladder.names, profile.tiers, strict=False) if tier.status == "open"
             )
-            return Plan(ladder.top.name, f"profiling: {profile.n} items so far", open_ones)
+            lots = Lots(all_asked=float({*open_ones, ladder.top.name} == {*ladder.names}))
+            return Plan(ladder.top.name, f"profiling: {profile.n} items so far", open_ones, lots=lots)
         # The call's id decides, so sync and async draw the same. What rounding leaves of the shares goes to the top
         # tier.
         lot = random.Random(f"smart:{call.id}").random()
@@ -145,4 +146,6 @@ class SMART(RuleJudge):
             if lot < 0:
                 tier = name
                 break
-        return plan_of(Single(ladder.names, tier), f"mix after {profile.n} items: {tier}")
+        chance = dict(zip(ladder.names, profile.mix, strict=True))[tier]
+        plan = plan_of(Single(ladder.names, tier), f"mix after {profile.n} items: {tier}")
+        return replace(plan, lots=Lots(chance or 1.0))

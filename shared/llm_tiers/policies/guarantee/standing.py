@@ -182,6 +182,15 @@ class Standing:
         """
         return self.mixture.other if draw < self.mixture.share else self.mixture.one
 
+    def chance_of(self, rule: int) -> float:
+        """Return the chance that the mixture draws `rule` for a call, in [0, 1]."""
+        return self.mixture.shares().get(rule, 0.0)
+
+    @property
+    def all_asked(self) -> float:
+        """The chance that the next call is profiled, whichever rule is drawn, in [0, 1]."""
+        return sum(share * self.audit_share(rule) for rule, share in self.mixture.shares().items())
+
     def audit_share(self, rule: int) -> float:
         """Return the chance that the next call is profiled, if the mixture draws `rule` for it."""
         if self.profiles:

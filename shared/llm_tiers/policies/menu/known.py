@@ -95,7 +95,9 @@ class ProfileOf:
         result.underway.end(record.id)
         cost = sum(usual.get(name, 0.0) for name in record.answered) if record.cost_usd is None else record.cost_usd
         # The rule of then, which it was settled by: the grades of now would name another.
-        rules = rules_of(tuple(usual)) if call is not None and record.rule is not None else ()
+        # What was asked off the path of a call that was only observed has a bound of its own.
+        learns = call is not None and record.rule is not None and record.planned is None
+        rules = rules_of(tuple(usual)) if learns else ()
         return result.after(cost, call, next((rule for rule in rules if rule.name == record.rule), None))
 
     def revise(self, result: Known, before: Record, after: Record) -> Known:  # noqa: ARG002

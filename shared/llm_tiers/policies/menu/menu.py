@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from llm_tiers.policies.menu.profiling import Profiling
 from llm_tiers.policies.menu.rule import Rule, Single
 from llm_tiers.policies.menu.running import RuleJudge, plan_of
 from llm_tiers.policies.menu.worth import Choice
-from llm_tiers.policies.starters.base import Planning
+from llm_tiers.policies.starters.base import Lots, Planning
 from llm_tiers.policies.starters.past import lineage
 
 if TYPE_CHECKING:
@@ -98,6 +99,12 @@ class MenuStarter:
         self.learning = Learning(float(learning))
         self.seed = seed
 
+    def undrawn(self) -> MenuStarter:
+        """Return the same starter, which leaves no call to chance: it profiles none."""
+        other = copy.copy(self)
+        other.learning = Learning(0.0)
+        return other
+
     @property
     def profiles(self) -> bool:
         """Whether calls are profiled, so that a grader has something to grade."""
@@ -140,6 +147,7 @@ class MenuStarter:
         able = len(serving) == len(ladder) and found.is_kept
         rule, audits = self.decide(known, call.id, vector) if able else (choice.rule_for(vector), False)
         profiled = isinstance(rule, Profiling)
+        lots = self._lots(known, choice, ladder, audits=audits, profiled=profiled) if able else Lots()
         if audits or profiled:
             known.underway.begin(call.id, known.profile.count)
         lacks_tiers = not set(rule.tiers) <= set(serving)
@@ -161,7 +169,20 @@ class MenuStarter:
             warnings=(*found.warnings, *_doubts_about_top(choice), *_nothing_to_learn_from(choice)),
             insight=_Insight(rule, stated),
             confidence=None if stated is None else stated.get(frozenset(rule.tiers)),
+            lots=lots,
         )
+
+    def _lots(self, known: Known, choice: Choice, ladder: Ladder, *, audits: bool, profiled: bool) -> Lots:
+        """Return with what chance `decide` has decided so."""
+        chance, share = self._chance(known, choice), choice.foreseen.share
+        if not choice.foreseen.patterns:
+            return Lots(chance if audits else 1 - chance, chance)
+        profiling = Profiling(ladder.names, choice.rule, choice.surest, choice.foreseen.patterns)
+        drawn = chance * share if audits else chance * (1 - share) if profiled else 1 - chance
+        return Lots(drawn, chance, lambda said: share if profiling.spares_top(said) else 1.0)
+
+    def _chance(self, known: Known, choice: Choice) -> float:
+        return self.learning.chance(known.profile, choice, known.underway.number(known.profile.count))
 
     def _single(self, choice: Choice, call: Call, ladder: Ladder, serving: Sequence[str]) -> str:
         """Return the tier that answers where the rule cannot be run: the dearest that can serve the call.
@@ -179,7 +200,7 @@ class MenuStarter:
         On a profiled call where they are not, the rule is a `Profiling`.
         """
         choice = self.choice(known)
-        chance = self.learning.chance(known.profile, choice, known.underway.number(known.profile.count))
+        chance = self._chance(known, choice)
         if random.Random(f"profile:{self.seed}:{call_id}").random() >= chance:
             return choice.rule_for(query), False
         # A random choice of its own, so that the calls on which all tiers are asked represent all profiled calls.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from llm_tiers.policies.menu.pattern import Pattern, in_order
@@ -94,6 +94,11 @@ class Profiling(Rule):
             return self.settle(_accepted(self.surest, state) or top, state)
         accepted = _accepted(self.rule, state) if self._is_foreseen(state) else None
         return Ask((top,)) if accepted is None else Accept(accepted)
+
+    def spares_top(self, said: Mapping[str, int]) -> bool:
+        """Say whether the top tier is not asked after this; not where an answer below it is unknown."""
+        below = {name: said[name] for name in self.ladder[:-1] if name in said}
+        return len(below) == len(self.ladder) - 1 and isinstance(self.next(CallState(below)), Accept)
 
     def _is_foreseen(self, state: CallState) -> bool:
         """Say whether the top tier's answer is foreseen."""

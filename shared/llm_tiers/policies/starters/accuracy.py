@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from llm_tiers.arguments import require, require_number
 from llm_tiers.history.record import Neighbour
-from llm_tiers.policies.starters.base import Plan, Planning
+from llm_tiers.policies.starters.base import Lots, Plan, Planning
 from llm_tiers.policies.starters.past import look_up, weight_of
 from llm_tiers.policies.starters.priors import Priors, check_priors, checked_priors, priors_of
 
@@ -122,7 +122,7 @@ class AccuracyEstimator:
         tally = self._tally(evidence.neighbours, call.created, ladder)
         estimates = {name: estimate.accuracy for name, estimate in tally.items()}
         start, reason = self._choose(estimates)
-        start, reason = self._explore(call, ladder, tally, start, reason)
+        start, reason, chance = self._explore(call, ladder, tally, start, reason)
         return Plan(
             start=start,
             reason=f"{reason}; {evidence.reason}",
@@ -132,6 +132,7 @@ class AccuracyEstimator:
             estimates=estimates,
             neighbours=len(evidence.neighbours),
             warnings=evidence.warnings,
+            lots=Lots(chance),
         )
 
     def _tally(self, neighbours: Sequence[Neighbour], now: float, ladder: Ladder) -> dict[str, _Estimate]:
@@ -162,16 +163,17 @@ class AccuracyEstimator:
 
     def _explore(
         self, call: Call, ladder: Ladder, tally: Mapping[str, _Estimate], start: str, reason: str
-    ) -> tuple[str, str]:
+    ) -> tuple[str, str, float]:
+        """Return the start, why, and the chance with which it was drawn."""
         below = ladder.below(start)
         if below is None or not self.explore:
-            return start, reason
+            return start, reason, 1.0
         # The less evidence there is on the tier below, the more there is to learn from trying it.
         chance = self.explore * tally[below.name].ignorance
         # Drawn from the call's id: no generator is shared between threads, and sync and async draw the same.
         if random.Random(f"{self.seed}:{call.id}").random() >= chance:
-            return start, reason
-        return below.name, f"explore one below {start}"
+            return start, reason, 1 - chance
+        return below.name, f"explore one below {start}", chance
 
     def _witnesses(self, ladder: Ladder, start: str) -> tuple[str, ...]:
         below = ladder.below(start)

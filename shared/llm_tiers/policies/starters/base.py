@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -13,7 +13,37 @@ if TYPE_CHECKING:
     from llm_tiers.ladder.tiers import Ladder
     from llm_tiers.trace import Certificate
 
-__all__ = ["Plan", "Planning", "Starter"]
+__all__ = ["Lots", "Plan", "Planning", "Starter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lots:
+    """With what chance a call is answered as it is, for the record: by it, other policies can be replayed later.
+
+    Attributes:
+        plan: The chance, in (0, 1], with which the plan was drawn; 1 where nothing was left to chance.
+        all_asked: The chance, in [0, 1], with which the starter lets all tiers answer such a call.
+        asks_top: Takes what the tiers below the top said, as in a record, and returns the chance, in (0, 1], that the
+            top tier is asked then; None where it always is.
+    """
+
+    plan: float = 1.0
+    all_asked: float = 0.0
+    asks_top: Callable[[Mapping[str, int]], float] | None = None
+
+    def audited(self, share: float, *, drawn: bool) -> Lots:
+        """Return the lots where, whatever the plan, all tiers answer with a chance of `share` more; and they do."""
+        return Lots(self.plan * (share if drawn else 1 - share), self.all_asked, self.asks_top)
+
+    def complete(self, said: Mapping[str, int], audit: float) -> float:
+        """Return the chance that all tiers are asked on a call, in [0, 1].
+
+        Args:
+            said: What the tiers said, where it is known.
+            audit: The chance that they are asked whatever the plan, in [0, 1].
+        """
+        own = self.all_asked * (1.0 if self.asks_top is None else self.asks_top(said))
+        return 1 - (1 - own) * (1 - audit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +68,7 @@ class Plan:
         insight: What the starter passes on to a judge of the same policy.
         confidence: The chance that is stated for the top tier's answer, which no judge sees; None where none is.
         certificate: What the policy has proved at the call's node, for the trace; None where nothing.
+        lots: With what chance the call is answered as it is.
     """
 
     start: str
@@ -55,6 +86,7 @@ class Plan:
     insight: Any = None
     confidence: float | None = None
     certificate: Certificate | None = None
+    lots: Lots = field(default_factory=Lots)
 
     @property
     def is_profiled(self) -> bool:

@@ -4,6 +4,7 @@ from llm_tiers.report.sections.answers import answers_section, calibration_secti
 from llm_tiers.report.sections.headline import headline
 from llm_tiers.report.sections.method import method_section
 from llm_tiers.report.sections.nodes import nodes_section, proofs_section
+from llm_tiers.report.sections.observed import observed_section
 from llm_tiers.report.sections.place import frontier_section
 from llm_tiers.report.sections.times import times_section
 
@@ -15,6 +16,7 @@ __all__ = [
     "headline",
     "method_section",
     "nodes_section",
+    "observed_section",
     "proofs_section",
     "times_section",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llm_tiers.report.sections.parts import tile
 from llm_tiers.telling.markup import Child, Markup, bdi, el, join
 from llm_tiers.telling.wording import DASH, count, day, name, percent, usd
 
@@ -66,12 +67,12 @@ def _guessed(report: Report, tier: str | None) -> str:
 def _tiles(report: Report) -> Markup:
     money, top, single, at = report.money, report.top, report.best_single, report.frontier
     tiles = [
-        _tile(
+        tile(
             "Spent",
             usd(money.spent) if money.priced else DASH,
             f"{usd(money.spent / money.priced)} a call" if money.priced else "",
         ),
-        _tile(
+        tile(
             "Saved against the top tier",
             usd(money.saved(top)),
             join([percent(money.saved_share(top)), " of ", bdi(name(top)), " alone"]),
@@ -79,7 +80,7 @@ def _tiles(report: Report) -> Markup:
     ]
     if single != top:
         tiles.append(
-            _tile(
+            tile(
                 "Saved against the best single tier",
                 usd(money.saved(single)),
                 join([percent(money.saved_share(single)), " of ", bdi(name(single)), " alone"]),
@@ -89,15 +90,11 @@ def _tiles(report: Report) -> Markup:
         alone = at.alone(top or "")
         beside = f"{name(top)} alone: {percent(alone.right.value)}" if alone is not None else ""
         tiles.append(
-            _tile(
+            tile(
                 "Right answers" if at.graded == 1 else "Right answers, estimated", percent(at.here.right.value), beside
             )
         )
     escalated = report.answers.escalated
     if escalated is not None:
-        tiles.append(_tile("Escalated", percent(escalated.value), "of the calls went beyond the first step"))
+        tiles.append(tile("Escalated", percent(escalated.value), "of the calls went beyond the first step"))
     return el("dl", *tiles, class_="tiles")
-
-
-def _tile(title: str, value: str, beside: Child) -> Markup:
-    return el("div", el("dt", title), el("dd", el("strong", value), el("span", beside)))

@@ -12,7 +12,7 @@ from llm_tiers.telling.wording import name
 if TYPE_CHECKING:
     from llm_tiers.report.figures import Report
 
-__all__ = ["SOURCES", "colours_of", "key_of", "section"]
+__all__ = ["SOURCES", "colours_of", "key_of", "section", "tile"]
 
 SOURCES: dict[str, str] = {"check": "a check of yours", "feedback": "users' feedback", "grader": "a grader model"}
 """Who grades, as a reader is told."""
@@ -21,6 +21,11 @@ SOURCES: dict[str, str] = {"check": "a check of yours", "feedback": "users' feed
 def section(key: str, title: str, *children: Child) -> Markup:
     """Return a section with its heading."""
     return el("section", el("h2", title, id=f"{key}-title"), *children, id=key, aria_labelledby=f"{key}-title")
+
+
+def tile(title: str, value: str, beside: Child) -> Markup:
+    """Return one figure in large print, for a `dl` of the class `tiles`."""
+    return el("div", el("dt", title), el("dd", el("strong", value), el("span", beside)))
 
 
 def colours_of(report: Report) -> dict[str, str]:

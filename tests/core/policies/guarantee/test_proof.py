@@ -43,7 +43,7 @@ def test_a_bound_on_losses_of_any_size_is_hardly_ever_too_low():
 
 
 @given(st.integers(1, 2_000), st.floats(0, 1), st.floats(0.001, 0.2))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_more_losses_never_lower_a_bound_and_it_is_proved(n, share, alpha):
     losses = int(share * n)
     bound = upper_bound(counts_of(losses, n)[None], alpha, RIGHT_OR_NOT)
@@ -61,7 +61,7 @@ def test_a_loss_between_two_that_are_counted_counts_as_the_greater():
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=8), st.floats(0.01, 0.5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_cheapest_mixture_is_the_linear_programmes(rules, delta):
     costs = np.array([cost for cost, _ in rules] + [1.0])
     bounds = np.array([bound for _, bound in rules] + [0.0])
@@ -114,7 +114,7 @@ def test_calls_that_the_top_tier_answers_anyway_are_audited_more_often_where_tha
 
 
 @given(st.integers(1, 400), st.floats(0, 1), st.floats(0.01, 0.2))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_smarts_interval_is_clopper_and_pearsons(n, share, alpha):
     k = int(share * n)
     exact = binomtest(k, n).proportion_ci(1 - alpha, method="exact")

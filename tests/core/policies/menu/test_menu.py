@@ -65,7 +65,7 @@ def test_the_chances_of_all_patterns_sum_to_one_on_every_ladder(tiers):
 
 
 @given(st.lists(st.integers(-1, 3), min_size=2, max_size=5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_equal_answers_are_equally_right_and_missing_ones_never(said):
     right = imagined_ladders(len(said)).explain(tuple(said)).right
     assert right.min() >= 0
@@ -151,7 +151,7 @@ def test_ungraded_calls_are_left_out_once_a_few_are_graded():
 
 
 @given(st.lists(st.tuples(st.tuples(*[st.integers(-1, 2)] * 3), st.tuples(*[st.floats(0, 1)] * 3)), max_size=25))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_choice_is_whole_whatever_was_seen(seen):
     calls = [called(said, grades, number) for number, (said, grades) in enumerate(seen)]
     choice = choose(profile_of(*calls), USUAL, price=0.05)

@@ -108,7 +108,7 @@ def test_where_all_answered_the_surest_rule_may_accept_a_cheaper_tier():
     st.fixed_dictionaries({name: st.sampled_from(["1", "2", None]) for name in NAMES}),
     st.sets(st.sampled_from(NAMES), max_size=3),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_flow_does_what_a_replay_says_whatever_fails(one, other, says, down):
     rules = menu_of(NAMES)
     rule = Profiling(NAMES, rules[one % len(rules)], rules[other % len(rules)], FORESEEN)
@@ -173,7 +173,7 @@ ALIKE, RIGHT, OTHER = (0, 0, 0, 0), (1.0, 1.0, 1.0, 1.0), (0, 1, 2, 3)
 
 
 @given(st.integers(1, 20), st.integers(0, 30), st.integers(0, 20), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_spared_call_counts_as_those_with_the_top_tier_that_it_resembles(full, spared, others, graded):
     right, half = (RIGHT, (0.0, 0.0, 0.0, 1.0)) if graded else ((), ())
     whole = chosen((ALIKE, right, full + spared), (OTHER, half, others))

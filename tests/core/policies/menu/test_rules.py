@@ -75,7 +75,7 @@ def patterns(draw):
 
 
 @given(patterns())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_flow_does_what_a_replay_of_the_call_says(pattern):
     rule, said, verdicts = pattern
     call = Profiled(said, PRICES, verdicts, VERDICT_PRICES)
@@ -87,7 +87,7 @@ def test_the_flow_does_what_a_replay_of_the_call_says(pattern):
 
 
 @given(patterns())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_rule_returns_a_missing_answer_or_a_rejected_one_where_it_heard_another(pattern):
     rule, said, verdicts = pattern
     found = replayed(rule, Profiled(said, PRICES, verdicts, PRICES))
@@ -97,7 +97,7 @@ def test_no_rule_returns_a_missing_answer_or_a_rejected_one_where_it_heard_anoth
 
 
 @given(patterns())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_profiled_call_in_the_history_replays_as_the_pattern_does(pattern):
     rule, said, _ = pattern
     if isinstance(rule, Judged):
