@@ -33,9 +33,9 @@ bound the memory of a node."""
 FIRST_CALLS = 100
 """Only so many calls of a node may draw on the credit for learning."""
 
-_FEW = 8
-"""From this many graded calls on, calls without grades are left out: the two kinds of evidence are not mixed, and
-grades are better."""
+_FEW, _FEW_COMPLETE = 8, 3
+"""From this many graded calls on, of them so many that all tiers answered, calls without grades are left out: the two
+kinds of evidence are not mixed, and grades are better."""
 
 _TRUST_IN_BEST = 0.5
 """Without grades, the weight of "the best tier is right" in how right an answer is taken to be; the rest is what the
@@ -181,8 +181,10 @@ class Profile:
 
     @cached_property
     def is_graded(self) -> bool:
-        """Whether enough calls are graded to leave out those that are not."""
-        return sum(call.is_graded and call.is_complete for call in self.calls) >= _FEW
+        """Whether all calls are graded, or enough to leave out those that are not."""
+        graded = [call for call in self.calls if call.is_graded]
+        enough = len(graded) >= _FEW and sum(call.is_complete for call in graded) >= _FEW_COMPLETE
+        return enough or (bool(graded) and len(graded) == len(self.calls))
 
     @cached_property
     def counted(self) -> tuple[ProfiledCall, ...]:
