@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
-.PHONY: demo test test-lowest faults hour audit check format clean
+.PHONY: demo test test-lowest faults hour audit check docs format clean
 
 demo: .venv/demo-ready
 	$(BIN)/llm-tiers demo
@@ -41,12 +41,16 @@ check: .venv/test-ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The site of docs/, in site/. A link or an anchor that leads nowhere, or a docstring that cannot be read, is an error.
+docs: .venv/docs-ready
+	$(BIN)/mkdocs build --strict
+
 format: .venv/test-ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache .hypothesis dist site
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
@@ -57,4 +61,8 @@ $(BIN)/python:
 
 .venv/test-ready: pyproject.toml | $(BIN)/python
 	$(PIP) --editable '.[all,test,lint]'
+	touch $@
+
+.venv/docs-ready: pyproject.toml | $(BIN)/python
+	$(PIP) --editable '.[docs]'
 	touch $@

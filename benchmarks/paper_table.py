@@ -1,4 +1,4 @@
-"""The table of the README: recorded outcomes, every policy, both embeddings, in file order and shuffled.
+"""A table of docs/method/figures.md: recorded outcomes, every policy, both embeddings, in file order and shuffled.
 
     python benchmarks/paper_table.py [--seeds 6] [--json OUT.json]
 

@@ -1,4 +1,4 @@
-"""How big each dependency is: `python benchmarks/sizes.py` prints the tables of the README.
+"""How big each dependency is: `python benchmarks/sizes.py` prints the table of docs/install.md.
 
 For the core, and for the core with each extra, a fresh virtual environment is made and the requirements of
 `pyproject.toml` are installed into it by uv. The size of a package is the sum of the files that its record lists, as

@@ -33,7 +33,7 @@ def quoted(text: str) -> list[str]:
 
 
 def is_path(name: str) -> bool:
-    return re.fullmatch(r"[\w./]+(?:\.py|\.md|/)", name) is not None
+    return re.fullmatch(r"[\w./]+(?:\.py|\.md|\.yml|/)", name) is not None
 
 
 def section(title: str) -> str:

@@ -6,8 +6,10 @@ The clients are sent to a server on this machine, and the folder is an empty one
 import re
 import signal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from llama_index.core import MockEmbedding
 from llama_index.core import Settings as LlamaSettings
 
 from langchain_tiers import TieredChatModel
@@ -42,6 +44,8 @@ def outside(monkeypatch, tmp_path):
     write_settings(tmp_path / "tiers.json", CALIBRATED)
     # Pages set LlamaIndex's global LLM, as users do; tests after them have none.
     monkeypatch.setattr(LlamaSettings, "_llm", None)
+    # The server serves no vectors of texts, which indices ask of OpenAI by default.
+    monkeypatch.setattr(LlamaSettings, "_embed_model", MockEmbedding(embed_dim=8))
     # Pages say how a program without a web server ends on SIGTERM; this one ends as before.
     before = signal.getsignal(signal.SIGTERM)
     with LoopbackServer(dict.fromkeys(MODELS, obliging)) as server:
@@ -52,6 +56,8 @@ def outside(monkeypatch, tmp_path):
     signal.signal(signal.SIGTERM, before)
 
 
+# LlamaIndex looks through all members of an agent for its steps, those that pydantic warns of included.
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
 @pytest.mark.usefixtures("outside")
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
 def test_the_blocks_of_a_page_run(page):
@@ -63,6 +69,16 @@ def test_the_blocks_of_a_page_run(page):
         for value in list(names.values()):
             if isinstance(value, TieredChatModel | TieredLLM):
                 value.close()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_to_other_sites_are_well_formed(page):
+    # Nothing is asked of a network here, so whether they lead somewhere is not known.
+    for target in re.findall(r"\]\((\w+:[^)]*)\)", page.read_text()):
+        parts = urlsplit(target)
+        assert parts.scheme == "https", target
+        assert re.fullmatch(r"(?:[\w-]+\.)+[a-z]{2,}", parts.netloc), target
+        assert re.fullmatch(r"[\w./%#~+-]*", parts.path), target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -80,3 +96,11 @@ def anchors(page):
     """Return the anchors of a page's headings, as GitHub and mkdocs make them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_is_one_screen_and_leads_to_every_page():
+    readme = (ROOT / "README.md").read_text()
+    assert readme.count("\n") <= 150
+    # The site's API pages have nothing to read before they are built.
+    pages = {str(page.relative_to(ROOT)) for page in PAGES[1:] if page.parent.name != "api"}
+    assert sorted(pages - set(re.findall(r"\]\((docs/[^)#]*)", readme))) == []
