@@ -13,7 +13,7 @@ from processes import EMBEDDING, PREAMBLE, eventually, ids, record
 
 from llm_tiers.errors import HistoryError
 from llm_tiers.history import ChromaHistory
-from llm_tiers.history.store import space, writer
+from llm_tiers.history.store import client, folders, space, writer
 
 RAPID = """
     import threading
@@ -114,3 +114,20 @@ def test_closing_with_a_full_disk_says_what_is_not_kept(tmp_path, monkeypatch):
     history.remember(record(1))
     with pytest.raises(HistoryError, match="nearly full"):
         history.close()
+
+
+def test_a_server_that_finishes_no_write_is_replaced_once_before_flush_says_so(tmp_path, monkeypatch):
+    replaced, stuck = [], folders.Served.stuck
+    monkeypatch.setattr(folders.Served, "stuck", lambda place: (replaced.append(place), stuck(place)))
+    monkeypatch.setattr(writer, "_SECONDS_TO_WAIT", 60.0)
+    with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
+        history.remember(record(1))
+        history.flush()
+        monkeypatch.setattr(client, "_SECONDS_TO_WRITE", 1e-9)
+        history.remember(record(2))
+        with pytest.raises(HistoryError, match="did not finish a write"):
+            history.flush()
+        assert len(replaced) == 2
+        monkeypatch.undo()
+        history.flush()
+    assert ids(tmp_path) == {"t1", "t2"}

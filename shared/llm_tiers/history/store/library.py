@@ -58,7 +58,7 @@ _PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds before the next tries where a server was lost."""
 
 # A look-up that takes too long is not repeated.
-_LOST: Sequence[type[Exception]] = (httpx.NetworkError, httpx.ProtocolError)
+_LOST = (httpx.NetworkError, httpx.ProtocolError)
 
 Result = TypeVar("Result")
 
@@ -248,14 +248,14 @@ class Library:
         """
         return self._patiently(lambda: self._recall(vector, node=node, k=k, study=study, principal=principal))
 
-    def _patiently(self, work: Callable[[], Result], lost: Sequence[type[Exception]] = _LOST) -> Result:
+    def _patiently(self, work: Callable[[], Result]) -> Result:
         """Do something again where a server was lost that another one replaces in some tenths of a second."""
         for pause in _PAUSES:
             try:
                 return work()
             except HistoryUnreachable as error:
                 # A server elsewhere comes back when it does.
-                if not self._shelf_provider.nearby or not isinstance(error.__cause__, tuple(lost)):
+                if not self._shelf_provider.nearby or not isinstance(error.__cause__, _LOST):
                     raise
             time.sleep(pause)
         return work()
@@ -531,10 +531,20 @@ class Library:
         # Only what waits now: under steady traffic the queue may never be empty.
         batch = self._pending.take(len(self._pending))
         while self._pending.holds_any(batch):
-            self._patiently(self.write_batch, (*_LOST, httpx.TimeoutException))
+            self._patiently(self._write_perhaps_twice)
         # What was written before may have been removed since.
         if self._opened:
             self._shelf_provider.after_writing()
+
+    def _write_perhaps_twice(self) -> int:
+        """Write a batch; one that a server did not finish is given to the server that replaces it, once."""
+        try:
+            return self.write_batch()
+        except HistoryUnreachable as error:
+            if not isinstance(error.__cause__, httpx.TimeoutException):
+                raise
+        # A second server that does not finish is not the reason, and each takes its time.
+        return self.write_batch()
 
     def write_batch(self) -> int:
         """Write the oldest of what waits, evict what is too old, and return how many were written."""
