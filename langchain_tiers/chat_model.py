@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 from langchain_core.language_models import BaseChatModel
@@ -43,6 +43,7 @@ from llm_tiers.flow.engine import Outcome
 from llm_tiers.integration.chunks import result_last
 from llm_tiers.integration.construction import Construction
 from llm_tiers.integration.tiered import Tiered, hidden_setting, standard_setting
+from llm_tiers.owned import owned
 from llm_tiers.policies.rollout import as_rollout
 from llm_tiers.trace import SHORT_TRACE
 
@@ -312,7 +313,7 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         asking = asking_of(config)
         config, run = begin_run(self, config)
         chunks = cast("AsyncGenerator[AIMessageChunk]", super().astream(input, config, stop=stop, **kwargs))
-        async with aclosing(ahanding_down(run, chunks, asking)) as stream:
+        async with owned(ahanding_down(run, chunks, asking)) as stream:
             async for chunk in stream:
                 yield with_total_usage(chunk)
 
@@ -425,7 +426,7 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
                 # As a task, because only a task can be started in a context of its own.
                 asked = self._aoutcome(messages, stop, run, **kwargs)
                 return run.ended(as_chat_result(await asyncio.create_task(asked, context=context), run))
-        async with aclosing(self._aitems(messages, stop, run, **kwargs)) as items:
+        async with owned(self._aitems(messages, stop, run, **kwargs)) as items:
             async for item in items:
                 piece = as_generation_chunk(item, run, uncounted=True)
                 await run_manager.on_llm_new_token(piece.text, chunk=piece)
@@ -454,7 +455,7 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncGenerator[ChatGenerationChunk]:
         run = self._outer_run(run_manager or handed_down_run(), messages, kwargs)
-        async with aclosing(self._aitems(messages, stop, run, **kwargs)) as items:
+        async with owned(self._aitems(messages, stop, run, **kwargs)) as items:
             async for item in items:
                 piece = as_generation_chunk(item, run, uncounted=not run.is_counted)
                 if run_manager is not None:
@@ -520,8 +521,8 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         engine = self._engine_at(kwargs.pop("quality", None))
         live = engine.astream(*self._prepare(messages, stop, run, streaming=True, **kwargs))
         with run.labelled() as label:
-            async with aclosing(live):
-                async for item in live:
+            async with owned(live) as items:
+                async for item in items:
                     yield label(item)
 
     def _should_stream(self, *, async_api: bool, run_manager: RunManager | None = None, **kwargs: Any) -> bool:

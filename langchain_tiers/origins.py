@@ -44,12 +44,21 @@ class _Run:
     Attributes:
         parent: The run around it.
         tool: The tool's name, if it is the run of one.
-        template: The template of the prompt that was filled in last, directly inside it.
+        prompt: What LangChain says of the prompt that was filled in last, directly inside it; its template once a
+            tiered model has asked. Most chains of a process have no such model, and hashing a long prompt takes longer
+            than all else here.
     """
 
     parent: UUID | None
     tool: str | None = None
-    template: Template | None = None
+    prompt: dict[str, Any] | Template | None = None
+
+    def template(self) -> Template | None:
+        """Return the template of the prompt, or None where there is none."""
+        prompt = self.prompt
+        if isinstance(prompt, dict):
+            prompt = self.prompt = _template(prompt)
+        return prompt
 
 
 class Origins(BaseCallbackHandler):
@@ -79,8 +88,8 @@ class Origins(BaseCallbackHandler):
     def template_of(self, run_id: UUID | None) -> Template | None:
         """Return the template of the nearest chain around, up to the tool that the run is in."""
         for run in self._around(run_id):
-            if run.template is not None or run.tool:
-                return run.template
+            if run.prompt is not None or run.tool:
+                return run.template()
         return None
 
     def on_chain_start(
@@ -98,7 +107,7 @@ class Origins(BaseCallbackHandler):
         elif parent_run_id is not None and serialized:
             with self._lock:
                 if parent_run_id in self._runs:
-                    self._runs[parent_run_id].template = _template(serialized)
+                    self._runs[parent_run_id].prompt = serialized
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:  # noqa: ARG002
         """Forget a chain."""

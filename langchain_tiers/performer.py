@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Generator, Sequence
-from contextlib import AbstractContextManager, aclosing, closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,6 +32,7 @@ from llm_tiers.integration.chunks import afrom_first_word, from_first_word, resu
 from llm_tiers.integration.failures import tier_errors
 from llm_tiers.integration.finish import finish_in, last_finish
 from llm_tiers.integration.models import knows
+from llm_tiers.owned import owned
 from llm_tiers.usage import Usage
 
 if TYPE_CHECKING:
@@ -110,12 +111,12 @@ class ChatPerformer:
 
         async def chunks() -> AsyncGenerator[AIMessageChunk]:
             opened = self._model(call).astream(self._input(call), config, **self._settings(call))
-            async with aclosing(ain_context(config, cast("AsyncGenerator[AIMessage]", opened))) as messages:
+            async with owned(ain_context(config, cast("AsyncGenerator[AIMessage]", opened))) as messages:
                 async for message in messages:
                     yield received.add(_as_chunk(message))
 
         with self._tier_errors(call):
-            async with aclosing(afrom_first_word(chunks(), _says, blank)) as shown:
+            async with owned(afrom_first_word(chunks(), _says, blank)) as shown:
                 async for chunk in shown:
                     yield chunk
         yield replace(self._answer(call, _joined(received), received.chunks), chunks=tuple(blank))

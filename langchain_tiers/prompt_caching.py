@@ -1,7 +1,9 @@
-"""Anthropic's prompt caching: its marks reach the tiers of Anthropic's, and no others.
+"""Prompt caching by Anthropic's, Bedrock's and Fireworks' middlewares: it reaches their tiers, and no others.
 
-A middleware asks the model's class whether to mark a request, so a ladder with a tier of Anthropic's is an instance of
-that tier's class as well. What it marks then goes to all tiers, and the others' providers refuse it.
+A middleware asks for the model's class, so a ladder with a tier of such a class is an instance of that class as well.
+Anthropic's then marks messages, tools and settings, which go to all tiers, and the others' providers refuse them.
+Bedrock's marks the settings alone, and asks for the model's id before. Fireworks' leaves something in the context,
+where only its own models look.
 """
 
 from __future__ import annotations
@@ -17,18 +19,36 @@ if TYPE_CHECKING:
 
     from llm_tiers.ladder.tiers import Tier
 
-__all__ = ["MARK", "Faced", "is_marked_for", "without_marks"]
+__all__ = ["MARK", "Faced", "is_marked_for", "takes_setting", "without_marks"]
 
 MARK = "cache_control"
 """What a setting, a block of a message and a tool's extras are called that ask Anthropic to cache."""
 
-_CLASS = "ChatAnthropic"
+_CLASSES = ("ChatAnthropic", "ChatBedrock", "ChatBedrockConverse", "ChatFireworks")
+"""Classes that middlewares ask for; by name, because their packages need not be installed."""
+
+_CACHED_BY_BEDROCK = ("anthropic", "amazon.nova")
+"""What is in the ids of the models whose prompts Bedrock caches."""
 
 
 def is_marked_for(model: BaseChatModel) -> bool:
     """Say whether a model takes Anthropic's marks: its own API's, or that of a cloud that serves its models."""
     # As LangChain's own middlewares ask, since the clouds' classes lie in other packages and share no base.
     return model._llm_type.startswith("anthropic")  # noqa: SLF001
+
+
+def takes_setting(model: BaseChatModel) -> bool:
+    """Say whether a model takes the mark among its settings: one that takes it anywhere, and some of Bedrock's."""
+    return is_marked_for(model) or _id_at_bedrock(model) is not None
+
+
+def _id_at_bedrock(model: BaseChatModel) -> str | None:
+    """Return the id of a model whose prompts Bedrock caches; None for any other model."""
+    if not model._llm_type.startswith("amazon_bedrock"):  # noqa: SLF001
+        return None
+    # A model of the user's own says besides which model it was made of.
+    known = str(getattr(model, "base_model_id", None) or getattr(model, "model_id", None) or "")
+    return known if any(part in known.lower() for part in _CACHED_BY_BEDROCK) else None
 
 
 def without_marks(messages: Iterable[BaseMessage]) -> list[BaseMessage]:
@@ -52,7 +72,9 @@ def _without(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Faced:
-    """A model over a ladder that is an instance of Anthropic's class too, where a tier is; a base beside pydantic's.
+    """A model over a ladder that is an instance of its tiers' classes, where middlewares ask for them.
+
+    A base beside pydantic's.
 
     By its `__class__` alone, which `isinstance` asks: `type(model)` is the model's own class, and so are its fields and
     methods.
@@ -65,22 +87,33 @@ class Faced:
         """The class that `isinstance` asks."""
         # While pydantic makes the model it has no tiers yet.
         own: Any = type(self)
-        face: type[Any] = _face(own, _class_in(self.__dict__.get("tiers", ())))
+        face: type[Any] = _face(own, *_classes_in(self.__dict__.get("tiers", ())))
         return face
 
+    @property
+    def model_id(self) -> str:
+        """The id of the tier whose prompts Bedrock caches, for Bedrock's middleware.
 
-def _class_in(tiers: Sequence[Tier]) -> Any:
-    """Return Anthropic's class where a tier's model is an instance of it."""
+        Raises:
+            AttributeError: There is none.
+        """
+        for tier in self.tiers:
+            if (known := _id_at_bedrock(tier.model)) is not None:
+                return known
+        raise AttributeError("model_id")
+
+
+def _classes_in(tiers: Sequence[Tier]) -> tuple[Any, ...]:
+    """Return the classes of the tiers' models that middlewares ask for, each once."""
     kinds = (kind for tier in tiers for kind in type(tier.model).__mro__)
-    # By name, because Anthropic's package need not be installed.
-    return next((kind for kind in kinds if kind.__name__ == _CLASS), None)
+    return tuple(dict.fromkeys(kind for kind in kinds if kind.__name__ in _CLASSES))
 
 
 @lru_cache(maxsize=32)
-def _face(own: Any, other: Any) -> Any:
-    """Return a class that is both, of which there is never an instance; `own` itself where there is no other."""
-    if other is None:
+def _face(own: Any, *others: Any) -> Any:
+    """Return a class that is all of them, of which there is never an instance; `own` itself where there is no other."""
+    if not others:
         return own
     # Without pydantic, which would merge the fields of both.
     named = {"__module__": own.__module__, "__qualname__": own.__qualname__, "__doc__": own.__doc__}
-    return type.__new__(type(own), own.__name__, (own, other), named)
+    return type.__new__(type(own), own.__name__, (own, *others), named)

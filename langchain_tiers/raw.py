@@ -14,7 +14,7 @@ from langchain_core.runnables.config import patch_config
 from langchain_core.runnables.utils import AddableDict
 from pydantic import ConfigDict, ValidationError
 
-from langchain_tiers.structured import ObjectParser
+from langchain_tiers.structured import UNFIT, ObjectParser
 from llm_tiers.errors import AllTiersFailed
 from llm_tiers.trace import SHORT_TRACE
 
@@ -141,7 +141,7 @@ class RawAndParsed(RunnableSerializable[Any, dict[str, Any]]):
     def _read(self, message: AIMessage) -> dict[str, Any]:
         try:
             return {"parsed": self.parser.built(message), "parsing_error": None}
-        except OutputParserException as error:
+        except (OutputParserException, *UNFIT) as error:
             return {"parsed": None, "parsing_error": error}
 
 

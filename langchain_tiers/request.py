@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_tiers.messages import shape_of
-from langchain_tiers.prompt_caching import MARK, is_marked_for, without_marks
+from langchain_tiers.prompt_caching import MARK, is_marked_for, takes_setting, without_marks
 from langchain_tiers.structured import StructuredOutput
 from langchain_tiers.tools import ToolBinding, form_of, take_tools
 from llm_tiers.errors import ConfigError
@@ -37,6 +37,7 @@ class Request:
         tools: The tools, or None.
         structured: The object asked for, or None.
         marked: Some tiers take Anthropic's marks, which the others are not given.
+        cached: Some tiers take the mark among their settings, which the others are not given.
     """
 
     messages: Sequence[BaseMessage]
@@ -44,6 +45,7 @@ class Request:
     tools: ToolBinding | None = None
     structured: StructuredOutput | None = None
     marked: bool = False
+    cached: bool = False
 
     @classmethod
     def of(
@@ -70,7 +72,10 @@ class Request:
         # Ours, bound by `with_structured_output`: no tier's client knows it.
         structured = rest.pop("structured_output", None)
         tools = take_tools(rest)
-        return cls(tuple(messages), rest, tools, structured, any(is_marked_for(tier.model) for tier in tiers))
+        models = [tier.model for tier in tiers]
+        return cls(
+            tuple(messages), rest, tools, structured, any(map(is_marked_for, models)), any(map(takes_setting, models))
+        )
 
     @property
     def form(self) -> Form | None:
@@ -126,7 +131,8 @@ class Request:
 
     def messages_for(self, tier: Tier) -> list[BaseMessage]:
         """Return the messages as the tier's model takes them."""
-        return without_marks(self.messages) if self._hides_marks(tier) else list(self.messages)
+        hidden = self.marked and not is_marked_for(tier.model)
+        return without_marks(self.messages) if hidden else list(self.messages)
 
     def settings_for(self, tier: Tier, without: frozenset[str] = frozenset()) -> dict[str, Any]:
         """Return the settings without those standard ones that the tier's model does not know.
@@ -135,14 +141,11 @@ class Request:
             tier: The tier.
             without: Other settings that it does not know.
         """
-        without |= {MARK} if self._hides_marks(tier) else set()
+        # Where no tier takes it, it is the user's mistake, and the provider says so.
+        without |= {MARK} if self.cached and not takes_setting(tier.model) else set()
         return {
             name: value
             for name, value in self.settings.items()
             # Every chat model's methods take `stop`, whether or not it is a field as well.
             if name not in without and (name == "stop" or name not in STANDARD_SETTINGS or knows(tier.model, name))
         }
-
-    def _hides_marks(self, tier: Tier) -> bool:
-        # Where no tier takes them they are the user's mistake, and the provider says so.
-        return self.marked and not is_marked_for(tier.model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
-from contextlib import aclosing, closing, contextmanager
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -20,6 +20,7 @@ from langchain_tiers.origins import ORIGINS
 from langchain_tiers.principals import Asking, asked_by, thread_in
 from llm_tiers.errors import AllTiersFailed
 from llm_tiers.flow.engine import Outcome
+from llm_tiers.owned import owned
 from llm_tiers.telemetry.others import makes_spans
 from llm_tiers.trace import SHORT_TRACE
 
@@ -316,23 +317,24 @@ def in_context(config: RunnableConfig, items: Generator[Item, None, Any]) -> Gen
 async def ain_context(config: RunnableConfig, items: AsyncGenerator[Item]) -> AsyncGenerator[Item]:
     """Take items in the context of a config in asyncio; as `in_context`."""
     with set_config_context(config) as context:
+        inside = owned(items)
         try:
-            while (item := await asyncio.create_task(_next(items), context=context)) is not None:
+            while (item := await asyncio.create_task(_next(inside), context=context)) is not None:
                 yield item
         finally:
-            await asyncio.create_task(items.aclose(), context=context)
+            await asyncio.create_task(inside.aclose(), context=context)
 
 
-async def _next(items: AsyncGenerator[Item]) -> Item | None:
+async def _next(items: owned[Item]) -> Item | None:
     return await anext(items, None)
 
 
 async def ahanding_down(run: RunManager, chunks: AsyncGenerator[Chunk], asking: Asking) -> AsyncGenerator[Chunk]:
     """Hand on chunks in asyncio; as `handing_down`."""
-    async with aclosing(chunks):
+    async with owned(chunks) as inside:
         with _handing(run, asking):
-            first = await anext(chunks, None)
+            first = await anext(inside, None)
         if first is not None:
             yield first
-            async for chunk in chunks:
+            async for chunk in inside:
                 yield chunk

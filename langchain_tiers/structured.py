@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
+from langchain_core.output_parsers import BaseCumulativeTransformOutputParser, PydanticOutputParser
 from langchain_core.runnables import Runnable, RunnableSequence
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from llm_tiers.call.answer import Answer
     from llm_tiers.ladder.tiers import Ladder, Tier
 
-__all__ = ["ObjectParser", "Shape", "StructuredOutput"]
+__all__ = ["UNFIT", "ObjectParser", "Shape", "StructuredOutput"]
+
+UNFIT = (ValidationError, ValidationErrorV1)
+"""What pydantic raises of an object that does not fit its class."""
 
 _AROUND = " \n\r\t`"
 """What may stand around a JSON text."""
@@ -118,7 +121,7 @@ class Shape:
                 return self.schema.model_validate(value)
             # pydantic's first version, which LangChain still takes.
             return self.schema.parse_obj(value)
-        except (ValidationError, ValidationErrorV1) as error:
+        except UNFIT as error:
             raise OutputParserException(f"The object does not fit {self.schema.__name__}: {error}") from error
 
     def _flaw(self, answer: Answer) -> str | None:
@@ -134,7 +137,7 @@ class Shape:
         return None if _builds(self.schema) else schema_flaw(value, self.function["parameters"])
 
     def _reason(self, error: OutputParserException) -> str:
-        if not isinstance(error.__cause__, ValidationError | ValidationErrorV1):
+        if not isinstance(error.__cause__, UNFIT):
             return "no JSON object"
         first = error.__cause__.errors()[0]
         known = _names_in(self.function["parameters"])
@@ -198,12 +201,15 @@ class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
         shape: What the user asks for.
         grows: Show the object while it streams; otherwise once, when it is whole: of a class whose fields have
             defaults, any beginning makes an instance.
+        wraps: Raise LangChain's error for an object that does not fit its class; otherwise pydantic's own, as most
+            models' parsers do. No exception can be both: pydantic's has no subclasses.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     shape: Shape
     grows: bool = True
+    wraps: bool = True
 
     @property
     def _type(self) -> str:
@@ -214,6 +220,7 @@ class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
 
         Raises:
             OutputParserException: There is no such object in the answer.
+            ValidationError: It does not fit the class, where that is not to be wrapped.
         """
         message = getattr(result[0], "message", None)
         if not isinstance(message, AIMessage):
@@ -223,7 +230,7 @@ class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
             return None
         try:
             return self.built(message, partial=is_open)
-        except OutputParserException:
+        except (OutputParserException, *UNFIT):
             if is_open:
                 return None
             raise
@@ -233,8 +240,14 @@ class ObjectParser(BaseCumulativeTransformOutputParser[Any]):
 
         Raises:
             OutputParserException: There is no such object in it.
+            ValidationError: It does not fit the class, where that is not to be wrapped.
         """
-        return self.shape.build(self.shape.read(message, partial=partial))
+        try:
+            return self.shape.build(self.shape.read(message, partial=partial))
+        except OutputParserException as error:
+            if not self.wraps and isinstance(error.__cause__, UNFIT):
+                raise error.__cause__ from None
+            raise
 
     def parse(self, text: str) -> Any:
         """Build the object from a text."""
@@ -247,10 +260,11 @@ def _is_open(message: AIMessage) -> bool:
 
 
 class _Bound:
-    """Models by the names of their tiers; no dict, since tracers write out all that a run was given."""
+    """Models and their parsers by the names of their tiers; no dict, as tracers write out all that a run was given."""
 
     def __init__(self) -> None:
         self.models: dict[str, Runnable[Any, Any]] = {}
+        self.parsers: dict[str, Runnable[Any, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -290,7 +304,9 @@ class StructuredOutput:
         """What builds the object."""
         # Asked for in one of the other two ways, a class's instances grow in ChatOpenAI's stream as well.
         grows = not _builds(self.shape.schema) or self.options.get("method") in ("function_calling", "json_mode")
-        return ObjectParser(shape=self.shape, grows=grows)
+        # An error is told as by the model that the ladder replaces: the dearest one that can give such an object.
+        theirs = next(reversed(self._bound.parsers.values()), None)
+        return ObjectParser(shape=self.shape, grows=grows, wraps=isinstance(theirs, PydanticOutputParser))
 
     def bound(self, tier: Tier) -> Runnable[Any, Any]:
         """Return a tier's model as it is to be asked.
@@ -322,4 +338,5 @@ class StructuredOutput:
         chain = tier.model.with_structured_output(self.shape.schema, **self.options, **tools)
         if not isinstance(chain, RunnableSequence):
             raise TypeError(f"with_structured_output of {type(tier.model).__name__} returns no model and parser")
+        self._bound.parsers[tier.name] = chain.last
         return chain.first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing, closing
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from llamaindex_tiers.pieces import as_response
 from llamaindex_tiers.results import keep_trace
 from llm_tiers.flow.engine import Outcome
 from llm_tiers.integration.chunks import result_last
+from llm_tiers.owned import owned
 
 if TYPE_CHECKING:
     from llamaindex_tiers.performer import LLMPerformer
@@ -62,7 +63,7 @@ class PreparedCall:
         run, last = self.performer.run, LastChunk()
         live = self.engine.astream(self.call, self.performer)
         with run.reported_errors(), run.open_inside() as inside:
-            async with aclosing(inside.aeach_in_span(live)) as items:
+            async with owned(inside.aeach_in_span(live)) as items:
                 async for item in items:
                     if not isinstance(item, Outcome):
                         for chunk in last.passing(item):

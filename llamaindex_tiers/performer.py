@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
-from contextlib import AbstractContextManager, aclosing, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +20,7 @@ from llm_tiers.integration.chunks import afrom_first_word, from_first_word, resu
 from llm_tiers.integration.failures import tier_errors
 from llm_tiers.integration.finish import last_finish
 from llm_tiers.integration.models import knows
+from llm_tiers.owned import owned
 
 if TYPE_CHECKING:
     from llm_tiers.call.answer import Answer
@@ -89,7 +90,7 @@ class LLMPerformer:
         with attempt.failing(), self._model(call) as model, attempt.reading():
             opened = _aopened(self._asked(call, model, "astream_"))
             taken = attempt.ataking(arecording_each(opened, attempt.recorded))
-            async with aclosing(afrom_first_word(taken, says, attempt.blank)) as chunks:
+            async with owned(afrom_first_word(taken, says, attempt.blank)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         yield attempt.answer()
@@ -182,8 +183,8 @@ class _Attempt:
                 yield from self._shown(chunk)
 
     async def ataking(self, chunks: AsyncGenerator[Any]) -> AsyncGenerator[Any]:
-        async with aclosing(chunks):
-            async for chunk in chunks:
+        async with owned(chunks) as taken:
+            async for chunk in taken:
                 for shown in self._shown(chunk):
                     yield shown
 
@@ -217,6 +218,6 @@ def _opened(ask: Callable[[], Any]) -> Generator[Any]:
 
 async def _aopened(ask: Callable[[], Any]) -> AsyncGenerator[Any]:
     """Ask for a stream in asyncio, and yield what it gives."""
-    async with aclosing(await ask()) as stream:
+    async with owned(await ask()) as stream:
         async for chunk in stream:
             yield chunk

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import aclosing, closing, contextmanager
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +19,7 @@ from llama_index.core.instrumentation.events.llm import (
 from llama_index_instrumentation import root_dispatcher
 
 from llamaindex_tiers.pieces import finish_of
+from llm_tiers.owned import owned
 
 if TYPE_CHECKING:
     from llm_tiers.call.answer import Finish
@@ -104,10 +105,10 @@ def recording_each(items: Generator[Item], recorded: Recorded) -> Generator[Item
 
 async def arecording_each(items: AsyncGenerator[Item], recorded: Recorded) -> AsyncGenerator[Item]:
     """Take items in asyncio; as `recording_each`."""
-    async with aclosing(items):
+    async with owned(items) as inside:
         while True:
             with recording(recorded):
-                item = await anext(items, _END)
+                item = await anext(inside, _END)
             if item is _END:
                 return
             yield item  # type: ignore[misc]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import aclosing, closing
+from contextlib import closing
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from llamaindex_tiers.by_identity import ByIdentity
 from llamaindex_tiers.pieces import TRACE
+from llm_tiers.owned import owned
 
 if TYPE_CHECKING:
     from llm_tiers.trace import Trace
@@ -161,11 +162,11 @@ def _each_inside(items: Generator[Any, None, None], calls: Calls) -> Generator[A
 
 
 async def _aeach_inside(items: AsyncGenerator[Any, None], calls: Calls) -> AsyncGenerator[Any, None]:
-    async with aclosing(items):
+    async with owned(items) as inside:
         while True:
             token = _reading.set((calls,))
             try:
-                item = await anext(items, _END)
+                item = await anext(inside, _END)
             finally:
                 _reading.reset(token)
             if item is _END:

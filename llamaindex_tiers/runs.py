@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
-from contextlib import aclosing, closing, contextmanager
+from contextlib import closing, contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
 from inspect import signature
@@ -19,6 +19,7 @@ from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
 from llamaindex_tiers.pieces import response_for_event
+from llm_tiers.owned import owned
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
@@ -113,17 +114,17 @@ class OuterRun:
 
     async def aeach_in_span(self, items: AsyncGenerator[Item]) -> AsyncGenerator[Item]:
         """Take items in asyncio; as `each_in_span`."""
+        inside = owned(items)
         try:
             while True:
                 with self.entered():
-                    item = await anext(items, _END)
+                    item = await anext(inside, _END)
                 if item is _END:
                     return
                 yield item  # type: ignore[misc]
         finally:
             with self.entered():
-                async with aclosing(items):
-                    pass
+                await inside.aclose()
 
     @contextmanager
     def connected(self, model: LLM, changes: Mapping[str, Any]) -> Iterator[LLM]:

@@ -153,7 +153,8 @@ class AllTiersFailed(LlmTiersError):  # noqa: N818
     What is raised is of a subclass that is also one of the class of the error that `like` names, so that whoever
     handles the errors of the top tier's client, such as `openai.RateLimitError`, handles this one as well. It has that
     error's attributes too. It is an `ExceptionGroup`, unless that class cannot be combined with one, as `OSError`
-    cannot.
+    cannot. Of a class that has no subclasses, such as pydantic's `ValidationError`, the nearest base stands in:
+    `ValueError`.
 
     Args:
         message: What happened.

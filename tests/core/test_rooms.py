@@ -17,6 +17,7 @@ ROOMS = (
     "errors",
     "arguments",
     "console",
+    "owned",
     "ladder",
     "embedding",
     "history.record",

@@ -7,7 +7,8 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
-from llm_tiers import ConfigError, FixedStarter
+from llm_tiers import AllTiersFailed, ConfigError, FixedStarter, UnknownTrace
+from llm_tiers.testing import HttpError
 
 ASK = "What is the capital of France?"
 TURNS = 30
@@ -110,3 +111,32 @@ def test_after_a_grading_the_history_has_its_trace(server, tiered, tmp_path):
     kept = model.history.trace(told["trace_id"])
     assert kept.grading.grades == {"small": 0.0, "medium": 1.0, "large": 1.0}
     assert kept.to_dict(None) == seen[0].to_dict(None)
+
+
+def test_a_pinned_call_has_no_record_and_its_message_says_all(server, tiered, take, tmp_path):
+    """The message has a part of a trace only, and the history keeps traces of calls that teach something."""
+    seen = []
+    model = tiered(trace_bytes=480, history=tmp_path, on_trace=seen.append)
+
+    told = take(model.bind(model="large"), ASK)[-1].response_metadata["tiers"]
+
+    whole = seen[0].to_dict(None)
+    (told_attempt,), (attempt,) = told.pop("attempts"), whole.pop("attempts")
+    # What is left out says nothing, or stands beside it: the tokens of the only attempt are those of the call.
+    assert not [name for name in whole.keys() - told.keys() if whole[name]]
+    assert told["usage"] == {name: tokens for name, tokens in whole["usage"].items() if tokens}
+    beside = {"input_tokens", "output_tokens", "seconds"}
+    assert told_attempt == {name: said for name, said in attempt.items() if said is not None and name not in beside}
+    with pytest.raises(UnknownTrace):
+        model.feedback(told["trace_id"], correct=True)
+
+
+def test_a_call_that_fails_has_no_record_and_its_error_has_the_whole_trace(server, tiered, take, tmp_path):
+    server.scripts |= dict.fromkeys(("small", "medium", "large"), HttpError(500))
+    seen = []
+
+    with pytest.raises(AllTiersFailed) as failure:
+        take(tiered(trace_bytes=480, history=tmp_path, on_trace=seen.append), ASK)
+
+    assert failure.value.trace == seen[0]
+    assert len(failure.value.trace.attempts) == 3

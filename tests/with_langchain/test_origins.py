@@ -215,6 +215,30 @@ def test_the_question_is_embedded_and_not_the_instruction_to_rephrase_it(server,
     assert set(texts) - {""} == {"Where do the bees live?"}
 
 
+def test_a_prompt_is_looked_at_where_a_tiered_model_asks_and_nowhere_else(model, seen, take):
+    """Every chain of the process tells of its prompt, and a long one takes longer to hash than the chain to run."""
+    looks = []
+
+    class Watched(dict):
+        def items(self):
+            looks.append(1)
+            return super().items()
+
+    class Prompt(PromptTemplate):
+        @property
+        def _serialized(self):
+            return Watched(super()._serialized)
+
+    prompt = Prompt.from_template("Answer: {x}")
+
+    take(prompt | (lambda value: value), {"x": "bees"})
+    assert looks == []
+
+    take(prompt | model, {"x": "bees"})
+    assert looks
+    assert nodes(seen)[0].startswith("prompt-")
+
+
 def test_nothing_is_kept_of_runs_that_have_ended(model, take):
     take(PromptTemplate.from_template("Answer: {x}") | model, {"x": "bees"})
     gc.collect()

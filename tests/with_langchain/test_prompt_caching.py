@@ -1,4 +1,4 @@
-"""Anthropic's prompt caching, which a middleware asks for by the model's class: it reaches Anthropic's tiers only."""
+"""Prompt caching, which a middleware asks for by the model's class: it reaches the tiers of that class only."""
 
 import json
 import threading
@@ -7,14 +7,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
 from langchain_anthropic import ChatAnthropic
 from langchain_anthropic.middleware import AnthropicPromptCachingMiddleware
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from pydantic import Field
 
 from langchain_tiers import TieredChatModel
-from llm_tiers import AllTiersFailed, FixedStarter
+from llm_tiers import AllTiersFailed, FixedStarter, Tier
 
 MARK = "cache_control"
 ASK = {"messages": [("human", "What is the capital of France?")]}
@@ -153,3 +156,87 @@ def test_a_ladder_with_anthropic_is_a_tiered_model_all_the_same(mixed, tiered):
     assert model.__class__.model_fields == TieredChatModel.model_fields
     assert isinstance(model.model_copy(update={"node": "x"}), ChatAnthropic)
     assert model == model  # noqa: PLR0124 -- pydantic compares classes too
+
+
+class ChatBedrockConverse(FakeListChatModel):
+    """What Bedrock's middleware asks for; it keeps the settings of its calls."""
+
+    model_id: str = "eu.anthropic.claude-test"
+    asked: list = Field(default_factory=list)
+
+    @property
+    def _llm_type(self):
+        return "amazon_bedrock_converse_chat"
+
+    def bind_tools(self, tools, **settings):
+        return self.bind(**settings)
+
+    def _generate(self, messages, stop=None, run_manager=None, **settings):
+        self.asked.append((messages, settings))
+        return super()._generate(messages, stop, run_manager)
+
+    async def _agenerate(self, messages, stop=None, run_manager=None, **settings):
+        return self._generate(messages, stop, run_manager, **settings)
+
+    def _stream(self, messages, stop=None, run_manager=None, **settings):
+        self.asked.append((messages, settings))
+        yield from super()._stream(messages, stop, run_manager)
+
+    async def _astream(self, messages, stop=None, run_manager=None, **settings):
+        for chunk in self._stream(messages, stop, run_manager, **settings):
+            yield chunk
+
+
+class ChatFireworks(FakeListChatModel):
+    """What Fireworks' middleware asks for."""
+
+
+class BedrocksMiddleware(AgentMiddleware):
+    """Asks as Bedrock's does: for the class, then for the id of the model."""
+
+    def wrap_model_call(self, request, handler):
+        return handler(self._marked(request))
+
+    async def awrap_model_call(self, request, handler):
+        return await handler(self._marked(request))
+
+    def _marked(self, request):
+        assert isinstance(request.model, ChatBedrockConverse)
+        known = getattr(request.model, "base_model_id", None) or getattr(request.model, "model_id", "")
+        assert "anthropic" in known
+        return request.override(model_settings={MARK: {"type": "ephemeral", "ttl": "5m"}})
+
+
+def test_bedrocks_setting_reaches_the_tiers_that_it_caches_and_no_other(tiered, chat, server, take):
+    cached = ChatBedrockConverse(responses=["Paris"])
+    other = ChatBedrockConverse(responses=["Nice"], model_id="meta.llama-test")
+    tiers = [chat("small"), Tier(other, name="other"), Tier(cached, name="cached")]
+    model = tiered(tiers=tiers, starter=FixedStarter("small"), judge=lambda question, answer: answer == "Paris")
+
+    take(agent(model, BedrocksMiddleware()), ASK)
+
+    assert cached.asked[0][1][MARK] == {"type": "ephemeral", "ttl": "5m"}
+    assert MARK not in other.asked[0][1]
+    assert MARK not in json.dumps([request.settings for request in server.requests_to("small")])
+
+
+def test_marks_of_the_users_own_reach_bedrocks_tier_as_ever(tiered, chat):
+    cached = ChatBedrockConverse(responses=["Paris"])
+    model = tiered(tiers=[chat("small"), Tier(cached, name="cached")], starter=FixedStarter("cached"))
+    marked = HumanMessage([{"type": "text", "text": "What?", MARK: {"type": "ephemeral"}}])
+
+    model.invoke([marked])
+
+    assert cached.asked[0][0][0].content == marked.content
+
+
+def test_a_ladder_is_an_instance_of_each_class_that_a_middleware_asks_for(tiered, chat, claude):
+    fast, cached = ChatFireworks(responses=["Paris"]), ChatBedrockConverse(responses=["Paris"])
+    model = tiered(tiers=[chat("small"), Tier(fast, name="fast"), Tier(cached, name="cached"), claude])
+
+    assert isinstance(model, ChatFireworks)
+    assert isinstance(model, ChatBedrockConverse)
+    assert isinstance(model, ChatAnthropic)
+    assert isinstance(model, TieredChatModel)
+    assert not isinstance(tiered(), ChatFireworks)
+    assert not hasattr(tiered(), "model_id")

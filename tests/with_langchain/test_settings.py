@@ -11,11 +11,11 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.globals import set_llm_cache
-from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.language_models import FakeListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import ConfigurableField
 from langchain_openai import ChatOpenAI
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from langchain_tiers import TieredChatModel
 from llm_tiers import AllTiersFailed, ChromaHistory, ConfigError, FixedStarter, PromptJudge, Tier
@@ -242,6 +242,34 @@ def _load_and_ask(pickled):
 
 
 STEEP = {"small": (1, 2), "medium": (10, 20), "large": (50, 99)}
+
+
+class AmazonsClient:
+    """A client as a user's own session makes it."""
+
+    __module__ = "botocore.client"
+
+
+class OfAmazon(FakeListChatModel):
+    """A model that makes a client where it is given none, as `ChatBedrockConverse` does."""
+
+    client: object = Field(default=None, exclude=True)
+    max_retries: int | None = None
+
+    @model_validator(mode="after")
+    def _make_client(self):
+        self.client = self.client or AmazonsClient()
+        return self
+
+
+def test_a_client_of_the_users_own_session_is_kept(chat, tiered):
+    own = AmazonsClient()
+    model = tiered(tiers=[Tier(OfAmazon(responses=["Paris"], client=own), name="theirs"), chat("large")])
+
+    made = model._engine.ladder["theirs"].model
+
+    assert made.max_retries == 1
+    assert made.client is own
 
 
 class TestOfOneCall:

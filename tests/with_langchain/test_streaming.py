@@ -1,6 +1,7 @@
 """Streaming: live where nobody judges, otherwise held back until an answer stands."""
 
 import asyncio
+import contextlib
 import threading
 import warnings
 from functools import reduce
@@ -10,6 +11,7 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.runnables import RunnableGenerator
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from langchain_tiers import TieredChatModel
@@ -380,6 +382,28 @@ async def test_a_stream_that_is_cancelled_leaves_its_trace_and_no_task(server, t
 
     assert asyncio.all_tasks() == before
     assert [(trace.final, trace.cost_usd) for trace in traces] == [(None, None)]
+
+
+@pytest.mark.parametrize("start", ["small", "large"])
+@pytest.mark.parametrize("in_chain", [False, True])
+def test_a_program_that_ends_with_a_stream_half_read_logs_no_error(server, tiered, caplog, start, in_chain):
+    """As it does with the plain model: the loop closes what is open, and all generators at once."""
+    server.scripts |= dict.fromkeys(("small", "medium", "large"), "Paris it is " * 20)
+    model = tiered(starter=FixedStarter(start), judge=lambda question, answer: True)
+
+    async def refuse(chunks):
+        async for chunk in chunks:
+            raise LookupError(chunk.content)
+            yield
+
+    async def take():
+        async for _ in (model | RunnableGenerator(refuse) if in_chain else model).astream(ASK):
+            break
+
+    with pytest.raises(LookupError) if in_chain else contextlib.nullcontext():
+        asyncio.run(take())
+
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_a_refusal_at_the_top_gives_way_to_an_earlier_answer(server, tiered, stream):

@@ -1,5 +1,6 @@
 """Structured output: every tier asked in its own way, objects checked inside, built outside."""
 
+import asyncio
 import copy
 import json
 import pickle
@@ -11,7 +12,7 @@ import pytest
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.runnables.utils import AddableDict
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from llm_tiers import AllTiersFailed, ConfigError, FixedStarter, Tier
 from llm_tiers.testing import HttpError, Reply, ToolCall
@@ -177,6 +178,28 @@ def test_the_raw_answer_hides_no_failure_of_a_provider(server, tiered, take):
 
     with pytest.raises(AllTiersFailed):
         take(tiered().with_structured_output(City, include_raw=True), ASK)
+
+
+@pytest.mark.parametrize("method", ["function_calling", "json_mode"])
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_an_object_that_does_not_fit_is_told_as_the_plain_model_tells_it(server, chat, tiered, way, method):
+    wrong = {"name": "Paris"}
+    said = json.dumps(wrong) if method == "json_mode" else Reply(calls=(ToolCall("City", wrong),))
+    server.scripts |= dict.fromkeys(("small", "medium", "large"), said)
+
+    def failure(model, *, include_raw=False):
+        model = model.with_structured_output(City, method=method, include_raw=include_raw)
+        asked = f"{ASK} In JSON."
+        found = model.invoke(asked) if way == "invoke" else asyncio.run(model.ainvoke(asked))
+        raise found["parsing_error"]
+
+    for include_raw in (False, True):
+        kinds = []
+        for model in (chat("large"), tiered()):
+            with pytest.raises(ValueError, match="people") as raised:
+                failure(model, include_raw=include_raw)
+            kinds.append(raised.type)
+        assert kinds == [ValidationError if method == "function_calling" else OutputParserException] * 2
 
 
 def test_an_object_of_the_top_tier_that_does_not_fit_is_told_as_ever(server, tiered):

@@ -79,6 +79,18 @@ async def test_a_call_that_is_cancelled_leaves_its_trace_and_no_task(drops, serv
     assert [(trace.final, trace.attempts[-1].error) for trace in traces] == [(None, "cancelled")]
 
 
+def test_a_late_tier_keeps_no_task_in_asyncio(drops, like, server, tiered, trace_of):
+    server.scripts["small"] = hang = Hang()
+
+    async def ask():
+        before = asyncio.all_tasks()
+        response = await tiered(tiers=[Tier(like("small"), timeout=0.2), like("large")]).acomplete(ASK)
+        return trace_of(response)["attempts"][0]["error"], asyncio.all_tasks() - before
+
+    assert asyncio.run(ask()) == ("no answer within 0.2 s", set())
+    hang.release()
+
+
 def test_a_history_that_fails_costs_no_answer(tiered, take, trace_of, monkeypatch):
     with ChromaHistory() as history:
 

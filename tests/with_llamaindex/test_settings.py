@@ -4,6 +4,7 @@ import asyncio
 import copy
 import json
 import logging
+import multiprocessing
 import pickle
 import subprocess
 import sys
@@ -317,6 +318,21 @@ def test_models_with_another_namespace_learn_apart(tiered, tmp_path):
     llms[1].complete(ASK)
 
     assert [len(list(llm.history.export())) for llm in llms] == [0, 1, 0, 1]
+
+
+def _ask_in_a_worker(llm):
+    return llm.complete(ASK).text
+
+
+def test_a_spawned_pool_works_without_the_folder(tiered, tmp_path, capfd):
+    llm = tiered(history=tmp_path / "tiers")
+    llm.complete(ASK)
+
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found = pool.map_async(_ask_in_a_worker, [llm, llm], chunksize=1).get(60)
+
+    assert found == [llm.complete(ASK).text] * 2
+    assert capfd.readouterr().err.count("works without its history's folder") == 1
 
 
 class TestSecrets:

@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import aclosing, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,6 +33,7 @@ from llm_tiers.flow.attempt import Attempt
 from llm_tiers.flow.deadline import Busy, awithin, within
 from llm_tiers.flow.patience import HistoryTooSlow, prepare
 from llm_tiers.history.record import Recollection
+from llm_tiers.owned import owned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +96,7 @@ def drive_live(
 
 async def adrive(flow: Flow, performer: AsyncPerformer, history: History | None, ledger: Ledger) -> Answer:
     """Run a flow to its end in asyncio; as `drive`."""
-    async with aclosing(adrive_live(_without_handoff(flow), performer, history, ledger)) as live:
+    async with owned(adrive_live(_without_handoff(flow), performer, history, ledger)) as live:
         async for item in live:
             if isinstance(item, Answer):
                 return item
@@ -118,7 +119,7 @@ async def adrive_live(
                 return
             match request:
                 case Handoff(call):
-                    async with aclosing(_astream(call, performer, ledger)) as stream:
+                    async with owned(_astream(call, performer, ledger)) as stream:
                         async for item in stream:
                             if isinstance(item, Answer | TierError):
                                 response = item
@@ -296,7 +297,7 @@ async def _astream(call: ModelCall, performer: AsyncPerformer, ledger: Ledger) -
         return
     attempt = Attempt(call, ledger, ledger.begin_step())
     with attempt.charged():
-        async with aclosing(performer.astream(call)) as stream:
+        async with owned(performer.astream(call)) as stream:
             while attempt.reply is None:
                 # Around the one chunk and not around the `yield`: the time that the user takes for a chunk is not the
                 # tier's, and `asyncio.timeout` would cancel the user's task.

@@ -9,7 +9,6 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -37,6 +36,7 @@ from llm_tiers.ladder.breaker import Breaker
 from llm_tiers.ladder.prices import PriceBook
 from llm_tiers.ladder.taken import TakenSettings
 from llm_tiers.ladder.tiers import Ladder
+from llm_tiers.owned import owned
 from llm_tiers.policies.guarantee import Guarantee
 from llm_tiers.policies.rollout import Observed as TieringObserved
 from llm_tiers.policies.rollout.observed import ObservedOf, Tally
@@ -244,8 +244,8 @@ class Engine:
         with self._traced(ledger):
             driven = adrive_live(cascade(ledger.policy, ledger), performer, self.history, ledger)
             live = ledger.observed.aeach(driven)
-            async with aclosing(live):
-                async for item in live:
+            async with owned(live) as items:
+                async for item in items:
                     if isinstance(item, Answer):
                         break
                     yield item

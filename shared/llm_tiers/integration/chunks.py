@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from llm_tiers.owned import owned
 
 if TYPE_CHECKING:
     from llm_tiers.call.answer import Answer
@@ -64,12 +66,12 @@ async def afrom_first_word(
     chunks: AsyncGenerator[Chunk], says: Callable[[Chunk], bool], held: list[Chunk]
 ) -> AsyncGenerator[Chunk]:
     """Yield chunks in asyncio as `from_first_word` does; in `held` remains what was held back to the end."""
-    async with aclosing(chunks):
-        async for chunk in chunks:
+    async with owned(chunks) as inside:
+        async for chunk in inside:
             held.append(chunk)
             if says(chunk):
                 for early in held:
                     yield early
                 held.clear()
-                async for late in chunks:
+                async for late in inside:
                     yield late

@@ -59,8 +59,16 @@ def arguments_of(model: BaseModel) -> dict[str, Any]:
         fields[name].alias or name: getattr(model, name)
         # Only what was given: a default that a validator has changed must be worked out anew.
         for name in model.model_fields_set
-        if name in fields and not (name in _CLIENTS and fields[name].exclude)
+        if name in fields and not (name in _CLIENTS and fields[name].exclude and not _is_amazons(getattr(model, name)))
     }
+
+
+def _is_amazons(client: object) -> bool:
+    """Say whether a client is one of Amazon's, which users make themselves where their session has other credentials.
+
+    It cannot be told from one that the model made, and stays: the tier's own time-out bounds it as well.
+    """
+    return type(client).__module__.startswith("botocore")
 
 
 def _without(arguments: dict[str, Any], settings: Mapping[str, Any], model: BaseModel) -> dict[str, Any]:

@@ -6,11 +6,12 @@ import importlib.metadata
 import inspect
 import time
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping
-from contextlib import aclosing, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
+from llm_tiers.owned import owned
 from llm_tiers.telemetry.attributes import (
     OWN_NAME,
     Served,
@@ -273,11 +274,11 @@ class _Call(Observed):
                 yield item
 
     async def aeach(self, items: AsyncGenerator[Item]) -> AsyncGenerator[Item]:
-        async with aclosing(items):
+        async with owned(items) as inside:
             while True:
                 try:
                     with self.active():
-                        item = await anext(items)
+                        item = await anext(inside)
                 except StopAsyncIteration:
                     return
                 yield item
