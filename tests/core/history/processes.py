@@ -78,8 +78,10 @@ def eventually(holds, seconds=60):
 
 
 def server_of(folder):
-    """What the folder says of its server."""
-    return json.loads((Path(folder) / "llm-tiers.server.json").read_text())
+    """Return what the folder says of its server, once that serves: records are written, and it is started, late."""
+    path = Path(folder) / "llm-tiers.server.json"
+    assert eventually(lambda: path.exists() and "server" in path.read_text())
+    return json.loads(path.read_text())
 
 
 def runs(pid):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import urllib.request
+from contextlib import suppress
 
 import pytest
 from processes import PREAMBLE, eventually, ids, runs, server_of, serves, start
@@ -82,6 +83,7 @@ class _Site:
             env={**os.environ, "TIERS": str(self.tiers), "PYTHONPATH": paths},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
 
     def __enter__(self):
@@ -89,7 +91,9 @@ class _Site:
         return self
 
     def __exit__(self, *_):
-        self._process.kill()
+        # Its workers too, which a killed parent would leave behind.
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(30)
 
     def ask(self, number):
