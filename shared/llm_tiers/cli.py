@@ -1,6 +1,7 @@
-"""The command line: `profile`, `replay`, `calibrate`, `warm-start`, `demo`, `report`, `explain`, `history`.
+"""The command line: `profile`, `replay`, `calibrate`, `warm-start`, `demo`, `report`, `explain`, `history`, `config`.
 
-What the last three do stands beside what they are about: `report/command.py`, `history/commands.py`.
+What the last four do stands beside what they are about: `report/command.py`, `history/commands.py`,
+`config/command.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 from rich.console import Console
 
+from llm_tiers.config.command import app as config_app
 from llm_tiers.console import STDOUT, bar, check_writable, errors_in_one_line
 from llm_tiers.errors import ConfigError
 from llm_tiers.history.commands import app as history_app
@@ -58,6 +60,7 @@ _NEEDS_MATPLOTLIB = "needs matplotlib: pip install 'llm-tiers[plot]'"
 app.command()(report)
 app.command()(explain)
 app.add_typer(history_app)
+app.add_typer(config_app)
 
 
 class _Truth(TypedDict, total=False):

@@ -57,6 +57,7 @@ OF_NO_MODEL = {
     "langchain_tiers/raw.py::_PLACE": "what Python's json says of a text",
     "langchain_tiers/serialized.py::_PRIVATE": "the names of a client's fields",
     "llamaindex_tiers/spans.py::_hash": "the user's prompt",
+    "config/loading.py::_parsed": "the user's file, at most 1 MB",
     "history/store/salvage.py::_COLLECTION": "names that the history gave",
     "history/store/salvage.py::_apply_queue": "the history's own database",
     "history/store/salvage.py::_manifest": "the history's own file",

@@ -19,6 +19,7 @@ ROOMS = (
     "console",
     "owned",
     "ladder",
+    "config",
     "embedding",
     "history.record",
     "history.store",

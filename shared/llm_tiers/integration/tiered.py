@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, Field, PrivateAttr
 
+from llm_tiers.config.loading import FILE, load_config
 from llm_tiers.errors import ConfigError
 from llm_tiers.flow.engine import Engine
 from llm_tiers.flow.limits import Limits
@@ -86,6 +87,28 @@ class Tiered(BaseModel):
     _judging: Ladder = PrivateAttr()
     _given_history: tuple[Any, Any] = PrivateAttr()
     _given_namespace: Any = PrivateAttr()
+
+    @classmethod
+    def from_settings(cls, path: str | os.PathLike[str] | None = None, **arguments: Any) -> Self:
+        """Make a model by a settings file and the environment.
+
+        Args:
+            path: The file, TOML: the constructor's arguments that are plain values, `tiers` as names of models or as
+                tables. By default the one that `LLM_TIERS_CONFIG` names, else `llm-tiers.toml` in the working folder,
+                else the table `[tool.llm-tiers]` of its `pyproject.toml`; it may be absent. A variable such as
+                `LLM_TIERS_QUALITY` wins over the file. `llm-tiers config init` writes an example.
+            arguments: Arguments of the constructor, which win over both, such as `grade=`.
+
+        Raises:
+            ConfigError: The file cannot be read, a setting is wrong, or there are no tiers.
+        """
+        held = load_config(path).config.arguments() | arguments
+        if "tiers" not in held:
+            raise ConfigError(
+                f"no tiers: name them in {FILE}, in LLM_TIERS_TIERS as a JSON list, or give tiers=; `llm-tiers config "
+                "init` writes an example"
+            )
+        return cls(**held)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return (("tiers", self._engine.ladder.names), ("policy", self._engine.policy.name))
