@@ -30,9 +30,6 @@ class Writer:
 
     The thread starts with the first record and ends when nothing came for some seconds, so a history that is not used
     costs none. It is a daemon: the exit of the program does not wait for it, but for what it left to write.
-
-    Attributes:
-        trouble: Why the last write failed; None since one succeeded.
     """
 
     def __init__(self, libraries: Mapping[str, Library]) -> None:
@@ -41,7 +38,6 @@ class Writer:
         self._changed = threading.Condition()
         self._stopping = False
         self._failures = 0
-        self.trouble: str | None = None
 
     def notify(self) -> None:
         """Say that something waits to be written."""
@@ -97,14 +93,12 @@ class Writer:
         for library in list(self._libraries.values()):
             try:
                 library.write_batch()
-            except HistoryError as error:
+            except HistoryError:
                 self._failures += 1
-                # The first of a row only: retries would repeat the same every few seconds.
+                # The first of a row only: retries would repeat the same traceback every few seconds.
                 if self._failures == 1:
-                    _LOGGER.warning("the history could not write; its records wait for the next try: %s", error)
-                self.trouble = str(error)
+                    _LOGGER.exception("the history could not write; its records wait for the next try")
                 return
         if self._failures:
             _LOGGER.info("the history writes again")
         self._failures = 0
-        self.trouble = None
