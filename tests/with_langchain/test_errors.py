@@ -152,6 +152,9 @@ def test_it_is_pickled_with_its_class(all_fail, tiered, take):
     assert (copy.status_code, copy.trace, len(copy.exceptions)) == (429, failure.value.trace, 3)
 
 
+WRONG_SCHEMA = "Invalid schema for function 'f': In context=('properties', 'x'), 'default' is not permitted."
+
+
 class TestTheCallersOwnMistake:
     def test_a_setting_that_no_tier_knows_is_refused_before_a_request(self, chat, server, tiered, take):
         with pytest.raises(TypeError, match="typo"):
@@ -170,6 +173,13 @@ class TestTheCallersOwnMistake:
         with pytest.raises(openai.APIStatusError) as failure:
             take(tiered(), ASK)
         assert failure.value.status_code == status
+        assert [request.model for request in server.requests] == ["small"]
+
+    def test_a_schema_that_the_provider_refuses_is_sent_once(self, all_fail, server, tiered, take):
+        """OpenAI's text names the place in the schema by the word that stands for length elsewhere."""
+        all_fail(HttpError(400, WRONG_SCHEMA, code="invalid_function_parameters"))
+        with pytest.raises(openai.BadRequestError):
+            take(tiered(), ASK)
         assert [request.model for request in server.requests] == ["small"]
 
     @pytest.mark.parametrize("policy", ["menu", "linucb", "agree", "estimate"])

@@ -97,6 +97,12 @@ class TestTheCallersOwnMistake:
             take(tiered(), "complete", ASK)
         assert [request.model for request in server.requests] == ["small"]
 
+    def test_a_schema_that_the_provider_refuses_is_sent_once(self, all_fail, server, tiered, take):
+        all_fail(HttpError(400, "Invalid schema for function 'f': In context=(), 'default' is not permitted."))
+        with pytest.raises(openai.BadRequestError):
+            take(tiered(), "complete", ASK)
+        assert [request.model for request in server.requests] == ["small"]
+
     def test_also_where_all_tiers_are_to_answer(self, all_fail, server, tiered, take):
         all_fail(HttpError(400, "Invalid value for 'messages[0].name'", code="invalid_value"))
         llm = tiered(policy="menu", learning=1.0)

@@ -31,6 +31,15 @@ _OF_THE_TIER = re.compile(
 )
 """What a provider says of a request that another model, or another account, may serve."""
 
+_OF_THE_REQUEST = re.compile(
+    r"\binvalid schema for|invalid_function_parameters|\binvalid_type\b|missing_required_parameter", re.IGNORECASE
+)
+"""What a provider says of a request that has not the form which its interface asks for, whatever the model.
+
+It is looked for first: the rest of such a text has words of the other kind, such as `In context=()` for the place in a
+schema and `is not permitted`.
+"""
+
 _UNKNOWN_SETTING = re.compile(r"unexpected keyword argument '(\w+)'")
 _UNSENDABLE = "not JSON serializable"
 
@@ -105,7 +114,8 @@ def blame_of(error: BaseException, status: int | None) -> Blame:
     if status in _REFUSED:
         # What is said besides the text, such as OpenAI's code, is part of it, or of the body.
         said = f"{error} {getattr(error, 'code', '')} {getattr(error, 'body', '')}"
-        return "request" if _OF_THE_TIER.search(said[:_MOST_OF_A_TEXT]) else "refused"
+        said = said[:_MOST_OF_A_TEXT]
+        return "request" if _OF_THE_TIER.search(said) and not _OF_THE_REQUEST.search(said) else "refused"
     if status is None and isinstance(error, TypeError):
         return "caller" if _UNSENDABLE in str(error) else "setup"
     # Python's own errors come of what was asked or answered, but for those of the network.

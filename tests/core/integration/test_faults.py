@@ -16,6 +16,10 @@ class Refused(Exception):  # noqa: N818
         self.__dict__.update(attributes)
 
 
+SCHEMA = "Invalid schema for {}: In context=('properties', 'x'), 'default' is not permitted."
+"""As OpenAI says it: the context is a place in the schema, and no length."""
+
+
 class ContextOverflowError(Exception):
     """Of the name of LangChain's."""
 
@@ -46,6 +50,10 @@ class ContextOverflowError(Exception):
         (ValueError("unknown role"), "request"),
         (Refused("Bad request", status_code=400), "refused"),
         (Refused("messages: at least one message is required", status_code=422), "refused"),
+        (Refused(SCHEMA.format("function 'f'"), status_code=400, code="invalid_function_parameters"), "refused"),
+        (Refused(SCHEMA.format("response_format 'City'"), status_code=400, param="response_format"), "refused"),
+        (Refused("Invalid type: the model reads a list", status_code=400, code="invalid_type"), "refused"),
+        (Refused("You must supply a model", status_code=400, code="missing_required_parameter"), "refused"),
         (TypeError("Object of type set is not JSON serializable"), "caller"),
     ],
     ids=lambda given: str(given)[:40],
