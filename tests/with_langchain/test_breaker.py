@@ -164,12 +164,12 @@ def test_a_tier_that_hangs_costs_its_time_out_three_times(server, chat, tiered, 
 
 
 def test_an_impatient_model_does_not_keep_a_patient_one_from_a_tier(server, chat, tiered, ask):
-    """Both ask the same tier; one waits 50 ms for it, by whatever setting."""
+    """Both ask the same tier; one waits a quarter of a second for it, by whatever setting."""
     server.scripts["small"] = hang = Hang()
     impatient = [
-        tiered(tiers=[Tier(chat("small"), timeout=0.05), chat("large")]),
-        tiered(tiers=[chat("small", timeout=0.05), chat("large")]),
-        tiered(tiers=[chat("small"), chat("large")]).bind(timeout=0.05),
+        tiered(tiers=[Tier(chat("small"), timeout=0.25), chat("large")]),
+        tiered(tiers=[chat("small", timeout=0.25), chat("large")]),
+        tiered(tiers=[chat("small"), chat("large")]).bind(timeout=0.25),
     ]
     for model in impatient:
         for _ in range(2):
