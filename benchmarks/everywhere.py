@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,17 +25,12 @@ from everywhere.picture import draw
 from everywhere.points import Point, point_of
 from everywhere.report import report
 from everywhere.rivals import FLOWS, best_of_menu, fixed_rules, run_flow, run_router
-from everywhere.sets import RecordedSet
+from everywhere.sets import RecordedSet, files
 
 from llm_tiers.policies.menu.menu import MenuStarter
-from llm_tiers.replay import BUNDLED
 
 # From nearly the cheapest to nearly the best.
 KNOBS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
-
-
-def files() -> list[Path]:
-    return [Path(name) for name in os.environ.get("LLM_TIERS_REPLAY", "").split(":") if name] or list(BUNDLED)
 
 
 def points_on(recorded: RecordedSet, knobs: list[float], seeds: int, flows: int) -> Iterator[Point]:

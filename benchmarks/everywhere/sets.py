@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +12,14 @@ from numpy.typing import NDArray
 
 from llm_tiers.policies.menu.pattern import in_order
 from llm_tiers.policies.menu.profile import UNASKED, ProfiledCall
-from llm_tiers.replay import ReplayTable, load_table
+from llm_tiers.replay import BUNDLED, ReplayTable, load_table
 
-__all__ = ["Outcome", "RecordedSet", "price_of"]
+__all__ = ["Outcome", "RecordedSet", "files", "price_of"]
+
+
+def files() -> list[Path]:
+    """Return the files named by LLM_TIERS_REPLAY, separated by colons, or else those that come with the package."""
+    return [Path(name) for name in os.environ.get("LLM_TIERS_REPLAY", "").split(":") if name] or list(BUNDLED)
 
 
 def price_of(quality: float) -> float:

@@ -56,7 +56,9 @@ def as_good_as_top(names: tuple[str, ...], said: NDArray[np.int64], counts: NDAr
         others = np.delete(said[:, :-1], tier, axis=1)
         differ = (own != top) & (own >= 0) & (top >= 0)
         coincide = 1 - float(np.average(differ[:, 0], weights=counts))
-        if coincide >= _MOSTLY and (differ & (others == own)).sum() >= (differ & (others == top)).sum():
+        # Counted as the calls are: where cheaper tiers agree, the top is asked on few, which stand for the others.
+        siding = (differ & (others == own)).sum(axis=1) - (differ & (others == top)).sum(axis=1)
+        if coincide >= _MOSTLY and counts @ siding >= 0:
             alike[name] = coincide
     # Of equal ones the dearest, which the ladder's order takes to be the best.
     return max(reversed(alike), key=alike.__getitem__) if alike else None

@@ -359,6 +359,16 @@ def test_without_grades_a_tier_is_named_that_the_others_side_with_as_often_as_wi
         assert known.choice(0.03).better_than_top is None
 
 
+def test_calls_that_stand_for_others_side_for_those_too():
+    """Where the cheaper tiers agree the top is seldom asked: its few dissents there are many."""
+    asked = [called((0, 0, 0))] * 24 + [called((0, 0, 1))] + [called((0, 1, 0))] * 2 + [called((0, 1, 1))] * 8
+    calls = [*asked, *[called((0, 0, UNASKED))] * 60]
+    known = ProfileOf(tuple(USUAL.items())).start()
+    for number, call in enumerate(calls):
+        known = known.after(1.2, dataclasses.replace(call, id=str(number)))
+    assert known.choice(0.03).as_good_as_top == "b"
+
+
 def test_a_user_who_pays_for_a_top_tier_that_nothing_shows_to_be_better_is_told_once_in_the_log(caplog):
     engine = engine_of(menu(quality=0.9), ChromaHistory(embedding=lambda _text: [1.0, 0.0]), prices=(0.1, 0.4, 1.0))
     told = []
