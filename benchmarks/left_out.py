@@ -13,20 +13,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
-from types import ModuleType
-from unittest.mock import patch
 
 import numpy as np
 from everywhere.ours import run_menu
 from everywhere.sets import RecordedSet, files
 from numpy.typing import NDArray
-
-from llm_tiers.agreement import imagined
-from llm_tiers.policies.menu import learning, nearby, profile, profiling, worth
 
 
 @dataclass(frozen=True)
@@ -34,44 +31,46 @@ class Constant:
     """A constant of the menu, by the modules that use it."""
 
     name: str
-    modules: tuple[ModuleType, ...]
+    modules: tuple[str, ...]
 
     @property
     def value(self) -> float:
-        return float(getattr(self.modules[0], self.name))
+        return float(getattr(import_module(self.modules[0]), self.name))
 
 
+_MENU = "llm_tiers.policies.menu"
 CONSTANTS = (
-    Constant("_SHRINKAGE", (nearby,)),
-    Constant("IMAGINED_CALLS", (worth,)),
-    Constant("_TRUST_IN_BEST", (profile,)),
-    Constant("_TEMPER", (imagined,)),
-    Constant("_CREDIT", (learning,)),
-    Constant("_HORIZON", (learning,)),
-    Constant("_LEAST_PRICE", (worth,)),
-    Constant("ASKED_SHARE", (profiling, worth)),
+    Constant("_SHRINKAGE", (f"{_MENU}.nearby",)),
+    Constant("IMAGINED_CALLS", (f"{_MENU}.worth",)),
+    Constant("_TRUST_IN_BEST", (f"{_MENU}.profile",)),
+    Constant("_TEMPER", ("llm_tiers.agreement.imagined",)),
+    Constant("_CREDIT", (f"{_MENU}.learning",)),
+    Constant("_HORIZON", (f"{_MENU}.learning",)),
+    Constant("_LEAST_PRICE", (f"{_MENU}.worth",)),
+    Constant("ASKED_SHARE", (f"{_MENU}.profiling", f"{_MENU}.worth")),
 )
 """Those that decide what is learned and how far it is trusted; the others are bounds."""
 
-AS_IT_IS = "as it is"
+
+@dataclass(frozen=True)
+class Setting:
+    """The constants as they are, or with one of them changed."""
+
+    constant: Constant | None = None
+    factor: float = 1.0
+
+    def __str__(self) -> str:
+        return f"{self.constant.name} {self.constant.value * self.factor:g}" if self.constant else "as it is"
+
+    def apply(self) -> None:
+        """Change the constant, in a process that has computed nothing yet: much is kept once it is computed."""
+        if self.constant is not None:
+            changed = self.constant.value * self.factor
+            for module in self.constant.modules:
+                setattr(import_module(module), self.constant.name, changed)
 
 
-def settings() -> Iterator[tuple[str, Constant | None, float]]:
-    yield AS_IT_IS, None, 1.0
-    for constant in CONSTANTS:
-        for factor in (0.5, 2.0):
-            yield f"{constant.name} {constant.value * factor:g}", constant, factor
-
-
-@contextmanager
-def applied(constant: Constant | None, factor: float) -> Iterator[None]:
-    """Change a constant, and forget what was computed with another one."""
-    with ExitStack() as stack:
-        for module in () if constant is None else constant.modules:
-            stack.enter_context(patch.object(module, constant.name, constant.value * factor))
-        imagined.imagined_ladders.cache_clear()
-        worth._imagined.cache_clear()
-        yield
+SETTINGS = (Setting(), *(Setting(constant, factor) for constant in CONSTANTS for factor in (0.5, 2.0)))
 
 
 def gain(recorded: RecordedSet, knobs: list[float], seeds: int) -> float:
@@ -84,6 +83,12 @@ def gain(recorded: RecordedSet, knobs: list[float], seeds: int) -> float:
         for seed in range(seeds)
     ]
     return float(np.mean(gains))
+
+
+def gains_with(setting: Setting, paths: list[Path], knobs: list[float], seeds: int) -> list[float]:
+    """Return the gain on each set."""
+    setting.apply()
+    return [gain(RecordedSet.load(path), knobs, seeds) for path in paths]
 
 
 def left_out(gains: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -99,25 +104,24 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=6, help="number of orders")
     parser.add_argument("--knobs", type=float, nargs="+", default=[0.35, 0.5, 0.65])
     arguments = parser.parse_args()
-    sets = [RecordedSet.load(path) for path in arguments.files or files()]
-    names, rows = [], []
-    for name, constant, factor in settings():
-        with applied(constant, factor):
-            rows.append([gain(one, arguments.knobs, arguments.seeds) for one in sets])
-        names.append(name)
-        print(f"{name:24} mean {np.mean(rows[-1]):+.2f}, worst {min(rows[-1]):+.2f}", flush=True)
+    paths = arguments.files or files()
+    rows: list[list[float]] = []
+    # A process for each setting, and a new one each time.
+    with ProcessPoolExecutor(mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+        given = repeat(paths), repeat(arguments.knobs), repeat(arguments.seeds)
+        for setting, row in zip(SETTINGS, pool.map(gains_with, SETTINGS, *given), strict=True):
+            rows.append(row)
+            print(f"{setting!s:24} mean {np.mean(row):+.2f}, worst {min(row):+.2f}", flush=True)
     gains = np.array(rows)
     chosen = left_out(gains)
-    for place, (one, setting) in enumerate(zip(sets, chosen.tolist(), strict=True)):
-        print(
-            f"{one.name}: the others choose {names[setting]}: {gains[setting, place]:+.2f}, as it is {rows[0][place]:+.2f}"
-        )
-    reached = gains[chosen, np.arange(len(sets))]
-    print(
-        f"left out: mean {reached.mean():+.2f}, worst {reached.min():+.2f}; as it is: {gains[0].mean():+.2f}, {gains[0].min():+.2f}"
-    )
+    reached = gains[chosen, np.arange(len(paths))]
+    for path, setting, own, usual in zip(paths, chosen.tolist(), reached.tolist(), rows[0], strict=True):
+        print(f"{path.stem}: the others choose {SETTINGS[setting]}: {own:+.2f}, as it is {usual:+.2f}")
+    print(f"left out: mean {reached.mean():+.2f}, worst {reached.min():+.2f}")
+    print(f"as it is: mean {gains[0].mean():+.2f}, worst {gains[0].min():+.2f}")
     if arguments.json:
-        arguments.json.write_text(json.dumps(dict(zip(names, rows, strict=True)), indent=2) + "\n")
+        by_setting = {str(setting): row for setting, row in zip(SETTINGS, rows, strict=True)}
+        arguments.json.write_text(json.dumps(by_setting, indent=2) + "\n")
 
 
 if __name__ == "__main__":
