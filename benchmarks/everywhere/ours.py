@@ -10,8 +10,8 @@ import numpy as np
 from everywhere.sets import Outcome, RecordedSet
 from llm_tiers.policies.menu.known import ProfileOf
 from llm_tiers.policies.menu.menu import MenuStarter
+from llm_tiers.policies.menu.outcomes import outcome_of
 from llm_tiers.policies.menu.profiling import Profiling
-from llm_tiers.policies.menu.worth import outcome_of
 
 __all__ = ["run_menu"]
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everywhere.sets import Outcome, RecordedSet, price_of
+from llm_tiers.policies.menu.outcomes import outcome_of, rules_of
 from llm_tiers.policies.menu.rule import Rule
 from llm_tiers.policies.menu.rules import agree_all, agree_two
-from llm_tiers.policies.menu.worth import outcome_of, rules_of
 from llm_tiers.replay import replay
 
 __all__ = ["FLOWS", "best_of_menu", "fixed_rules", "run_flow", "run_router"]

@@ -204,7 +204,8 @@ def as_policy(
         policy: A policy, a `Guarantee`, or the name of a policy; None for the default.
         starter: Replaces the policy's starter. The halves of the default belong together, so without a policy the
             other half is that of `estimate`, as it is beside a judge.
-        judge: Replaces the policy's judge.
+        judge: Replaces the policy's judge. Beside the menu, and so beside `policy="default"`, it gives verdicts, and
+            rules that ask for them are on the menu.
         extract: Takes an answer's text and returns the final answer in it, by which answers are compared.
         equal: Takes two answers and returns whether they are the same, or None where that cannot be decided.
         compare: Functions by the field of an object or of a tool's arguments that they compare, as in `FinalAnswers`.
@@ -236,17 +237,12 @@ def as_policy(
         # Another judge would not go on as the rule says that the starter has begun, or as was proved.
         if isinstance(policy.starter, Guarantee | SMART | LinUCBOfRules):
             raise ConfigError(f"judge= does not go with policy={policy.starter!r}; there is Guarantee(judge=...)")
-        if isinstance(policy.starter, MenuStarter):
-            raise ConfigError(
-                f"judge= does not go with policy={policy.name!r}, whose rules say what is accepted; leave policy= out, "
-                "or give a function that knows what is right as grade="
-            )
-        policy = replace(policy, judge=as_judge(judge))
+        policy = _judged(policy, as_judge(judge))
     if extract is not None or equal is not None or compare is not None:
         skips = isinstance(policy.equality, FinalAnswers) and policy.equality.skip_prose
         equality = FinalAnswers(extract, equal=equal, compare=compare, skip_prose=skips)
         policy = replace(policy, equality=equality)
-    if starter is not None or judge is not None:
+    if starter is not None or (judge is not None and not isinstance(policy.judge, MenuJudge)):
         # The trace must not give a policy's name to what is no longer that policy.
         policy = replace(policy, name="custom")
     if audit is not None:
@@ -254,6 +250,13 @@ def as_policy(
         require(0 <= audit <= 1, f"audit={audit!r} must lie in [0, 1]; 0.02 lets all tiers answer every fiftieth call")
         policy = replace(policy, audit=audit)
     return policy
+
+
+def _judged(policy: Policy, judge: Judge) -> Policy:
+    """Return a policy with a judge: the menu gets rules that ask for its verdicts, others let it decide."""
+    if isinstance(policy.starter, MenuStarter) and isinstance(policy.judge, MenuJudge):
+        return replace(policy, starter=policy.starter.with_verdicts(), judge=MenuJudge(judge))
+    return replace(policy, judge=judge)
 
 
 def _calibrated(path: str | os.PathLike[str], beside: Sequence[str]) -> Policy:

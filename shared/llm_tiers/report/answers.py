@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from llm_tiers.history.grades import SOURCES, grader_error
-from llm_tiers.policies.menu.worth import rules_of
+from llm_tiers.policies.menu.outcomes import rules_of
 from llm_tiers.telling.share import Share
 
 if TYPE_CHECKING:
@@ -128,7 +128,9 @@ def _went_on(record: Record, names: tuple[str, ...]) -> bool:
 @lru_cache(maxsize=1_000)
 def _first_step(names: tuple[str, ...], rule: str) -> frozenset[str] | None:
     # Six tiers have some sixty rules; a longer ladder is not searched for the names of its own.
-    found = next((known for known in rules_of(names) if known.name == rule), None) if len(names) > 1 else None
+    found = (
+        next((known for known in rules_of(names, judged=True) if known.name == rule), None) if len(names) > 1 else None
+    )
     return None if found is None else frozenset(found.first)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_tiers.policies.menu.known import ProfileOf
-from llm_tiers.policies.menu.worth import outcome_of, rules_of
+from llm_tiers.policies.menu.outcomes import outcome_of, rules_of
 from llm_tiers.telling.share import Share, Z
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from llm_tiers.policies.menu.outcomes import cost_of, rules_of
 from llm_tiers.policies.menu.profile import NO_PROFILE, Profile, ProfiledCall, profiled_call
 from llm_tiers.policies.menu.underway import Underway
-from llm_tiers.policies.menu.worth import Choice, choose, cost_of, rules_of
+from llm_tiers.policies.menu.worth import Choice, choose
 
 if TYPE_CHECKING:
     from llm_tiers.history.record import Record
@@ -27,12 +28,14 @@ class Known:
         profile: The node's profile.
         usual: Tier names, cheapest first, each with the usual cost of an answer.
         priors: The tiers' own `prior`, cheapest first; empty if none has one.
+        judged: Whether there is a judge.
         underway: The node's profiled calls that have not ended; the same for all that is known of it over time.
     """
 
     profile: Profile
     usual: tuple[tuple[str, float], ...]
     priors: tuple[float | None, ...] = ()
+    judged: bool = False
     underway: Underway = field(default_factory=Underway, repr=False, compare=False)
     _choices: dict[tuple[float, float | None], Choice] = field(default_factory=dict, repr=False, compare=False)
 
@@ -47,7 +50,8 @@ class Known:
         key = (price, worth_usd)
         chosen = self._choices.get(key)
         if chosen is None:
-            chosen = choose(self.profile, dict(self.usual), price, worth_usd=worth_usd, priors=self.priors)
+            usual = dict(self.usual)
+            chosen = choose(self.profile, usual, price, worth_usd=worth_usd, priors=self.priors, judged=self.judged)
             if len(self._choices) >= _PRICES:
                 self._choices.clear()
             self._choices[key] = chosen
@@ -79,14 +83,16 @@ class ProfileOf:
     Attributes:
         usual: Tier names, cheapest first, each with the usual cost of an answer.
         priors: The tiers' own `prior`, cheapest first; empty if none has one.
+        judged: Whether there is a judge, so that rules that need its verdicts are on the menu.
     """
 
     usual: tuple[tuple[str, float], ...]
     priors: tuple[float | None, ...] = ()
+    judged: bool = False
 
     def start(self) -> Known:
         """Return what is known before the first call."""
-        return Known(NO_PROFILE, self.usual, self.priors)
+        return Known(NO_PROFILE, self.usual, self.priors, self.judged)
 
     def learn(self, result: Known, record: Record) -> Known:
         """Return what is known after one more call."""
@@ -97,7 +103,7 @@ class ProfileOf:
         # The rule of then, which it was settled by: the grades of now would name another.
         # What was asked off the path of a call that was only observed has a bound of its own.
         learns = call is not None and record.rule is not None and record.planned is None
-        rules = rules_of(tuple(usual)) if learns else ()
+        rules = rules_of(tuple(usual), self.judged) if learns else ()
         return result.after(cost, call, next((rule for rule in rules if rule.name == record.rule), None))
 
     def revise(self, result: Known, before: Record, after: Record) -> Known:  # noqa: ARG002

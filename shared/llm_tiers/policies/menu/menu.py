@@ -19,7 +19,7 @@ from llm_tiers.policies.menu.learning import Learning
 from llm_tiers.policies.menu.profile import Profile
 from llm_tiers.policies.menu.profiling import Profiling
 from llm_tiers.policies.menu.rule import Rule, Single
-from llm_tiers.policies.menu.running import RuleJudge, plan_of
+from llm_tiers.policies.menu.running import RuleJudge, is_flawed, plan_of
 from llm_tiers.policies.menu.worth import Choice
 from llm_tiers.policies.starters.base import Lots, Planning
 from llm_tiers.policies.starters.past import lineage
@@ -42,10 +42,17 @@ share of them. Agreement then shows nothing, and only grades can ever lead to a 
 
 @dataclass(frozen=True, slots=True)
 class _Insight:
-    """What the starter passes on to the judge: the rule, and how certain its answers are by the tiers that it asked."""
+    """What the starter passes on to the judge.
+
+    Attributes:
+        rule: The rule that answers.
+        confidence: How certain its answers are, by the tiers that it asked.
+        wants_verdicts: Whether verdicts on all answers are wanted, for the record of a profiled call.
+    """
 
     rule: Rule
     confidence: Mapping[frozenset[str], float] | None
+    wants_verdicts: bool = False
 
 
 class MenuStarter:
@@ -68,6 +75,7 @@ class MenuStarter:
         learning: The largest share of a node's spend that profiling may add over its first 1,000 calls, in [0, 1];
             later a quarter of it. 0 profiles nothing.
         seed: Seed of the random choice of profiled calls, which depends only on the seed and the call's trace id.
+        judged: Whether the judge gives verdicts, so that rules that need them are on the menu.
 
     Raises:
         ConfigError: An argument is out of its range, or both `quality` and `worth_usd` are given.
@@ -82,6 +90,7 @@ class MenuStarter:
         worth_usd: float | None = None,
         learning: float = 0.2,
         seed: int = 0,
+        judged: bool = False,
     ) -> None:
         if quality is not None and worth_usd is not None:
             raise ConfigError("quality and worth_usd both say what a right answer is worth; leave one of them out")
@@ -98,6 +107,13 @@ class MenuStarter:
         self.worth_usd = worth_usd
         self.learning = Learning(float(learning))
         self.seed = seed
+        self.judged = judged
+
+    def with_verdicts(self) -> MenuStarter:
+        """Return the same starter beside a judge that gives verdicts."""
+        other = copy.copy(self)
+        other.judged = True
+        return other
 
     def undrawn(self) -> MenuStarter:
         """Return the same starter, which leaves no call to chance: it profiles none."""
@@ -117,7 +133,7 @@ class MenuStarter:
 
     def __repr__(self) -> str:
         knob = f"quality={self.quality}" if self.worth_usd is None else f"worth_usd={self.worth_usd}"
-        return f"MenuStarter({knob})"
+        return f"MenuStarter({knob}{', judged=True' if self.judged else ''})"
 
     @property
     def price(self) -> float:
@@ -130,7 +146,7 @@ class MenuStarter:
         usual = tuple((name, float(ladder.costs[name])) for name in ladder.names)
         stated = tuple(tier.prior for tier in ladder)
         priors = () if stated == (None,) * len(stated) else stated
-        return ProfileOf(usual, priors)
+        return ProfileOf(usual, priors, self.judged)
 
     def choice(self, known: Known) -> Choice:
         """Return which rule is worth most by what is known of a node."""
@@ -167,7 +183,7 @@ class MenuStarter:
             # A dearer tier in place of a cheaper one is no loss but in money.
             in_place_of=next((name for name in missing if ladder.index(name) > ladder.index(rule.tiers[-1])), None),
             warnings=(*found.warnings, *_doubts_about_top(choice), *_nothing_to_learn_from(choice)),
-            insight=_Insight(rule, stated),
+            insight=_Insight(rule, stated, audits and choice.wants_verdicts),
             confidence=None if stated is None else stated.get(frozenset(rule.tiers)),
             lots=lots,
         )
@@ -285,27 +301,47 @@ def _nothing_to_learn_from(choice: Choice) -> tuple[str, ...]:
 
 
 class MenuJudge(Judge):
-    """Continue as the chosen rule says, and state how certain the answer is."""
+    """Continue as the chosen rule says, and state how certain the answer is.
+
+    Args:
+        judge: The judge whose verdicts rules may ask for; None if there are no such rules on the menu.
+    """
 
     judges_missing = True
     judges_flawed = True
 
-    def __init__(self) -> None:
-        self._rules = RuleJudge()
+    def __init__(self, judge: Judge | None = None) -> None:
+        self.judge = judge
+        self._rules = RuleJudge(judge)
 
     def __repr__(self) -> str:
-        return "MenuJudge()"
+        return "MenuJudge()" if self.judge is None else f"MenuJudge({self.judge!r})"
 
     def identity(self) -> str:
-        """Return the name: there are no settings."""
-        return "MenuJudge"
+        """Return the name and the identity of the judge that gives verdicts."""
+        return "MenuJudge" if self.judge is None else f"MenuJudge({self.judge.identity()})"
 
     def own_tiers(self) -> Iterator[Tier]:
-        """Yield nothing: no model is asked."""
-        yield from ()
+        """Yield the models outside the ladder that the judge calls."""
+        if self.judge is not None:
+            yield from self.judge.own_tiers()
 
     def check(self, ladder: Ladder) -> None:
-        """Accept any ladder."""
+        """Check the judge, if there is one, against the ladder."""
+        if self.judge is not None:
+            self.judge.check(ladder)
+
+    def note_checks(self, case: Case) -> None:
+        """Note what the judge's plain functions say of an answer to a profiled call."""
+        if self.judge is not None:
+            self.judge.note_checks(case)
+
+    def survey(self, case: Case) -> Generator[Request, Response, None]:
+        """Ask the judge about an answer of a profiled call, if rules that need its verdicts may pay."""
+        insight = case.insight
+        wanted = isinstance(insight, _Insight) and insight.wants_verdicts and case.answer.tier != case.ladder.top.name
+        if wanted and case.answer.value is not None and not is_flawed(case, case.answer):
+            yield from self._rules.ask(replace(case, insight=None))
 
     def review(self, case: Case) -> Review:
         """Accept an answer, or continue with the tier that the rule asks next."""

@@ -55,6 +55,9 @@ class ProfiledCall:
         grades: How right the answer of each tier that was asked is, in [0, 1], None if it is not known; empty if
             nothing is.
         source: Who graded them.
+        verdicts: What a judge said of each tier's answer, None where it left that open; empty if it was not asked about
+            all answers below the top. Of the top tier's and of missing answers there is none.
+        verdict_costs: What asking it cost, in US$; empty if it was not asked.
         partly: Whether answers are graded in part, or only because others that equal them are. Such calls are no sample
             of all: feedback on the returned answer grades all tiers exactly where they agree.
         vector: The query's embedding, or None.
@@ -66,6 +69,8 @@ class ProfiledCall:
     grades: tuple[float | None, ...] = ()
     source: GradeSource | None = None
     partly: bool = False
+    verdicts: tuple[bool | None, ...] = ()
+    verdict_costs: tuple[float, ...] = ()
     vector: Vector | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -106,7 +111,20 @@ def profiled_call(record: Record, usual: Mapping[str, float]) -> ProfiledCall | 
     else:
         grades, source, partly = _grades(record, tuple(usual), said)
         pattern = in_order(said)
-    return ProfiledCall(record.id, pattern, costs, grades, source, partly, record.vector)
+    verdicts, verdict_costs = _verdicts(record, tuple(usual))
+    return ProfiledCall(record.id, pattern, costs, grades, source, partly, verdicts, verdict_costs, record.vector)
+
+
+def _verdicts(record: Record, names: tuple[str, ...]) -> tuple[tuple[bool | None, ...], tuple[float, ...]]:
+    """Return what a judge said of each answer and what that cost; nothing unless it was asked about all below the top.
+
+    Of a judge that was asked and did not decide, a record has a cost and no verdict.
+    """
+    wanted = [name for name in names[:-1] if record.said.get(name, 0) >= 0]
+    if not wanted or not all(name in record.verdict_costs for name in wanted):
+        return (), ()
+    verdicts = tuple(record.verdicts.get(name) for name in names)
+    return verdicts, tuple(record.verdict_costs.get(name, 0.0) for name in names)
 
 
 def _grades(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +12,16 @@ from llm_tiers.agreement.imagined import imagined_ladders
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.policies.menu.backed import Backed
 from llm_tiers.policies.menu.nearby import Nearby
-from llm_tiers.policies.menu.pattern import in_order
-from llm_tiers.policies.menu.profile import Profile, ProfiledCall
+from llm_tiers.policies.menu.outcomes import Calls, imagined_calls, replay, rules_of
+from llm_tiers.policies.menu.profile import Profile
 from llm_tiers.policies.menu.profiling import ASKED_SHARE, NOTHING_FORESEEN, Foreseen, foreseen_in
-from llm_tiers.policies.menu.replaying import Profiled, replayed
-from llm_tiers.policies.menu.rule import Rule
-from llm_tiers.policies.menu.rules import menu_of
+from llm_tiers.policies.menu.rule import Judged, Rule
 from llm_tiers.policies.menu.saving import Saving, saving_of
 from llm_tiers.policies.menu.top import as_good_as_top, better_than_top
+from llm_tiers.policies.menu.verdicts import costs_of_verdicts, filled, wants_verdicts
 from llm_tiers.policies.menu.weighing import Stratum, Weighing, weigh
 
-__all__ = ["IMAGINED_CALLS", "Choice", "Evidence", "choose", "cost_of", "outcome_of", "rules_of"]
+__all__ = ["IMAGINED_CALLS", "Choice", "Evidence", "choose"]
 
 IMAGINED_CALLS = 6.0
 """A node starts as if this many calls, to imagined ladders, had been profiled. Without them the first few calls would
@@ -36,7 +34,6 @@ the price at `quality=0.65`. With a price near 0 every call would be profiled, f
 _AS_DEAR, _NEVER = 1.02, 10.0
 """A rule that costs more than this much of the top tier alone is never chosen; worth lies in [-1, 1]."""
 
-_DRAWN = 1_000
 _ALIKE = 1e-9
 """Accuracies that differ by less are equal up to rounding."""
 
@@ -49,14 +46,15 @@ class Choice:
     """Which rule answers a node's calls, and how certain that choice is.
 
     Attributes:
+        rules: The menu.
         rule: The rule that is worth most.
-        surest: The rule that is right most often, at any cost.
+        surest: The rule that is right most often, at any cost, of those that need no verdict.
         saving: What profiling more calls is expected to save.
         profile: What this is based on. Calls that were not profiled since are not counted in it.
         weight: The number of calls that this is based on, including the imagined ones.
         asking: What profiling a call costs, in probability of a right answer.
         top_cost: What a usual answer of the top tier costs, in US$.
-        all_cost: What usual answers of all tiers cost together, in US$.
+        all_cost: What usual answers of all tiers cost together, in US$, and the verdicts on them that are wanted.
         rule_cost: What a call costs by the rule, in US$.
         estimates: Tier name to its probability of a right answer.
         foreseen: When the top tier's answer is foreseen.
@@ -65,8 +63,10 @@ class Choice:
         better_than_top: Name of a tier that, by grades, seems to be right more often than the top tier, or None.
         as_good_as_top: Name of a tier that may be as good as the top tier for all that is known without grades, or
             None. Only grades could tell: without them, a top tier that errs looks like one that answers hard queries.
+        wants_verdicts: Whether the judge is asked about the answers to profiled calls.
     """
 
+    rules: tuple[Rule, ...] = field(repr=False)
     rule: Rule
     surest: Rule
     saving: Saving = field(repr=False, compare=False)
@@ -79,6 +79,7 @@ class Choice:
     estimates: Mapping[str, float]
     better_than_top: str | None = None
     as_good_as_top: str | None = None
+    wants_verdicts: bool = False
     foreseen: Foreseen = NOTHING_FORESEEN
     evidence: Evidence | None = field(default=None, repr=False, compare=False)
     nearby: Nearby | None = field(default=None, repr=False, compare=False)
@@ -87,55 +88,11 @@ class Choice:
         """Return the rule that is worth most for a query; for one without an embedding, at the node."""
         if query is None or self.nearby is None:
             return self.rule
-        return rules_of(self.rule.ladder)[self.nearby.best(query)]
+        return self.rules[self.nearby.best(query)]
 
     def confidence(self, rule: Rule) -> Mapping[frozenset[str], float]:
         """Return the probability that a rule's answer is right, by the tiers that it asked."""
-        return {} if self.evidence is None else self.evidence.confidence(rules_of(rule.ladder).index(rule))
-
-
-@cache
-def rules_of(names: tuple[str, ...]) -> tuple[Rule, ...]:
-    """Return the menu: single tiers, cascades on agreement, and the top tier backed by each cheaper one."""
-    return (*menu_of(names), *(Backed(names, name) for name in names[:-1]))
-
-
-@cache
-def _outcomes(names: tuple[str, ...], said: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return by rule the position of the tier that it accepts, and rules x tiers, whether it asks each."""
-    found = [outcome_of(rule, said) for rule in rules_of(names)]
-    return np.array([accepted for accepted, _ in found]), np.array([asked for _, asked in found])
-
-
-@dataclass(frozen=True, slots=True)
-class _Calls:
-    """Calls, with what every rule would have done on them.
-
-    Attributes:
-        said: Calls x tiers, what each tier said.
-        by_tier: Calls x tiers, how right its answer is, in [0, 1].
-        right: Calls x rules, how right the accepted answer is, in [0, 1].
-        asked: Calls x rules x tiers, who was asked.
-    """
-
-    said: NDArray[np.int64]
-    by_tier: NDArray[np.float64]
-    right: NDArray[np.float64]
-    asked: NDArray[np.bool_]
-
-
-def _replay(names: tuple[str, ...], said: Sequence[tuple[int, ...]], right: NDArray[np.float64]) -> _Calls:
-    outcomes = [_outcomes(names, pattern) for pattern in said]
-    accepted = np.array([one for one, _ in outcomes], dtype=np.int64).reshape(len(said), len(rules_of(names)))
-    asked = np.array([one for _, one in outcomes], dtype=np.bool_).reshape(*accepted.shape, len(names))
-    numbers = np.array(said, dtype=np.int64).reshape(len(said), len(names))
-    return _Calls(numbers, right, np.take_along_axis(right, accepted, axis=1), asked)
-
-
-@cache
-def _imagined(names: tuple[str, ...], priors: tuple[float | None, ...]) -> _Calls:
-    said, right = imagined_ladders(len(names), priors).calls
-    return _replay(names, [in_order(row) for row in said[:_DRAWN].tolist()], right[:_DRAWN])
+        return {} if self.evidence is None else self.evidence.confidence(self.rules.index(rule))
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +107,7 @@ class Evidence:
     """
 
     names: tuple[str, ...]
-    seen: _Calls
+    seen: Calls
     counts: NDArray[np.float64]
     accuracy: NDArray[np.float64]
     _known: dict[int, dict[frozenset[str], float]] = field(default_factory=dict, repr=False)
@@ -165,8 +122,9 @@ class Evidence:
     def _confidence(self, place: int) -> dict[frozenset[str], float]:
         right, asked = self.seen.right[:, place], self.seen.asked[:, place]
         usual, found = IMAGINED_CALLS * self.accuracy[place], {}
-        for row in np.unique(asked, axis=0):
-            same = (asked == row).all(axis=1)
+        known = self.seen.known[:, place]
+        for row in np.unique(asked[known], axis=0):
+            same = known & (asked == row).all(axis=1)
             share = (self.counts[same] @ right[same] + usual) / (self.counts[same].sum() + IMAGINED_CALLS)
             found[frozenset(name for name, was in zip(self.names, row, strict=True) if was)] = float(share)
         return found
@@ -179,6 +137,7 @@ def choose(
     *,
     worth_usd: float | None = None,
     priors: tuple[float | None, ...] = (),
+    judged: bool = False,
 ) -> Choice:
     """Choose from the menu by worth: the probability of a right answer, minus the price of the cost.
 
@@ -191,13 +150,16 @@ def choose(
         worth_usd: What a right answer is worth in US$; None to use `price`.
         priors: The share of calls that each tier is thought to get right, in [0, 1], cheapest first; None for a tier of
             which nothing is stated.
+        judged: Whether there is a judge, so that rules that need its verdicts are on the menu.
     """
     names = tuple(usual)
+    rules = rules_of(names, judged)
     counted = profile.counted
-    imagined = _imagined(names, priors)
+    imagined = imagined_calls(names, priors, judged)
     right = profile.right(imagined_ladders(len(names), priors))
-    seen = _replay(names, [call.said for call in counted], right)
-    calls = _joined(imagined, seen)
+    verdicts = [call.verdicts for call in counted] if judged else None
+    seen = replay(names, [call.said for call in counted], right, verdicts)
+    calls = imagined.joined(seen)
     own = np.concatenate([np.full(len(imagined.said), IMAGINED_CALLS / len(imagined.said)), np.ones(len(counted))])
     # An imagined call stands for spared ones only as far as it would have been asked itself, or what was imagined would
     # outweigh the few real ones.
@@ -208,33 +170,45 @@ def choose(
     costs = np.array([call.costs for call in counted] or [tuple(usual.values())])
     mean_costs = np.average(costs, axis=0, weights=counts if counted else None)
     rate = 1 / worth_usd if worth_usd else price / max(float(mean_costs[-1]), _LEAST_COST)
+    right = calls.right
     spent = np.concatenate([imagined.asked @ mean_costs, np.einsum("crt,ct->cr", seen.asked, costs[: len(counted)])])
-    worth = calls.right - rate * spent
-    rules, rule_costs = rules_of(names), weighing.mean(spent)
+    judging = np.zeros((1, len(names)))
+    if judged:
+        judging = costs_of_verdicts(len(imagined.said), counted, len(names))
+        spent = filled(spent + np.einsum("crt,ct->cr", calls.judged, judging), calls.known, weighing.each)
+        right = filled(right, calls.known, weighing.each)
+    worth = right - rate * spent
+    rule_costs = weighing.mean(spent)
     worth[:, _too_dear(rules, rule_costs, float(mean_costs[-1]))] -= _NEVER
     mean = weighing.mean(worth)
     best = int(mean.argmax())
-    accuracy = weighing.mean(calls.right)
+    accuracy = weighing.mean(right)
+    unjudged = np.array([not isinstance(rule, Judged) for rule in rules])
+    saving = saving_of(worth, weighing, best)
+    wants = wants_verdicts(profile, rules, saving)
+    of_verdicts = float(judging[0, :-1].sum()) if wants else 0.0
     return Choice(
+        rules=rules,
         rule=rules[best],
         # Of rules that are equally often right, the last: in the menu's order that is the top tier with another that
         # answers if it does not.
-        surest=rules[int(np.flatnonzero(accuracy >= accuracy.max() - _ALIKE)[-1])],
-        saving=saving_of(worth, weighing, best),
+        surest=rules[int(np.flatnonzero(unjudged & (accuracy >= accuracy[unjudged].max() - _ALIKE))[-1])],
+        saving=saving,
         profile=profile,
         weight=weighing.weight,
         # Where all tiers are free users still wait for the slowest.
         asking=max(
             max(rate, _LEAST_PRICE / max(float(mean_costs[-1]), _LEAST_COST))
-            * _cost_of_profiling(mean_costs, weighing, calls, best, foreseen),
+            * (_cost_of_profiling(mean_costs, weighing, calls, best, foreseen) + of_verdicts),
             _LEAST_PRICE * ASKED_SHARE,
         ),
         top_cost=float(mean_costs[-1]),
-        all_cost=float(mean_costs.sum()),
+        all_cost=float(mean_costs.sum()) + of_verdicts,
         rule_cost=float(rule_costs[best]),
         estimates={rule.name: float(accuracy[place]) for place, rule in enumerate(rules) if rule.name in usual},
         better_than_top=better_than_top(names, seen.by_tier, counts) if profile.is_graded else None,
         as_good_as_top=None if profile.is_graded else as_good_as_top(names, seen.said, counts),
+        wants_verdicts=wants,
         foreseen=foreseen,
         evidence=Evidence(names, seen, counts, accuracy),
         nearby=_nearby(profile, worth[len(imagined.said) :], mean, weighing.by_stratum(worth)),
@@ -268,39 +242,11 @@ def _nearby(
     return Nearby([vector for vector, _ in placed], np.array([row for _, row in placed]), mean)
 
 
-def _joined(one: _Calls, other: _Calls) -> _Calls:
-    return _Calls(
-        np.concatenate([one.said, other.said]),
-        np.concatenate([one.by_tier, other.by_tier]),
-        np.concatenate([one.right, other.right]),
-        np.concatenate([one.asked, other.asked]),
-    )
-
-
 def _cost_of_profiling(
-    mean_costs: NDArray[np.float64], weighing: Weighing, calls: _Calls, best: int, foreseen: Foreseen
+    mean_costs: NDArray[np.float64], weighing: Weighing, calls: Calls, best: int, foreseen: Foreseen
 ) -> float:
     """Return what profiling a call costs, in the unit of the costs; a foreseen top tier is asked on few of them."""
     alike = [(calls.said[:, :-1] == pattern).all(axis=1) for pattern in foreseen.patterns]
     spared = np.any(alike, axis=0) & ~calls.asked[:, best, -1]
     share = float(weighing.mean(np.where(spared, foreseen.share, 1.0)))
     return float(mean_costs[:-1].sum() + share * mean_costs[-1])
-
-
-def cost_of(rule: Rule, call: ProfiledCall) -> float:
-    """Return what a rule would have cost on a profiled call, in US$."""
-    return float(outcome_of(rule, call.said)[1] @ np.array(call.costs))
-
-
-@cache
-def outcome_of(rule: Rule, said: tuple[int, ...]) -> tuple[int, NDArray[np.bool_]]:
-    """Return the position of the tier whose answer a rule accepts, and for each tier whether it is asked.
-
-    Args:
-        rule: A rule that needs nothing but the tiers' answers.
-        said: What the tiers say, cheapest first: equal numbers are equal answers, -1 is none.
-    """
-    found = replayed(rule, Profiled(dict(zip(rule.ladder, said, strict=True)), {}, {}, {}))
-    if found is None:
-        raise TypeError(f"rule {rule.name!r} asks for more than the tiers' answers")
-    return rule.ladder.index(found.accepted), np.array([name in found.asked for name in rule.ladder])

@@ -29,10 +29,11 @@ from llm_tiers.policies.menu.backed import Backed
 from llm_tiers.policies.menu.known import ProfileOf
 from llm_tiers.policies.menu.learning import Learning
 from llm_tiers.policies.menu.menu import MenuStarter
+from llm_tiers.policies.menu.outcomes import outcome_of, rules_of
 from llm_tiers.policies.menu.profile import NO_PROFILE, UNASKED, ProfiledCall, profiled_call
 from llm_tiers.policies.menu.profiling import Profiling
 from llm_tiers.policies.menu.rule import Single
-from llm_tiers.policies.menu.worth import choose, outcome_of, rules_of
+from llm_tiers.policies.menu.worth import choose
 from llm_tiers.policies.named import as_policy, menu
 from llm_tiers.replay import BUNDLED, load_table, replay
 
@@ -516,12 +517,6 @@ def test_tiers_that_cannot_serve_are_not_counted_on_and_nothing_is_profiled():
 def test_wrong_arguments_are_named(arguments, names):
     with pytest.raises(ConfigError, match=names):
         menu(**arguments)
-
-
-def test_another_judge_would_not_go_on_as_the_rule_says():
-    with pytest.raises(ConfigError, match=r"judge= does not go with policy='menu'.*leave policy= out"):
-        as_policy("menu", judge=lambda _question, _answer: True)
-    assert as_policy(judge=lambda _question, _answer: True).name == "custom"
 
 
 def test_the_top_tier_cannot_back_itself():
