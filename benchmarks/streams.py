@@ -27,13 +27,16 @@ SKILLS = ((0.60, 0.80, 0.95), (0.82, 0.92, 0.97), (0.94, 0.96, 0.98))
 def streams(calls: int) -> Iterator[Callable[[int], Stream]]:
     """Yield functions that make each stream from a seed."""
     # The share of calls on which tool arguments coincide decides whether agreement is worth anything, so it is varied;
-    # a grader of 0.85 is a mediocre judging model, one of 0.96 a good check.
+    # a grader of 0.85 is a mediocre judging model, one of 0.96 a good check. The judge's errors are drawn by lot, while
+    # those of a real model concern the answers that are hard to tell: with it, this is the best case.
     for coincide in (0.0, 0.3, 0.6, 0.85):
         yield partial(tool_calls, coincide, calls)
     for context in (False, True):
         for skills in SKILLS:
             for grader in (None, 0.85, 0.96):
                 yield partial(free_text, skills, grader, calls, context=context)
+            for judge in (0.85, 0.96):
+                yield partial(free_text, skills, 0.96, calls, context=context, judge=judge)
     for grader in (None, 1.0):
         yield partial(two_tiers, grader, calls)
 

@@ -63,6 +63,7 @@ class Stream:
         tokens: Input and output tokens of each answer.
         tool: Whether the model is asked to call `TOOL`.
         grader: How often the grade function is right, or None if nobody grades.
+        judge: How often the judging model is right, or None if there is none. It is of the middle tier.
     """
 
     name: str
@@ -72,14 +73,15 @@ class Stream:
     tokens: tuple[int, int]
     tool: bool = False
     grader: float | None = None
+    judge: float | None = None
 
     def question(self, call: int) -> str:
         """The ask. It holds the call's number, by which a scripted model looks up what it says."""
         return f"Case {call}: what should be done?"
 
-    def number(self, question: str) -> int:
-        """The number of the call that asks this."""
-        return int(question.split(":", maxsplit=1)[0].removeprefix("Case "))
+    def number(self, text: str) -> int:
+        """The number of the call that asks this, or that a judge is asked about in this."""
+        return int(text.split("Case ", maxsplit=1)[1].split(":", maxsplit=1)[0])
 
     @cached_property
     def costs(self) -> NDArray[np.float64]:
@@ -107,7 +109,15 @@ def tool_calls(coincide: float, calls: int, seed: int) -> Stream:
     return Stream(f"tool calls, {coincide:.0%} coincide", TIERS, right, said, (600, 60), tool=True)
 
 
-def free_text(skills: Sequence[float], grader: float | None, calls: int, seed: int, *, context: bool = False) -> Stream:
+def free_text(
+    skills: Sequence[float],
+    grader: float | None,
+    calls: int,
+    seed: int,
+    *,
+    context: bool = False,
+    judge: float | None = None,
+) -> Stream:
     """Free text, no two answers alike; with `context` the input is long, as in RAG."""
     draw = np.random.default_rng(seed)
     # For every second question all tiers draw one difficulty, so that their errors are correlated, as real models' are.
@@ -116,6 +126,7 @@ def free_text(skills: Sequence[float], grader: float | None, calls: int, seed: i
     wording = draw.integers(0, 6, (calls, len(skills), 3))
     kind = "RAG" if context else "free text"
     by = "ungraded" if grader is None else f"graded, {grader:.0%} right"
+    by += "" if judge is None else f", judge {judge:.0%} right"
     return Stream(
         f"{kind} {'/'.join(f'{skill:.2f}'[1:] for skill in skills)}, {by}",
         TIERS,
@@ -123,6 +134,7 @@ def free_text(skills: Sequence[float], grader: float | None, calls: int, seed: i
         lambda call, tier: Said(_sentence(wording[call, tier], tier)),
         (1_700, 150) if context else (300, 250),
         grader=grader,
+        judge=judge,
     )
 
 

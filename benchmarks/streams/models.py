@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,10 @@ from llm_tiers import Tier
 from llm_tiers.testing import LoopbackServer, Reply, ToolCall
 from streams.kinds import PRICES, Said, Stream
 
-__all__ = ["over_http", "within_process"]
+__all__ = ["judge_within_process", "over_http", "within_process"]
+
+_READ = 150
+"""Tokens of a judge's instructions."""
 
 
 class Scripted(BaseChatModel):
@@ -51,6 +55,19 @@ def within_process(stream: Stream) -> list[Tier]:
         Tier(Scripted(model_name=name, script=script_of(tier)), name=name, price=PRICES[name])
         for tier, name in enumerate(stream.tiers)
     ]
+
+
+def judge_within_process(stream: Stream, seed: int) -> Tier:
+    """Return the model that gives verdicts, of the middle tier; it reads question and answer, and writes one word."""
+    name = stream.tiers[1]
+
+    def verdict(prompt: str) -> tuple[Said, tuple[int, int]]:
+        call = stream.number(prompt)
+        tier = next(tier for tier in range(len(stream.tiers)) if stream.said(call, tier).text in prompt)
+        errs = random.Random(f"judge-{seed}-{call}-{tier}").random() >= (stream.judge or 0.0)
+        return Said("yes" if stream.right[call, tier] != errs else "no"), (sum(stream.tokens) + _READ, 1)
+
+    return Tier(Scripted(model_name=name, script=verdict), name="judge", price=PRICES[name])
 
 
 @contextmanager

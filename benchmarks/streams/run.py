@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from langchain_tiers import TieredChatModel
-from llm_tiers import Tier, Trace
+from llm_tiers import PromptJudge, Tier, Trace
 from streams.kinds import TOOL, Stream
+from streams.models import judge_within_process
 
 __all__ = ["Ran", "run"]
 
@@ -49,7 +50,8 @@ class Ran:
 
 def run(stream: Stream, tiers: Sequence[Tier], seed: int, *, policy: str = "default") -> Ran:
     """Answer a stream; if there is a grade function, it has finished before the next call."""
-    model = TieredChatModel(list(tiers), policy=policy, grade=_grade_of(stream, seed))
+    judge = None if stream.judge is None else PromptJudge(model=judge_within_process(stream, seed))
+    model = TieredChatModel(list(tiers), policy=policy, grade=_grade_of(stream, seed), judge=judge)
     asked = model.bind_tools([TOOL], tool_choice="open_ticket") if stream.tool else model
     finals, costs, profiled = [], [], []
     with model:
