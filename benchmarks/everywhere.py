@@ -7,7 +7,8 @@ Without files those in LLM_TIERS_REPLAY (separated by colons) are read, else the
 set is shuffled; calls come one after the other, and what is learned is paid for. Worth is accuracy less the price of
 the cost, 0.5 (1 - quality)**3 for each usual answer of the dearest tier, in points; the gain is the worth beyond that
 of the best single tier, known in hindsight. Graded: the truth is told of the calls that all tiers answer. `--flows N`
-adds the older policies, replayed through the real flow in N orders; that takes long. `--by-quality` takes a set of free
+adds the older policies, replayed through the real flow in N orders; that takes long. On sets with recorded verdicts
+the menu is also run beside that judge. `--by-quality` takes a set of free
 text whose answers have grades from 1 to 10, for how right they are, and compares with a coin between its dearest tiers.
 """
 
@@ -38,6 +39,9 @@ def points_on(recorded: RecordedSet, knobs: list[float], seeds: int, flows: int)
         for graded in (True, False):
             ran = [run_menu(recorded, quality, graded=graded, seed=seed) for seed in range(seeds)]
             yield point_of("menu", recorded, quality, ran, graded=graded)
+        if recorded.has_verdicts:
+            ran = [run_menu(recorded, quality, graded=True, seed=seed, judged=True) for seed in range(seeds)]
+            yield point_of("menu, judged", recorded, quality, ran, graded=True)
         router = [run_router(recorded, quality, seed=seed) for seed in range(seeds)]
         yield point_of("router", recorded, quality, router, graded=True)
         best = best_of_menu(recorded, quality)

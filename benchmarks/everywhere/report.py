@@ -76,11 +76,12 @@ def _by_set(points: Sequence[Point], sets: Sequence[RecordedSet]) -> Iterator[st
             cells = [f"{own[name].gain:+.1f}" if name in own else "" for name in policies]
             reached = f"{own['menu'].accuracy:.3f} @ {own['menu'].cost:.2f}" if "menu" in own else ""
             yield f"| {recorded.name} | {' | '.join(cells)} | {reached} |"
-        yield f"| mean | {' | '.join(_means(at, policies))} | |"
+        yield f"| mean | {' | '.join(_means(at, policies, len(sets)))} | |"
         yield ""
 
 
-def _means(points: Iterable[Point], policies: Sequence[str]) -> list[str]:
+def _means(points: Iterable[Point], policies: Sequence[str], sets: int) -> list[str]:
     kept = list(points)
     gains = ([point.gain for point in kept if point.policy == policy] for policy in policies)
-    return [f"{np.mean(gain):+.2f}" for gain in gains]
+    # A mean over other sets cannot be compared.
+    return [f"{np.mean(gain):+.2f}" if len(gain) == sets else "" for gain in gains]

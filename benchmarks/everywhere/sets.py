@@ -108,13 +108,36 @@ class RecordedSet:
         """The worth of the best single tier, known in hindsight."""
         return max(single.worth(quality) for single in self.singles)
 
-    def call(self, row: int, *, graded: bool, top: bool = True) -> ProfiledCall:
+    @cached_property
+    def verdict_costs(self) -> NDArray[np.float64]:
+        """N x K, what a verdict on each answer cost, in usual answers of the dearest tier."""
+        table = self.table
+        spent = table.gen_in * table.price_in + table.gen_out * table.price_out
+        judging = (
+            table.judge_in * table.price_in[table.judge_tier] + table.judge_out * table.price_out[table.judge_tier]
+        )
+        return np.asarray(judging / spent[:, -1].mean())
+
+    @property
+    def has_verdicts(self) -> bool:
+        """Whether nearly all answers below the top were judged; the few others count as left open."""
+        return bool((self.table.judge_tier[:, :-1] >= 0).mean() > 0.9)  # noqa: PLR2004
+
+    def call(self, row: int, *, graded: bool, top: bool = True, judged: bool = False) -> ProfiledCall:
         """The question as a call that all tiers answered, or all but the top."""
         asked = len(self.names) - (not top)
         said = self.said[row] if top else (*self.said[row][:-1], UNASKED)
         grades = tuple(self.right[row, :asked].tolist()) if graded else ()
         costs, source = tuple(self.costs[row].tolist()), "grader" if graded else None
-        return ProfiledCall(str(row), said, costs, grades, source, vector=self.table.embedding[row])
+        verdicts, judging = (self.verdicts_on(row), tuple(self.verdict_costs[row].tolist())) if judged else ((), ())
+        vector = self.table.embedding[row]
+        return ProfiledCall(
+            str(row), said, costs, grades, source, verdicts=verdicts, verdict_costs=judging, vector=vector
+        )
+
+    def verdicts_on(self, row: int) -> tuple[bool | None, ...]:
+        """What the recorded judge said of each answer."""
+        return tuple(None if said < 0 else bool(said) for said in self.table.verdict[row].tolist())
 
 
 # As `profiled_call` numbers them: by first appearance, so that equal patterns are found in a cache.
