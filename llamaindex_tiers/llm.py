@@ -82,7 +82,7 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         extract: Takes an answer's text and returns the final answer in it, or None; by it answers are compared.
         equal: Takes two answers and returns whether they are the same, or None where that cannot be decided.
         compare: Functions by the field of an object or of a tool's arguments that they compare, as in `FinalAnswers`.
-        quality: The knob of the default policy, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets; 0.5 by default.
+        quality: The knob of the default policy, in [0, 1], 0.55 by default: 0 is cheapest, 1 as good as the ladder gets.
         worth_usd: What a right answer is worth, in US$, instead of `quality`; prices must be known.
         learning: Largest share of the spend that the default policy's profiled calls, which all tiers answer, may add
             over a node's first 1,000 calls, in [0, 1]; a quarter of it later. 0.2 by default, 0 profiles nothing.

@@ -135,7 +135,7 @@ def menu(
     """Return the policy that chooses, for each node, the rule that its profiled calls show to be worth most.
 
     Args:
-        quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets; by default 0.5.
+        quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets; by default 0.55.
         worth_usd: What a right answer is worth in US$, instead of `quality`.
         learning: Largest share of the spend that calls which all tiers answer may add, in [0, 1].
         seed: Seed of their draw.
@@ -151,7 +151,7 @@ def default(
     """Return the policy that is used where none is given: `menu`, which does no harm on any recorded set.
 
     Args:
-        quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets; by default 0.5.
+        quality: In [0, 1]: 0 is cheapest, 1 as good as the ladder gets; by default 0.55.
         worth_usd: What a right answer is worth in US$, instead of `quality`.
         learning: Largest share of the spend that calls which all tiers answer may add, in [0, 1].
         seed: Seed of their draw.
