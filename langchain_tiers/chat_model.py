@@ -93,12 +93,13 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
             another one learn apart.
         policy: How calls are answered: a `Policy` such as `llm_at()`, or the name of one.
         starter: Replaces the policy's choice of the first tier.
-        judge: Replaces the policy's judge; a function of question and answer will do.
+        judge: Replaces the policy's judge; a function of question and answer will do. Beside `policy="default"` it
+            gives verdicts, and rules that ask for them are learned too.
         extract: Takes an answer's text and returns the final answer in it, or None; by it answers are compared. By
             default one that finds "the answer is ...", a boxed or bold last line, and the like.
         equal: Takes two answers and returns whether they are the same, or None where that cannot be decided.
         compare: Functions by the field of an object or of a tool's arguments that they compare, as in `FinalAnswers`.
-        quality: The knob of the default policy, in [0, 1], 0.55 by default: 0 is cheapest, 1 as good as the ladder gets.
+        quality: The knob of the default policy, in [0, 1]: 0 is cheapest, 1 as good as the ladder gets. None is 0.55.
         worth_usd: What a right answer is worth, in US$, instead of `quality`; prices must be known.
         learning: Largest share of the spend that the default policy's profiled calls, which all tiers answer, may add
             over a node's first 1,000 calls, in [0, 1]; a quarter of it later. 0.2 by default, 0 profiles nothing.

@@ -1,6 +1,7 @@
 """The menu in a LangChain model: it asks all tiers at first, and hears grades."""
 
 from langchain_tiers import TieredChatModel
+from llm_tiers import PromptJudge
 
 ASK = "What is the capital of France?"
 
@@ -19,3 +20,34 @@ def test_a_model_learns_from_feedback_which_tier_to_ask(tiers):
     assert trace["start"] == "small"
     assert "by grades (feedback)" in trace["reason"]
     model.close()
+
+
+def test_beside_a_judge_free_text_is_answered_by_cheaper_tiers_where_its_verdict_is_valid(server, chat):
+    """Every second answer of the cheap tiers is right, no two are alike, and the judge knows which."""
+
+    def of(tier):
+        return lambda request: (
+            f"{tier} thinks that {request.ask} is {'true' if is_right(tier, request.ask) else 'false'}"
+        )
+
+    def is_right(tier, ask):
+        return tier == "large" or int(ask.split()[-1]) % 2 == 0
+
+    def verdict(request):
+        return "no" if "is false" in request.text else "yes"
+
+    server.scripts |= {tier: of(tier) for tier in ("small", "medium", "large")} | {"judge": verdict}
+    model = TieredChatModel(
+        tiers=[chat(name) for name in ("small", "medium", "large")],
+        policy="default",
+        judge=PromptJudge(model=chat("judge")),
+        grade=lambda _question, answer: answer.endswith("true"),
+        prices={"small": (1, 2), "medium": (10, 20), "large": (100, 200), "judge": (1, 2)},
+    )
+    with model:
+        for number in range(60):
+            model.invoke(f"statement {number}")
+            model.flush_grades()
+        answers = [model.invoke(f"statement {number}") for number in range(60, 100)]
+    assert all(str(answer.content).endswith("true") for answer in answers)
+    assert any(answer.response_metadata["tiers"]["final"] == "small" for answer in answers)

@@ -1,6 +1,7 @@
 """The menu in a LlamaIndex LLM: it asks all tiers at first, and hears grades."""
 
 from llamaindex_tiers import TieredLLM
+from llm_tiers import PromptJudge
 
 ASK = "What is the capital of France?"
 
@@ -16,3 +17,34 @@ def test_an_llm_learns_from_feedback_which_tier_to_ask(tiers):
     assert trace["start"] == "small"
     assert "by grades (feedback)" in trace["reason"]
     llm.close()
+
+
+def test_beside_a_judge_free_text_is_answered_by_cheaper_tiers_where_its_verdict_is_valid(server, like):
+    """Every second answer of the cheap tiers is right, no two are alike, and the judge knows which."""
+
+    def of(tier):
+        return lambda request: (
+            f"{tier} thinks that {request.ask} is {'true' if is_right(tier, request.ask) else 'false'}"
+        )
+
+    def is_right(tier, ask):
+        return tier == "large" or int(ask.split()[-1]) % 2 == 0
+
+    def verdict(request):
+        return "no" if "is false" in request.text else "yes"
+
+    server.scripts |= {tier: of(tier) for tier in ("small", "medium", "large")} | {"judge": verdict}
+    llm = TieredLLM(
+        tiers=[like(name) for name in ("small", "medium", "large")],
+        policy="default",
+        judge=PromptJudge(model=like("judge")),
+        grade=lambda _question, answer: answer.endswith("true"),
+        prices={"small": (1, 2), "medium": (10, 20), "large": (100, 200), "judge": (1, 2)},
+    )
+    with llm:
+        for number in range(60):
+            llm.complete(f"statement {number}")
+            llm.flush_grades()
+        answers = [llm.complete(f"statement {number}") for number in range(60, 100)]
+    assert all(answer.text.endswith("true") for answer in answers)
+    assert any(answer.additional_kwargs["tiers"]["final"] == "small" for answer in answers)
