@@ -22,10 +22,10 @@ import typer
 from rich.console import Console
 
 from llm_tiers.config.command import app as config_app
-from llm_tiers.console import STDOUT, bar, check_writable, errors_in_one_line
+from llm_tiers.console import STDOUT, bar, check_writable, errors_in_one_line, write_bytes, write_text
 from llm_tiers.errors import ConfigError
 from llm_tiers.history.commands import app as history_app
-from llm_tiers.policies.settings import write_settings
+from llm_tiers.policies import settings as calibrated
 from llm_tiers.report.command import explain, report
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ __all__ = ["app"]
 app = typer.Typer(
     name="llm-tiers",
     help="Call by call, the cheapest LLM tier that gets it right.",
+    epilog="Exit status: 0 where all is done; 1 where it is not, though the input is right: no policy reaches the target, "
+    "a question has no answer, you said no, or the reader of the output went away; 2 where the input is wrong, which "
+    "one line on standard error says; 130 after Ctrl-C.",
     no_args_is_help=True,
     # Rich's tracebacks show local variables, and so keys and prompts.
     pretty_exceptions_enable=False,
@@ -126,7 +129,7 @@ def replay(
         str | None, typer.Option(metavar="NODE", help="Of a history, only the calls of this node and the nodes below.")
     ] = None,
     namespace: Annotated[str, typer.Option(metavar="NAME", help="Namespace of a history.")] = "default",
-    json_path: Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Write the results.")] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Write the results; - prints them.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw accuracy against cost.")] = None,
 ) -> None:
     """Run recorded outcomes through the real cascade, at no cost."""
@@ -139,9 +142,12 @@ def replay(
         tables = _tables(sources, embedding, node, namespace)
         if not 0 <= feedback <= 1:
             raise ConfigError(f"--feedback {feedback:g} must lie in [0, 1], such as 0.05 for every twentieth call")
-        results = _replay_all(tables, policy, order, seed or [0], knob, truth=_Truth(grade=grade, feedback=feedback))
+        truth = _Truth(grade=grade, feedback=feedback)
+        # Where the JSON goes to standard output, the tables must not be mixed into it.
+        console = Console(stderr=json_path == STDOUT)
+        results = _replay_all(tables, policy, order, seed or [0], knob, truth=truth, console=console)
         if json_path is not None:
-            json_path.write_text(json.dumps([result.to_dict() for result in results], indent=2) + "\n")
+            write_text("--json", json_path, [json.dumps([result.to_dict() for result in results], indent=2), "\n"])
         _draw(results, plot)
 
 
@@ -302,9 +308,12 @@ def warm_start(
 
     with errors_in_one_line():
         # Read before the history is opened, which would make a folder: a wrong file should leave none behind.
-        load_table(file)
-        with ChromaHistory(history, namespace=namespace, embedding=embedding) as opened:
-            done = start(opened, file, node=node)
+        questions = len(load_table(file))
+        with (
+            ChromaHistory(history, namespace=namespace, embedding=embedding) as opened,
+            bar("adding", questions) as (progress, task),
+        ):
+            done = start(opened, file, node=node, on_record=lambda: progress.advance(task))
         typer.echo(f"{done.added} calls added to {history}, {done.known} known already; graded: {done.right_means}")
 
 
@@ -404,7 +413,7 @@ def _print_calibration(found: Calibration, json_path: Path | None) -> None:
         typer.echo(points, nl=False)
     else:
         if json_path is not None:
-            json_path.write_text(points)
+            write_text("--json", json_path, [points])
         Console().print(table_of(found))
     # If the JSON goes to standard output, the advice must not be mixed into it.
     for line in advice(found):
@@ -417,7 +426,8 @@ def _save_settings(settings: Settings | None, out: Path | None) -> None:
         # Not 2, which stands for wrong arguments: a script must be able to distinguish the two.
         raise typer.Exit(1)
     if out is not None:
-        write_settings(out, settings)
+        # A rename is all or nothing: a model that starts meanwhile reads the old file or the new one.
+        write_text("--out", out, [calibrated.text_of(settings)])
         typer.echo(f"settings: {out}; TieredChatModel(..., settings={str(out)!r}) loads them", err=True)
 
 
@@ -461,6 +471,7 @@ def _replay_all(
     knob: float | None,
     published: Sequence[str] = ("llm-at",),
     truth: _Truth | None = None,
+    console: Console | None = None,
 ) -> list[ReplayResult]:
     """Replay every table with every policy and seed, and print a summary for each table."""
     from llm_tiers.replay import replay, replay_policy
@@ -472,7 +483,7 @@ def _replay_all(
         for name in names:
             replay_policy(name, table, knob=knob)
     results = []
-    console = Console()
+    console = console or Console()
     with _quiet(), _progress(sum(len(table) * len(names) * len(seeds) for table, names in plans)) as (advance, say):
         for table, names in plans:
             of_table = []
@@ -522,7 +533,7 @@ def _can_draw() -> bool:
 def _draw(results: list[ReplayResult], path: Path | None) -> None:
     if path is None:
         return
-    from llm_tiers.replay.plot import draw
+    from llm_tiers.replay.plot import picture_of
 
-    draw(results, path)
+    write_bytes("--plot", path, [picture_of(results)])
     typer.echo(f"accuracy against cost: {path}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +25,7 @@ __all__ = [
     "errors_in_one_line",
     "history_named",
     "is_interactive",
+    "write_bytes",
     "write_text",
 ]
 
@@ -65,10 +66,15 @@ def check_writable(option: str, path: Path | None) -> None:
     """
     if path is None or path == STDOUT:
         return
-    if not path.parent.is_dir():
-        raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ConfigError(f"{option} {path} cannot be written; name a file in a folder of yours")
+    try:
+        if not path.parent.is_dir():
+            raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
+        writable = not path.is_dir() and os.access(path if path.exists() else path.parent, os.W_OK)
+    except OSError as error:
+        # Of a name that is too long, nothing can be asked.
+        raise _unwritable(option, path, error) from None
+    if not writable:
+        raise _unwritable(option, path)
 
 
 def write_text(option: str, path: Path, parts: Iterable[str]) -> None:
@@ -86,21 +92,38 @@ def write_text(option: str, path: Path, parts: Iterable[str]) -> None:
         for part in parts:
             typer.echo(part, nl=False)
         return
-    # What is no file, such as /dev/stdout, cannot be replaced.
-    replaces = path.is_file() or not path.exists()
+    write_bytes(option, path, (part.encode(errors="replace") for part in parts))
+
+
+def write_bytes(option: str, path: Path, parts: Iterable[bytes]) -> None:
+    """Write a file, whole or not at all.
+
+    Args:
+        option: The option that names the file, for the message.
+        path: The file; a device or a pipe is written to, and not replaced.
+        parts: What it shall have, part by part.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with (draft if replaces else path).open("w", encoding="utf-8", errors="replace") as file:
+        # A rename is all or nothing: what is interrupted leaves no half file.
+        replaces = path.is_file() or not path.exists()
+        with (draft if replaces else path).open("wb") as file:
             file.writelines(parts)
         if replaces:
-            # A rename is all or nothing: what is interrupted leaves no half file.
             draft.replace(path)
     except OSError as error:
-        raise ConfigError(
-            f"{option} {path} cannot be written ({error.strerror}); name a file in a folder of yours"
-        ) from error
+        raise _unwritable(option, path, error) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def _unwritable(option: str, path: Path, error: OSError | None = None) -> ConfigError:
+    why = "" if error is None else f" ({error.strerror})"
+    return ConfigError(f"{option} {path} cannot be written{why}; name a file in a folder of yours")
 
 
 def history_named(given: str | None) -> str:
