@@ -432,9 +432,9 @@ def _save_settings(settings: Settings | None, out: Path | None) -> None:
 
 
 def _tables(sources: list[str], embedding: str | None, node: str | None, namespace: str) -> list[ReplayTable]:
-    from llm_tiers.history.store.registry import is_server
+    from llm_tiers.history.store.registry import is_history
 
-    histories = [source for source in sources if is_server(source) or Path(source).is_dir()]
+    histories = [source for source in sources if is_history(source)]
     if node is not None and not histories:
         raise ConfigError(f"--node {node}: only histories have nodes; a file of recorded outcomes is one node")
     tables: list[ReplayTable] = []

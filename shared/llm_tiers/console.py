@@ -1,4 +1,4 @@
-"""What the commands share: errors in one line, progress bars, checks before the work."""
+"""What the commands share: errors in one line, progress bars, writing a file whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from llm_tiers.errors import ConfigError, LlmTiersError
+from llm_tiers.pipes import open_to_write
 
 __all__ = [
     "STDOUT",
@@ -110,7 +111,7 @@ def write_bytes(option: str, path: Path, parts: Iterable[bytes]) -> None:
     try:
         # A rename is all or nothing: what is interrupted leaves no half file.
         replaces = path.is_file() or not path.exists()
-        with (draft if replaces else path).open("wb") as file:
+        with open_to_write(draft if replaces else path) as file:
             file.writelines(parts)
         if replaces:
             draft.replace(path)

@@ -16,6 +16,7 @@ ROOMS = (
     "trace",
     "errors",
     "arguments",
+    "pipes",
     "console",
     "owned",
     "ladder",
