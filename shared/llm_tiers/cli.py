@@ -39,9 +39,9 @@ __all__ = ["app"]
 app = typer.Typer(
     name="llm-tiers",
     help="Call by call, the cheapest LLM tier that gets it right.",
-    epilog="Exit status: 0 where all is done; 1 where it is not, though the input is right: no policy reaches the target, "
-    "a question has no answer, you said no, or the reader of the output went away; 2 where the input is wrong, which "
-    "one line on standard error says; 130 after Ctrl-C.",
+    epilog="Exit status: 0 where all is done; 1 where it is not, though the input is right: no policy reaches the "
+    "target, a question has no answer, you said no, or the output could not be printed; 2 where the input is wrong, "
+    "which standard error says; 130 after Ctrl-C.",
     no_args_is_help=True,
     # Rich's tracebacks show local variables, and so keys and prompts.
     pretty_exceptions_enable=False,
@@ -129,7 +129,9 @@ def replay(
         str | None, typer.Option(metavar="NODE", help="Of a history, only the calls of this node and the nodes below.")
     ] = None,
     namespace: Annotated[str, typer.Option(metavar="NAME", help="Namespace of a history.")] = "default",
-    json_path: Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Write the results; - prints them.")] = None,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT.json", help="Write the results; - prints them.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw accuracy against cost.")] = None,
 ) -> None:
     """Run recorded outcomes through the real cascade, at no cost."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from llm_tiers.errors import ConfigError, LlmTiersError
-from llm_tiers.pipes import open_to_write
+from llm_tiers.files.pipes import open_to_write
 
 __all__ = [
     "STDOUT",
@@ -55,8 +56,20 @@ def errors_in_one_line() -> Iterator[None]:
     try:
         yield
     except LlmTiersError as error:
-        typer.secho(f"error: {error}", err=True, fg=None if os.environ.get("NO_COLOR") else typer.colors.RED)
+        _tell(str(error))
         raise typer.Exit(2) from None
+    except OSError as error:
+        # Files are opened where errors of theirs are named; what is left is standard output on a full disk.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _tell(f"standard output cannot be written ({error.strerror})")
+        # Or Python would try again at exit, and say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise typer.Exit(1) from None
+
+
+def _tell(error: str) -> None:
+    typer.secho(f"error: {error}", err=True, fg=None if os.environ.get("NO_COLOR") else typer.colors.RED)
 
 
 def check_writable(option: str, path: Path | None) -> None:
@@ -154,7 +167,8 @@ def bar(text: str, total: int | None = 0) -> Iterator[tuple[Progress, TaskID]]:
     """
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
-    quiet = not console.is_terminal
+    # Not rich's own answer, which is yes wherever FORCE_COLOR is set, such as in the logs of a CI.
+    quiet = not sys.stderr.isatty()
     with Progress(*columns, console=console, disable=quiet, transient=True) as progress:
         yield progress, progress.add_task(text, total=total)
 

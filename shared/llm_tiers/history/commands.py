@@ -23,8 +23,8 @@ from llm_tiers.console import (
     write_text,
 )
 from llm_tiers.errors import ConfigError
+from llm_tiers.files.pipes import open_to_read
 from llm_tiers.history.asked import read_calls
-from llm_tiers.pipes import open_to_read
 from llm_tiers.telling.wording import count, name, usd, when
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import IO, Any, TypeAlias
 from llm_tiers.arguments import kind_of
 from llm_tiers.call.json_text import read_json
 from llm_tiers.errors import ConfigError
+from llm_tiers.files.pipes import open_to_read
 from llm_tiers.integration.asker import Message
-from llm_tiers.pipes import open_to_read
 
 __all__ = ["Key", "Question", "fingerprint", "keys_of", "read_questions"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_tiers.errors import ReplayFileError
-from llm_tiers.pipes import open_to_read
+from llm_tiers.files.pipes import open_to_read
 
 __all__ = ["BUNDLED", "BY_QUESTION_AND_TIER", "UNREADABLE", "ReplayTable", "load_table"]
 

@@ -6,8 +6,8 @@ import errno
 import os
 import select
 import time
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
-from typing import IO
 
 __all__ = ["open_to_read", "open_to_write"]
 
@@ -17,7 +17,7 @@ _PATIENCE = 30.0
 _STEP = 0.05
 
 
-def open_to_read(path: Path) -> IO[bytes]:
+def open_to_read(path: Path) -> BufferedReader:
     """Open a file; a pipe as soon as something comes from it.
 
     Raises:
@@ -28,16 +28,18 @@ def open_to_read(path: Path) -> IO[bytes]:
     # Not blocking, since opening a pipe waits until somebody writes to it.
     pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        if not select.select([pipe], [], [], _PATIENCE)[0]:
-            raise OSError(errno.ETIMEDOUT, f"a pipe, and nothing came from it within {_PATIENCE:g} s")
-        os.set_blocking(pipe, True)
-        return os.fdopen(pipe, "rb")
-    except BaseException:
+        came = select.select([pipe], [], [], _PATIENCE)[0]
+    except BaseException:  # Ctrl-C
         os.close(pipe)
         raise
+    if not came:
+        os.close(pipe)
+        raise OSError(errno.ETIMEDOUT, f"a pipe, and nothing came from it within {_PATIENCE:g} s")
+    os.set_blocking(pipe, True)
+    return os.fdopen(pipe, "rb")
 
 
-def open_to_write(path: Path) -> IO[bytes]:
+def open_to_write(path: Path) -> BufferedWriter:
     """Open a file, which loses what it has; a pipe as soon as somebody reads from it.
 
     Raises:
