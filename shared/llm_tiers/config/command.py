@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -106,7 +105,8 @@ def _check_values(loaded: Loaded) -> None:
     try:
         check_stated(loaded.config.arguments())
     except ConfigError as error:
-        name = re.split(r"\W", str(error), maxsplit=1)[0]
+        # The longest, since one name may begin with another.
+        name = max((name for name in loaded.origins if str(error).startswith(name)), key=len, default="")
         raise ConfigError(f"{loaded.origins.get(name, loaded.file or 'environment')}: {error}") from None
 
 
