@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 
 from llm_tiers.config.command import app as config_app
-from llm_tiers.console import STDOUT, bar, check_writable, errors_in_one_line, write_bytes, write_text
+from llm_tiers.console import STDOUT, bar, check_writable, errors_in_one_line, offering, write_bytes, write_text
 from llm_tiers.errors import ConfigError
 from llm_tiers.history.commands import app as history_app
 from llm_tiers.policies import settings as calibrated
@@ -53,6 +53,16 @@ app = typer.Typer(
 
 _PUBLISHED = ("llm-at", "metallm", "smart-paper:0.1", "guarantee:0.1")
 """The policies that the demo shows for the three published systems, and the guarantee beside SMART."""
+
+_POLICIES = (
+    *("single:", "start:", "llm-at", "llm-at-answers", "default", "doubt", "menu", "agree", "estimate", "linucb"),
+    *("linucb-rules", "metallm", "cascade-routing", "agree-two", "agree-all", "guarantee:", "guarantee-grade:"),
+    *("guarantee-judged:", "smart-paper:", "oracle", "random"),
+)
+"""What a shell offers after `--policy`; where they come from is slow to import."""
+
+_CANDIDATES = ("default", "menu", "doubt", "agree", "estimate")
+"""The policies that `calibrate` takes."""
 
 _INTERRUPTED = 130
 """The exit status after Ctrl-C, by the convention of shells: 128 plus the signal's number."""
@@ -97,6 +107,7 @@ def replay(
         list[str] | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=offering(*_POLICIES),
             help="single:TIER, start:TIER, llm-at, default, agree, doubt, linucb, linucb-rules, metallm, "
             "guarantee:DELTA, guarantee-grade:DELTA, guarantee-judged:DELTA, smart-paper:DELTA, oracle or random; "
             "repeatable. "
@@ -188,6 +199,7 @@ def calibrate(
         list[str] | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=offering(*_CANDIDATES),
             help="Candidate: default, agree or estimate; repeatable.",
             show_default="default; agree and estimate where verdicts are recorded",
         ),
@@ -250,6 +262,7 @@ def profile(
         str | None,
         typer.Option(
             metavar="TARGET",
+            autocompletion=offering("exact", "contains"),
             help="exact or contains (compares words with the key's), or a function of question, answer and key, named "
             "like the ladder, that returns True, False, a number in [0, 1] or None.",
         ),
@@ -300,7 +313,12 @@ def warm_start(
     namespace: Annotated[str, typer.Option(metavar="NAME", help="Namespace of the history.")] = "default",
     embedding: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="wordllama, minilm or hashed.", show_default="as a model without embedding="),
+        typer.Option(
+            metavar="NAME",
+            autocompletion=offering("wordllama", "minilm", "hashed"),
+            help="wordllama, minilm or hashed.",
+            show_default="as a model without embedding=",
+        ),
     ] = None,
 ) -> None:
     """Add the questions of a replay file to a history as profiled calls. Doing it again adds nothing."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +27,7 @@ __all__ = [
     "errors_in_one_line",
     "history_named",
     "is_interactive",
+    "offering",
     "write_bytes",
     "write_text",
 ]
@@ -169,8 +170,19 @@ def bar(text: str, total: int | None = 0) -> Iterator[tuple[Progress, TaskID]]:
     console = Console(stderr=True)
     # Not rich's own answer, which is yes wherever FORCE_COLOR is set, such as in the logs of a CI.
     quiet = not sys.stderr.isatty()
-    with Progress(*columns, console=console, disable=quiet, transient=True) as progress:
-        yield progress, progress.add_task(text, total=total)
+    progress = Progress(*columns, console=console, disable=quiet, transient=True)
+    task = progress.add_task(text, total=total)
+    # Not even begun: some versions of rich print an empty line where a bar that is disabled ends.
+    with nullcontext() if quiet else progress:
+        yield progress, task
+
+
+def offering(*names: str) -> Callable[[str], list[str]]:
+    """Return what completes an option's value in a shell: the names that begin as it does.
+
+    Only options whose values are names have one: where nothing is offered, shells complete files.
+    """
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
 
 def is_interactive() -> bool:
