@@ -480,7 +480,7 @@ def test_where_only_the_top_tier_is_free_it_answers_and_learning_ends():
     starter = MenuStarter()
     choice = starter.choice(known)
     assert choice.rule == Single(NAMES, "c")
-    # Numpy's overflow would be a warning, and the chance no number.
+    # An overflow would be a warning of numpy's, which fails here.
     assert 0 <= starter.learning.chance(known.profile, choice, 0) < 0.1
 
 
