@@ -22,10 +22,10 @@ import typer
 from rich.console import Console
 
 from llm_tiers.config.command import app as config_app
-from llm_tiers.console import STDOUT, bar, check_writable, errors_in_one_line
+from llm_tiers.console import STDOUT, bar, check_writable, errors_in_one_line, offering, write_bytes, write_text
 from llm_tiers.errors import ConfigError
 from llm_tiers.history.commands import app as history_app
-from llm_tiers.policies.settings import write_settings
+from llm_tiers.policies import settings as calibrated
 from llm_tiers.report.command import explain, report
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ __all__ = ["app"]
 app = typer.Typer(
     name="llm-tiers",
     help="Call by call, the cheapest LLM tier that gets it right.",
+    epilog="Exit status: 0 where all is done; 1 where it is not, though the input is right: no policy reaches the "
+    "target, a question has no answer, you said no, or the output could not be printed; 2 where the input is wrong, "
+    "which standard error says; 130 after Ctrl-C.",
     no_args_is_help=True,
     # Rich's tracebacks show local variables, and so keys and prompts.
     pretty_exceptions_enable=False,
@@ -50,6 +53,16 @@ app = typer.Typer(
 
 _PUBLISHED = ("llm-at", "metallm", "smart-paper:0.1", "guarantee:0.1")
 """The policies that the demo shows for the three published systems, and the guarantee beside SMART."""
+
+_POLICIES = (
+    *("single:", "start:", "llm-at", "llm-at-answers", "default", "doubt", "menu", "agree", "estimate", "linucb"),
+    *("linucb-rules", "metallm", "cascade-routing", "agree-two", "agree-all", "guarantee:", "guarantee-grade:"),
+    *("guarantee-judged:", "smart-paper:", "oracle", "random"),
+)
+"""What a shell offers after `--policy`; where they come from is slow to import."""
+
+_CANDIDATES = ("default", "menu", "doubt", "agree", "estimate")
+"""The policies that `calibrate` takes."""
 
 _INTERRUPTED = 130
 """The exit status after Ctrl-C, by the convention of shells: 128 plus the signal's number."""
@@ -94,6 +107,7 @@ def replay(
         list[str] | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=offering(*_POLICIES),
             help="single:TIER, start:TIER, llm-at, default, agree, doubt, linucb, linucb-rules, metallm, "
             "guarantee:DELTA, guarantee-grade:DELTA, guarantee-judged:DELTA, smart-paper:DELTA, oracle or random; "
             "repeatable. "
@@ -126,7 +140,9 @@ def replay(
         str | None, typer.Option(metavar="NODE", help="Of a history, only the calls of this node and the nodes below.")
     ] = None,
     namespace: Annotated[str, typer.Option(metavar="NAME", help="Namespace of a history.")] = "default",
-    json_path: Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Write the results.")] = None,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT.json", help="Write the results; - prints them.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw accuracy against cost.")] = None,
 ) -> None:
     """Run recorded outcomes through the real cascade, at no cost."""
@@ -139,9 +155,12 @@ def replay(
         tables = _tables(sources, embedding, node, namespace)
         if not 0 <= feedback <= 1:
             raise ConfigError(f"--feedback {feedback:g} must lie in [0, 1], such as 0.05 for every twentieth call")
-        results = _replay_all(tables, policy, order, seed or [0], knob, truth=_Truth(grade=grade, feedback=feedback))
+        truth = _Truth(grade=grade, feedback=feedback)
+        # Where the JSON goes to standard output, the tables must not be mixed into it.
+        console = Console(stderr=json_path == STDOUT)
+        results = _replay_all(tables, policy, order, seed or [0], knob, truth=truth, console=console)
         if json_path is not None:
-            json_path.write_text(json.dumps([result.to_dict() for result in results], indent=2) + "\n")
+            write_text("--json", json_path, [json.dumps([result.to_dict() for result in results], indent=2), "\n"])
         _draw(results, plot)
 
 
@@ -180,6 +199,7 @@ def calibrate(
         list[str] | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=offering(*_CANDIDATES),
             help="Candidate: default, agree or estimate; repeatable.",
             show_default="default; agree and estimate where verdicts are recorded",
         ),
@@ -242,6 +262,7 @@ def profile(
         str | None,
         typer.Option(
             metavar="TARGET",
+            autocompletion=offering("exact", "contains"),
             help="exact or contains (compares words with the key's), or a function of question, answer and key, named "
             "like the ladder, that returns True, False, a number in [0, 1] or None.",
         ),
@@ -292,7 +313,12 @@ def warm_start(
     namespace: Annotated[str, typer.Option(metavar="NAME", help="Namespace of the history.")] = "default",
     embedding: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="wordllama, minilm or hashed.", show_default="as a model without embedding="),
+        typer.Option(
+            metavar="NAME",
+            autocompletion=offering("wordllama", "minilm", "hashed"),
+            help="wordllama, minilm or hashed.",
+            show_default="as a model without embedding=",
+        ),
     ] = None,
 ) -> None:
     """Add the questions of a replay file to a history as profiled calls. Doing it again adds nothing."""
@@ -302,9 +328,12 @@ def warm_start(
 
     with errors_in_one_line():
         # Read before the history is opened, which would make a folder: a wrong file should leave none behind.
-        load_table(file)
-        with ChromaHistory(history, namespace=namespace, embedding=embedding) as opened:
-            done = start(opened, file, node=node)
+        questions = len(load_table(file))
+        with (
+            ChromaHistory(history, namespace=namespace, embedding=embedding) as opened,
+            bar("adding", questions) as (progress, task),
+        ):
+            done = start(opened, file, node=node, on_record=lambda: progress.advance(task))
         typer.echo(f"{done.added} calls added to {history}, {done.known} known already; graded: {done.right_means}")
 
 
@@ -404,7 +433,7 @@ def _print_calibration(found: Calibration, json_path: Path | None) -> None:
         typer.echo(points, nl=False)
     else:
         if json_path is not None:
-            json_path.write_text(points)
+            write_text("--json", json_path, [points])
         Console().print(table_of(found))
     # If the JSON goes to standard output, the advice must not be mixed into it.
     for line in advice(found):
@@ -417,14 +446,15 @@ def _save_settings(settings: Settings | None, out: Path | None) -> None:
         # Not 2, which stands for wrong arguments: a script must be able to distinguish the two.
         raise typer.Exit(1)
     if out is not None:
-        write_settings(out, settings)
+        # A rename is all or nothing: a model that starts meanwhile reads the old file or the new one.
+        write_text("--out", out, [calibrated.text_of(settings)])
         typer.echo(f"settings: {out}; TieredChatModel(..., settings={str(out)!r}) loads them", err=True)
 
 
 def _tables(sources: list[str], embedding: str | None, node: str | None, namespace: str) -> list[ReplayTable]:
-    from llm_tiers.history.store.registry import is_server
+    from llm_tiers.history.store.registry import is_history
 
-    histories = [source for source in sources if is_server(source) or Path(source).is_dir()]
+    histories = [source for source in sources if is_history(source)]
     if node is not None and not histories:
         raise ConfigError(f"--node {node}: only histories have nodes; a file of recorded outcomes is one node")
     tables: list[ReplayTable] = []
@@ -461,6 +491,7 @@ def _replay_all(
     knob: float | None,
     published: Sequence[str] = ("llm-at",),
     truth: _Truth | None = None,
+    console: Console | None = None,
 ) -> list[ReplayResult]:
     """Replay every table with every policy and seed, and print a summary for each table."""
     from llm_tiers.replay import replay, replay_policy
@@ -472,7 +503,7 @@ def _replay_all(
         for name in names:
             replay_policy(name, table, knob=knob)
     results = []
-    console = Console()
+    console = console or Console()
     with _quiet(), _progress(sum(len(table) * len(names) * len(seeds) for table, names in plans)) as (advance, say):
         for table, names in plans:
             of_table = []
@@ -522,7 +553,7 @@ def _can_draw() -> bool:
 def _draw(results: list[ReplayResult], path: Path | None) -> None:
     if path is None:
         return
-    from llm_tiers.replay.plot import draw
+    from llm_tiers.replay.plot import picture_of
 
-    draw(results, path)
+    write_bytes("--plot", path, [picture_of(results)])
     typer.echo(f"accuracy against cost: {path}")

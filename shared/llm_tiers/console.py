@@ -1,11 +1,12 @@
-"""What the commands share: errors in one line, progress bars, checks before the work."""
+"""What the commands share: errors in one line, progress bars, writing a file whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from llm_tiers.errors import ConfigError, LlmTiersError
+from llm_tiers.files.pipes import open_to_write
 
 __all__ = [
     "STDOUT",
@@ -25,6 +27,8 @@ __all__ = [
     "errors_in_one_line",
     "history_named",
     "is_interactive",
+    "offering",
+    "write_bytes",
     "write_text",
 ]
 
@@ -53,8 +57,20 @@ def errors_in_one_line() -> Iterator[None]:
     try:
         yield
     except LlmTiersError as error:
-        typer.secho(f"error: {error}", err=True, fg=None if os.environ.get("NO_COLOR") else typer.colors.RED)
+        _tell(str(error))
         raise typer.Exit(2) from None
+    except OSError as error:
+        # Files are opened where errors of theirs are named; what is left is standard output on a full disk.
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _tell(f"standard output cannot be written ({error.strerror})")
+        # Or Python would try again at exit, and say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise typer.Exit(1) from None
+
+
+def _tell(error: str) -> None:
+    typer.secho(f"error: {error}", err=True, fg=None if os.environ.get("NO_COLOR") else typer.colors.RED)
 
 
 def check_writable(option: str, path: Path | None) -> None:
@@ -65,10 +81,15 @@ def check_writable(option: str, path: Path | None) -> None:
     """
     if path is None or path == STDOUT:
         return
-    if not path.parent.is_dir():
-        raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ConfigError(f"{option} {path} cannot be written; name a file in a folder of yours")
+    try:
+        if not path.parent.is_dir():
+            raise ConfigError(f"{option} {path}: there is no folder {path.parent}")
+        writable = not path.is_dir() and os.access(path if path.exists() else path.parent, os.W_OK)
+    except OSError as error:
+        # Of a name that is too long, nothing can be asked.
+        raise _unwritable(option, path, error) from None
+    if not writable:
+        raise _unwritable(option, path)
 
 
 def write_text(option: str, path: Path, parts: Iterable[str]) -> None:
@@ -86,21 +107,38 @@ def write_text(option: str, path: Path, parts: Iterable[str]) -> None:
         for part in parts:
             typer.echo(part, nl=False)
         return
-    # What is no file, such as /dev/stdout, cannot be replaced.
-    replaces = path.is_file() or not path.exists()
+    write_bytes(option, path, (part.encode(errors="replace") for part in parts))
+
+
+def write_bytes(option: str, path: Path, parts: Iterable[bytes]) -> None:
+    """Write a file, whole or not at all.
+
+    Args:
+        option: The option that names the file, for the message.
+        path: The file; a device or a pipe is written to, and not replaced.
+        parts: What it shall have, part by part.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with (draft if replaces else path).open("w", encoding="utf-8", errors="replace") as file:
+        # A rename is all or nothing: what is interrupted leaves no half file.
+        replaces = path.is_file() or not path.exists()
+        with open_to_write(draft if replaces else path) as file:
             file.writelines(parts)
         if replaces:
-            # A rename is all or nothing: what is interrupted leaves no half file.
             draft.replace(path)
     except OSError as error:
-        raise ConfigError(
-            f"{option} {path} cannot be written ({error.strerror}); name a file in a folder of yours"
-        ) from error
+        raise _unwritable(option, path, error) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def _unwritable(option: str, path: Path, error: OSError | None = None) -> ConfigError:
+    why = "" if error is None else f" ({error.strerror})"
+    return ConfigError(f"{option} {path} cannot be written{why}; name a file in a folder of yours")
 
 
 def history_named(given: str | None) -> str:
@@ -130,9 +168,21 @@ def bar(text: str, total: int | None = 0) -> Iterator[tuple[Progress, TaskID]]:
     """
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
-    quiet = not console.is_terminal
-    with Progress(*columns, console=console, disable=quiet, transient=True) as progress:
-        yield progress, progress.add_task(text, total=total)
+    # Not rich's own answer, which is yes wherever FORCE_COLOR is set, such as in the logs of a CI.
+    quiet = not sys.stderr.isatty()
+    progress = Progress(*columns, console=console, disable=quiet, transient=True)
+    task = progress.add_task(text, total=total)
+    # Not even begun: some versions of rich print an empty line where a bar that is disabled ends.
+    with nullcontext() if quiet else progress:
+        yield progress, task
+
+
+def offering(*names: str) -> Callable[[str], list[str]]:
+    """Return what completes an option's value in a shell: the names that begin as it does.
+
+    Only options whose values are names have one: where nothing is offered, shells complete files.
+    """
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
 
 def is_interactive() -> bool:

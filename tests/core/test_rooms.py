@@ -16,6 +16,7 @@ ROOMS = (
     "trace",
     "errors",
     "arguments",
+    "files",
     "console",
     "owned",
     "ladder",
@@ -37,6 +38,7 @@ ROOMS = (
     "profile",
     "testing",
     "report",
+    "config.command",
     "cli",
 )
 """The rooms of `llm_tiers`, lowest first: a file imports from its own room and from rooms before it in this list.

@@ -14,7 +14,7 @@ from llama_index.core import Settings as LlamaSettings
 
 from langchain_tiers import TieredChatModel
 from llamaindex_tiers import TieredLLM
-from llm_tiers.policies.settings import Aim, Measured, Settings, write_settings
+from llm_tiers.policies.settings import Aim, Measured, Settings, text_of
 from llm_tiers.testing import LoopbackServer, obliging
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def blocks(page):
 def outside(monkeypatch, tmp_path):
     """A working folder with what `llm-tiers calibrate` leaves there, and OpenAI's servers in this process."""
     monkeypatch.chdir(tmp_path)
-    write_settings(tmp_path / "tiers.json", CALIBRATED)
+    (tmp_path / "tiers.json").write_text(text_of(CALIBRATED))
     # Pages set LlamaIndex's global LLM, as users do; tests after them have none.
     monkeypatch.setattr(LlamaSettings, "_llm", None)
     # The server serves no vectors of texts, which indices ask of OpenAI by default.

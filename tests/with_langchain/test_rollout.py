@@ -1,7 +1,11 @@
 """Switching tiers on: the present tier serves as before, tiering is observed, then takes over by conversation."""
 
 import asyncio
+import subprocess
+import sys
 import threading
+from functools import partial
+from textwrap import dedent
 
 import openai
 import pytest
@@ -224,6 +228,49 @@ class TestObserved:
         hang.release()
         closing.join(30)
         assert read_records(str(tmp_path))[0].tiered is not None
+
+    def test_closing_gives_up_what_takes_longer(self, server, observing, tmp_path, caplog):
+        server.scripts["small"] = hang = Hang("Lyon")
+        model = observing(history=str(tmp_path))
+        model.invoke(ASK)
+        assert hang.reached.wait(30)
+        model.close(timeout=0)
+        assert "observing: given up for 1 calls (1 under way), after 0 s" in caplog.text
+        hang.release()
+
+    @pytest.mark.parametrize("timeout", [-1, float("nan"), "soon", None])
+    def test_a_timeout_that_is_none_is_refused(self, observing, timeout):
+        with pytest.raises(ConfigError, match="timeout"):
+            observing().close(timeout=timeout)
+
+    @pytest.mark.parametrize("ending", ["", "model.close(timeout=0.1)"])
+    def test_a_program_ends_where_tiers_that_are_asked_side_by_side_hang(self, server, ending):
+        # The first request of a kind goes to one tier after the other.
+        for name in ("small", "medium"):
+            answers = iter(["The answer is 4."])
+            server.scripts[name] = partial(lambda answers, _: next(answers, Hang()), answers)
+        program = f"""
+            from langchain_openai import ChatOpenAI
+            from langchain_tiers import TieredChatModel
+            from llm_tiers.flow import background
+
+            background.SECONDS_AT_END = 0.1
+            tiers = [
+                ChatOpenAI(model=name, base_url={server.base_url!r}, api_key="unused", max_retries=0)
+                for name in ("small", "medium", "large")
+            ]
+            model = TieredChatModel(tiers=tiers, mode="observe", observe_share=1.0, prices={PRICES!r})
+            for _ in range(2):
+                model.invoke({ASK!r})
+                model.flush_grades(10)
+            {ending}
+        """
+        ran = subprocess.run(
+            [sys.executable, "-c", dedent(program)], capture_output=True, text=True, timeout=120, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert "observing: given up for 1 calls (1 under way)" in ran.stderr
+        assert sorted(request.model for request in server.requests) == sorted(["large", "medium", "small"] * 2)
 
     def test_feedback_may_come_at_once(self, observing):
         model = observing()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from llm_tiers.calibration.audited import FEWEST, audited_tables, graded_calls, sources_of
 from llm_tiers.errors import ConfigError
 from llm_tiers.history.reading import read_records
-from llm_tiers.history.store.registry import is_server
+from llm_tiers.history.store.registry import is_history, is_server
 from llm_tiers.replay import load_table
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def sample_of(
         ReplayFileError: A file cannot be read.
         HistoryError: A history cannot be read.
     """
-    histories = [source for source in sources if is_server(source) or Path(source).is_dir()]
+    histories = [source for source in sources if is_history(source)]
     if histories and len(histories) < len(sources):
         raise ConfigError(
             "files and histories cannot be calibrated on together: in a file the truth is known, in a history what the "

@@ -52,6 +52,8 @@ def show(file: _File = None) -> None:
         loaded = load_config(file)
         Console().print(_table(loaded))
         _say_unknown(loaded)
+        # Only now: where a value is wrong, the table shows which one is in force.
+        _check_values(loaded)
 
 
 @app.command()
@@ -61,6 +63,7 @@ def check(file: _File = None) -> None:
         loaded = load_config(file)
         if loaded.config.tiers is None:
             raise ConfigError(f'{loaded.file or "the environment"} names no tiers: tiers = ["gpt-5-nano", "gpt-5"]')
+        _check_values(loaded)
         typer.echo(f"{loaded.file or 'environment'}: {len(loaded.origins)} settings, all as they should be")
         _say_unknown(loaded)
 
@@ -86,8 +89,25 @@ def _table(loaded: Loaded) -> Table:
     for name, origin in loaded.origins.items():
         table.add_row(name, Text(str(values[name])), Text(origin))
     if not loaded.origins:
-        table.add_row("none", "", f"no {FILE}, no [tool.llm-tiers], no {PREFIX}...")
+        table.add_row("none", "", Text(f"no {FILE}, no [tool.llm-tiers], no {PREFIX}..."))
     return table
+
+
+def _check_values(loaded: Loaded) -> None:
+    """Check that a model takes the settings.
+
+    Raises:
+        ConfigError: One has a value that no model takes; the message says where it comes from.
+    """
+    # Slow to import, which `llm-tiers --help` should not wait for.
+    from llm_tiers.integration.stated import check_stated
+
+    try:
+        check_stated(loaded.config.arguments())
+    except ConfigError as error:
+        # The longest, since one name may begin with another.
+        name = max((name for name in loaded.origins if str(error).startswith(name)), key=len, default="")
+        raise ConfigError(f"{loaded.origins.get(name, loaded.file or 'environment')}: {error}") from None
 
 
 def _say_unknown(loaded: Loaded) -> None:

@@ -77,7 +77,8 @@ def _found(path: str | os.PathLike[str] | None) -> Path | None:
     named = os.environ.get(_NAMED_BY) if path is None else path
     if named is not None:
         file = Path(named)
-        if not file.is_file():
+        # Not `Path.is_file`, which raises where a name is too long.
+        if not os.path.isfile(file):  # noqa: PTH113
             by = "" if path is not None else f" ({_NAMED_BY} names it)"
             raise ConfigError(f"settings: there is no file {file}{by}; `llm-tiers config init` writes one")
         return file

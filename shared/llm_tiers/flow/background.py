@@ -12,13 +12,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Background", "Work"]
+__all__ = ["SECONDS_AT_END", "Background", "Work"]
 
 logger = logging.getLogger("llm_tiers")
 
 _SECONDS_IDLE = 5.0
-_SECONDS_AT_EXIT = 10.0
-"""How long the exit of the program waits for work that is left, where nobody called `close`."""
+SECONDS_AT_END = 5.0
+"""How long the end of a model, or of the program, waits for work that is left: a grader's answer may take seconds,
+while a user who ends a program, or a server that is told to stop, cannot wait for a provider that hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,13 @@ class Background:
     does not keep the program from ending.
 
     Args:
+        doing: What the work does, for the log, such as `"grading"`.
         threads: Most threads.
         capacity: Most work that waits.
     """
 
-    def __init__(self, threads: int = 4, capacity: int = 256) -> None:
+    def __init__(self, doing: str = "work", threads: int = 4, capacity: int = 256) -> None:
+        self._doing = doing
         self._most_threads = threads
         self._capacity = capacity
         self._begin()
@@ -84,16 +87,41 @@ class Background:
                 return self._is_done()
             return self._changed.wait_for(self._is_done, seconds)
 
-    def drop(self) -> None:
-        """Give up the work that waits."""
-        if self._is_of_parent():
+    def finish(self, seconds: float) -> None:
+        """Wait until all work is done, but no longer than `seconds`; give up the rest, and log how much that was."""
+        done = self.wait(seconds)
+        # What was given up once is not waited for again when the program ends.
+        _open.discard(self)
+        if done or self._is_of_parent():
             return
+        waiting = self.drop()
+        under_way = self._under_way()
+        if waiting or under_way:
+            logger.warning(
+                "%s: given up for %d calls (%d under way), after %.3g s; flush_grades() before the end waits for them, "
+                "and so does close(timeout=...)",
+                self._doing,
+                waiting + under_way,
+                under_way,
+                seconds,
+            )
+
+    def drop(self) -> int:
+        """Give up the work that waits, and return how much that was."""
+        if self._is_of_parent():
+            return 0
         with self._changed:
             left = list(self._queue)
             self._queue.clear()
             self._changed.notify_all()
         for work in left:
             work.drop()
+        return len(left)
+
+    def _under_way(self) -> int:
+        with self._changed:
+            # Work that ends the model itself is none that is given up.
+            return self._running - (threading.current_thread() in self._threads)
 
     def _is_of_parent(self) -> bool:
         """Say whether this is a forked child: it has none of the threads, and the parent does the work that waits."""
@@ -142,7 +170,6 @@ def _finish_at_exit(background: Background) -> None:
 
 
 def _finish_all() -> None:
-    deadline = time.monotonic() + _SECONDS_AT_EXIT
+    deadline = time.monotonic() + SECONDS_AT_END
     for background in list(_open):
-        background.wait(max(0.0, deadline - time.monotonic()))
-        background.drop()
+        background.finish(max(0.0, deadline - time.monotonic()))

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-__all__ = ["Busy", "Deadline", "Late", "LateTiers", "TooLate", "awithin", "within"]
+__all__ = ["Busy", "Deadline", "Late", "LateTiers", "TooLate", "awithin", "in_thread", "within"]
 
 Result = TypeVar("Result")
 
@@ -101,6 +101,28 @@ class Deadline:
         return math.inf if self.seconds is None else max(0.0, self.seconds - (self._clock() - self._began))
 
 
+def in_thread(work: Callable[[], Result], name: str) -> Future[Result]:
+    """Begin some work in a thread of its own, which does not keep the process alive.
+
+    Args:
+        work: What to do. It sees a copy of the caller's context.
+        name: The thread's name.
+    """
+    # A plain thread and a bare future, not an executor: Python joins an executor's threads at exit, so a client that
+    # hangs would hold up the end of the program.
+    outcome: Future[Result] = Future()
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        try:
+            outcome.set_result(context.run(work))
+        except BaseException as error:  # noqa: BLE001 -- raised where it is waited for
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return outcome
+
+
 def within(seconds: float | None, work: Callable[[], Result], late: Late | None = None) -> Result:
     """Do some work and return its result, but wait for it no longer than `seconds`.
 
@@ -117,18 +139,7 @@ def within(seconds: float | None, work: Callable[[], Result], late: Late | None 
     """
     if seconds is None or seconds == math.inf:
         return work()
-    # A plain thread and a bare future, not an executor: Python joins an executor's threads at exit, so a client that
-    # hangs would hold up the end of the program.
-    outcome: Future[Result] = Future()
-    context = contextvars.copy_context()
-
-    def run() -> None:
-        try:
-            outcome.set_result(context.run(work))
-        except BaseException as error:  # noqa: BLE001 -- raised where it is waited for
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, name="llm-tiers-deadline", daemon=True).start()
+    outcome = in_thread(work, "llm-tiers-deadline")
     try:
         return outcome.result(seconds)
     except BaseException as error:

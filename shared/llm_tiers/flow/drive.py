@@ -8,9 +8,7 @@ like any other (`_without_handoff`).
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import AsyncGenerator, Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -30,7 +28,7 @@ from llm_tiers.call.requests import (
 )
 from llm_tiers.errors import TierError
 from llm_tiers.flow.attempt import Attempt
-from llm_tiers.flow.deadline import Busy, awithin, within
+from llm_tiers.flow.deadline import Busy, awithin, in_thread, within
 from llm_tiers.flow.patience import HistoryTooSlow, prepare
 from llm_tiers.history.record import Recollection
 from llm_tiers.owned import owned
@@ -278,17 +276,11 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
             attempt.reply = within(attempt.thread_seconds, partial(performer.generate, call), attempt.late)
         return attempt.outcome
 
-    # The first runs in the caller's own thread: most calls have only one, and need no pool.
+    # The first runs in the caller's own thread: most calls have only one, and need no other.
     first, *beside = calls
-    if not beside:
-        return (one(first),)
-    pool = ThreadPoolExecutor(len(beside), thread_name_prefix="llm-tiers")
-    try:
-        others: list[Future[Reply]] = [pool.submit(contextvars.copy_context().run, one, call) for call in beside]
-        return (one(first), *(other.result() for other in others))
-    finally:
-        # A thread cannot be cancelled: where the first call is interrupted, nobody waits for the others.
-        pool.shutdown(wait=False, cancel_futures=True)
+    # A thread cannot be cancelled: where the first call is interrupted, nobody waits for the others.
+    others = [in_thread(partial(one, call), "llm-tiers") for call in beside]
+    return (one(first), *(other.result() for other in others))
 
 
 async def _astream(call: ModelCall, performer: AsyncPerformer, ledger: Ledger) -> AsyncGenerator[Any, None]:

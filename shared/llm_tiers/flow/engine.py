@@ -19,6 +19,7 @@ from llm_tiers.call.call import Call
 from llm_tiers.call.performer import Detachable
 from llm_tiers.errors import AllTiersFailed, ConfigError, FeedbackRefused, HistoryError, UnknownTrace
 from llm_tiers.flow.accepted import Accepted
+from llm_tiers.flow.background import SECONDS_AT_END
 from llm_tiers.flow.breakers import Breakers
 from llm_tiers.flow.cascade import cascade
 from llm_tiers.flow.deadline import Busy, Late, LateTiers
@@ -60,8 +61,8 @@ logger = logging.getLogger("llm_tiers")
 _MOST_LATE = 8
 """Most requests to a history that nobody waits for any more; each keeps a thread."""
 
-_SECONDS_AT_CLOSE = 30.0
-"""How long `close` waits for what is being graded."""
+_SECONDS_FOR_RECORD = 30.0
+"""How long feedback waits for the record of its call, where that is kept late."""
 
 TraceHook = Callable[[Trace], object]
 
@@ -293,9 +294,9 @@ class Engine:
         except UnknownTrace:
             # A record may be kept after the user's word: where the history was slow, or that of a served call, which is
             # kept when its shadow is known.
-            self._late_history.wait(_SECONDS_AT_CLOSE)
+            self._late_history.wait(_SECONDS_FOR_RECORD)
             if self._shadows is not None:
-                self._shadows.wait(_SECONDS_AT_CLOSE)
+                self._shadows.wait(_SECONDS_FOR_RECORD)
             return revise()
 
     def observed(self, node: str = "") -> TieringObserved:
@@ -357,16 +358,25 @@ class Engine:
             return False
         return self._gradings is None or self._gradings.wait(max(until - time.monotonic(), 0.0))
 
-    def finish_grading(self) -> None:
-        """Wait up to 30 seconds for what is being graded, and give up the rest; the traces say what was given up."""
-        if self._shadows is not None:
-            self._shadows.finish(_SECONDS_AT_CLOSE)
-        if self._gradings is not None:
-            self._gradings.finish(_SECONDS_AT_CLOSE)
+    def finish_grading(self, seconds: float = SECONDS_AT_END) -> None:
+        """Wait for what is asked off the path and graded, and give up the rest; the log and the traces say what.
 
-    def close(self) -> None:
-        """Finish grading, write what the history has pending and close it."""
-        self.finish_grading()
+        Args:
+            seconds: Wait no longer.
+        """
+        until = time.monotonic() + seconds
+        if self._shadows is not None:
+            self._shadows.finish(seconds)
+        if self._gradings is not None:
+            self._gradings.finish(max(until - time.monotonic(), 0.0))
+
+    def close(self, seconds: float = SECONDS_AT_END) -> None:
+        """Finish grading, write what the history has pending and close it.
+
+        Args:
+            seconds: Wait no longer for what is asked off the path and graded.
+        """
+        self.finish_grading(seconds)
         if self.history is not None:
             self.history.close()
 

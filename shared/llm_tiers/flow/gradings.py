@@ -52,7 +52,7 @@ class Gradings:
         self._history = history
         self._account = account
         self._log = log
-        self._background = Background()
+        self._background = Background("grading")
         self._consult = Consultant()
         self._spent = 0.0
         self._lock = threading.Lock()
@@ -82,8 +82,7 @@ class Gradings:
 
     def finish(self, seconds: float) -> None:
         """Wait at most `seconds` for what is being graded, and give up the rest."""
-        self._background.wait(seconds)
-        self._background.drop()
+        self._background.finish(seconds)
 
     def _graded(self, given: ToGrade, trace: Trace) -> Trace:
         most = self._grader.max_usd

@@ -114,7 +114,7 @@ class Shadows:
         self._account = account
         self._clock = clock
         self._log = log
-        self._background = Background()
+        self._background = Background("observing")
 
     def begin(self, ledger: Ledger, trace: Trace, report: Report) -> None:
         """Queue a call, and report its trace when its shadow is known or given up.
@@ -141,8 +141,7 @@ class Shadows:
 
     def finish(self, seconds: float) -> None:
         """Wait at most `seconds` for what is being followed, and give up the rest."""
-        self._background.wait(seconds)
-        self._background.drop()
+        self._background.finish(seconds)
 
     def _followed(self, ledger: Ledger, answer: Answer, unseen: Unseen, trace: Trace, report: Report) -> None:
         account = self._account(ledger.call, unseen.policy)

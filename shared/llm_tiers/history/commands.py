@@ -23,6 +23,7 @@ from llm_tiers.console import (
     write_text,
 )
 from llm_tiers.errors import ConfigError
+from llm_tiers.files.pipes import open_to_read
 from llm_tiers.history.asked import read_calls
 from llm_tiers.telling.wording import count, name, usd, when
 
@@ -227,7 +228,7 @@ def import_lines(
 
     with errors_in_one_line():
         try:
-            with file.open("rb") as opened, bar("checking", None) as (progress, task):
+            with open_to_read(file) as opened, bar("checking", None) as (progress, task):
                 header, records = read_lines(str(file), opened, on_line=lambda _: progress.advance(task))
         except OSError as error:
             raise ConfigError(f"FILE {file} cannot be read ({error.strerror})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,7 +62,7 @@ def read_records(
                 if on_record is not None and len(records) % _STEP == 0:
                     on_record(len(records), total)
     if not records:
-        raise HistoryError(f"{where} holds no history in the namespace {namespace!r}")
+        raise _none_in(where, namespace)
     return sorted(records.values(), key=lambda record: record.created)
 
 
@@ -100,7 +101,7 @@ def held_in(where: str, *, namespace: str = "default") -> Held:
     """
     held = find_held(where, namespace=namespace)
     if held is None:
-        raise HistoryError(f"{where} holds no history in the namespace {namespace!r}")
+        raise _none_in(where, namespace)
     return held
 
 
@@ -113,7 +114,7 @@ def find_held(where: str, *, namespace: str = "default") -> Held | None:
         HistoryError: It cannot be read.
     """
     # Nothing is made in a folder that has no history, and none is made.
-    if not is_server(where) and not (Path(where).expanduser() / client.DATABASE).exists():
+    if not is_server(where) and not _has_database(where):
         return None
     with closing(_place(where)) as place, client.chroma_errors(f"reading {where}"):
         shelves = place.shelves(namespace)
@@ -162,7 +163,7 @@ def find_record(where: str, trace_id: str, *, namespace: str = "default") -> Fou
                 near = shelves.get(record.node, shelf).newest(_NEWEST)
                 return Found(record, shelf.trace(trace_id), [*near.values()])
     if not shelves:
-        raise HistoryError(f"{where} holds no history in the namespace {namespace!r}")
+        raise _none_in(where, namespace)
     raise UnknownTrace(
         f"{where} holds no record of the trace id {trace_id!r}; `llm-tiers history list` shows the ids that it holds "
         "(calls that teach nothing have no record, and old records are evicted)"
@@ -174,6 +175,22 @@ def _place(where: str) -> Place:
         return Server(where.rstrip("/"), {})
     folder = Path(where).expanduser().resolve()
     # Chroma would make a new database in a folder that has none.
-    if not (folder / client.DATABASE).exists():
-        raise HistoryError(f"{where} holds no history: it has no {client.DATABASE}")
+    if not _has_database(where):
+        raise _none_in(where)
     return Folder(folder)
+
+
+def _has_database(where: str) -> bool:
+    try:
+        return (Path(where).expanduser() / client.DATABASE).exists()
+    except OSError:  # a name that is too long
+        return False
+
+
+def _none_in(where: str, namespace: str = "") -> HistoryError:
+    if is_server(where) or _has_database(where):
+        return HistoryError(
+            f"{where} holds no history in the namespace {namespace!r}; name the one that a model got as namespace="
+        )
+    why = f"it has no {client.DATABASE}" if os.path.lexists(where) else "there is no such folder"
+    return HistoryError(f"{where} holds no history: {why}; name the folder or the URL that a model got as history=")

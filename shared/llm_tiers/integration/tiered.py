@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, Field, PrivateAttr
 
+from llm_tiers.arguments import require, require_number
 from llm_tiers.config.loading import FILE, load_config
 from llm_tiers.errors import ConfigError
+from llm_tiers.flow.background import SECONDS_AT_END
 from llm_tiers.flow.engine import Engine
 from llm_tiers.flow.limits import Limits
 from llm_tiers.history import as_history
@@ -126,21 +128,28 @@ class Tiered(BaseModel):
         # Closing writes what is pending, which would block the event loop.
         await asyncio.to_thread(self.close)
 
-    def close(self) -> None:
+    def close(self, timeout: float = SECONDS_AT_END) -> None:
         """Write what the history has pending and close it; a `History` that was given and the tiers stay open.
 
-        Answers that are being graded, and what `mode="observe"` asks off the path, are waited for, up to 30 seconds;
-        what is left then is given up, as `on_trace` reports.
+        What is left to grade, or to ask off the path in `mode="observe"`, is given up after the time-out: `on_trace`
+        and the log say so. A program that ends without `close` waits as long.
+
+        Args:
+            timeout: Seconds to wait at most for that; 0 gives it up at once. What waits to be written is written.
 
         Raises:
+            ConfigError: `timeout` is no number of seconds.
             HistoryError: Something could not be written. The history is closed all the same.
         """
+        require_number(timeout, "timeout")
+        # Written so that NaN fails too.
+        require(timeout >= 0, f"timeout={timeout!r} must be 0 or more seconds")
         given, _ = self._given_history
         # A `History` object is the user's, and other models may share it.
         if given is None or isinstance(given, str | os.PathLike):
-            self._engine.close()
+            self._engine.close(timeout)
         else:
-            self._engine.finish_grading()
+            self._engine.finish_grading(timeout)
 
     def asker(self) -> Asker:
         """Return what asks single tiers past policy and history, for `llm-tiers profile`."""

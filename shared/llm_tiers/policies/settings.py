@@ -13,7 +13,7 @@ from llm_tiers.errors import ConfigError
 if TYPE_CHECKING:
     import os
 
-__all__ = ["FORMAT", "Aim", "Measured", "Settings", "read_settings", "write_settings"]
+__all__ = ["FORMAT", "Aim", "Measured", "Settings", "read_settings", "text_of"]
 
 FORMAT: Literal[1] = 1
 _MARK = "llm_tiers_settings"
@@ -76,12 +76,9 @@ class Settings(_Part):
     version: str
 
 
-def write_settings(path: Path, settings: Settings) -> None:
-    """Write a settings file; one that is there already is replaced as a whole."""
-    # A rename is all or nothing: a model that starts meanwhile reads the old file or the new one.
-    draft = path.with_name(f"{path.name}.tmp")
-    draft.write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    draft.replace(path)
+def text_of(settings: Settings) -> str:
+    """Return what a settings file has in it."""
+    return settings.model_dump_json(indent=2) + "\n"
 
 
 def read_settings(path: str | os.PathLike[str]) -> Settings:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from llm_tiers.arguments import kind_of
 from llm_tiers.call.json_text import read_json
 from llm_tiers.errors import ConfigError
+from llm_tiers.files.pipes import open_to_read
 from llm_tiers.integration.asker import Message
 
 __all__ = ["Key", "Question", "fingerprint", "keys_of", "read_questions"]
 
 Key: TypeAlias = str | int | float | bool
 """One right answer."""
+
+_LONGEST_LINE = 1 << 26
+"""Bytes of one question, with its images; what is longer, such as what /dev/zero gives, would fill the memory."""
 
 _FIELDS = ("question", "messages", "key", "node", "id")
 
@@ -58,16 +62,10 @@ def read_questions(path: Path) -> tuple[Question, ...]:
         ConfigError: The file cannot be read, or a line is wrong; the message has the line's number.
     """
     try:
-        # Editors on Windows begin a file with a byte order mark. Not `splitlines`, which also splits at U+2028: JSON
-        # allows that character inside a text.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        with open_to_read(path) as file:
+            questions = tuple(_questions(path, file))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text: byte {error.start} cannot be read") from None
-    questions = tuple(
-        _question(f"{path}, line {number}", number, line) for number, line in enumerate(lines, 1) if line.strip()
-    )
     if not questions:
         raise ConfigError(f'{path}: there is no question in it; write one a line: {{"question": "..."}}')
     _check_ids(path, questions)
@@ -79,6 +77,23 @@ def fingerprint(questions: Sequence[Question]) -> str:
     # The order counts too: without ids of the user's own, a question's id is the number of its line.
     asked = [[question.id, question.messages, question.node] for question in questions]
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _questions(path: Path, file: IO[bytes]) -> Iterator[Question]:
+    number = 0
+    # Lines end at line feeds alone: `str.splitlines` also splits at U+2028, which JSON allows inside a text.
+    while line := file.readline(_LONGEST_LINE + 1):
+        number += 1
+        where = f"{path}, line {number}"
+        if len(line) > _LONGEST_LINE:
+            raise ConfigError(f"{where}: longer than {_LONGEST_LINE:,} bytes, so it is no question")
+        try:
+            # Editors on Windows begin a file with a byte order mark.
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{where}: not UTF-8 text: byte {error.start} of it cannot be read") from None
+        if text.strip():
+            yield _question(where, number, text)
 
 
 def _question(where: str, number: int, line: str) -> Question:

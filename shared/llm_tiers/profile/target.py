@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from operator import attrgetter
@@ -115,7 +116,8 @@ def _from_name(module: str) -> ModuleType:
 
 
 def _from_file(argument: str, path: Path) -> ModuleType:
-    if not path.is_file():
+    # Not `Path.is_file`, which raises where a name is too long.
+    if not os.path.isfile(path):  # noqa: PTH113
         raise ConfigError(f"there is no file {path}")
     _look_in(path.resolve().parent)
     spec = importlib.util.spec_from_file_location(path.stem, path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,13 @@ class WarmStart:
     right_means: str
 
 
-def warm_start(history: Tiered | History, source: str | os.PathLike[str], *, node: str | None = None) -> WarmStart:
+def warm_start(
+    history: Tiered | History,
+    source: str | os.PathLike[str],
+    *,
+    node: str | None = None,
+    on_record: Callable[[], object] | None = None,
+) -> WarmStart:
     """Add the questions of a replay file to a history as profiled calls; records that it already has are left alone.
 
     Each record has what every tier said, with its tokens and its cost. If keys or a check decided what is right, it
@@ -59,6 +65,7 @@ def warm_start(history: Tiered | History, source: str | os.PathLike[str], *, nod
         history: A `TieredChatModel`, a `TieredLLM`, or a history. A model's tiers must have the names in the file.
         source: A file that `llm-tiers profile` wrote, or another replay file.
         node: The node that the calls belong to; by default the one in the file, else the root.
+        on_record: Called after each question.
 
     Raises:
         ReplayFileError: The file cannot be read, or an array is misshapen or out of range.
@@ -77,6 +84,8 @@ def warm_start(history: Tiered | History, source: str | os.PathLike[str], *, nod
         if not _has(opened, record.id):
             remember(replace(record, vector=vectors[row]))
             added += 1
+        if on_record is not None:
+            on_record()
     return WarmStart(added, len(table) - added, table.right_means)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from llm_tiers.replay.run import ReplayResult
 
-__all__ = ["draw"]
+__all__ = ["picture_of"]
 
 _PANEL_INCHES = 6.4, 4.8
 _STYLES = {
@@ -38,14 +39,13 @@ _STYLES = {
 """Marker and colour by kind of policy."""
 
 
-def draw(results: Sequence[ReplayResult], path: str | Path) -> None:
-    """Draw accuracy against cost on a logarithmic axis, a panel for each table, into a PNG file.
+def picture_of(results: Sequence[ReplayResult]) -> bytes:
+    """Return a PNG of accuracy against cost on a logarithmic axis, with a panel for each table.
 
     Runs of one policy that differ by seed only are shown as one point, their mean.
 
     Args:
         results: What the policies reached.
-        path: The file to write.
     """
     # The figure is made without pyplot, which would open a window system and keep every figure in memory.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -61,7 +61,9 @@ def draw(results: Sequence[ReplayResult], path: str | Path) -> None:
     panels = figure.subplots(1, len(by_file), squeeze=False)[0]
     for axes, ((file, _), group) in zip(panels, by_file.items(), strict=True):
         _draw_panel(axes, f"{Path(file).stem} ({group[0].n} questions)", group)
-    figure.savefig(path, dpi=120, format="png")
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120, format="png")
+    return picture.getvalue()
 
 
 def _draw_panel(axes: Axes, title: str, results: Sequence[ReplayResult]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_tiers.errors import ReplayFileError
+from llm_tiers.files.pipes import open_to_read
 
 __all__ = ["BUNDLED", "BY_QUESTION_AND_TIER", "UNREADABLE", "ReplayTable", "load_table"]
 
@@ -153,7 +154,7 @@ UNREADABLE = (
 def _read(path: Path, wanted: frozenset[str]) -> dict[str, NDArray[Any]]:
     try:
         # Opened here, since numpy leaves a file open that it cannot read.
-        with path.open("rb") as content:
+        with open_to_read(path) as content:
             start = content.read(len(_ZIP))
             content.seek(0)
             # Numpy takes any other file for a pickle, and advises to allow that.

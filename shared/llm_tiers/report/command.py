@@ -17,6 +17,7 @@ from llm_tiers.console import (
     check_writable,
     errors_in_one_line,
     history_named,
+    offering,
     write_text,
 )
 from llm_tiers.errors import ConfigError
@@ -50,7 +51,12 @@ def report(
         typer.Option(metavar="D", help="Show for each node what the records prove, as Guarantee(D) would."),
     ] = None,
     of: Annotated[
-        str, typer.Option(metavar="WHAT", help="With --delta, what counts as worse: equality, grade or feedback.")
+        str,
+        typer.Option(
+            metavar="WHAT",
+            autocompletion=offering(*_MEASURES),
+            help="With --delta, what counts as worse: equality, grade or feedback.",
+        ),
     ] = "equality",
     namespace: NamespaceOption = "default",
 ) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llm_tiers.policies.rollout.observed import Observed, observed_in
+from llm_tiers.policies.rollout.observed import Observed, Tally, tally_of
 from llm_tiers.report.answers import Answers, Calibration, answers_of, calibration_of
 from llm_tiers.report.frontier import Frontier, Sample, frontier_of, sample_of
 from llm_tiers.report.ladder import SeenLadder, ladder_of
@@ -47,6 +47,7 @@ class Node:
         rule: The rule that answers now; None where the policy has none.
         proof: What its records prove; None where that was not asked.
         nodes: How many nodes these are.
+        observed: What tiering would have done on its calls that one tier served; None without any.
     """
 
     name: str | None
@@ -57,6 +58,7 @@ class Node:
     rule: str | None
     proof: Proof | None
     nodes: int = 1
+    observed: Observed | None = None
 
 
 @dataclass(frozen=True)
@@ -123,11 +125,15 @@ def report_of(
         on_node: Called with each node's name once it is done.
     """
     ladder = ladder_of(records)
-    nodes = _nodes(records, ladder, promised, on_node)
+    by_node: dict[str, list[Record]] = {}
+    for record in records:
+        by_node.setdefault(record.node, []).append(record)
+    # Once for each node: of all nodes they are added.
+    tallies = {name: tally_of(own) for name, own in by_node.items()}
+    nodes = _nodes(by_node, tallies, ladder, promised, on_node)
     same = {
         node.name or "": node.sample for node in nodes if node.sample is not None and node.ladder.names == ladder.names
     }
-    observed = observed_in(records)
     return Report(
         where=where,
         namespace=namespace,
@@ -140,35 +146,40 @@ def report_of(
         frontier=frontier_of(same, ladder, len(records)),
         periods=tuple(periods_of(records, ladder)),
         nodes=nodes,
-        observed=observed if observed.calls else None,
+        observed=_observed(tallies.values()),
     )
 
 
+def _observed(tallies: Iterable[Tally]) -> Observed | None:
+    found = sum(tallies, Tally())
+    return found.observed() if found.calls else None
+
+
 def _nodes(
-    records: Sequence[Record],
+    by_node: Mapping[str, Sequence[Record]],
+    tallies: Mapping[str, Tally],
     ladder: SeenLadder,
     promised: Promised | None,
     on_node: Callable[[str], object] | None,
 ) -> tuple[Node, ...]:
-    by_node: dict[str, list[Record]] = {}
-    for record in records:
-        by_node.setdefault(record.node, []).append(record)
     order = sorted(by_node, key=lambda name: (-len(by_node[name]), name))
     found = []
     for name in order[:MOST_NODES]:
-        found.append(_node(name, by_node[name], ladder, promised))
+        found.append(_node(name, by_node[name], ladder, promised, _observed([tallies[name]])))
         if on_node is not None:
             on_node(name)
     rest = [record for name in order[MOST_NODES:] for record in by_node[name]]
     if rest:
         number = len(order) - MOST_NODES
-        found.append(
-            Node(None, ladder, money_of(rest, ladder), answers_of(rest, ladder), None, None, None, nodes=number)
-        )
+        money, answers = money_of(rest, ladder), answers_of(rest, ladder)
+        observed = _observed(tallies[name] for name in order[MOST_NODES:])
+        found.append(Node(None, ladder, money, answers, None, None, None, nodes=number, observed=observed))
     return tuple(found)
 
 
-def _node(name: str, records: Sequence[Record], ladder: SeenLadder, promised: Promised | None) -> Node:
+def _node(
+    name: str, records: Sequence[Record], ladder: SeenLadder, promised: Promised | None, observed: Observed | None
+) -> Node:
     own = _own_ladder(records, ladder)
     rules = Counter(record.rule for record in records[-50:] if record.rule is not None)
     proof = (
@@ -184,6 +195,7 @@ def _node(name: str, records: Sequence[Record], ladder: SeenLadder, promised: Pr
         sample=sample_of(records, own),
         rule=rules.most_common(1)[0][0] if rules else None,
         proof=proof,
+        observed=observed,
     )
 
 

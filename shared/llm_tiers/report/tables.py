@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llm_tiers.policies.rollout.observed import Interval, Observed
     from llm_tiers.report.answers import Answers
     from llm_tiers.report.figures import Node, Report
     from llm_tiers.report.frontier import Frontier, Place
@@ -116,6 +117,7 @@ def _node(node: Node) -> dict[str, Any]:
         **_answers(node.answers),
         "rule": node.rule,
         "right": None if sample is None else sample.served,
+        "observed": None if node.observed is None else asdict(node.observed),
         "right_of_top": None if sample is None else sample.served - sample.ahead,
         "graded_by": None if sample is None else sample.source,
         "certificate": None if node.proof is None else {**asdict(node.proof), "rules": dict(node.proof.rules)},
@@ -126,8 +128,15 @@ _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet takes for a formula."""
 
 
+_OBSERVED = ("served_usd", "tiered_usd", "saved", "same", "as_good")
+"""What was observed, as estimates with their 90% intervals."""
+
+
 def csv_of(report: Report) -> str:
-    """Return a table with a row for all calls, for each period and for each node."""
+    """Return a table with a row for all calls, for each period and for each node.
+
+    What was only observed (`mode="observe"`) is told of all calls and of each node: the few of a period say too little.
+    """
     tiers = list(dict.fromkeys((*report.ladder.everybody, *report.answers.finals)))
     heads = [
         "kind",
@@ -139,22 +148,40 @@ def csv_of(report: Report) -> str:
         "alone_top_usd",
         "saved_usd",
         "estimated_calls",
+        "observed_calls",
+        "observed_asked",
+        "observed_asking_usd",
+        *(f"observed_{name}{end}" for name in _OBSERVED for end in ("", "_low", "_high")),
     ]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*heads, *(_cell(f"answered_by_{tier}") for tier in tiers)])
     top = report.top
-    writer.writerow(_row("all", "", report.first, report.money, report.answers.finals, tiers, top))
+    writer.writerow(
+        _row("all", "", report.first, report.money, report.answers.finals, tiers, top, _cells(report.observed))
+    )
     for one in report.periods:
-        writer.writerow(_row("period", "", one.begin, one.money, one.finals, tiers, top))
+        writer.writerow(_row("period", "", one.begin, one.money, one.finals, tiers, top, _NOT_TOLD))
     for node in report.nodes:
         label = f"{node.nodes} more nodes" if node.name is None else node.name
-        writer.writerow(_row("node", label, None, node.money, node.answers.finals, tiers, node.ladder.top))
+        writer.writerow(
+            _row("node", label, None, node.money, node.answers.finals, tiers, node.ladder.top, _cells(node.observed))
+        )
     return out.getvalue()
 
 
+_NOT_TOLD: list[Any] = [""] * (3 + 3 * len(_OBSERVED))
+
+
 def _row(
-    kind: str, name: str, begin: float | None, money: Money, finals: Any, tiers: list[str], top: str | None
+    kind: str,
+    name: str,
+    begin: float | None,
+    money: Money,
+    finals: Any,
+    tiers: list[str],
+    top: str | None,
+    observed: list[Any],
 ) -> list[Any]:
     alone = money.alone.get(top or "")
     sums = ["", "", ""] if alone is None else [alone.usd, alone.usd - money.spent, alone.estimated]
@@ -167,8 +194,19 @@ def _row(
         money.priced,
         money.spent,
         *sums,
+        *observed,
         *(finals.get(one, 0) for one in tiers),
     ]
+
+
+def _cells(observed: Observed | None) -> list[Any]:
+    if observed is None:
+        return [0, 0, 0, *_NOT_TOLD[3:]]
+    found: list[Any] = [observed.calls, observed.asked, observed.asking_usd]
+    for name in _OBSERVED:
+        one: Interval | None = getattr(observed, name)
+        found += ["", "", ""] if one is None else [one.mean, one.low, one.high]
+    return found
 
 
 def _cell(text: str) -> str:

@@ -88,6 +88,41 @@ def test_what_is_wrong_is_named_with_the_fix(folder, text, said):
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("mode = 'observe'\nramp = 2", "ramp=2.0 must lie in [0, 1]; 0.1 tiers every tenth conversation"),
+        ("ramp = 0.5", "ramp=0.5 needs mode='observe'"),
+        ("mode = 'observe'\nserve = 'gpt-9'", "serve='gpt-9' must name the tier that answers as before"),
+        ("mode = 'observe'\nobserve_usd = -1", "observe_usd=-1.0 must be 0 or more US$"),
+        ("policy = 'bogus'", "policy='bogus' is unknown"),
+        ("quality = 7", "quality=7.0 must lie in [0, 1]"),
+        ("deadline = 0", "deadline=0.0 must be more than 0 seconds"),
+        ("embedding = 'bogus'", "embedding: no embedding is called 'bogus'"),
+        ("settings = 'nowhere.json'", "settings: there is no file nowhere.json"),
+        ("tiers = ['a']", "tiers: the ladder has only 'a'"),
+        ("tiers = ['a', 'x:a']", "tiers: 'a' stands more than once"),
+        ("tiers = ['a', { model = 'b', prior = 2 }]", "Tier 'b': prior=2.0 must lie in [0, 1]"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "show"])
+def test_a_value_that_no_model_takes_is_named_as_the_model_names_it(folder, command, text, said):
+    tiers = "" if text.startswith("tiers") else "tiers = ['a', 'b']\n"
+    (folder / "bad.toml").write_text(tiers + text)
+    done = run(command, "bad.toml")
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"error: bad.toml: {said}")
+
+
+def test_a_value_of_the_environment_is_named_by_its_variable(monkeypatch):
+    monkeypatch.setenv("LLM_TIERS_MODE", "observe")
+    monkeypatch.setenv("LLM_TIERS_RAMP", "2")
+    done = run("show")
+    assert done.exit_code == 2
+    assert "2.0" in done.stdout
+    assert done.stderr.startswith("error: LLM_TIERS_RAMP: ramp=2.0 must lie in [0, 1]")
+
+
+@pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
         ("QUALITY", "high", "LLM_TIERS_QUALITY is wrong .*valid number"),
@@ -102,7 +137,7 @@ def test_a_wrong_variable_is_named(monkeypatch, variable, value, said):
 
 
 def test_show_says_where_each_setting_is_from_and_which_variables_have_no_effect(folder, monkeypatch):
-    assert "no llm-tiers.toml" in run("show").output
+    assert "no llm-tiers.toml, no [tool.llm-tiers], no LLM_TIERS_..." in run("show").output
     (folder / "llm-tiers.toml").write_text(FILE)
     monkeypatch.setenv("LLM_TIERS_QUALITY", "0.8")
     monkeypatch.setenv("LLM_TIERS_QUALTY", "0.9")

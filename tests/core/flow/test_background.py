@@ -87,6 +87,39 @@ def test_nothing_to_do_is_done_at_once():
     assert Background().wait(0)
 
 
+def ended(program):
+    """Run a program to its end, which comes long before what hangs in it would end."""
+    begin = """
+        import threading
+        from llm_tiers.flow import background
+        from llm_tiers.flow.background import Background, Work
+
+        observing, begun = Background("observing", threads=1), threading.Event()
+
+        def hang():
+            begun.set()
+            threading.Event().wait()
+
+        for _ in range(3):
+            observing.submit(Work(hang, lambda: print("dropped", flush=True)))
+        assert begun.wait(30)
+    """
+    source = textwrap.dedent(begin) + textwrap.dedent(program)
+    return subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_program_that_ends_gives_up_what_hangs_and_says_so():
+    ran = ended("background.SECONDS_AT_END = 0.1")
+    assert (ran.returncode, ran.stdout) == (0, "dropped\ndropped\n"), ran.stderr
+    assert "observing: given up for 3 calls (1 under way), after 0.1 s; flush_grades() before" in ran.stderr
+
+
+def test_what_was_given_up_once_is_not_waited_for_at_the_end():
+    ran = ended("background.SECONDS_AT_END = 1e6; observing.finish(0.1)")
+    assert (ran.returncode, ran.stdout) == (0, "dropped\ndropped\n"), ran.stderr
+    assert ran.stderr.count("given up") == 1
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_leaves_the_parents_work_alone_and_does_its_own():
     program = """

@@ -460,17 +460,17 @@ def test_closing_waits_for_what_is_being_graded(scripted):
     assert history.records[0].grades["grader"] == {"small": 1.0, "medium": 1.0, "large": 1.0}
 
 
-def test_what_closing_gives_up_is_reported(scripted, monkeypatch):
-    monkeypatch.setattr("llm_tiers.flow.engine._SECONDS_AT_CLOSE", 0.01)
+def test_what_closing_gives_up_is_reported(scripted, caplog):
     let_go = threading.Event()
     bench = scripted.Bench(
         scripted.Planned("small"), FunctionJudge(right), audit=1.0, grade=lambda question, answer: let_go.wait(SECONDS)
     )
     for _ in range(6):
         bench.ask(scripted.ScriptedPerformer(ANSWERS))
-    bench.engine.close()
+    bench.engine.close(0.01)
     given_up = [trace.grading.why for trace in bench.traces]
     assert given_up == ["closed: the model was closed before its turn came"] * 2
+    assert "grading: given up for 6 calls (4 under way), after 0.01 s" in caplog.text
     let_go.set()
     assert bench.engine.flush_grades(SECONDS)
     assert len(bench.traces) == 6

@@ -206,8 +206,25 @@ def test_grades_say_how_often_tiering_would_have_been_as_good():
     graded = {"grades": {"grader": {"small": 1.0, "large": 1.0}}}
     report = report_of([served(number, (0, 1), **graded) for number in range(60)])
     text = " ".join(Elements(page_of(report)).text)
-    assert "As good, says a grader model" in text
+    assert "As good, says your grader" in text
     assert report.observed.as_good.low > 0.9
+
+
+def test_the_csv_has_what_was_observed_of_all_calls_and_of_each_node():
+    records = [*(served(number, (0, int(number % 10 == 0)), node="pilot") for number in range(60)), *traffic(40)]
+    report = report_of(sorted(records, key=lambda record: record.created))
+    rows = list(csv.DictReader(io.StringIO(csv_of(report))))
+    for row in (rows[0], next(row for row in rows if row["name"] == "pilot")):
+        assert int(row["observed_calls"]) == 60
+        assert int(row["observed_asked"]) == 60
+        assert float(row["observed_saved"]) == pytest.approx(0.9)
+        assert float(row["observed_saved_low"]) <= 0.9 <= float(row["observed_saved_high"]) + 1e-9
+        assert float(row["observed_tiered_usd"]) == pytest.approx(0.001)
+        assert (
+            0 < float(row["observed_same_low"]) <= float(row["observed_same"]) <= float(row["observed_same_high"]) <= 1
+        )
+    others = [row for row in rows if row["kind"] == "node" and row["name"] != "pilot"]
+    assert {(row["observed_calls"], row["observed_saved"]) for row in others} == {("0", "")}
 
 
 def test_where_calls_were_only_observed_you_are_where_the_tier_is_that_served():

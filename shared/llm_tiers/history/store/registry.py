@@ -17,7 +17,7 @@ from llm_tiers.history.store import client
 from llm_tiers.history.store.library import Library
 from llm_tiers.history.store.places import Folder, Memory, Place, Server
 
-__all__ = ["abandon", "acquire", "is_server", "keep_alive_in_child", "release"]
+__all__ = ["abandon", "acquire", "is_history", "is_server", "keep_alive_in_child", "release"]
 
 _LOGGER = logging.getLogger("llm_tiers.history")
 
@@ -54,6 +54,12 @@ def keep_alive_in_child(place: Place) -> None:
 def is_server(where: object) -> bool:
     """Whether `where` is meant as a Chroma server."""
     return isinstance(where, str) and "://" in where
+
+
+def is_history(source: str) -> bool:
+    """Whether a source is meant as a history, a folder or a server, and not as a file."""
+    # Not `Path.is_dir`, which raises where a name is too long.
+    return is_server(source) or os.path.isdir(source)  # noqa: PTH112
 
 
 def acquire(

@@ -37,8 +37,8 @@ _AS_DEAR, _NEVER = 1.02, 10.0
 _ALIKE = 1e-9
 """Accuracies that differ by less are equal up to rounding."""
 
-_LEAST_COST = 1e-300
-"""Stands for a cost of 0 in divisions: a model may be free."""
+_LEAST_COST = 1e-100
+"""Stands for a cost of 0 in divisions: a model may be free. The square of what is divided by it is still a number."""
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from llm_tiers.history.grades import SOURCES
 
 if TYPE_CHECKING:
     from llm_tiers.history.record import GradeSource, Record
 
-__all__ = ["Interval", "Observed", "ObservedOf", "Tally", "observed_in"]
+__all__ = ["Interval", "Observed", "ObservedOf", "Tally", "observed_in", "tally_of"]
 
 _Z = 1.6448536269514722
 """Standard deviations to each side of a 90% interval."""
@@ -107,6 +108,9 @@ class _Sums:
     wwxy: float = 0.0
     wwyy: float = 0.0
 
+    def __add__(self, other: _Sums) -> _Sums:
+        return _Sums(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+
     def with_pair(self, weight: float, x: float, y: float, times: int) -> _Sums:
         one = times * weight
         two = one * weight
@@ -176,6 +180,13 @@ class Tally:
     as_good: _Sums = _NONE
     graded_by: Mapping[GradeSource, int] = field(default_factory=dict)
 
+    def __add__(self, other: Tally) -> Tally:
+        """Return the tally of the calls of both."""
+        sums = {one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)[:-1]}
+        number = Counter(self.graded_by)
+        number.update(other.graded_by)
+        return Tally(**sums, graded_by=number)
+
     def observed(self) -> Observed:
         """Return what the calls say."""
         return Observed(
@@ -194,30 +205,39 @@ class Tally:
         """Return the tally with a record, or without it where `times` is -1."""
         if record.planned is None:
             return self
+        # One copy at the end: a report tallies a hundred thousand calls.
+        return replace(
+            self, calls=self.calls + times, **self._cost_with(record, times), **self._worth_with(record, times)
+        )
+
+    def _cost_with(self, record: Record, times: int) -> dict[str, Any]:
         served = record.costs.get(record.final)
-        known = replace(self, calls=self.calls + times)
+        known: dict[str, Any] = {}
         if served is not None:
-            known = replace(known, served=self.served.with_pair(1.0, served, 0.0, times))
-        if not record.audited:
-            return known
-        known = replace(known, asked=self.asked + times)
-        if record.cost_usd is not None and served is not None:
-            known = replace(known, asking_usd=self.asking_usd + times * (record.cost_usd - served))
-        if record.tiered is None or not record.complete_chance:
-            return known
-        weight = 1 / record.complete_chance
-        if record.tiered_usd is not None and served is not None:
-            known = replace(known, cost=self.cost.with_pair(weight, record.tiered_usd, served, times))
+            known["served"] = self.served.with_pair(1.0, served, 0.0, times)
+        if record.audited:
+            known["asked"] = self.asked + times
+            if record.cost_usd is not None and served is not None:
+                known["asking_usd"] = self.asking_usd + times * (record.cost_usd - served)
+            usd = record.tiered_usd
+            if record.tiered is not None and record.complete_chance and usd is not None and served is not None:
+                known["cost"] = self.cost.with_pair(1 / record.complete_chance, usd, served, times)
+        return known
+
+    def _worth_with(self, record: Record, times: int) -> dict[str, Any]:
+        if not record.audited or record.tiered is None or not record.complete_chance:
+            return {}
+        weight, known = 1 / record.complete_chance, dict[str, Any]()
         same = _is_same(record, record.tiered)
         if same is not None:
-            known = replace(known, same=self.same.with_pair(weight, float(same), 0.0, times))
+            known["same"] = self.same.with_pair(weight, float(same), 0.0, times)
         source = _grader_of(record, record.tiered)
-        if source is None:
-            return known
-        grades = record.grades[source]
-        as_good = grades[record.tiered] >= grades[record.final]
-        graded_by = {**self.graded_by, source: self.graded_by.get(source, 0) + times}
-        return replace(known, as_good=self.as_good.with_pair(weight, float(as_good), 0.0, times), graded_by=graded_by)
+        if source is not None:
+            grades = record.grades[source]
+            as_good = grades[record.tiered] >= grades[record.final]
+            known["as_good"] = self.as_good.with_pair(weight, float(as_good), 0.0, times)
+            known["graded_by"] = {**self.graded_by, source: self.graded_by.get(source, 0) + times}
+        return known
 
 
 def _is_same(record: Record, tiered: str) -> bool | None:
@@ -257,9 +277,14 @@ class ObservedOf:
         return result.with_record(before, -1).with_record(after)
 
 
-def observed_in(records: Iterable[Record]) -> Observed:
-    """Return what the observed calls among some records say."""
+def tally_of(records: Iterable[Record]) -> Tally:
+    """Return the sums over the observed calls among some records."""
     tally = Tally()
     for record in records:
         tally = tally.with_record(record)
-    return tally.observed()
+    return tally
+
+
+def observed_in(records: Iterable[Record]) -> Observed:
+    """Return what the observed calls among some records say."""
+    return tally_of(records).observed()

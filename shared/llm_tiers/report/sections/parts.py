@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SOURCES", "colours_of", "key_of", "section", "tile"]
 
-SOURCES: dict[str, str] = {"check": "a check of yours", "feedback": "users' feedback", "grader": "a grader model"}
+SOURCES: dict[str, str] = {"check": "a check of yours", "feedback": "users' feedback", "grader": "your grader"}
 """Who grades, as a reader is told."""
 
 

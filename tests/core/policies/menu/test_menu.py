@@ -474,6 +474,17 @@ def test_where_all_tiers_are_free_not_every_call_waits_for_all():
     engine.close()
 
 
+def test_where_only_the_top_tier_is_free_it_answers_and_learning_ends():
+    known = ProfileOf((("a", 0.67), ("b", 0.8), ("c", 0.0))).start()
+    for number in range(100):
+        known = known.after(1.47, ProfiledCall(str(number), (0, 0, 0), (0.67, 0.8, 0.0), (1.0, 1.0, 1.0), "check"))
+    starter = MenuStarter()
+    choice = starter.choice(known)
+    assert choice.rule == Single(NAMES, "c")
+    # An overflow would be a warning of numpy's, which fails here.
+    assert 0 <= starter.learning.chance(known.profile, choice, 0) < 0.1
+
+
 def test_calls_of_any_quality_learn_from_each_other():
     embedding = ChromaHistory(embedding=lambda _text: [1.0, 0.0])
     cheap, careful = (engine_of(menu(quality=quality), embedding) for quality in (0.2, 0.9))
