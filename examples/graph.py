@@ -56,6 +56,4 @@ for node in ASKS:
     asked = sum(len(trace.attempts) for trace in calls[:10]) / 10
     ((tier, times),) = Counter(trace.start for trace in calls[:RUNS][-50:]).most_common(1)
     cost, top = (sum(trace.cost_usd for trace in some) for some in (calls[:RUNS], calls[RUNS:]))
-    print(
-        f"{node}: {asked:.1f} tiers at first, then {tier} ({times} of {min(50, RUNS)}); US$ {cost:.4f}, not {top:.4f}"
-    )
+    print(f"{node}: {asked:.1f} tiers at first, then {tier} ({times}/{min(50, RUNS)}); US$ {cost:.4f}, not {top:.4f}")
