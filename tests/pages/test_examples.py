@@ -135,6 +135,7 @@ def test_the_notebook_runs_offline_and_shows_answer_trace_and_report(tour, tmp_p
     assert answer[0]["data"]["text/plain"] == "'The answer is 42.'"
     for trace in (first, later):
         assert trace[0]["data"]["text/html"].startswith("<div ")
-    assert re.search(r"61 calls, -?\d+% saved against gpt-5 alone", report[0]["text"])
+    printed = "".join(one.get("text", "") for one in report)
+    assert re.search(r"61 calls, -?\d+% saved against gpt-5 alone", printed)
     assert "'gpt-5-mini': " in report[-1]["data"]["text/plain"]
     assert page[0]["data"]["text/html"].startswith("<iframe ")
