@@ -41,9 +41,9 @@ def main() -> None:
             for number in range(CALLS):
                 word = list(TEAMS)[number % len(TEAMS)]
                 message = model.invoke(f"Ticket {number}: {word}. Which team, billing, bug or account? One word.")
-                trace = message.response_metadata["tiers"]
+                trace = model.history.trace(message.response_metadata["tiers"]["trace_id"])
                 if number % 20 == 0 or number == CALLS - 1:
-                    print(f"call {number:3}: {trace['final']:10}  {trace['reason']}")
+                    print(f"call {number:3}: {trace.final:10}  {trace.reason}")
             print(f"certificate: {model.certificate()}")
 
 
