@@ -1,6 +1,8 @@
-"""What is known of each tier's answers: grades of a function, and users' feedback. Offline, real `ChatOpenAI` clients.
+"""What is known of each tier's answers: grades of a function, and users' feedback.
 
-    pip install 'llm-tiers[langchain]' && python examples/feedback.py
+    pip install -e '.[langchain]'
+    python examples/feedback.py            # offline
+    python examples/feedback.py --live     # 40 sums for OpenAI's models, with OPENAI_API_KEY
 
 Half of the calls are profiled: all tiers answer them, and once the user has the answer a function grades each tier's.
 Users say now and then whether an answer was right. The history keeps both apart, and the best source of a call counts.
@@ -13,20 +15,11 @@ import tempfile
 from collections import defaultdict
 
 from langchain_openai import ChatOpenAI
+from offline import TIERS, adding_up_to, offline_unless_live
 
 from langchain_tiers import TieredChatModel
 from llm_tiers.history.grades import best_grades
 from llm_tiers.history.reading import read_records
-from llm_tiers.testing import LoopbackRequest, LoopbackServer
-
-TIERS = ("small", "medium", "large")
-SUMS = [(number, 13 * number % 29) for number in range(40)]
-
-
-def add(request: LoopbackRequest, most: int) -> str:
-    """Add as a model does that carries numbers up to `most` only."""
-    one, other = map(int, re.findall(r"\d+", request.ask)[:2])
-    return f"The answer is {one + other if one + other <= most else one}."
 
 
 def grade(question: str, answer: str) -> bool:
@@ -36,21 +29,17 @@ def grade(question: str, answer: str) -> bool:
 
 
 def main() -> None:
-    scripts = {
-        name: lambda request, most=most: add(request, most) for name, most in zip(TIERS, (20, 45, 99), strict=True)
-    }
-    with LoopbackServer(scripts) as server, tempfile.TemporaryDirectory() as folder:
-        tiers = [ChatOpenAI(model=name, base_url=server.base_url, api_key="unused", max_retries=0) for name in TIERS]
-        prices = {"small": (0.05, 0.4), "medium": (0.25, 2.0), "large": (1.25, 10.0)}
-        with TieredChatModel(tiers=tiers, prices=prices, history=folder, audit=0.5, grade=grade) as model:
-            for one, other in SUMS:
-                answer = model.invoke(f"What is {one} + {other}?")
-                if one % 5 == 0:  # a user who is asked now and then
-                    model.feedback(
-                        answer.response_metadata["tiers"]["trace_id"], correct=str(one + other) in answer.text
-                    )
-        # Closing has waited for the grades.
-        show(folder)
+    scripts = dict(zip(TIERS, map(adding_up_to, (20, 45, 99)), strict=True))
+    with offline_unless_live(scripts), tempfile.TemporaryDirectory() as folder:
+        tiers = [ChatOpenAI(model=name) for name in TIERS]
+        with TieredChatModel(tiers=tiers, history=folder, audit=0.5, grade=grade) as model:
+            for number in range(40):
+                question = f"What is {number} + {13 * number % 29}?"
+                answer = model.invoke(question)
+                if number % 5 == 0:  # a user who is asked now and then
+                    trace_id = answer.response_metadata["tiers"]["trace_id"]
+                    model.feedback(trace_id, correct=grade(question, answer.text))
+        show(folder)  # closing has waited for the grades
 
 
 def show(folder: str) -> None:
@@ -61,7 +50,7 @@ def show(folder: str) -> None:
         for tier, right in grades.items():
             found[source, tier].append(right)
     for (source, tier), grades in sorted(found.items(), key=lambda entry: (entry[0][0], TIERS.index(entry[0][1]))):
-        print(f"{source:9} {tier:7} right on {sum(grades) / len(grades):4.0%} of {len(grades):2}")
+        print(f"{source:9} {tier:10} right on {sum(grades) / len(grades):4.0%} of {len(grades):2}")
 
 
 if __name__ == "__main__":

@@ -1,46 +1,34 @@
-"""Three tiers, a cascade and a history, offline: real `ChatOpenAI` clients against a server on this machine.
+"""The first call: one model over three tiers, which of them answered, and why.
 
-    pip install 'llm-tiers[langchain]' && python examples/first_call.py
+    pip install -e '.[langchain]'
+    python examples/first_call.py            # offline
+    python examples/first_call.py --live     # two questions to OpenAI's models, with OPENAI_API_KEY
 
-The small model knows capitals and nothing else, and the judge says so. After some calls the history has learned which
-questions may start at the small tier and which go to the medium one at once; the large one is never needed.
+A new model knows nothing of its calls yet, so at first all tiers answer, and the trace says what that cost.
 """
 
 from __future__ import annotations
 
+import asyncio
+
 from langchain_openai import ChatOpenAI
+from offline import TIERS, offline_unless_live
 
 from langchain_tiers import TieredChatModel
-from llm_tiers import AccuracyEstimator
-from llm_tiers.testing import LoopbackRequest, LoopbackServer
-
-EASY = [f"What is the capital of {country}?" for country in ("France", "Peru", "Kenya", "Japan", "Norway", "Chad")]
-HARD = [f"Prove that the number {number} is not a sum of two squares." for number in (3, 7, 11, 19, 23, 31)]
-
-
-def small(request: LoopbackRequest) -> str:
-    return "Paris" if "capital" in request.ask else "Because it is odd."
-
-
-def able(request: LoopbackRequest) -> str:
-    if request.judges:
-        return "no" if "Because it is odd." in request.ask else "yes"
-    return "Squares are 0 or 1 modulo 4, and this number is 3 modulo 4."
 
 
 def main() -> None:
-    with LoopbackServer({"small": small, "medium": able, "large": able}) as server:
-        tiers = [
-            ChatOpenAI(model=name, base_url=server.base_url, api_key="unused", max_retries=0)
-            for name in ("small", "medium", "large")
-        ]
-        # Few neighbours and a weak prior, so that a dozen calls show what a day's traffic does with the defaults.
-        starter = AccuracyEstimator(k=4, strength=1, explore=0)
-        prices = {"small": (0.05, 0.4), "medium": (0.25, 2.0), "large": (1.25, 10.0)}
-        with TieredChatModel(tiers=tiers, starter=starter, prices=prices) as model:
-            for question in [asked for pair in zip(EASY, HARD, strict=True) for asked in pair]:
-                trace = model.invoke(question).response_metadata["tiers"]
-                print(f"{question:58} {trace['start']:>6} -> {trace['final']:6}  {trace['reason']}")
+    with offline_unless_live(dict.fromkeys(TIERS, "The answer is 333.")):
+        model = TieredChatModel(tiers=[ChatOpenAI(model=name) for name in TIERS])
+        message = model.invoke("What is 997^-1 modulo 1000?")
+        print(message.text)
+        trace_id = message.response_metadata["tiers"]["trace_id"]
+        print(model.history.trace(trace_id).explain())
+
+        # The same model, awaited.
+        message = asyncio.run(model.ainvoke("What is -3^-1 modulo 1000?"))
+        print(f"awaited: {message.text}")
+        model.close()
 
 
 if __name__ == "__main__":

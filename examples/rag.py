@@ -1,90 +1,59 @@
-"""One LLM in a RAG pipeline: looking up and comparing find their own tiers. Offline, real clients.
+"""One LLM in a RAG pipeline: looking up and comparing find their own tiers.
 
-    pip install 'llm-tiers[llamaindex]' && python examples/rag.py
+    pip install -e '.[llamaindex]'
+    python examples/rag.py            # offline
+    python examples/rag.py --live     # eleven questions for OpenAI's models, with OPENAI_API_KEY
 
 A vector index over six facts, and on it two query engines of one class with different templates: their calls are told
-apart by themselves. The server plays three models of OpenAI's: all can look a fact up, but the smallest cannot compare.
+apart by themselves. Offline all models can look a fact up, but the smallest cannot compare.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from itertools import pairwise
 
+from index_embedding import WordLlama
 from llama_index.core import Document, VectorStoreIndex
-from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.prompts import PromptTemplate, PromptType
 from llama_index.llms.openai import OpenAI
+from offline import TIERS, offline_unless_live
 
 from llamaindex_tiers import TieredLLM
 from llm_tiers import AccuracyEstimator, Trace
-from llm_tiers.embedding import as_embedding
-from llm_tiers.testing import LoopbackRequest, LoopbackServer, Reply
+from llm_tiers.testing import LoopbackRequest
 
-TIERS = ("gpt-4.1-nano", "gpt-4.1-mini", "gpt-4.1")
 RIVERS = {"Nile": 6650, "Amazon": 6400, "Yangtze": 6300, "Danube": 2850, "Rhine": 1230, "Thames": 346}
-TEMPLATES = {
-    "look up": "Answer from the context alone.\n{context_str}\nQuestion: {query_str}",
-    "compare": "Compare what the context tells, number by number.\n{context_str}\nQuestion: {query_str}",
-}
+LOOK_UP = "Answer from the context alone.\n{context_str}\nQuestion: {query_str}"
+COMPARE = "Compare what the context tells, number by number.\n{context_str}\nQuestion: {query_str}"
 QUESTIONS = {
-    "look up": [f"How long is the {river}?" for river in RIVERS],
-    "compare": [f"Is the {one} longer than the {other}?" for one, other in zip(RIVERS, list(RIVERS)[1:], strict=False)],
+    LOOK_UP: [f"How long is the {river}?" for river in RIVERS],
+    COMPARE: [f"Is the {one} longer than the {other}?" for one, other in pairwise(RIVERS)],
 }
 
 
-class WordLlama(BaseEmbedding):
-    """The embedding that comes with llm-tiers, for the index; one needs no network for it."""
-
-    def _get_text_embedding(self, text: str) -> list[float]:
-        return [float(number) for number in as_embedding(None).embed(text)]
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
-
-
-def small(request: LoopbackRequest) -> Reply:
-    right = request.ask.startswith("Answer from the context")
-    return Reply("As the context says. [right]" if right else "Hard to say. [wrong]", output_tokens=60)
-
-
-def able(request: LoopbackRequest) -> Reply:
+def play(request: LoopbackRequest) -> str:
+    """Play a model; as a judge it sees what is not known."""
     if request.judges:
-        return Reply("no" if "[wrong]" in request.ask else "yes", output_tokens=1)
-    return Reply("As the numbers say. [right]", output_tokens=60)
+        return "no" if "Hard to say." in request.ask else "yes"
+    unable = request.model == TIERS[0] and request.ask.startswith("Compare")
+    return "Hard to say." if unable else "As the context says."
 
 
-@contextmanager
-def tiered(traces: list[Trace]) -> Iterator[TieredLLM]:
-    with LoopbackServer(dict(zip(TIERS, (small, able, able), strict=True))) as server:
-        tiers = [OpenAI(model=name, api_base=server.base_url, api_key="unused") for name in TIERS]
-        # Few neighbours, so that a dozen calls show what a day's traffic does with the defaults.
-        starter = AccuracyEstimator(k=3, strength=1, explore=0)
-        with TieredLLM(tiers, policy="estimate", starter=starter, on_trace=traces.append) as llm:
-            yield llm
+def show(trace: Trace) -> None:
+    print(f"{trace.node:16} {trace.start:>10} -> {trace.final:10} US$ {trace.cost_usd:.6f}")
 
 
-def engine_of(index: VectorStoreIndex, llm: TieredLLM, template: str) -> Any:
-    prompt = PromptTemplate(template, prompt_type=PromptType.QUESTION_ANSWER)
-    return index.as_query_engine(llm=llm, text_qa_template=prompt, similarity_top_k=2)
-
-
-def main() -> None:
-    facts = [Document(text=f"The {river} is {length} km long.") for river, length in RIVERS.items()]
-    index = VectorStoreIndex.from_documents(facts, embed_model=WordLlama())
-    traces: list[Trace] = []
-    with tiered(traces) as llm:
-        for task, template in TEMPLATES.items():
-            engine = engine_of(index, llm, template)
-            for question in QUESTIONS[task]:
+with offline_unless_live(dict.fromkeys(TIERS, play)):
+    index = VectorStoreIndex(
+        [Document(text=f"The {river} is {length} km long.") for river, length in RIVERS.items()],
+        embed_model=WordLlama(),
+    )
+    # Few neighbours, so that a dozen calls show what a day's traffic does with the defaults.
+    starter = AccuracyEstimator(k=3, strength=1, explore=0)
+    with TieredLLM([OpenAI(name) for name in TIERS], starter=starter, on_trace=show) as llm:
+        for template, questions in QUESTIONS.items():
+            prompt = PromptTemplate(template, prompt_type=PromptType.QUESTION_ANSWER)
+            engine = index.as_query_engine(llm=llm, text_qa_template=prompt, similarity_top_k=2)
+            for question in questions:
+                print(f"{question:40}", end="")
                 engine.query(question)
-                trace = traces[-1]
-                print(f"{trace.node:16} {question:40} {trace.start:>12} -> {trace.final:12} US$ {trace.cost_usd:.6f}")
-
-
-if __name__ == "__main__":
-    main()

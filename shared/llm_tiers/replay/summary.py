@@ -23,7 +23,6 @@ _NAMES = {
     "default": "llm-tiers, default",
     "oracle": "oracle",
 }
-_CAPTION = "/ top, / LLM-AT: cost as a ratio to the top tier alone and to LLM-AT; judged: judge calls"
 
 
 def summary(results: Sequence[ReplayResult], *, top: str | None = None) -> Table:
@@ -35,9 +34,15 @@ def summary(results: Sequence[ReplayResult], *, top: str | None = None) -> Table
     """
     first = results[0]
     title = f"{Path(first.file).stem}: {first.n} recorded questions"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, caption=_CAPTION, caption_justify="left")
+    # A column that would be empty takes room from the others.
+    compared = any(result.policy == "llm-at" for result in results)
+    caption = (
+        f"{'/ top, / LLM-AT' if compared else '/ top'}: cost as a ratio to the top tier alone"
+        f"{' and to LLM-AT' if compared else ''}; judged: judge calls"
+    )
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, caption=caption, caption_justify="left")
     table.add_column("policy", no_wrap=True)
-    for heading in ("accuracy", "US$", "minutes", "/ top", "/ LLM-AT", "judged"):
+    for heading in ("accuracy", "US$", "minutes", "/ top", *(["/ LLM-AT"] if compared else []), "judged"):
         table.add_column(heading, justify="right", no_wrap=True)
     # With one seed its number says nothing, and would widen the table.
     seeds = {result.seed for result in results}
@@ -47,10 +52,10 @@ def summary(results: Sequence[ReplayResult], *, top: str | None = None) -> Table
         table.add_row(
             name,
             f"{result.accuracy:.4f}{_error(result)}",
-            f"{result.cost_usd:.3f}",
+            _dollars(result.cost_usd),
             f"{result.minutes:.1f}",
             _ratio(result, _find(results, f"single:{top}", result)),
-            _ratio(result, _find(results, "llm-at", result)),
+            *([_ratio(result, _find(results, "llm-at", result))] if compared else []),
             str(result.judge_calls),
             style="bold" if result.policy == "default" else None,
         )
@@ -61,6 +66,10 @@ def _find(results: Sequence[ReplayResult], policy: str, like: ReplayResult) -> R
     """Find the policy's run of the same order; a run of the same seed first."""
     runs = [result for result in results if result.policy == policy]
     return next((run for run in runs if run.seed == like.seed), runs[0] if runs else None)
+
+
+def _dollars(cost: float) -> str:
+    return f"{cost:.3f}" if cost >= 1 else f"{cost:.3g}"
 
 
 def _error(result: ReplayResult) -> str:

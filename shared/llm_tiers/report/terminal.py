@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from llm_tiers.telling.wording import DASH, count, day, name, percent, share, usd
+from llm_tiers.telling.wording import DASH, calls, count, days, name, percent, share, usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def summary_of(report: Report) -> Iterator[RenderableType]:
 def _headline(report: Report) -> Text:
     money, top = report.money, report.top
     saved, part = money.saved(top), money.saved_share(top)
-    dates = f"{count(money.calls)} calls, {day(report.first)} to {day(report.last)}"
+    dates = f"{calls(money.calls)}, {days(report.first, report.last)}"
     if saved is None or part is None or not money.priced:
         return Text(f"What was saved is not known: these calls have no prices. ({dates})")
     alone = money.alone[top or ""]
@@ -100,8 +100,8 @@ def _facts(report: Report) -> Iterator[str]:
         yield from str(report.observed).splitlines()
     if found.escalated is not None:
         yield f"{share(found.escalated)} of the calls went on to a further tier after the first step."
-    for source, calls in found.graded.items():
-        yield f"{count(calls)} calls graded by {source}: returned answers {share(found.returned.get(source))}."
+    for source, number in found.graded.items():
+        yield f"{calls(number)} graded by {source}: returned answers {share(found.returned.get(source))}."
     if report.calibration is not None:
         error = 100 * report.calibration.error
         graded = count(report.calibration.calls)

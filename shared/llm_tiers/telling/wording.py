@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llm_tiers.telling.share import Share
 
-__all__ = ["DASH", "MINUS", "count", "day", "name", "percent", "share", "usd", "when"]
+__all__ = ["DASH", "MINUS", "calls", "count", "day", "days", "name", "percent", "share", "usd", "when"]
 
 DASH = "\N{EN DASH}"
 """Stands for what is not known, and between two ends."""
@@ -49,6 +49,11 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def calls(value: float) -> str:
+    """Return a number of calls such as `1 call` or `12,345 calls`."""
+    return f"{count(value)} call" if value == 1 else f"{count(value)} calls"
+
+
 def when(seconds: float) -> str:
     """Return a time such as `2026-11-28 03:40 UTC`."""
     try:
@@ -64,6 +69,12 @@ def day(seconds: float, step: int = 86_400) -> str:
     except (OverflowError, ValueError, OSError):
         return "?"
     return f"{moment:%d %b %Y}" if step >= 86_400 else f"{moment:%d %b %H:%M}"  # noqa: PLR2004
+
+
+def days(first: float, last: float) -> str:
+    """Return the days from one time to another, such as `27 Nov 2026 to 28 Nov 2026`; a single day once."""
+    ends = day(first), day(last)
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
 def name(text: str | None, longest: int = _LONGEST) -> str:

@@ -42,6 +42,25 @@ def test_nothing_is_known_of_no_calls():
     assert str(Observed()).startswith("0 calls observed")
 
 
+def said(found):
+    return str(found).replace("\N{NO-BREAK SPACE}", " ").splitlines()
+
+
+def test_a_single_call_is_said_to_be_too_few():
+    assert said(observed_in([record()])) == [
+        "1 call observed, the other tiers asked on 1, for US$ 0.100",
+        "1,000 calls cost US$ 1,000.00 as they are, and would cost US$ 100.00 tiered (too few calls for intervals)",
+        "saved: 90.0% (too few calls for an interval)",
+        "same answer: 100.0% (27.0% to 100.0%)",
+    ]
+
+
+def test_costs_are_said_of_a_thousand_calls_without_powers_of_ten():
+    found = said(observed_in([record(number, served=4.6e-5 + number * 1e-7, usd=2e-5) for number in range(20)]))
+    assert found[1].startswith("1,000 calls cost US$ 0.0469 (US$ 0.0467 to US$ 0.0472) as they are, and would cost")
+    assert "e-" not in "".join(found)
+
+
 def test_ordinary_calls_do_not_count():
     assert observed_in([replace(record(), planned=None)]) == Observed()
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -65,6 +66,20 @@ def test_the_headline_says_what_was_saved_and_that_it_is_an_estimate():
     assert re.search(r"Saved \d\d%", text)
     assert "alone would have cost" in text
     assert "an estimate: on 80% of the calls it was not asked" in text
+
+
+def test_calls_of_one_day_are_dated_once():
+    report = report_of([profiled(0)])
+    assert re.search(r"\b1 call, \d\d \w+ \d{4}\.", printed(report))
+    assert re.search(r"· \d\d \w+ \d{4} · 1 call(?!s)", said([profiled(0)]))
+
+
+def test_one_observed_call_shows_no_endless_interval():
+    report = report_of([replace(profiled(0), planned="small", tiered="small", tiered_usd=0.1)])
+    text = re.sub(r"\s+", " ", " ".join(Elements(page_of(report)).text))
+    assert "What tiering would have done" in text
+    assert "too few calls" in text
+    assert "inf" not in re.findall(r"\w+", text + printed(report))
 
 
 def test_tiering_that_cost_more_is_said_as_plainly():

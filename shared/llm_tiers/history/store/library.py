@@ -351,7 +351,8 @@ class Library:
                 return self._keep(found, newer=False)[trace_id] if not self._shelf_provider.shared else found[trace_id]
         msg = (
             f"no record of namespace {self.namespace!r} has the trace id {trace_id!r}; it may have been evicted "
-            f"(capacity={self.capacity}) or belong to another history"
+            f"(capacity={self.capacity}), belong to another history, or be of a call that teaches nothing and has no "
+            "record, such as one that was pinned or whose answer did not stand"
         )
         raise UnknownTrace(msg)
 

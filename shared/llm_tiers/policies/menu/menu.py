@@ -275,7 +275,7 @@ def _look_up(call: Call, study: ProfileOf) -> Generator[Request, Response, _Foun
 def _basis(profile: Profile) -> str:
     number, spared = len(profile.counted), sum(profile.spared.values())
     if not number + spared:
-        return "no call profiled yet"
+        return "no call was profiled before"
     by = "agreement" if profile.source is None else f"grades ({profile.source})"
     if profile.source is not None and not profile.is_graded:
         by = f"agreement and some {by}"

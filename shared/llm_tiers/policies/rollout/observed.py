@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from llm_tiers.history.grades import SOURCES
+from llm_tiers.telling.wording import calls, usd
 
 if TYPE_CHECKING:
     from llm_tiers.history.record import GradeSource, Record
@@ -32,6 +33,11 @@ class Interval:
     mean: float
     low: float
     high: float
+
+    @property
+    def bounded(self) -> bool:
+        """Whether both ends are finite; of too few calls they are not."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
 
     def __str__(self) -> str:
         return f"{self.mean:.3g} ({self.low:.3g} to {self.high:.3g})"
@@ -69,9 +75,9 @@ class Observed:
 
     def __str__(self) -> str:
         """Say it in a few lines."""
-        lines = [f"{self.calls} calls observed, the other tiers asked on {self.asked}, for US$ {self.asking_usd:.4g}"]
+        lines = [f"{calls(self.calls)} observed, the other tiers asked on {self.asked}, for {usd(self.asking_usd)}"]
         if self.served_usd is not None and self.tiered_usd is not None:
-            lines.append(f"a call costs US$ {self.served_usd} as it is, and would cost {self.tiered_usd} tiered")
+            lines.append(_dollars(self.served_usd, self.tiered_usd))
         if self.saved is not None:
             lines.append(f"saved: {_percent(self.saved)}")
         if self.same is not None:
@@ -82,7 +88,20 @@ class Observed:
         return "\n".join(lines)
 
 
+def _dollars(served: Interval, tiered: Interval) -> str:
+    # The cost of one call is too small a number to read.
+    few = "" if served.bounded and tiered.bounded else " (too few calls for intervals)"
+    return f"1,000 calls cost {_thousand(served)} as they are, and would cost {_thousand(tiered)} tiered{few}"
+
+
+def _thousand(cost: Interval) -> str:
+    mean, low, high = (usd(1000 * value) for value in (cost.mean, cost.low, cost.high))
+    return f"{mean} ({low} to {high})" if cost.bounded else mean
+
+
 def _percent(interval: Interval) -> str:
+    if not interval.bounded:
+        return f"{interval.mean:.1%} (too few calls for an interval)"
     return f"{interval.mean:.1%} ({interval.low:.1%} to {interval.high:.1%})"
 
 

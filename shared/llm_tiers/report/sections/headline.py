@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from llm_tiers.report.sections.parts import tile
 from llm_tiers.telling.markup import Child, Markup, bdi, el, join
-from llm_tiers.telling.wording import DASH, count, day, name, percent, usd
+from llm_tiers.telling.wording import DASH, calls, count, days, name, percent, usd
 
 if TYPE_CHECKING:
     from llm_tiers.report.figures import Report
@@ -52,7 +52,7 @@ def _about(report: Report) -> Markup:
         [
             "llm-tiers report ",
             where,
-            f" · {day(report.first)} to {day(report.last)} · {count(report.money.calls)} calls",
+            f" · {days(report.first, report.last)} · {calls(report.money.calls)}",
         ]
     )
 

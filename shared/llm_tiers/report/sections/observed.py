@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from llm_tiers.report.sections.parts import SOURCES, section, tile
 from llm_tiers.telling.markup import Markup, el
-from llm_tiers.telling.wording import DASH, count, percent, usd
+from llm_tiers.telling.wording import DASH, calls, count, percent, usd
 
 if TYPE_CHECKING:
     from llm_tiers.policies.rollout.observed import Interval, Observed
 
 __all__ = ["observed_section"]
+
+_TOO_FEW = "too few calls for a range"
 
 
 def observed_section(observed: Observed | None) -> Markup | None:
@@ -23,7 +25,7 @@ def observed_section(observed: Observed | None) -> Markup | None:
         "What tiering would have done",
         el(
             "p",
-            f"One tier served {count(observed.calls)} calls as before. On {count(observed.asked)} of them, drawn by "
+            f"One tier served {calls(observed.calls)} as before. On {count(observed.asked)} of them, drawn by "
             f"lot, the other tiers were asked off the path, for {usd(observed.asking_usd)} in all.",
         ),
         el(
@@ -48,10 +50,14 @@ def _as_good(observed: Observed) -> str:
 def _dollars(title: str, value: Interval | None) -> Markup:
     if value is None:
         return tile(title, DASH, "")
+    if not value.bounded:
+        return tile(title, usd(1000 * value.mean), _TOO_FEW)
     return tile(title, usd(1000 * value.mean), f"{usd(1000 * value.low)} to {usd(1000 * value.high)}")
 
 
 def _percent(title: str, value: Interval | None) -> Markup:
     if value is None:
         return tile(title, DASH, "")
+    if not value.bounded:
+        return tile(title, percent(value.mean), _TOO_FEW)
     return tile(title, percent(value.mean), f"{percent(value.low)} to {percent(value.high)}")
