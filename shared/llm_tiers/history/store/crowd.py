@@ -12,14 +12,19 @@ LATEST = 1_000
 """The number of calls that are looked at, as many as most studies begin with."""
 
 _LEAST, _SHARE = 10, 4
-"""A principal crowds a node with more than a quarter of its latest calls, and at least this many."""
+"""A principal may crowd a node with more than a quarter of its latest calls, and at least this many."""
+
+_PEERS, _MORE = 2, 1.5
+"""It does not while this many others have each made a share as large, give or take: it made at most so many times the
+calls of each. One of three equally busy users has a third of the calls, and does not settle alone what they show."""
 
 
 class Crowd:
     """The principals of a node's latest calls.
 
-    Whoever makes many of them would settle for all others how their calls are answered. So what the node shows to
+    Whoever makes many more of them than others would settle how their calls are answered. So what the node shows to
     others is made without the calls of a principal that crowds it, and what it shows to that principal is made of all.
+    A principal that counts made a quarter of the latest calls at most, or among peers three sevenths.
     """
 
     def __init__(self, principals: Iterable[str | None] = ()) -> None:
@@ -43,11 +48,13 @@ class Crowd:
         if reader is None:
             return frozenset()
         with self._lock:
+            # One more, as nobody in particular may be among them.
+            busiest = [pair for pair in self._counts.most_common(_PEERS + 2) if pair[0] is not None]
             least = max(_LEAST - 1, len(self._latest) / _SHARE)
-            # At most three have more than a quarter.
-            return frozenset(
-                one for one, number in self._counts.most_common(_SHARE) if number > least and one not in (None, reader)
-            )
+            if len(busiest) > _PEERS:
+                # The busiest and the second have the third for the lesser peer; all others have two busier ones.
+                least = max(least, _MORE * busiest[_PEERS][1])
+            return frozenset(one for one, number in busiest[:_PEERS] if number > least and one != reader)
 
     def number_of(self, principals: frozenset[str]) -> int:
         """Return how many of the latest calls these made."""
