@@ -97,7 +97,8 @@ def grow(folder: str, number: int) -> None:
         taken = np.sort(seconds) * 1e3
         print(f"{number} records: remember takes {np.median(taken):.3f} ms (median), ", end="")
         print(f"{taken[int(0.99 * len(taken))]:.2f} ms (99 %), {taken[-1]:.1f} ms (longest)")
-        print(f"given in {given:.1f} s, of which {waiting} then waited ({refused} refusals); written in {written:.1f} s; {kept} kept")
+        print(f"given in {given:.1f} s with {refused} refusals, of which {waiting} then waited; ", end="")
+        print(f"written in {written:.1f} s; {kept} kept")
         print(f"memory: {rss() - before:.0f} MB more, {(rss() - before) * 1e6 / number:.0f} bytes a record")
     size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
     print(f"disk: {size / number:.0f} bytes a record", flush=True)

@@ -49,7 +49,8 @@ class Crowd:
             return frozenset()
         with self._lock:
             # One more, as nobody in particular may be among them.
-            busiest = [pair for pair in self._counts.most_common(_PEERS + 2) if pair[0] is not None]
+            most = self._counts.most_common(_PEERS + 2)
+            busiest = [(one, number) for one, number in most if one is not None]
             least = max(_LEAST - 1, len(self._latest) / _SHARE)
             if len(busiest) > _PEERS:
                 # The busiest and the second have the third for the lesser peer; all others have two busier ones.
