@@ -21,6 +21,7 @@ ROOMS = (
     "ladder",
     "config",
     "embedding",
+    "history.packed",
     "history.record",
     "history.store",
     "history",

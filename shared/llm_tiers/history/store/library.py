@@ -16,16 +16,19 @@ import numpy as np
 
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import ConfigError, EmbeddingMismatch, HistoryError, UnknownTrace
-from llm_tiers.history.record import Change, CompleteStudy, Neighbour, Recollection, Record, Study
+from llm_tiers.history.record import Change, CompleteStudy, KeptStudy, Neighbour, Recollection, Record, Study
 from llm_tiers.history.store import facts
 from llm_tiers.history.store.client import chroma_errors
 from llm_tiers.history.store.crowd import LATEST, Crowd
+from llm_tiers.history.store.keeping import Keeping
 from llm_tiers.history.store.pending import Addition, Batch, Pending
 from llm_tiers.history.store.studies import NEWEST, NOBODY, Studies
 from llm_tiers.history.store.title import Row, Title
 
 if TYPE_CHECKING:
+    from llm_tiers.history.store.pending import Waiting
     from llm_tiers.history.store.shelf import Shelf
+    from llm_tiers.history.store.snapshots import Snapshots
     from llm_tiers.trace import Trace
 
 __all__ = ["BATCH", "MOST_PENDING", "Library", "ShelfProvider", "mismatch"]
@@ -79,6 +82,9 @@ class ShelfProvider(Protocol):
     def store_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
         """Store how many removed records each collection carries."""
 
+    def snapshots(self, namespace: str) -> Snapshots | None:
+        """Return where the results of studies are kept, if anywhere."""
+
 
 class Library:
     """What the histories of one process share of one namespace.
@@ -99,6 +105,7 @@ class Library:
         self._dimension: int | None = None
         self._pending = Pending()
         self._studies = Studies()
+        self._keeping = Keeping(shelf_provider.snapshots(namespace), self._studies, self._pending)
         self._crowds: dict[str, Crowd] = {}
         self._recent: OrderedDict[str, facts.Packed] = OrderedDict()
         self._batch = BATCH
@@ -138,6 +145,7 @@ class Library:
             shelves = self._shelf_provider.shelves(self.namespace)
             for shelf in shelves.values():
                 self._check(shelf.title)
+                shelf.before_replacing = self._keeping.spoil
             with self._lock:
                 self._shelves.update(shelves)
                 self._nodes.update(node for node in shelves if node)
@@ -195,6 +203,7 @@ class Library:
 
     def _add_shelf(self, shelf: Shelf) -> Shelf:
         self._check(shelf.title)
+        shelf.before_replacing = self._keeping.spoil
         node = shelf.title.node
         with self._lock:
             if node:
@@ -264,7 +273,33 @@ class Library:
     def _learned(self, node: str, study: Study, without: frozenset[str]) -> Any:
         if not self._has_records(node):
             return self._studies.of_nothing(node, study)
-        return self._studies.of(node, study, partial(self._known_to, study, node), without)
+        return self._studies.of(node, study, partial(self._beginning, study, node, without), without)
+
+    def _beginning(self, study: Study, node: str, without: frozenset[str]) -> tuple[Any, Iterable[Record]]:
+        """Return the result that a study begins with, and the records that it has not learned yet, oldest first."""
+        if not without and isinstance(study, KeptStudy):
+            kept = self._kept(study, node)
+            if kept is not None:
+                return kept
+        return study.start(), self._keeping.noting(node, self._known_to(study, node))
+
+    def _kept(self, study: KeptStudy, node: str) -> tuple[Any, Iterable[Record]] | None:
+        """Return what was kept of a study, and the records since; None where that does not fit the records."""
+        snapshot, shelf = self._keeping.load(node, study), self._shelf(node)
+        if snapshot is None or shelf is None or snapshot.mark != shelf.mark:
+            return None
+        # Nothing may be written meanwhile, as in `_complete_records`.
+        with self._writing:
+            found = shelf.complete_after(snapshot.last)
+            if found is None:
+                return None
+            stored = list(found)
+            waiting = self._pending.on(node)
+        # A record that was learned before is changed: only the whole study can tell what that changes.
+        if not waiting.revisions.keys() <= {record.id for record in stored}:
+            return None
+        self._keeping.last[node] = snapshot.last
+        return snapshot.result, self._keeping.noting(node, _with_waiting(stored, waiting))
 
     def _has_records(self, node: str) -> bool:
         with self._lock:
@@ -289,12 +324,7 @@ class Library:
         with self._writing:
             waiting = self._pending.on(node)
             shelf = self._shelf(node)
-            for record in () if shelf is None else shelf.complete():
-                if record.id not in waiting.records:
-                    revised = waiting.revisions.get(record.id)
-                    yield record if revised is None else replace(revised, vector=record.vector)
-            for record, vector in zip(waiting.records.values(), waiting.vectors, strict=True):
-                yield replace(record, vector=vector)
+            yield from _with_waiting(() if shelf is None else shelf.complete(), waiting)
 
     def _search(
         self, shelf: Shelf, vector: Vector, k: int, waiting: Mapping[str, Record]
@@ -386,6 +416,7 @@ class Library:
         kept = replace(record, vector=None, text=text, node=facts.printable(record.node))
         nodes = self._nodes_for(kept.node)
         with self._crowding, self._studies.learning(kept, nodes, vector):
+            self._keeping.adding(kept, nodes)
             self._pending.add(Addition(Row(kept, vector, exact=self._studies.complete), nodes))
             for node in nodes:
                 if node in self._crowds:
@@ -459,6 +490,7 @@ class Library:
             )
             nodes = self._nodes_for(revised.node)
             with self._studies.revising(record, revised, nodes, partial(self._vector_of, trace_id)):
+                self._keeping.revising()
                 self._pending.revise(revised)
             return revised
 
@@ -507,6 +539,7 @@ class Library:
             for shelf in touched:
                 self._tidy(shelf, shelf.evict(self.capacity))
             self._size_batches(time.monotonic() - started)
+            self._keeping.written(len(batch.additions), self._all_shelves())
             return len(batch.additions) + len(batch.revisions)
 
     def _size_batches(self, seconds: float) -> None:
@@ -534,6 +567,8 @@ class Library:
         return self._add_shelf(self._shelf_provider.make(title))
 
     def _write_revisions(self, batch: Batch) -> None:
+        if batch.revisions:
+            self._keeping.forget()
         for shelf in self._all_shelves() if batch.revisions else ():
             node = shelf.title.node
             part = [
@@ -578,6 +613,8 @@ class Library:
             for shelf in chosen:
                 ages |= shelf.ages()
             gone = _too_old(ages, older_than, keep)
+            if gone and not dry_run:
+                self._keeping.spoil()
             # All shelves, not just the chosen ones: a record lies under its node's ancestors too.
             for shelf in shelves if gone and not dry_run else ():
                 shelf.discard(gone)
@@ -596,11 +633,26 @@ class Library:
                     kept = None if vector is None else np.asarray(vector, dtype=np.float32)
                     yield facts.as_dict(facts.read(trace_id, metadata), kept)
 
+    def keep_studies(self) -> None:
+        """Keep what the studies have learned, for the next process."""
+        with self._writing:
+            self._keeping.keep(self._all_shelves())
+
     def drop(self) -> None:
         """Delete the collections of a history in memory, which nobody can reach any more."""
         with chroma_errors("dropping a history in memory"):
             for shelf in self._all_shelves():
                 shelf.drop()
+
+
+def _with_waiting(stored: Iterable[Record], waiting: Waiting) -> Iterator[Record]:
+    """Yield stored records as they are now, and those that wait, all with their vectors."""
+    for record in stored:
+        if record.id not in waiting.records:
+            revised = waiting.revisions.get(record.id)
+            yield record if revised is None else replace(revised, vector=record.vector)
+    for record, vector in zip(waiting.records.values(), waiting.vectors, strict=True):
+        yield replace(record, vector=vector)
 
 
 def _too_old(ages: Mapping[str, float], older_than: float | None, keep: int | None) -> list[str]:

@@ -17,6 +17,7 @@ from llm_tiers.errors import ConfigError, HistoryError, HistoryLocked
 from llm_tiers.history.store import client, shelf
 from llm_tiers.history.store.library import Library, mismatch
 from llm_tiers.history.store.manifest import Manifest
+from llm_tiers.history.store.snapshots import Snapshots
 from llm_tiers.history.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -94,6 +95,10 @@ class Place(ABC):
     def store_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
         """Store how many removed records each collection carries."""
 
+    def snapshots(self, namespace: str) -> Snapshots | None:  # noqa: ARG002 - kept in folders only
+        """Return where the results of studies are kept, if anywhere."""
+        return None
+
     def library(self, namespace: str, embedding: str, *, capacity: int, max_nodes: int) -> Library:
         """Return the library of a namespace, which the histories of this process share.
 
@@ -121,6 +126,7 @@ class Place(ABC):
         """Forget a library with its last user."""
         library.users -= 1
         if not library.users:
+            library.keep_studies()
             self.libraries.pop(library.namespace, None)
 
     def close(self) -> None:
@@ -275,6 +281,10 @@ class Folder(Place):
     def store_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
         """Store how many removed records each collection carries."""
         self._manifest.store_tombstones(namespace, shelves)
+
+    def snapshots(self, namespace: str) -> Snapshots | None:
+        """Return where the results of studies are kept: nobody else changes the records meanwhile."""
+        return Snapshots(self._folder, namespace)
 
     def close(self) -> None:
         """Stop writing, close Chroma and release the lock."""
