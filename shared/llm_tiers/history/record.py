@@ -179,7 +179,7 @@ class CompleteStudy(Study, Protocol):
 
 
 @runtime_checkable
-class KeptStudy(CompleteStudy, Protocol):
+class KeptStudy(Study, Protocol):
     """A study whose result a folder keeps beside its records, so that a restart need not learn them all again."""
 
     def identity(self) -> str:

@@ -1,6 +1,7 @@
 """A restart does not read all records again: what studies learned is kept beside them, as long as it fits them."""
 
 import dataclasses
+import os
 import random
 import shutil
 import signal
@@ -68,7 +69,7 @@ def seen(history, node="n"):
 
 
 def files(folder):
-    return sorted(Path(folder).glob("llm-tiers-studies/*/*"))
+    return sorted(Path(folder).glob("llm-tiers-studies/*/*.study"))
 
 
 @pytest.fixture
@@ -127,10 +128,10 @@ class TestRestart:
 
     def test_there_are_not_more_files_than_a_few(self, grown):
         folder, _ = grown
-        for number in range(20):
+        for number in range(70):
             with opened(folder) as history:
                 history.recall("question 1", node="n", k=0, study=Listing(f"study {number}"))
-        assert len(files(folder)) == 16
+        assert len(files(folder)) == 64
 
     def test_another_namespace_has_its_own(self, grown):
         folder, known = grown
@@ -141,6 +142,83 @@ class TestRestart:
             history.revise("t1", lambda held: {"small": True})
         with opened(folder) as history:
             assert seen(history) == (known, 0)
+
+
+WITHOUT_CHROMA = """
+import sys
+sys.path[:0] = sys.argv[2:]
+from test_kept_studies import opened, seen
+
+with opened(sys.argv[1]) as history:
+    learned, given = seen(history)
+    count = history.recall("question 1", node="n", k=0, study=Listing()).count
+    print(len(learned), given, count, "chromadb" in sys.modules)
+"""
+
+
+class TestAtOnce:
+    """What the studies know after a restart takes no look at the records at all."""
+
+    def test_it_does_not_wait_for_chroma(self, grown):
+        folder, _ = grown
+        script = WITHOUT_CHROMA.replace("import opened", "import Listing, opened")
+        command = [sys.executable, "-c", script, str(folder), str(Path(__file__).parent)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+        assert done.stdout.split() == [str(MANY), "0", str(MANY), "False"]
+
+    def test_what_is_asked_later_and_added_later_counts(self, grown):
+        folder, known = grown
+        with opened(folder) as history:
+            assert seen(history) == (known, 0)
+            history.remember(record(MANY))
+            found = history.recall("question 1", node="n", k=0, study=Listing())
+            assert (len(found.learned), found.count) == (MANY + 1, MANY + 1)
+            history.flush()
+            found = history.recall("question 1", node="n", k=3, study=Listing())
+            assert (len(found.learned), found.count, len(found.neighbours)) == (MANY + 1, MANY + 1, 3)
+
+    def test_records_that_were_added_before_it_is_asked_are_learned(self, grown):
+        folder, known = grown
+        with opened(folder) as history:
+            history.remember(record(MANY))
+            assert seen(history) == ((*known, (f"t{MANY}", True)), 1)
+
+    def test_whose_calls_crowd_the_node_is_known_too(self, tmp_path):
+        with opened(tmp_path) as history:
+            history.recall("question 1", node="n", k=0, study=Listing(), principal="a")
+            for number in range(MANY):
+                by = "a" if number % 2 else f"user {number}"
+                history.remember(dataclasses.replace(record(number), principal=by))
+            live = history.recall("question 1", node="n", k=0, study=Listing(), principal="b")
+        with opened(tmp_path) as history:
+            study = Listing()
+            kept = history.recall("question 1", node="n", k=0, study=study, principal="b")
+            assert (kept.learned, kept.count, study.given) == (live.learned, live.count, [])
+        assert len(live.learned) == live.count == MANY // 2
+
+    def test_a_database_that_was_touched_is_looked_at(self, grown):
+        folder, known = grown
+        os.utime(folder / "chroma.sqlite3", (1, 1))
+        with opened(folder) as history:
+            assert seen(history) == (known, 0)
+
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"[]", b"{}", b"[" * 100_000, b'{"database": [], "whole": {"n": 7}}', b'{"database": 1, "whole": []}'],
+    )
+    def test_a_damaged_seal_is_as_good_as_none(self, grown, content):
+        folder, known = grown
+        (folder / "llm-tiers-studies" / "default" / "seal.json").write_bytes(content)
+        with opened(folder) as history:
+            assert seen(history) == (known, 0)
+
+    def test_a_node_that_was_not_asked_about_stays_kept(self, grown):
+        folder, known = grown
+        with opened(folder) as history:
+            history.remember(record(1000, node="m"))
+        with opened(folder) as history:
+            assert seen(history) == (known, 0)
+            assert len(seen(history, "m")[0]) == 1
 
 
 class TestStale:
@@ -221,6 +299,7 @@ class TestStale:
             assert seen(history) == (known, 20)
 
 
+ABOUT = {"last": "t209", "mark": "", "records": 210}
 DAMAGES = {
     "empty": lambda content: b"",
     "cut short": lambda content: content[:-3],
@@ -229,8 +308,8 @@ DAMAGES = {
     "a flipped bit": lambda content: content[:60] + bytes([content[60] ^ 1]) + content[61:],
     "zeros": lambda content: bytes(len(content)),
     "no JSON": lambda content: to_bytes({}, Packed({}))[:26] + b"[" * 100_000,
-    "other facts": lambda content: to_bytes({"of": ["n", "listing"], "last": "t209", "mark": ""}, Packed({"all": 7})),
-    "of another node": lambda content: to_bytes({"of": ["m", "listing"], "last": "t209", "mark": ""}, Packed({})),
+    "other facts": lambda content: to_bytes({**ABOUT, "of": ["n", "listing", []]}, Packed({"all": 7})),
+    "of another node": lambda content: to_bytes({**ABOUT, "of": ["m", "listing", []]}, Packed({})),
     "nothing said": lambda content: to_bytes({}, Packed({})),
 }
 

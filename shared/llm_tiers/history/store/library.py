@@ -19,7 +19,7 @@ from llm_tiers.errors import ConfigError, EmbeddingMismatch, HistoryError, Unkno
 from llm_tiers.history.record import Change, CompleteStudy, KeptStudy, Neighbour, Recollection, Record, Study
 from llm_tiers.history.store import facts
 from llm_tiers.history.store.client import chroma_errors
-from llm_tiers.history.store.crowd import LATEST, Crowd
+from llm_tiers.history.store.crowd import CROWD, Crowd
 from llm_tiers.history.store.keeping import Keeping
 from llm_tiers.history.store.pending import Addition, Batch, Pending
 from llm_tiers.history.store.studies import NEWEST, NOBODY, Studies
@@ -28,7 +28,7 @@ from llm_tiers.history.store.title import Row, Title
 if TYPE_CHECKING:
     from llm_tiers.history.store.pending import Waiting
     from llm_tiers.history.store.shelf import Shelf
-    from llm_tiers.history.store.snapshots import Snapshots
+    from llm_tiers.history.store.snapshots import Key, Snapshots
     from llm_tiers.trace import Trace
 
 __all__ = ["BATCH", "MOST_PENDING", "Library", "ShelfProvider", "mismatch"]
@@ -106,7 +106,6 @@ class Library:
         self._pending = Pending()
         self._studies = Studies()
         self._keeping = Keeping(shelf_provider.snapshots(namespace), self._studies, self._pending)
-        self._crowds: dict[str, Crowd] = {}
         self._recent: OrderedDict[str, facts.Packed] = OrderedDict()
         self._batch = BATCH
         self._shed = 0
@@ -115,8 +114,6 @@ class Library:
         self._nodes: set[str] = set()
         self._opened = False
         self._lock = threading.Lock()
-        # Held while a node's crowd is read for the first time and while a record is added, so that none counts twice.
-        self._crowding = threading.Lock()
         self._opening = threading.Lock()
         self._writing = threading.RLock()
         self._revising = threading.RLock()
@@ -225,10 +222,13 @@ class Library:
         A principal does not see those of others that crowd the node.
         """
         with chroma_errors("reading"):
-            self._open_if_present()
             self.expect(vector.size)
+            at_once = None if k > 0 or study is None else self._recall_without_store(vector, node, study, principal)
+            if at_once is not None:
+                return at_once
+            self._open_if_present()
             node = self._node_to_search(node)
-            crowd = None if principal is None else self._crowd(node)
+            crowd: Crowd | None = None if principal is None else self._learned(node, CROWD, NOBODY)
             without = NOBODY if crowd is None else crowd.left_out(principal)
             wanted, k = k, _MORE * k if without else k
             # First what waits, then what is stored: a record that is written in between is found twice, which its id
@@ -257,18 +257,45 @@ class Library:
         neighbours.sort(key=lambda n: (-n.similarity, -n.record.created, n.record.id))
         return Recollection(tuple(neighbours[:wanted]), count, vector, learned=learned)
 
-    def _crowd(self, node: str) -> Crowd:
-        """Return who made the latest calls of a node."""
-        crowd = self._crowds.get(node)
+    def _recall_without_store(
+        self, vector: Vector, node: str, study: Study, principal: str | None
+    ) -> Recollection | None:
+        """Return what the studies know after a restart; None where that takes the store.
+
+        Chroma's import takes a second, and its first look at 100,000 records several: it then indexes those that it had
+        only logged.
+        """
+        node = self._node_to_search(node)
+        crowd = Crowd() if principal is None else self._kept_whole(node, CROWD, NOBODY)
         if crowd is None:
-            with self._crowding:
-                crowd = self._crowds.get(node)
-                if crowd is None:
-                    crowd = Crowd(record.principal for record in self._newest(node, LATEST))
-                    # Anything may be asked for as a node, and what has no records is not worth keeping.
-                    if self._has_records(node):
-                        self._crowds[node] = crowd
-        return crowd
+            return None
+        without = crowd.left_out(principal)
+        learned = self._kept_whole(node, study, without)
+        count = self._keeping.counts.get(node)
+        if learned is None or count is None:
+            return None
+        count = max(min(count, self.capacity) - crowd.number_of(without), 0)
+        return Recollection(count=count, vector=vector, learned=learned)
+
+    def _kept_whole(self, node: str, study: Study, without: frozenset[str]) -> Any:
+        """Return the result of a study that was kept and has learned all that is stored; None where none was."""
+        known = self._studies.known(node, study, without)
+        if known is not None or not isinstance(study, KeptStudy):
+            return known
+        key = (node, study, without)
+        snapshot = self._keeping.load(key) if self._keeping.is_whole(key) else None
+        if snapshot is None:
+            return None
+
+        def begin() -> tuple[Any, Iterable[Record]]:
+            # Checked again where nothing is learned meanwhile.
+            if not self._keeping.is_whole(key):
+                return self._beginning(study, node, without)
+            self._keeping.began(key, snapshot)
+            self._keeping.counts[node] = snapshot.records
+            return snapshot.result, ()
+
+        return self._studies.of(node, study, begin, without)
 
     def _learned(self, node: str, study: Study, without: frozenset[str]) -> Any:
         if not self._has_records(node):
@@ -277,15 +304,15 @@ class Library:
 
     def _beginning(self, study: Study, node: str, without: frozenset[str]) -> tuple[Any, Iterable[Record]]:
         """Return the result that a study begins with, and the records that it has not learned yet, oldest first."""
-        if not without and isinstance(study, KeptStudy):
-            kept = self._kept(study, node)
-            if kept is not None:
-                return kept
+        kept = self._kept((node, study, without)) if isinstance(study, KeptStudy) else None
+        if kept is not None:
+            return kept
         return study.start(), self._keeping.noting(node, self._known_to(study, node))
 
-    def _kept(self, study: KeptStudy, node: str) -> tuple[Any, Iterable[Record]] | None:
+    def _kept(self, key: Key) -> tuple[Any, Iterable[Record]] | None:
         """Return what was kept of a study, and the records since; None where that does not fit the records."""
-        snapshot, shelf = self._keeping.load(node, study), self._shelf(node)
+        node = key[0]
+        snapshot, shelf = self._keeping.load(key), self._shelf(node)
         if snapshot is None or shelf is None or snapshot.mark != shelf.mark:
             return None
         # Nothing may be written meanwhile, as in `_complete_records`.
@@ -298,7 +325,7 @@ class Library:
         # A record that was learned before is changed: only the whole study can tell what that changes.
         if not waiting.revisions.keys() <= {record.id for record in stored}:
             return None
-        self._keeping.last[node] = snapshot.last
+        self._keeping.began(key, snapshot)
         return snapshot.result, self._keeping.noting(node, _with_waiting(stored, waiting))
 
     def _has_records(self, node: str) -> bool:
@@ -415,12 +442,9 @@ class Library:
         self.expect(vector.size)
         kept = replace(record, vector=None, text=text, node=facts.printable(record.node))
         nodes = self._nodes_for(kept.node)
-        with self._crowding, self._studies.learning(kept, nodes, vector):
+        with self._studies.learning(kept, nodes, vector):
             self._keeping.adding(kept, nodes)
             self._pending.add(Addition(Row(kept, vector, exact=self._studies.complete), nodes))
-            for node in nodes:
-                if node in self._crowds:
-                    self._crowds[node].add(kept.principal)
 
     def _make_room(self) -> None:
         """Write a batch, unless somebody else is writing.
@@ -636,7 +660,7 @@ class Library:
     def keep_studies(self) -> None:
         """Keep what the studies have learned, for the next process."""
         with self._writing:
-            self._keeping.keep(self._all_shelves())
+            self._keeping.keep(self._all_shelves(), last=True)
 
     def drop(self) -> None:
         """Delete the collections of a history in memory, which nobody can reach any more."""

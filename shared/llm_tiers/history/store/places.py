@@ -17,7 +17,7 @@ from llm_tiers.errors import ConfigError, HistoryError, HistoryLocked
 from llm_tiers.history.store import client, shelf
 from llm_tiers.history.store.library import Library, mismatch
 from llm_tiers.history.store.manifest import Manifest
-from llm_tiers.history.store.snapshots import Snapshots
+from llm_tiers.history.store.snapshots import Snapshots, looks
 from llm_tiers.history.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -222,6 +222,8 @@ class Folder(Place):
         try:
             self._manifest = Manifest(folder)
             self._had_records = (folder / client.DATABASE).exists()
+            self._looked = looks(folder / client.DATABASE)
+            self._snapshots: dict[str, Snapshots] = {}
         except BaseException:
             self._lock.release()
             raise
@@ -284,7 +286,8 @@ class Folder(Place):
 
     def snapshots(self, namespace: str) -> Snapshots | None:
         """Return where the results of studies are kept: nobody else changes the records meanwhile."""
-        return Snapshots(self._folder, namespace)
+        # One for the whole time that the folder is open: a namespace may be closed and opened again in it.
+        return self._snapshots.setdefault(namespace, Snapshots(self._folder, namespace, self._looked))
 
     def close(self) -> None:
         """Stop writing, close Chroma and release the lock."""
@@ -292,5 +295,7 @@ class Folder(Place):
         # closed.
         try:
             super().close()
+            for snapshots in self._snapshots.values():
+                snapshots.seal(looks(self._folder / client.DATABASE))
         finally:
             self._lock.release()

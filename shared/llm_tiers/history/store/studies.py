@@ -104,14 +104,18 @@ class Studies:
                 self._results.pop(oldest, None)
         return result
 
+    def known(self, node: str, study: Study, without: frozenset[str] = NOBODY) -> Any:
+        """Return the result for a node, or None where it was not asked for yet."""
+        return self._results.get((node, study, without))
+
     @contextmanager
-    def at_rest(self) -> Iterator[dict[tuple[str, KeptStudy], Any]]:
-        """Yield the results of all records that can be kept, by node and study, while nothing is learned."""
+    def at_rest(self) -> Iterator[dict[tuple[str, KeptStudy, frozenset[str]], Any]]:
+        """Yield the results that can be kept, by node, study and who is left out, while nothing is learned."""
         with self._lock:
             yield {
-                (node, study): result
+                (node, study, without): result
                 for (node, study, without), result in self._results.items()
-                if not without and isinstance(study, KeptStudy)
+                if isinstance(study, KeptStudy)
             }
 
     @contextmanager
