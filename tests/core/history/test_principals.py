@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 from past_calls import EMBEDDING, ids, record
@@ -11,11 +11,26 @@ from llm_tiers import Answer, Engine, FeedbackRefused, Ladder, Tier, Usage
 from llm_tiers.errors import ConfigError
 from llm_tiers.history import ChromaHistory
 from llm_tiers.history.principals import hashed
+from llm_tiers.history.store import library
 from llm_tiers.history.store.crowd import LATEST, Crowd
 from llm_tiers.policies.named import as_policy
 
 FACTOR = 1.25
 """What 400 calls of one user may do to another's cost; docs/reliability.md states it."""
+
+
+@dataclass(frozen=True)
+class Complete:
+    """A study that learns from all records of a node."""
+
+    def start(self):
+        return ()
+
+    def learn(self, result, record):
+        return (*result, record.id)
+
+    def revise(self, result, before, after):
+        return result
 
 
 class Counting:
@@ -94,6 +109,18 @@ class TestCrowd:
             fill(history, ["a"] * 12 + ["b"])
         with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
             assert seen(history, "c").learned == 1
+
+    def test_leaving_somebody_out_reads_no_more_than_the_newest_records(self, history, monkeypatch):
+        monkeypatch.setattr(library, "_WITHOUT", 20)
+        fill(history, [f"b{number}" for number in range(10)] + ["a"] * 15)
+        history.flush()
+        history.remember(by(25, "c"))
+
+        shown = history.recall("question", node="n", k=0, study=Complete(), principal="b1").learned
+
+        assert shown == ("t5", "t6", "t7", "t8", "t9", "t25")
+        everything = history.recall("question", node="n", k=0, study=Complete(), principal="a").learned
+        assert len(everything) == 26
 
     def test_without_principals_nothing_is_left_out(self, history):
         fill(history, [None] * 40)

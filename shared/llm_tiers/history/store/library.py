@@ -50,6 +50,10 @@ after a failure, the caller writes a batch and gets the error."""
 
 _MOST_RECENT = 20_000
 
+_WITHOUT = 5_000
+"""Stored records that a study begins with as soon as somebody is left out. Meanwhile no call of the node is answered or
+learned, and whoever makes many calls could bring that about."""
+
 _MORE = 4
 """How many times as many neighbours are looked for where some may be left out."""
 
@@ -307,7 +311,7 @@ class Library:
         kept = self._kept((node, study, without)) if isinstance(study, KeptStudy) else None
         if kept is not None:
             return kept
-        return study.start(), self._keeping.noting(node, self._known_to(study, node))
+        return study.start(), self._keeping.noting(node, self._known_to(study, node, _WITHOUT if without else None))
 
     def _kept(self, key: Key) -> tuple[Any, Iterable[Record]] | None:
         """Return what was kept of a study, and the records since; None where that does not fit the records."""
@@ -332,10 +336,10 @@ class Library:
         with self._lock:
             return not node or node in self._nodes
 
-    def _known_to(self, study: Study, node: str) -> Iterable[Record]:
+    def _known_to(self, study: Study, node: str, most: int | None) -> Iterable[Record]:
         """Return the records of a node that a study starts with, oldest first, those that wait included."""
         if isinstance(study, CompleteStudy):
-            return self._complete_records(node)
+            return self._complete_records(node, most)
         return self._newest(node, NEWEST)
 
     def _newest(self, node: str, most: int) -> list[Record]:
@@ -345,13 +349,13 @@ class Library:
         stored = {} if shelf is None else shelf.newest(most)
         return list({**stored, **waiting}.values())[-most:]
 
-    def _complete_records(self, node: str) -> Iterator[Record]:
-        """Yield every record of a node as it is now, with its vector."""
+    def _complete_records(self, node: str, most: int | None) -> Iterator[Record]:
+        """Yield every record of a node as it is now, with its vector; of those stored the newest `most`, if given."""
         # The records are read page by page, so none may be written or evicted meanwhile.
         with self._writing:
             waiting = self._pending.on(node)
             shelf = self._shelf(node)
-            yield from _with_waiting(() if shelf is None else shelf.complete(), waiting)
+            yield from _with_waiting(() if shelf is None else shelf.complete(most), waiting)
 
     def _search(
         self, shelf: Shelf, vector: Vector, k: int, waiting: Mapping[str, Record]

@@ -146,9 +146,13 @@ class Shelf:
         # Chroma pages in the order of addition.
         return _records(self._read("get", limit=most, offset=max(count - most, 0), include=["metadatas"]))
 
-    def complete(self) -> Iterator[Record]:
-        """Yield every record with its vector, oldest first: the exact one where it was stored, else Chroma's."""
-        for trace_id, metadata, vector in self._in_order():
+    def complete(self, most: int | None = None) -> Iterator[Record]:
+        """Yield every record with its vector, oldest first: the exact one where it was stored, else Chroma's.
+
+        Args:
+            most: Yield only so many, the newest.
+        """
+        for trace_id, metadata, vector in self._in_order(0 if most is None else max(self.count() - most, 0)):
             yield replace(facts.read(trace_id, metadata), vector=_exact(metadata, vector))
 
     def complete_after(self, trace_id: str) -> Iterator[Record] | None:
