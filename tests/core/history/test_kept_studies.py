@@ -253,6 +253,7 @@ class TestStale:
             seen(history)
             history.prune(keep=MANY - 5)
             assert files(folder) == []
+            assert history.recall("question 1", node="n", k=0, study=Listing()).count == MANY - 5
         assert files(folder) == []
         with opened(folder) as history:
             learned, _ = seen(history)

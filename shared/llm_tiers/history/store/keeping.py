@@ -164,4 +164,5 @@ class Keeping:
         """
         self._stopped = True
         self._moment = None
+        self.counts.clear()
         self.forget()
