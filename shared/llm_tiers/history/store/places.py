@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Folder", "Memory", "Place", "Server"]
 
 _LOCK_NAME = "llm-tiers.lock"
+
+_SECONDS_TO_CLOSE = 5.0
 
 
 class Place(ABC):
@@ -294,8 +297,20 @@ class Folder(Place):
         # The lock last, and always: two processes in one folder lose records, so none may enter before Chroma is
         # closed.
         try:
+            was_open = self._client is not None
             super().close()
-            for snapshots in self._snapshots.values():
-                snapshots.seal(looks(self._folder / client.DATABASE))
+            if not was_open or self._is_closed():
+                for snapshots in self._snapshots.values():
+                    snapshots.seal(looks(self._folder / client.DATABASE))
         finally:
             self._lock.release()
+
+    def _is_closed(self) -> bool:
+        """Wait until the database is closed, and say whether it is."""
+        # Chroma closes it in a thread of its own, some hundredths of a second after it said so. What was logged then
+        # goes into the database.
+        log = self._folder / f"{client.DATABASE}-wal"
+        end = time.monotonic() + _SECONDS_TO_CLOSE
+        while log.exists() and time.monotonic() < end:
+            time.sleep(0.005)
+        return not log.exists()
