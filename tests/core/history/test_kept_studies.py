@@ -10,6 +10,7 @@ import sys
 import textwrap
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,11 @@ from past_calls import EMBEDDING, record
 from llm_tiers import Ladder, Tier
 from llm_tiers.history import ChromaHistory
 from llm_tiers.history.packed import REFUSALS, Packed
-from llm_tiers.history.store.snapshots import of_bytes, to_bytes
+from llm_tiers.history.store.keeping import Keeping
+from llm_tiers.history.store.pending import Addition, Pending
+from llm_tiers.history.store.snapshots import Snapshots, of_bytes, to_bytes
+from llm_tiers.history.store.studies import Studies
+from llm_tiers.history.store.title import Row
 from llm_tiers.policies.guarantee import Guarantee
 from llm_tiers.policies.menu.bandit import LinUCBOfRules
 from llm_tiers.policies.menu.menu import MenuStarter
@@ -54,7 +59,7 @@ class Listing:
         return Packed({"all": result})
 
     def unpack(self, packed):
-        return tuple((i, label) for i, label in packed.items("all"))
+        return tuple((i, bool(label)) for i, label in packed.items("all"))
 
 
 def opened(folder, **settings):
@@ -298,6 +303,28 @@ class TestStale:
         shutil.copytree(tmp_path / "kept", folder / "llm-tiers-studies")
         with opened(folder) as history:
             assert seen(history) == (known, 20)
+
+
+def test_a_record_that_changes_while_it_waits_is_not_kept_as_it_was(tmp_path):
+    studies, pending, study = Studies(), Pending(), Listing()
+    snapshots = Snapshots(tmp_path, "default", [])
+    keeping = Keeping(snapshots, studies, pending)
+    shelf = SimpleNamespace(title=SimpleNamespace(node="n"), count=lambda: MANY, mark="")
+    first = record(1)
+    second = dataclasses.replace(first, labels={"small": False})
+    studies.of("n", study, lambda: (study.start(), ()))
+    with studies.learning(first, ("n",)):
+        keeping.adding(first, ("n",))
+        pending.add(Addition(Row(first, np.ones(4)), ("n",)))
+    keeping.keep([shelf])
+    with studies.revising(first, second, ("n",), lambda: None):
+        keeping.revising()
+        pending.revise(second)
+
+    pending.done(pending.take(1))
+    keeping.keep([shelf])
+
+    assert snapshots.load(("n", study, frozenset())).result == (("t1", False),)
 
 
 ABOUT = {"last": "t209", "mark": "", "records": 210}
