@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from llm_tiers import ChromaHistory, Embedding, Ladder, Tier
+from llm_tiers.errors import HistoryError
 from llm_tiers.history.record import Record
 from llm_tiers.policies.named import as_policy
 
@@ -26,6 +27,8 @@ DIMENSION = 256
 NAMES = ("small", "medium", "large")
 PRICES = ((0.1, 0.4), (0.5, 2.0), (2.0, 8.0))
 PROFILED_SHARE = 0.05
+REFUSED_FOR = 1.0
+"""Seconds until a record that was refused is given again: an application would have lost it."""
 
 
 def embedding() -> Embedding:
@@ -70,6 +73,7 @@ def rss() -> float:
 def grow(folder: str, number: int) -> None:
     """Add records as fast as they are taken, then write them."""
     draw = np.random.default_rng(0)
+    refused = 0
     with ChromaHistory(folder, embedding=embedding()) as history:
         history.remember(record(0, draw))
         history.flush()
@@ -80,7 +84,10 @@ def grow(folder: str, number: int) -> None:
         for position in range(1, number):
             made = record(position, draw)
             began = time.perf_counter()
-            history.remember(made)
+            while not taken_by(history, made):
+                refused += 1
+                time.sleep(REFUSED_FOR)
+                began = time.perf_counter()
             seconds.append(time.perf_counter() - began)
         given = time.perf_counter() - started
         waiting = history.stats().pending
@@ -90,10 +97,20 @@ def grow(folder: str, number: int) -> None:
         taken = np.sort(seconds) * 1e3
         print(f"{number} records: remember takes {np.median(taken):.3f} ms (median), ", end="")
         print(f"{taken[int(0.99 * len(taken))]:.2f} ms (99 %), {taken[-1]:.1f} ms (longest)")
-        print(f"given in {given:.1f} s, of which {waiting} then waited; written in {written:.1f} s; {kept} kept")
+        print(f"given in {given:.1f} s with {refused} refusals, of which {waiting} then waited; ", end="")
+        print(f"written in {written:.1f} s; {kept} kept")
         print(f"memory: {rss() - before:.0f} MB more, {(rss() - before) * 1e6 / number:.0f} bytes a record")
     size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
     print(f"disk: {size / number:.0f} bytes a record", flush=True)
+
+
+def taken_by(history: ChromaHistory, made: Record) -> bool:
+    """Add a record; False where so many wait already that it is refused."""
+    try:
+        history.remember(made)
+    except HistoryError:
+        return False
+    return True
 
 
 def ladder() -> Ladder:

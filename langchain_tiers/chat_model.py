@@ -166,8 +166,8 @@ class TieredChatModel(Faced, Tiered, BaseChatModel):
         model.invoke("What is the capital of Australia?", principal="ada")  # who asks
         ```
 
-        `principal` is kept hashed; by default it is the `user_id` of the config's `configurable`. A principal that
-        makes more than a quarter of a node's calls moves nobody else's, and only it gives feedback on its answers.
+        `principal` is kept hashed; by default it is the `user_id` of the config's `configurable`. One that makes
+        more of a node's calls than others do moves nobody else's, and only it gives feedback on its answers.
 
         Settings of the call (`stop`, `temperature`, ...) go to the tiers, never to the judge.
 

@@ -155,8 +155,8 @@ class TieredLLM(Tiered, FunctionCallingLLM):
         ```
 
         `principal` is kept hashed; a query engine's calls have it from `instrument_tags({"llm_tiers_principal": ...})`.
-        A principal that makes more than a quarter of a node's calls moves nobody else's, and only it gives feedback on
-        its answers.
+        One that makes more of a node's calls than others do moves nobody else's, and only it gives feedback on its
+        answers.
 
         Settings of the call (`temperature`, ...) go to the tiers, never to the judge. With `parse=json.loads` a text
         that cannot be parsed goes one tier up.

@@ -22,6 +22,7 @@ ROOMS = (
     "ladder",
     "config",
     "embedding",
+    "history.packed",
     "history.record",
     "history.store",
     "history",

@@ -5,6 +5,7 @@ import json
 import pickle
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from llm_tiers.errors import ConfigError, HistoryError, ReplayFileError
 from llm_tiers.history import ChromaHistory
+from llm_tiers.history.jsonl import Header, lines_of, read_lines
 from llm_tiers.history.record import Record
 from llm_tiers.history.store import facts
 from llm_tiers.policies.settings import read_settings
@@ -96,6 +98,64 @@ class TestRecords:
     def test_other_metadata_is_refused(self, metadata):
         with pytest.raises(HistoryError, match="was not written by llm-tiers"):
             facts.read("t1", metadata)
+
+
+HEADER = Header("by hand", 4)
+WITH_VECTORS = st.builds(
+    lambda record, vector, numbers: replace(
+        record,
+        vector=np.array(vector, dtype=np.float32),
+        created=numbers[0],
+        cost_usd=numbers[1],
+        share=numbers[2],
+        confidence=None,
+        costs={"small": numbers[1]},
+        verdict_costs={},
+        grades={"grader": {"small": numbers[2]}},
+        grading_usd=numbers[1],
+    ),
+    RECORDS,
+    st.lists(st.floats(-1, 1, width=32), min_size=4, max_size=4),
+    st.tuples(st.floats(0, 1e10), st.floats(0, 1e3), st.floats(0, 1)),
+)
+
+
+def read_back(content):
+    return read_lines("lines.jsonl", io.BytesIO(content))
+
+
+class TestImports:
+    """What `llm-tiers history export` writes, and what `import` reads."""
+
+    @given(st.lists(WITH_VECTORS, max_size=3))
+    @many
+    def test_what_was_exported_comes_back_as_it_was(self, records):
+        header, found = read_back("".join(lines_of(HEADER, records)).encode())
+        assert (header, found) == (HEADER, records)
+        assert [held.vector.tobytes() for held in found] == [record.vector.tobytes() for record in records]
+
+    @given(JSON)
+    @many
+    def test_any_other_line_is_refused(self, content):
+        for lines in ([content], [json.loads(next(lines_of(HEADER, ()))), content]):
+            with pytest.raises(HistoryError, match=r"lines\.jsonl"):
+                read_back("\n".join(map(json.dumps, lines)).encode())
+
+    @given(WITH_VECTORS, st.sampled_from(sorted(Record.__dataclass_fields__.keys() - {"trace"})), JSON)
+    @many
+    def test_a_record_with_a_foreign_field_is_refused_or_one_that_can_be_kept(self, record, name, foreign):
+        first, line = lines_of(HEADER, [record])
+        with suppress(HistoryError):
+            _, (found,) = read_back((first + json.dumps(json.loads(line) | {name: foreign})).encode())
+            assert facts.read(found.id, facts.write(found)) == replace(found, vector=None)
+
+    @given(WITH_VECTORS, st.integers(0, 1_000), st.binary(min_size=1, max_size=16))
+    @many
+    def test_changed_bytes_make_records_or_an_error_of_ours(self, record, place, change):
+        content = bytearray("".join(lines_of(HEADER, [record])).encode())
+        content[place : place + len(change)] = change
+        with suppress(HistoryError):
+            read_back(bytes(content))
 
 
 class TestSettings:

@@ -78,8 +78,8 @@ class ChromaHistory:
     is refused with an error, which the trace of its call says.
 
     A principal (`principal=` of a call) that made more than a quarter of a node's latest 1,000 calls, and at least 10,
-    crowds the node: what is recalled for others is made without its calls, so that it does not settle how theirs are
-    answered. It is itself shown all.
+    crowds the node, unless two others made at least two thirds as many each: what is recalled for others is made
+    without its calls, so that it does not settle how theirs are answered. It is itself shown all.
 
     Several histories of one process may use one folder. A second process may not (`HistoryLocked`): run a server for
     them, `chroma run --path FOLDER`. That server has no password of its own, so keep it on the loopback address or

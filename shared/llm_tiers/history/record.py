@@ -7,9 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from llm_tiers.embedding.vector import Vector
+from llm_tiers.history.packed import Packed
 from llm_tiers.trace import Trace
 
-__all__ = ["Change", "CompleteStudy", "GradeSource", "History", "Neighbour", "Recollection", "Record", "Study"]
+__all__ = [
+    "Change",
+    "CompleteStudy",
+    "GradeSource",
+    "History",
+    "KeptStudy",
+    "Neighbour",
+    "Recollection",
+    "Record",
+    "Study",
+]
 
 GradeSource: TypeAlias = Literal["check", "feedback", "grader", "equality"]
 """Who says how right an answer is: a function that judges answers, the user, a grader, or the top tier's own answer."""
@@ -165,6 +176,20 @@ class CompleteStudy(Study, Protocol):
 
     def revise(self, result: Any, before: Record, after: Record) -> Any:
         """Return the result after a record that it has learned changed; both have the record's `vector`."""
+
+
+@runtime_checkable
+class KeptStudy(Study, Protocol):
+    """A study whose result a folder keeps beside its records, so that a restart need not learn them all again."""
+
+    def identity(self) -> str:
+        """Return which study it is, in the same words in each process; other words where it learns otherwise."""
+
+    def pack(self, result: Any) -> Packed | None:
+        """Return a result as it is kept; None where this one is not."""
+
+    def unpack(self, packed: Packed) -> Any:
+        """Return the result that was packed; where something else was, one of `REFUSALS` is raised."""
 
 
 class History(Protocol):

@@ -5,10 +5,10 @@ They depend on the file, the embedding and the order alone, not on the policy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llm_tiers.errors import UnknownTrace
 from llm_tiers.history.in_a_row import in_a_row
@@ -88,9 +88,12 @@ class RememberedHistory:
             for question, similarity in self._neighbourhood.near[text]
             if question in self._records
         ]
-        learned = None if study is None else self._studies.of(node, study, self._records.values)
+        learned = None if study is None else self._studies.of(node, study, self._beginning_of(study))
         known = self._neighbourhood.vectors.get(text)
         return Recollection(tuple(near[:k]), count=len(self._records), vector=known, learned=learned)
+
+    def _beginning_of(self, study: Study) -> Callable[[], tuple[Any, Iterable[Record]]]:
+        return lambda: (study.start(), self._records.values())
 
     def remember(self, record: Record) -> None:
         """Add a record."""

@@ -1,7 +1,8 @@
 """Whose calls a node shows to whom: one principal's many calls do not move what others get."""
 
 import itertools
-from dataclasses import replace
+import random
+from dataclasses import dataclass, replace
 
 import pytest
 from past_calls import EMBEDDING, ids, record
@@ -10,11 +11,26 @@ from llm_tiers import Answer, Engine, FeedbackRefused, Ladder, Tier, Usage
 from llm_tiers.errors import ConfigError
 from llm_tiers.history import ChromaHistory
 from llm_tiers.history.principals import hashed
+from llm_tiers.history.store import library
 from llm_tiers.history.store.crowd import LATEST, Crowd
 from llm_tiers.policies.named import as_policy
 
 FACTOR = 1.25
 """What 400 calls of one user may do to another's cost; docs/reliability.md states it."""
+
+
+@dataclass(frozen=True)
+class Complete:
+    """A study that learns from all records of a node."""
+
+    def start(self):
+        return ()
+
+    def learn(self, result, record):
+        return (*result, record.id)
+
+    def revise(self, result, before, after):
+        return result
 
 
 class Counting:
@@ -66,6 +82,18 @@ class TestCrowd:
         assert set(ids(seen(history, "d"))) == {"t12", "t13"}
         assert len(ids(seen(history, "a"))) == 3
 
+    def test_one_of_three_who_ask_about_as_much_counts_like_anybody(self, history):
+        fill(history, ["a"] * 18 + ["b"] * 12 + ["c"] * 12)
+        assert [seen(history, reader).learned for reader in "abcd"] == [42] * 4
+
+    def test_one_who_asks_half_as_much_again_as_two_others_does_not(self, history):
+        fill(history, ["a"] * 19 + ["b"] * 12 + ["c"] * 12)
+        assert seen(history, "b").learned == 24
+
+    def test_nobody_in_particular_is_no_other_to_be_measured_by(self, history):
+        fill(history, ["a"] * 12 + ["b"] * 12 + [None] * 12)
+        assert seen(history, "b").learned == 24
+
     def test_what_is_learned_later_follows_the_same_rule(self, history):
         fill(history, ["a"] * 12)
         assert seen(history, "b").learned == 0
@@ -82,15 +110,27 @@ class TestCrowd:
         with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
             assert seen(history, "c").learned == 1
 
+    def test_leaving_somebody_out_reads_no_more_than_the_newest_records(self, history, monkeypatch):
+        monkeypatch.setattr(library, "_WITHOUT", 20)
+        fill(history, [f"b{number}" for number in range(10)] + ["a"] * 15)
+        history.flush()
+        history.remember(by(25, "c"))
+
+        shown = history.recall("question", node="n", k=0, study=Complete(), principal="b1").learned
+
+        assert shown == ("t5", "t6", "t7", "t8", "t9", "t25")
+        everything = history.recall("question", node="n", k=0, study=Complete(), principal="a").learned
+        assert len(everything) == 26
+
     def test_without_principals_nothing_is_left_out(self, history):
         fill(history, [None] * 40)
         assert seen(history, "b").learned == 40
         assert seen(history, None).learned == 40
 
     def test_only_the_latest_calls_count(self):
-        crowd = Crowd(["a"] * 600)
+        crowd = Crowd(("a",) * 600)
         for number in range(LATEST - 200):
-            crowd.add(f"b{number}")
+            crowd = crowd.after(f"b{number}")
         assert crowd.left_out("c") == frozenset()
         assert crowd.number_of(frozenset({"a"})) == 200
 
@@ -98,9 +138,7 @@ class TestCrowd:
         history.remember(by(1, "a"))
         for number in range(150):
             seen(history, "a", node=f"node {number}")
-        library = history._library
-        assert len(library._crowds) <= 1
-        assert len(library._studies._results) <= 101
+        assert len(history._library._studies._results) <= 101
 
 
 TIERS = {"small": (0.1, 0.4), "medium": (0.5, 2.0), "large": (2.0, 8.0)}
@@ -126,8 +164,8 @@ def engine(policy="menu"):
     return Engine(ladder, as_policy(policy), history, new_id=lambda: f"call {next(numbers)}")
 
 
-def cost_of_others(policy, before, attacked):
-    """What a call of twenty other users costs after one user's 400 calls with wrong feedback, in US$."""
+def cost_of_others(policy, before, users, attacked):
+    """What a call of other users costs after one user's 400 calls with wrong feedback, in US$."""
     running = engine(policy)
 
     def ask(question, principal):
@@ -138,17 +176,46 @@ def cost_of_others(policy, before, attacked):
         return trace.cost_usd
 
     for number in range(before):
-        ask(f"easy {number}", f"user {number % 20}")
+        ask(f"easy {number}", f"user {number % users}")
     for number in range(400 if attacked else 0):
         ask(f"hard {number}", "hostile")
-    costs = [ask(f"easy {1000 + number}", f"user {number % 20}") for number in range(100)]
+    costs = [ask(f"easy {1000 + number}", f"user {number % users}") for number in range(100)]
     running.close()
     return sum(costs) / len(costs)
 
 
-@pytest.mark.parametrize("before", [0, 100])
-def test_400_calls_of_one_user_do_not_raise_anothers_cost(before):
-    assert cost_of_others("menu", before, attacked=True) <= FACTOR * cost_of_others("menu", before, attacked=False)
+@pytest.mark.parametrize(("before", "users"), [(0, 20), (100, 20), (0, 3), (300, 3), (600, 3)])
+def test_400_calls_of_one_user_do_not_raise_anothers_cost(before, users):
+    unmoved = cost_of_others("menu", before, users, attacked=False)
+    assert cost_of_others("menu", before, users, attacked=True) <= FACTOR * unmoved
+
+
+def cost_and_accuracy(order, calls=200):
+    """What a call of a team costs, in US$, and how often its answer is right; a fifth of the questions is hard."""
+    running = engine()
+    cost, right = 0.0, 0
+    for number in range(calls):
+        question = f"{'hard' if number % 5 == 0 else 'easy'} {number}"
+        trace = running.run(running.call(question, principal=next(order)), Performer(question)).trace
+        cost += trace.cost_usd
+        right += question.startswith("easy") or trace.final == "large"
+    running.close()
+    return cost / calls, right / calls
+
+
+def test_three_who_ask_equally_much_learn_as_fast_as_one():
+    alone, by_one = cost_and_accuracy(itertools.repeat("ada"))
+    in_turn, by_three = cost_and_accuracy(itertools.cycle(["ada", "bob", "eve"]))
+    assert in_turn == pytest.approx(alone)
+    assert by_three == by_one
+
+
+def test_three_who_ask_in_no_order_learn_hardly_slower():
+    drawn = random.Random(1)
+    alone, by_one = cost_and_accuracy(itertools.repeat("ada"))
+    mixed, by_three = cost_and_accuracy(iter(lambda: drawn.choice(["ada", "bob", "eve"]), None))
+    assert mixed <= 1.1 * alone
+    assert by_three >= by_one
 
 
 class TestFeedback:

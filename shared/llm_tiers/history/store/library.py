@@ -16,16 +16,19 @@ import numpy as np
 
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.errors import ConfigError, EmbeddingMismatch, HistoryError, UnknownTrace
-from llm_tiers.history.record import Change, CompleteStudy, Neighbour, Recollection, Record, Study
+from llm_tiers.history.record import Change, CompleteStudy, KeptStudy, Neighbour, Recollection, Record, Study
 from llm_tiers.history.store import facts
 from llm_tiers.history.store.client import chroma_errors
-from llm_tiers.history.store.crowd import LATEST, Crowd
+from llm_tiers.history.store.crowd import CROWD, Crowd
+from llm_tiers.history.store.keeping import Keeping
 from llm_tiers.history.store.pending import Addition, Batch, Pending
 from llm_tiers.history.store.studies import NEWEST, NOBODY, Studies
 from llm_tiers.history.store.title import Row, Title
 
 if TYPE_CHECKING:
+    from llm_tiers.history.store.pending import Waiting
     from llm_tiers.history.store.shelf import Shelf
+    from llm_tiers.history.store.snapshots import Key, Snapshots
     from llm_tiers.trace import Trace
 
 __all__ = ["BATCH", "MOST_PENDING", "Library", "ShelfProvider", "mismatch"]
@@ -46,6 +49,10 @@ MOST_PENDING = 10_000
 after a failure, the caller writes a batch and gets the error."""
 
 _MOST_RECENT = 20_000
+
+_WITHOUT = 5_000
+"""Stored records that a study begins with as soon as somebody is left out. Meanwhile no call of the node is answered or
+learned, and whoever makes many calls could bring that about."""
 
 _MORE = 4
 """How many times as many neighbours are looked for where some may be left out."""
@@ -79,6 +86,9 @@ class ShelfProvider(Protocol):
     def store_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
         """Store how many removed records each collection carries."""
 
+    def snapshots(self, namespace: str) -> Snapshots | None:
+        """Return where the results of studies are kept, if anywhere."""
+
 
 class Library:
     """What the histories of one process share of one namespace.
@@ -99,7 +109,7 @@ class Library:
         self._dimension: int | None = None
         self._pending = Pending()
         self._studies = Studies()
-        self._crowds: dict[str, Crowd] = {}
+        self._keeping = Keeping(shelf_provider.snapshots(namespace), self._studies, self._pending)
         self._recent: OrderedDict[str, facts.Packed] = OrderedDict()
         self._batch = BATCH
         self._shed = 0
@@ -108,8 +118,6 @@ class Library:
         self._nodes: set[str] = set()
         self._opened = False
         self._lock = threading.Lock()
-        # Held while a node's crowd is read for the first time and while a record is added, so that none counts twice.
-        self._crowding = threading.Lock()
         self._opening = threading.Lock()
         self._writing = threading.RLock()
         self._revising = threading.RLock()
@@ -138,6 +146,7 @@ class Library:
             shelves = self._shelf_provider.shelves(self.namespace)
             for shelf in shelves.values():
                 self._check(shelf.title)
+                shelf.before_replacing = self._keeping.spoil
             with self._lock:
                 self._shelves.update(shelves)
                 self._nodes.update(node for node in shelves if node)
@@ -195,6 +204,7 @@ class Library:
 
     def _add_shelf(self, shelf: Shelf) -> Shelf:
         self._check(shelf.title)
+        shelf.before_replacing = self._keeping.spoil
         node = shelf.title.node
         with self._lock:
             if node:
@@ -216,10 +226,13 @@ class Library:
         A principal does not see those of others that crowd the node.
         """
         with chroma_errors("reading"):
-            self._open_if_present()
             self.expect(vector.size)
+            at_once = None if k > 0 or study is None else self._recall_without_store(vector, node, study, principal)
+            if at_once is not None:
+                return at_once
+            self._open_if_present()
             node = self._node_to_search(node)
-            crowd = None if principal is None else self._crowd(node)
+            crowd: Crowd | None = None if principal is None else self._learned(node, CROWD, NOBODY)
             without = NOBODY if crowd is None else crowd.left_out(principal)
             wanted, k = k, _MORE * k if without else k
             # First what waits, then what is stored: a record that is written in between is found twice, which its id
@@ -248,32 +261,85 @@ class Library:
         neighbours.sort(key=lambda n: (-n.similarity, -n.record.created, n.record.id))
         return Recollection(tuple(neighbours[:wanted]), count, vector, learned=learned)
 
-    def _crowd(self, node: str) -> Crowd:
-        """Return who made the latest calls of a node."""
-        crowd = self._crowds.get(node)
+    def _recall_without_store(
+        self, vector: Vector, node: str, study: Study, principal: str | None
+    ) -> Recollection | None:
+        """Return what the studies know after a restart; None where that takes the store.
+
+        Chroma's import takes a second, and its first look at 100,000 records several: it then indexes those that it had
+        only logged.
+        """
+        node = self._node_to_search(node)
+        crowd = Crowd() if principal is None else self._kept_whole(node, CROWD, NOBODY)
         if crowd is None:
-            with self._crowding:
-                crowd = self._crowds.get(node)
-                if crowd is None:
-                    crowd = Crowd(record.principal for record in self._newest(node, LATEST))
-                    # Anything may be asked for as a node, and what has no records is not worth keeping.
-                    if self._has_records(node):
-                        self._crowds[node] = crowd
-        return crowd
+            return None
+        without = crowd.left_out(principal)
+        learned = self._kept_whole(node, study, without)
+        count = self._keeping.counts.get(node)
+        if learned is None or count is None:
+            return None
+        count = max(min(count, self.capacity) - crowd.number_of(without), 0)
+        return Recollection(count=count, vector=vector, learned=learned)
+
+    def _kept_whole(self, node: str, study: Study, without: frozenset[str]) -> Any:
+        """Return the result of a study that was kept and has learned all that is stored; None where none was."""
+        known = self._studies.known(node, study, without)
+        if known is not None or not isinstance(study, KeptStudy):
+            return known
+        key = (node, study, without)
+        snapshot = self._keeping.load(key) if self._keeping.is_whole(key) else None
+        if snapshot is None:
+            return None
+
+        def begin() -> tuple[Any, Iterable[Record]]:
+            # Checked again where nothing is learned meanwhile.
+            if not self._keeping.is_whole(key):
+                return self._beginning(study, node, without)
+            self._keeping.began(key, snapshot)
+            self._keeping.counts[node] = snapshot.records
+            return snapshot.result, ()
+
+        return self._studies.of(node, study, begin, without)
 
     def _learned(self, node: str, study: Study, without: frozenset[str]) -> Any:
         if not self._has_records(node):
             return self._studies.of_nothing(node, study)
-        return self._studies.of(node, study, partial(self._known_to, study, node), without)
+        return self._studies.of(node, study, partial(self._beginning, study, node, without), without)
+
+    def _beginning(self, study: Study, node: str, without: frozenset[str]) -> tuple[Any, Iterable[Record]]:
+        """Return the result that a study begins with, and the records that it has not learned yet, oldest first."""
+        kept = self._kept((node, study, without)) if isinstance(study, KeptStudy) else None
+        if kept is not None:
+            return kept
+        return study.start(), self._keeping.noting(node, self._known_to(study, node, _WITHOUT if without else None))
+
+    def _kept(self, key: Key) -> tuple[Any, Iterable[Record]] | None:
+        """Return what was kept of a study, and the records since; None where that does not fit the records."""
+        node = key[0]
+        snapshot, shelf = self._keeping.load(key), self._shelf(node)
+        if snapshot is None or shelf is None or snapshot.mark != shelf.mark:
+            return None
+        # Nothing may be written meanwhile, as in `_complete_records`.
+        with self._writing:
+            found = shelf.complete_after(snapshot.last)
+            if found is None:
+                return None
+            stored = list(found)
+            waiting = self._pending.on(node)
+        # A record that was learned before is changed: only the whole study can tell what that changes.
+        if not waiting.revisions.keys() <= {record.id for record in stored}:
+            return None
+        self._keeping.began(key, snapshot)
+        return snapshot.result, self._keeping.noting(node, _with_waiting(stored, waiting))
 
     def _has_records(self, node: str) -> bool:
         with self._lock:
             return not node or node in self._nodes
 
-    def _known_to(self, study: Study, node: str) -> Iterable[Record]:
+    def _known_to(self, study: Study, node: str, most: int | None) -> Iterable[Record]:
         """Return the records of a node that a study starts with, oldest first, those that wait included."""
         if isinstance(study, CompleteStudy):
-            return self._complete_records(node)
+            return self._complete_records(node, most)
         return self._newest(node, NEWEST)
 
     def _newest(self, node: str, most: int) -> list[Record]:
@@ -283,18 +349,13 @@ class Library:
         stored = {} if shelf is None else shelf.newest(most)
         return list({**stored, **waiting}.values())[-most:]
 
-    def _complete_records(self, node: str) -> Iterator[Record]:
-        """Yield every record of a node as it is now, with its vector."""
+    def _complete_records(self, node: str, most: int | None) -> Iterator[Record]:
+        """Yield every record of a node as it is now, with its vector; of those stored the newest `most`, if given."""
         # The records are read page by page, so none may be written or evicted meanwhile.
         with self._writing:
             waiting = self._pending.on(node)
             shelf = self._shelf(node)
-            for record in () if shelf is None else shelf.complete():
-                if record.id not in waiting.records:
-                    revised = waiting.revisions.get(record.id)
-                    yield record if revised is None else replace(revised, vector=record.vector)
-            for record, vector in zip(waiting.records.values(), waiting.vectors, strict=True):
-                yield replace(record, vector=vector)
+            yield from _with_waiting(() if shelf is None else shelf.complete(most), waiting)
 
     def _search(
         self, shelf: Shelf, vector: Vector, k: int, waiting: Mapping[str, Record]
@@ -386,11 +447,9 @@ class Library:
         self.expect(vector.size)
         kept = replace(record, vector=None, text=text, node=facts.printable(record.node))
         nodes = self._nodes_for(kept.node)
-        with self._crowding, self._studies.learning(kept, nodes, vector):
+        with self._studies.learning(kept, nodes, vector):
+            self._keeping.adding(kept, nodes)
             self._pending.add(Addition(Row(kept, vector, exact=self._studies.complete), nodes))
-            for node in nodes:
-                if node in self._crowds:
-                    self._crowds[node].add(kept.principal)
 
     def _make_room(self) -> None:
         """Write a batch, unless somebody else is writing.
@@ -460,6 +519,7 @@ class Library:
             )
             nodes = self._nodes_for(revised.node)
             with self._studies.revising(record, revised, nodes, partial(self._vector_of, trace_id)):
+                self._keeping.revising()
                 self._pending.revise(revised)
             return revised
 
@@ -508,6 +568,7 @@ class Library:
             for shelf in touched:
                 self._tidy(shelf, shelf.evict(self.capacity))
             self._size_batches(time.monotonic() - started)
+            self._keeping.written(len(batch.additions), self._all_shelves())
             return len(batch.additions) + len(batch.revisions)
 
     def _size_batches(self, seconds: float) -> None:
@@ -535,6 +596,8 @@ class Library:
         return self._add_shelf(self._shelf_provider.make(title))
 
     def _write_revisions(self, batch: Batch) -> None:
+        if batch.revisions:
+            self._keeping.forget()
         for shelf in self._all_shelves() if batch.revisions else ():
             node = shelf.title.node
             part = [
@@ -579,6 +642,8 @@ class Library:
             for shelf in chosen:
                 ages |= shelf.ages()
             gone = _too_old(ages, older_than, keep)
+            if gone and not dry_run:
+                self._keeping.spoil()
             # All shelves, not just the chosen ones: a record lies under its node's ancestors too.
             for shelf in shelves if gone and not dry_run else ():
                 shelf.discard(gone)
@@ -597,11 +662,26 @@ class Library:
                     kept = None if vector is None else np.asarray(vector, dtype=np.float32)
                     yield facts.as_dict(facts.read(trace_id, metadata), kept)
 
+    def keep_studies(self) -> None:
+        """Keep what the studies have learned, for the next process."""
+        with self._writing:
+            self._keeping.keep(self._all_shelves(), last=True)
+
     def drop(self) -> None:
         """Delete the collections of a history in memory, which nobody can reach any more."""
         with chroma_errors("dropping a history in memory"):
             for shelf in self._all_shelves():
                 shelf.drop()
+
+
+def _with_waiting(stored: Iterable[Record], waiting: Waiting) -> Iterator[Record]:
+    """Yield stored records as they are now, and those that wait, all with their vectors."""
+    for record in stored:
+        if record.id not in waiting.records:
+            revised = waiting.revisions.get(record.id)
+            yield record if revised is None else replace(revised, vector=record.vector)
+    for record, vector in zip(waiting.records.values(), waiting.vectors, strict=True):
+        yield replace(record, vector=vector)
 
 
 def _too_old(ages: Mapping[str, float], older_than: float | None, keep: int | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from llm_tiers.errors import ConfigError, HistoryError, HistoryLocked
 from llm_tiers.history.store import client, shelf
 from llm_tiers.history.store.library import Library, mismatch
 from llm_tiers.history.store.manifest import Manifest
+from llm_tiers.history.store.snapshots import Snapshots, looks
 from llm_tiers.history.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Folder", "Memory", "Place", "Server"]
 
 _LOCK_NAME = "llm-tiers.lock"
+
+_SECONDS_TO_CLOSE = 5.0
 
 
 class Place(ABC):
@@ -94,6 +98,10 @@ class Place(ABC):
     def store_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
         """Store how many removed records each collection carries."""
 
+    def snapshots(self, namespace: str) -> Snapshots | None:  # noqa: ARG002 - kept in folders only
+        """Return where the results of studies are kept, if anywhere."""
+        return None
+
     def library(self, namespace: str, embedding: str, *, capacity: int, max_nodes: int) -> Library:
         """Return the library of a namespace, which the histories of this process share.
 
@@ -121,6 +129,7 @@ class Place(ABC):
         """Forget a library with its last user."""
         library.users -= 1
         if not library.users:
+            library.keep_studies()
             self.libraries.pop(library.namespace, None)
 
     def close(self) -> None:
@@ -216,6 +225,8 @@ class Folder(Place):
         try:
             self._manifest = Manifest(folder)
             self._had_records = (folder / client.DATABASE).exists()
+            self._looked = looks(folder / client.DATABASE)
+            self._snapshots: dict[str, Snapshots] = {}
         except BaseException:
             self._lock.release()
             raise
@@ -276,11 +287,30 @@ class Folder(Place):
         """Store how many removed records each collection carries."""
         self._manifest.store_tombstones(namespace, shelves)
 
+    def snapshots(self, namespace: str) -> Snapshots | None:
+        """Return where the results of studies are kept: nobody else changes the records meanwhile."""
+        # One for the whole time that the folder is open: a namespace may be closed and opened again in it.
+        return self._snapshots.setdefault(namespace, Snapshots(self._folder, namespace, self._looked))
+
     def close(self) -> None:
         """Stop writing, close Chroma and release the lock."""
         # The lock last, and always: two processes in one folder lose records, so none may enter before Chroma is
         # closed.
         try:
+            was_open = self._client is not None
             super().close()
+            if not was_open or self._is_closed():
+                for snapshots in self._snapshots.values():
+                    snapshots.seal(looks(self._folder / client.DATABASE))
         finally:
             self._lock.release()
+
+    def _is_closed(self) -> bool:
+        """Wait until the database is closed, and say whether it is."""
+        # Chroma closes it in a thread of its own, some hundredths of a second after it said so. What was logged then
+        # goes into the database.
+        log = self._folder / f"{client.DATABASE}-wal"
+        end = time.monotonic() + _SECONDS_TO_CLOSE
+        while log.exists() and time.monotonic() < end:
+            time.sleep(0.005)
+        return not log.exists()

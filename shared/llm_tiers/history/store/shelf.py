@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import heapq
 import threading
+import uuid
 import zlib
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import islice
@@ -42,8 +43,14 @@ _NUDGE = 1e-3
 found .19 of the others' ten nearest, and .99 with the copies a thousandth apart. So copies beyond the first few are
 stored beside their place, which moves a similarity by some 1e-4 at most."""
 
+_MARK = "changed"
+"""In a collection's metadata: another text after each change of records by one of several processes."""
+
 _FRESH = 1024
 """Records just written, which a reader may still have seen waiting."""
+
+_TAILS = (64, 4096)
+"""How far back a record is looked for: it is the last one, unless the process before was killed."""
 
 _PAGE = 500
 _BATCH = 256
@@ -63,7 +70,9 @@ class Shelf:
         self._collection = collection
         self._shared = shared
         self.title = title
+        self.mark = str((collection.metadata or {}).get(_MARK, ""))
         self.tombstones = tombstones
+        self.before_replacing: Callable[[], object] = lambda: None
         self._count: int | None = None
         self._lock = threading.Lock()
         self._reader_done = threading.Condition()
@@ -137,14 +146,30 @@ class Shelf:
         # Chroma pages in the order of addition.
         return _records(self._read("get", limit=most, offset=max(count - most, 0), include=["metadatas"]))
 
-    def complete(self) -> Iterator[Record]:
-        """Yield every record with its vector, oldest first: the exact one where it was stored, else Chroma's."""
-        for trace_id, metadata, vector in self._in_order():
+    def complete(self, most: int | None = None) -> Iterator[Record]:
+        """Yield every record with its vector, oldest first: the exact one where it was stored, else Chroma's.
+
+        Args:
+            most: Yield only so many, the newest.
+        """
+        for trace_id, metadata, vector in self._in_order(0 if most is None else max(self.count() - most, 0)):
             yield replace(facts.read(trace_id, metadata), vector=_exact(metadata, vector))
 
-    def _in_order(self) -> Iterator[Page]:
+    def complete_after(self, trace_id: str) -> Iterator[Record] | None:
+        """Return what `complete` yields after a record; None where that is not among the last few thousand."""
+        count = self.count()
+        for most in _TAILS:
+            start = max(count - most, 0)
+            ids = self._read("get", limit=most, offset=start, include=[])["ids"]
+            if trace_id in ids:
+                place = start + ids.index(trace_id) + 1
+                pages = self._in_order(place)
+                return (replace(facts.read(i, held), vector=_exact(held, vector)) for i, held, vector in pages)
+        return None
+
+    def _in_order(self, start: int = 0) -> Iterator[Page]:
         # By place, not by id as `pages` does: what is learned of records may depend on their order.
-        for offset in range(0, self.count(), _PAGE):
+        for offset in range(start, self.count(), _PAGE):
             found = self._read("get", limit=_PAGE, offset=offset, include=["metadatas", "embeddings"])
             yield from zip(found["ids"], found["metadatas"], found["embeddings"], strict=True)
 
@@ -200,6 +225,8 @@ class Shelf:
         ids = [row.record.id for row in rows]
         # Records that are replaced do not add to the count.
         known = set() if self._shared else set(self._ids_present(ids))
+        if known:
+            self.before_replacing()
         before = 0 if self._shared else self.count()
         self._collection.upsert(
             ids=ids,
@@ -236,10 +263,17 @@ class Shelf:
 
     def revise(self, records: Sequence[Record]) -> None:
         """Rewrite what is known of records; those that are not here are left out."""
+        self._mark_change()
         self._collection.update(
             ids=[record.id for record in records],
             metadatas=[facts.write(record) for record in records],
         )
+
+    def _mark_change(self) -> None:
+        """Where several processes write: show the next one that has the folder alone that records were changed."""
+        if self._shared:
+            self.mark = uuid.uuid4().hex
+            self._collection.modify(metadata={**self.title.metadata(finished=True), _MARK: self.mark})
 
     def discard(self, ids: Sequence[str]) -> None:
         """Remove records; unknown ids are left out."""
@@ -250,6 +284,7 @@ class Shelf:
             if not held:
                 continue
             before = self.count()
+            self._mark_change()
             self._collection.delete(ids=held)
             self.tombstones += len(held)
             with self._lock:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from llm_tiers.history.record import CompleteStudy
+from llm_tiers.history.record import CompleteStudy, KeptStudy
 
 if TYPE_CHECKING:
     from llm_tiers.embedding.vector import Vector
@@ -52,14 +52,18 @@ class Studies:
         return self._complete
 
     def of(
-        self, node: str, study: Study, newest: Callable[[], Iterable[Record]], without: frozenset[str] = NOBODY
+        self,
+        node: str,
+        study: Study,
+        begin: Callable[[], tuple[Any, Iterable[Record]]],
+        without: frozenset[str] = NOBODY,
     ) -> Any:
-        """Return the result for a node, made of `newest()`, oldest first, where it is asked for the first time.
+        """Return the result for a node, made by `begin` where it is asked for the first time.
 
         Args:
             node: The node.
             study: The study.
-            newest: Returns the records that it starts with.
+            begin: Returns the result to begin with, and the records that it has not learned yet, oldest first.
             without: The principals whose records it leaves out.
         """
         key = (node, study, without)
@@ -71,8 +75,8 @@ class Studies:
                 if key not in self._results:
                     # Before the first record is read: one that is added from here on is stored with its vector.
                     self._complete = self._complete or isinstance(study, CompleteStudy)
-                    result = study.start()
-                    for record in newest():
+                    result, records = begin()
+                    for record in records:
                         if record.principal not in without:
                             result = study.learn(result, record)
                     self._make_room(key)
@@ -91,7 +95,7 @@ class Studies:
 
         Calls that begin side by side at a new node so have the same.
         """
-        result = self.of(node, study, tuple)
+        result = self.of(node, study, lambda: (study.start(), ()))
         with self._lock:
             self._empty[node, study, NOBODY] = None
             while len(self._empty) > _MOST_EMPTY:
@@ -99,6 +103,20 @@ class Studies:
                 del self._empty[oldest]
                 self._results.pop(oldest, None)
         return result
+
+    def known(self, node: str, study: Study, without: frozenset[str] = NOBODY) -> Any:
+        """Return the result for a node, or None where it was not asked for yet."""
+        return self._results.get((node, study, without))
+
+    @contextmanager
+    def at_rest(self) -> Iterator[dict[tuple[str, KeptStudy, frozenset[str]], Any]]:
+        """Yield the results that can be kept, by node, study and who is left out, while nothing is learned."""
+        with self._lock:
+            yield {
+                (node, study, without): result
+                for (node, study, without), result in self._results.items()
+                if isinstance(study, KeptStudy)
+            }
 
     @contextmanager
     def learning(self, record: Record, nodes: Iterable[str], vector: Vector | None = None) -> Iterator[None]:

@@ -10,12 +10,14 @@ import numpy as np
 
 from llm_tiers.history.grades import SOURCES, equal_to_top, shared_grades
 from llm_tiers.policies.guarantee.forecast import forecast
+from llm_tiers.policies.guarantee.packing import packed, unpacked
 from llm_tiers.policies.guarantee.standing import Evidence, Promise, Standing
 from llm_tiers.policies.menu import Judged, menu_of, profiled, replayed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from llm_tiers.history.packed import Packed
     from llm_tiers.history.record import GradeSource, Record
     from llm_tiers.policies.menu import Replayed, Rule
 
@@ -86,6 +88,18 @@ class StandingOf:
         elif new is not None:
             result = replace(result, ungraded=result.ungraded - 1)
         return result if new is None else result.with_evidence(new)
+
+    def identity(self) -> str:
+        """Return which study it is; the number goes up with what `learn` and `revise` do."""
+        return f"guarantee 1 {self!r}"
+
+    def pack(self, result: Standing) -> Packed | None:
+        """Return a standing as it is kept."""
+        return packed(result)
+
+    def unpack(self, packed: Packed) -> Standing:
+        """Return the standing that was packed; where something else was, one of `REFUSALS` is raised."""
+        return unpacked(packed, self.start())
 
     def evidence(self, record: Record) -> Evidence | None:
         """Return what a record shows of every rule; None if a tier did not answer or the grades are not known."""

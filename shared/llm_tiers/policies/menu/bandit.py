@@ -114,6 +114,11 @@ class _RulesOf(ArmsOf):
     rules: tuple[Rule, ...] = ()
     top: str = ""
 
+    def identity(self) -> str:
+        """Return which study it is."""
+        # By name, as a class with slots is made twice, and `super()` would mean the other one.
+        return f"{ArmsOf.identity(self)} {self.top!r}"
+
     def _rights(self, record: Record) -> Mapping[str, float]:
         known = rights_of(record, self.top, graded_only=True)
         if not self.graded_only:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from llm_tiers.policies.menu.outcomes import cost_of, rules_of
+from llm_tiers.policies.menu.packing import packed, unpacked
 from llm_tiers.policies.menu.profile import NO_PROFILE, Profile, ProfiledCall, profiled_call
 from llm_tiers.policies.menu.underway import Underway
 from llm_tiers.policies.menu.worth import Choice, choose
 
 if TYPE_CHECKING:
+    from llm_tiers.history.packed import Packed
     from llm_tiers.history.record import Record
     from llm_tiers.policies.menu.rule import Rule
 
@@ -110,3 +112,15 @@ class ProfileOf:
         """Return what is known after a call was graded."""
         call = profiled_call(after, dict(self.usual))
         return result if call is None else result.revised(call)
+
+    def identity(self) -> str:
+        """Return which study it is; the number goes up with what `learn` and `revise` do."""
+        return f"menu 2 {self.usual!r} {self.priors!r} {self.judged}"
+
+    def pack(self, result: Known) -> Packed | None:
+        """Return what is known as it is kept."""
+        return packed(result.profile)
+
+    def unpack(self, packed: Packed) -> Known:
+        """Return what was known; where something else was packed, one of `REFUSALS` is raised."""
+        return Known(unpacked(packed, len(self.usual)), self.usual, self.priors, self.judged)

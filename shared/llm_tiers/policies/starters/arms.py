@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from llm_tiers.history.packed import Packed
 from llm_tiers.policies.starters.rewards import rights_of
 from llm_tiers.policies.starters.ridge import Features, Ridge
 
@@ -21,6 +23,9 @@ __all__ = ["Arms", "ArmsOf", "RecordedRows", "Settings", "Table"]
 
 _LISTED_WEIGHT = 2.0
 """The number of answers that a listed price counts for, so that one short answer does not make a tier look cheap."""
+
+_WIDEST = 65_536
+"""No embedding is longer."""
 
 
 class Table(Protocol):
@@ -204,6 +209,12 @@ class RecordedRows:
         return cls(tuple(table.tiers), vectors, np.asarray(table.correct, dtype=np.float64), costs)
 
     @property
+    def digest(self) -> str:
+        """A text that differs where the rows do."""
+        parts = (np.ascontiguousarray(part).tobytes() for part in (self.vectors, self.correct, self.costs))
+        return hashlib.sha256(repr(self.tiers).encode() + b"".join(parts)).hexdigest()
+
+    @property
     def width(self) -> int:
         """Length of the embeddings."""
         return int(self.vectors.shape[1])
@@ -291,6 +302,46 @@ class ArmsOf:
                 arms = arms.after(name, x, rights[name] - offset)
         arms = replace(arms, width=vector.size)
         return arms.paying({name: costs[name] for name in self.names if name in costs})
+
+    def identity(self) -> str:
+        """Return which study it is; the number goes up with what `learn` and `revise` do."""
+        rows = "" if self.rows is None else self.rows.digest
+        return f"{type(self).__name__} 1 {self.names!r} {self.offsets!r} {self.settings!r} {self.graded_only} {rows}"
+
+    def pack(self, result: Arms) -> Packed | None:
+        """Return the arms as they are kept; None where `places` belongs to them, which grows with the records."""
+        if self.settings.forgetting < 1:
+            return None
+        facts = {
+            "width": result.width,
+            "skipped": result.skipped,
+            "counts": {arm: ridge.count for arm, ridge in result.ridges.items()},
+            "costs": {arm: [float(total), number] for arm, (total, number) in result.costs.items()},
+        }
+        arrays = {}
+        for place, ridge in enumerate(result.ridges.values()):
+            # Of the inverse only the upper triangle is valid.
+            arrays[f"inverse {place}"] = ridge.inverse[np.triu_indices(ridge.weights.size)]
+            arrays[f"weights {place}"] = ridge.weights
+        return Packed(facts, arrays)
+
+    def unpack(self, packed: Packed) -> Arms:
+        """Return the arms that were packed; where something else was, one of `REFUSALS` is raised."""
+        width = packed.maybe("width", packed.whole)
+        if width is not None and width > _WIDEST:
+            raise ValueError("wider than any embedding")
+        size = 0 if width is None else self.settings.features(np.zeros(width, dtype=np.float32)).size
+        ridges = {}
+        for place, (arm, count) in enumerate(packed.table("counts").items()):
+            # The array first: a width that is no one's would take all memory.
+            upper = packed.array(f"inverse {place}", (size * (size + 1) // 2,))
+            inverse = np.zeros((size, size), order="F")
+            inverse[np.triu_indices(size)] = upper
+            ridges[arm] = Ridge(inverse, packed.array(f"weights {place}", (size,)), self.settings.ridge, int(count))
+        costs = {arm: (float(total), int(number)) for arm, (total, number) in packed.table("costs").items()}
+        if not {*ridges, *costs} <= {*self.names}:
+            raise ValueError("an arm that the ladder does not have")
+        return Arms(self.settings, width, ridges, costs, packed.whole("skipped"))
 
     def _arms(self) -> Iterator[tuple[str, float]]:
         return zip(self.names, self.offsets, strict=True)
