@@ -47,6 +47,7 @@ OF_NO_MODEL = {
     "history/store/facts.py::trace_of": "what the history wrote, 4,000 bytes",
     "history/store/library.py::Library._nodes_for": "the name of a node",
     "history/store/manifest.py::Manifest._read": "the history's file",
+    "history/store/snapshots.py::Snapshots._sealed": "the history's file; see test_kept_studies.py",
     "history/store/snapshots.py::of_bytes": "what the history wrote, 64 MB",
     "integration/faults.py::_OF_THE_REQUEST": "4,000 characters of a provider's error",
     "integration/faults.py::_OF_THE_TIER": "4,000 characters of a provider's error",
