@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llm_tiers.policies.judges.case import Case, Judgement, Verdict
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from llm_tiers.call.answer import Answer
     from llm_tiers.call.call import Call
-    from llm_tiers.call.requests import Request, Response
     from llm_tiers.ladder.tiers import Ladder, Tier
 
 __all__ = ["FixedRule", "RuleJudge", "is_flawed", "plan_of"]
@@ -81,12 +80,12 @@ class RuleJudge(Judge):
         """Check the judge against the ladder."""
         self.judge.check(ladder)
 
-    def ask(self, case: Case) -> Generator[Request, Response, Verdict]:
+    def ask(self, case: Case) -> Review:
         """Ask the judge about an answer, and record its verdict."""
         # A judge may be composed of several that differ; the record keeps what they said together.
-        verdict = (yield from self.judge.review(case)).verdict
-        case.findings.settle_verdict(case.answer.tier, verdict)
-        return verdict
+        judgement = yield from self.judge.review(case)
+        case.findings.settle_verdict(case.answer.tier, judgement.verdict)
+        return judgement
 
     def review(self, case: Case) -> Review:
         """Accept an answer, or continue with the tier that the rule asks next."""
@@ -98,20 +97,21 @@ class RuleJudge(Judge):
             raise TypeError("RuleJudge goes with a starter that passes on a rule, such as FixedRule")
         state = _state_of(case)
         own = case.answer.tier
-        step = _step(rule, state, case.ladder.names, own)
+        step, warning = _step(rule, state, case.ladder.names, own), None
         if not isinstance(step, Accept | Ask):
-            verdict = yield from self.ask(case)
+            judgement = yield from self.ask(case)
+            verdict, warning = judgement.verdict, judgement.warning
             said = None if verdict is Verdict.UNCERTAIN else verdict is Verdict.VALID
             state = CallState(state.said, {**state.verdicts, step.tier: said})
             step = _step(rule, state, case.ladder.names, own)
         if isinstance(step, Accept):
             instead = None if step.tier == own else step.tier
-            return Judgement(Verdict.VALID, "rule", why=rule.name, instead=instead)
+            return Judgement(Verdict.VALID, "rule", warning, why=rule.name, instead=instead)
         goes_on = step.tiers[0] if isinstance(step, Ask) else None
         # An answer that a verdict rejected, or that does not have the form asked for, is never returned.
         wrong = state.verdicts.get(own) is False or is_flawed(case, case.answer)
         verdict = Verdict.INVALID if wrong else Verdict.UNCERTAIN
-        return Judgement(verdict, "rule", why=f"{rule.name}: {goes_on} is next", skip_to=goes_on)
+        return Judgement(verdict, "rule", warning, why=f"{rule.name}: {goes_on} is next", skip_to=goes_on)
 
     def takes_any(self, tier: Tier, ladder: Ladder, insight: Any) -> bool:
         """Say whether the rule accepts any answer of the tier."""

@@ -125,6 +125,18 @@ def test_a_judge_that_fails_costs_no_answer():
     assert mean([trace.cost_usd for trace in traces]) <= 1.3 * COSTS["large"]
 
 
+def test_a_judge_that_no_longer_answers_is_named_and_the_dearer_tier_answers():
+    world = FreeText()
+    with closing(engine_of()) as engine:
+        ask(engine, world, 300)
+        world.down = True
+        traces, _ = ask(engine, world, 20, start=300)
+    served = [trace for trace in traces if "?" in trace.reason and trace.reason.startswith("rule ")]
+    assert served
+    assert all(trace.final == "large" for trace in served)
+    assert all(any(warning.startswith("judge: ") for warning in trace.warnings) for trace in served)
+
+
 def test_a_function_that_knows_gives_its_verdict_for_nothing():
     with closing(engine_of(is_true)) as engine:
         traces, right = ask(engine, FreeText(), 300)
