@@ -25,7 +25,7 @@ def test_the_default_is_the_menu_under_a_name_of_its_own():
         assert isinstance(policy.starter, MenuStarter)
         assert isinstance(policy.judge, MenuJudge)
         assert policy.equality.skip_prose
-        assert (policy.starter.quality, policy.starter.learning.share) == (0.5, 0.2)
+        assert (policy.starter.quality, policy.starter.learning.share) == (0.55, 0.2)
 
 
 @pytest.mark.parametrize("name", [None, "default", "menu"])

@@ -61,7 +61,7 @@ def test_every_policy_has_its_points(tmp_path, k, verdicts, embedding):
     assert set(knobs) == fixed | learning
     assert all(knobs[policy] == {None} for policy in fixed)
     assert {0, 0.5, 1} <= knobs["doubt"]
-    assert {0.35, 0.5} <= knobs["default"]
+    assert {0.35, 0.55} <= knobs["default"]
     assert 0.7 in knobs["llm-at"]
     assert len(points) == sum(map(len, knobs.values()))
     assert ("No verdicts are recorded" in done.stdout) is not verdicts

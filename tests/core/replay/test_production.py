@@ -158,15 +158,15 @@ class TestReplay:
 
     def test_the_command_takes_a_history(self, replayed, tmp_path):
         out = tmp_path / "out.json"
-        done = replayed("--policy", "single:o1", "--policy", "default", "--json", out)
+        done = replayed("--policy", "single:o1", "--policy", "agree-two", "--json", out)
         assert done.exit_code == 0, done.output
         assert f"of {CALLS} calls, those that all tiers answered" in done.stderr
         assert "inverse propensity" in done.stderr
         assert "right means same as o1" in done.stderr
-        top, default = json.loads(out.read_text())
+        top, rule = json.loads(out.read_text())
         assert top["accuracy"] > 0.99
-        assert 0 < default["accuracy_error"] < 0.1
-        assert default["cost_usd"] < top["cost_usd"]
+        assert 0 < rule["accuracy_error"] < 0.1
+        assert rule["cost_usd"] < top["cost_usd"]
         assert "±" in done.stdout
 
     def test_grades_say_what_is_right_where_there_are_enough(self, recorded, tmp_path):
