@@ -4,11 +4,10 @@
     python examples/graph.py            # offline
     python examples/graph.py --live     # 10 runs of the graph instead of 150, with OPENAI_API_KEY
 
-At first several tiers answer some calls of each node; then it keeps to what these show. The last figure is what the top
-tier alone costs. Offline the smallest model cannot add, and every third sum is beyond the middle one too.
+At first several tiers answer, then mostly the one that these calls show to be worth most. The last figure is the top
+tier's cost alone. Offline the smallest model cannot add, and every third sum is beyond the middle one too.
 """
 
-from collections import Counter
 from typing import Any, TypedDict
 
 from langchain_openai import ChatOpenAI
@@ -35,8 +34,8 @@ class State(TypedDict, total=False):
 
 def play(request: LoopbackRequest) -> Reply:
     hard = request.ask.startswith("Add") and (1 if int(request.ask.split(".")[0].split()[-1]) % 3 else 2)
-    said = "Right" if TIERS.index(request.model) >= hard else "Wrong"
-    return Reply(f"{said}: {request.ask[:4]}.", input_tokens=450, output_tokens=600)
+    said = f"{'Right' if TIERS.index(request.model) >= hard else 'Wrong'}: {request.ask[:4]}."
+    return Reply(said, input_tokens=450, output_tokens=600)
 
 
 def run_graph(model: Any) -> None:
@@ -46,14 +45,15 @@ def run_graph(model: Any) -> None:
     graph.compile().batch([{"task": number} for number in range(1, RUNS + 1)], {"max_concurrency": 1})
 
 
-traces = []
 with offline_unless_live(dict.fromkeys(TIERS, play)):
+    traces: list[Any] = []
     model = TieredChatModel(tiers=[ChatOpenAI(model=name) for name in TIERS], on_trace=traces.append)
     run_graph(model)
     run_graph(model.bind(model="gpt-5"))
 for node in ASKS:
     calls = [trace for trace in traces if trace.node == node]
-    asked = sum(len(trace.attempts) for trace in calls[:10]) / 10
-    ((tier, times),) = Counter(trace.start for trace in calls[:RUNS][-50:]).most_common(1)
-    cost, top = (sum(trace.cost_usd for trace in some) for some in (calls[:RUNS], calls[RUNS:]))
-    print(f"{node}: {asked:.1f} tiers at first, then {tier} ({times}/{min(50, RUNS)}); US$ {cost:.4f}, not {top:.4f}")
+    n = sum(len(trace.attempts) for trace in calls[:10]) / 10
+    own = [trace.start for trace in calls[:RUNS][-50:] if not trace.reason.startswith("profiled")] or ["none yet"]
+    tier = max(own, key=own.count)
+    paid, top = (sum(trace.cost_usd for trace in some) for some in (calls[:RUNS], calls[RUNS:]))
+    print(f"{node}: {n:.1f} tiers at first, then {tier} ({own.count(tier)}/{len(own)}); US$ {paid:.4f}, not {top:.4f}")
