@@ -84,6 +84,22 @@ def server(one_server):
 
 
 @pytest.fixture
+def half_right(server):
+    """Free text, no two answers alike: every second one below large is right, and `judge` knows which."""
+
+    def of(tier):
+        def answer(request):
+            right = tier == "large" or int(request.ask.split()[-1]) % 2 == 0
+            return f"{tier} thinks that {request.ask} is {'true' if right else 'false'}"
+
+        return answer
+
+    server.scripts |= {tier: of(tier) for tier in ("small", "medium", "large")}
+    server.scripts["judge"] = lambda request: "no" if "is false" in request.text else "yes"
+    return {"small": (1, 2), "medium": (10, 20), "large": (100, 200), "judge": (1, 2)}
+
+
+@pytest.fixture
 def learner():
     """A starter that trusts three past calls and never explores."""
     return AccuracyEstimator(k=3, explore=0)

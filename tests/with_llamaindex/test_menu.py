@@ -19,27 +19,13 @@ def test_an_llm_learns_from_feedback_which_tier_to_ask(tiers):
     llm.close()
 
 
-def test_beside_a_judge_free_text_is_answered_by_cheaper_tiers_where_its_verdict_is_valid(server, like):
-    """Every second answer of the cheap tiers is right, no two are alike, and the judge knows which."""
-
-    def of(tier):
-        return lambda request: (
-            f"{tier} thinks that {request.ask} is {'true' if is_right(tier, request.ask) else 'false'}"
-        )
-
-    def is_right(tier, ask):
-        return tier == "large" or int(ask.split()[-1]) % 2 == 0
-
-    def verdict(request):
-        return "no" if "is false" in request.text else "yes"
-
-    server.scripts |= {tier: of(tier) for tier in ("small", "medium", "large")} | {"judge": verdict}
+def test_beside_a_judge_free_text_is_answered_by_cheaper_tiers_where_its_verdict_is_valid(half_right, like, tiers):
     llm = TieredLLM(
-        tiers=[like(name) for name in ("small", "medium", "large")],
+        tiers=tiers,
         policy="default",
         judge=PromptJudge(model=like("judge")),
         grade=lambda _question, answer: answer.endswith("true"),
-        prices={"small": (1, 2), "medium": (10, 20), "large": (100, 200), "judge": (1, 2)},
+        prices=half_right,
     )
     with llm:
         for number in range(60):

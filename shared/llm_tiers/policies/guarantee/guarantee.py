@@ -14,7 +14,7 @@ from llm_tiers.policies.guarantee.forecast import Forecast, forecast
 from llm_tiers.policies.guarantee.standing import Promise, Standing
 from llm_tiers.policies.guarantee.study import Measure, StandingOf
 from llm_tiers.policies.judges.judge import as_judge
-from llm_tiers.policies.menu import RuleJudge, is_flawed, plan_of
+from llm_tiers.policies.menu import RuleJudge, plan_of
 from llm_tiers.policies.starters.base import Lots, Plan, Planning
 from llm_tiers.trace import Certificate
 
@@ -117,10 +117,8 @@ class Guarantee(RuleJudge):
 
     def survey(self, case: Case) -> Generator[Request, Response, None]:
         """Ask the judge about an answer of a profiled call, if rules that need its verdicts may pay."""
-        # The top tier's answer is what others are measured by, and a missing or malformed one is never accepted.
-        wanted = case.insight is _VERDICTS and case.answer.tier != case.ladder.top.name
-        if wanted and case.answer.value is not None and not is_flawed(case, case.answer):
-            yield from self.ask(replace(case, insight=None))
+        if case.insight is _VERDICTS:
+            yield from self.ask_below_top(case)
 
     @property
     def needs_grades(self) -> bool:

@@ -19,7 +19,7 @@ from llm_tiers.policies.menu.learning import Learning
 from llm_tiers.policies.menu.profile import Profile
 from llm_tiers.policies.menu.profiling import Profiling
 from llm_tiers.policies.menu.rule import Rule, Single
-from llm_tiers.policies.menu.running import RuleJudge, is_flawed, plan_of
+from llm_tiers.policies.menu.running import RuleJudge, plan_of
 from llm_tiers.policies.menu.worth import Choice
 from llm_tiers.policies.starters.base import Lots, Planning
 from llm_tiers.policies.starters.past import lineage
@@ -342,10 +342,8 @@ class MenuJudge(Judge):
 
     def survey(self, case: Case) -> Generator[Request, Response, None]:
         """Ask the judge about an answer of a profiled call, if rules that need its verdicts may pay."""
-        insight = case.insight
-        wanted = isinstance(insight, _Insight) and insight.wants_verdicts and case.answer.tier != case.ladder.top.name
-        if wanted and case.answer.value is not None and not is_flawed(case, case.answer):
-            yield from self._rules.ask(replace(case, insight=None))
+        if isinstance(case.insight, _Insight) and case.insight.wants_verdicts:
+            yield from self._rules.ask_below_top(case)
 
     def review(self, case: Case) -> Review:
         """Accept an answer, or continue with the tier that the rule asks next."""

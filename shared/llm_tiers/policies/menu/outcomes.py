@@ -94,6 +94,8 @@ def _outcomes(names: tuple[str, ...], said: Pattern, verdicts: Verdicts | None) 
     )
 
 
+# Each record of a node is replayed when it is learned, and there are few patterns.
+@cache
 def _replayed(rule: Rule, said: Pattern, verdicts: Verdicts) -> Replayed | None:
     answers = dict(zip(rule.ladder, said, strict=True))
     return replayed(rule, Profiled(answers, {}, dict(zip(rule.ladder, verdicts, strict=False)), {}))

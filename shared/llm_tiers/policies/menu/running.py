@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llm_tiers.policies.judges.case import Case, Judgement, Verdict
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from llm_tiers.call.answer import Answer
     from llm_tiers.call.call import Call
+    from llm_tiers.call.requests import Request, Response
     from llm_tiers.ladder.tiers import Ladder, Tier
 
 __all__ = ["FixedRule", "RuleJudge", "is_flawed", "plan_of"]
@@ -86,6 +88,16 @@ class RuleJudge(Judge):
         judgement = yield from self.judge.review(case)
         case.findings.settle_verdict(case.answer.tier, judgement.verdict)
         return judgement
+
+    def ask_below_top(self, case: Case) -> Generator[Request, Response, None]:
+        """Ask the judge about an answer of a profiled call, if rules may need a verdict on it."""
+        # The top tier's answer is what others are measured by, and a missing or malformed one is never accepted.
+        if (
+            case.answer.tier != case.ladder.top.name
+            and case.answer.value is not None
+            and not is_flawed(case, case.answer)
+        ):
+            yield from self.ask(replace(case, insight=None))
 
     def review(self, case: Case) -> Review:
         """Accept an answer, or continue with the tier that the rule asks next."""
