@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import httpx
 import numpy as np
 
 from llm_tiers.embedding.vector import Vector
-from llm_tiers.errors import ConfigError, EmbeddingMismatch, HistoryError, UnknownTrace
+from llm_tiers.errors import ConfigError, EmbeddingMismatch, HistoryError, HistoryUnreachable, UnknownTrace
 from llm_tiers.history.record import Change, CompleteStudy, Neighbour, Recollection, Record, Study
 from llm_tiers.history.store import facts
 from llm_tiers.history.store.client import chroma_errors
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from llm_tiers.trace import Trace
 
 __all__ = ["BATCH", "MOST_PENDING", "Library", "ShelfProvider", "mismatch"]
+
+_LOGGER = logging.getLogger("llm_tiers.history")
 
 BATCH = 64
 """Most records of one write, as long as few wait."""
@@ -50,6 +54,14 @@ _MOST_RECENT = 20_000
 _MORE = 4
 """How many times as many neighbours are looked for where some may be left out."""
 
+_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds before the next tries where a server was lost."""
+
+# A look-up that takes too long is not repeated.
+_LOST = (httpx.NetworkError, httpx.ProtocolError)
+
+Result = TypeVar("Result")
+
 
 class ShelfProvider(Protocol):
     """What a library needs of the place where it lies; `places.py` has the places.
@@ -57,11 +69,13 @@ class ShelfProvider(Protocol):
     Attributes:
         where: The place as messages name it, without credentials.
         shared: Whether other processes may write there too.
+        nearby: Whether it is on this machine, so that opening it is done before the first call waits for it.
         prefix: What the names of its collections begin with.
     """
 
     where: str
     shared: bool
+    nearby: bool
     prefix: str
 
     def shelves(self, namespace: str) -> Mapping[str, Shelf]:
@@ -75,6 +89,15 @@ class ShelfProvider(Protocol):
 
     def may_hold(self, namespace: str) -> bool:
         """Say whether a namespace may have records, so that it has to be opened."""
+
+    def before_writing(self) -> None:
+        """Raise `HistoryError` where nothing can be written now."""
+
+    def after_writing(self) -> None:
+        """Raise `HistoryError` where what was written is not there."""
+
+    def stuck(self) -> None:
+        """Do what can be done about a server that does not answer a write."""
 
     def store_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
         """Store how many removed records each collection carries."""
@@ -143,6 +166,14 @@ class Library:
                 self._nodes.update(node for node in shelves if node)
             self._opened = True
 
+    def forget_shelves(self) -> None:
+        """Forget what is stored, because the folder is gone; what waits stays."""
+        with self._lock:
+            self._shelves.clear()
+            self._nodes.clear()
+            self._recent.clear()
+            self._opened = False
+
     def _check(self, title: Title) -> None:
         if title.embedding != self.embedding:
             raise mismatch(self._shelf_provider.where, self.namespace, title.embedding, self.embedding)
@@ -175,7 +206,7 @@ class Library:
         Raises:
             HistoryError: It cannot be opened.
         """
-        if not self._opened and not self._shelf_provider.shared:
+        if not self._opened and self._shelf_provider.nearby:
             with chroma_errors("opening"):
                 self._open_if_present()
 
@@ -186,7 +217,7 @@ class Library:
 
     def _shelf(self, node: str) -> Shelf | None:
         shelf = self._shelves.get(node)
-        if shelf is None and self._shelf_provider.shared:
+        if shelf is None and self._shelf_provider.shared and self._shelf_provider.may_hold(self.namespace):
             # Another process may have made it meanwhile.
             # Always generation 0: shelves that others write to are never copied (`Shelf.tidy`).
             found = self._shelf_provider.find(f"{self._stem_of(node)}.g0")
@@ -215,6 +246,21 @@ class Library:
 
         A principal does not see those of others that crowd the node.
         """
+        return self._patiently(lambda: self._recall(vector, node=node, k=k, study=study, principal=principal))
+
+    def _patiently(self, work: Callable[[], Result]) -> Result:
+        """Do something again where a server was lost that another one replaces in some tenths of a second."""
+        for pause in _PAUSES:
+            try:
+                return work()
+            except HistoryUnreachable as error:
+                # A server elsewhere comes back when it does.
+                if not self._shelf_provider.nearby or not isinstance(error.__cause__, _LOST):
+                    raise
+            time.sleep(pause)
+        return work()
+
+    def _recall(self, vector: Vector, *, node: str, k: int, study: Study | None, principal: str | None) -> Recollection:
         with chroma_errors("reading"):
             self._open_if_present()
             self.expect(vector.size)
@@ -377,17 +423,23 @@ class Library:
 
     # Writing
 
-    def remember(self, record: Record, vector: Vector, *, text: str | None) -> None:
-        """Queue a record to be written."""
-        with chroma_errors("adding a record"):
-            self._open_if_present()
-            if len(self._pending) >= MOST_PENDING:
-                self._make_room()
+    def remember(self, record: Record, vector: Vector, *, text: str | None, exact: bool = False) -> None:
+        """Queue a record to be written; `exact` where its vector is to be read back to the last bit."""
+        try:
+            with chroma_errors("opening"):
+                self._open_if_present()
+        except EmbeddingMismatch:
+            raise
+        except HistoryError as error:
+            # It waits, so that `flush` and `close` say that it could not be written, and it is if that is mended.
+            _LOGGER.debug("a record waits, since the history cannot be opened: %s", error)
+        if len(self._pending) >= MOST_PENDING:
+            self._make_room()
         self.expect(vector.size)
         kept = replace(record, vector=None, text=text, node=facts.printable(record.node))
         nodes = self._nodes_for(kept.node)
         with self._crowding, self._studies.learning(kept, nodes, vector):
-            self._pending.add(Addition(Row(kept, vector, exact=self._studies.complete), nodes))
+            self._pending.add(Addition(Row(kept, vector, exact=exact or self._studies.complete), nodes))
             for node in nodes:
                 if node in self._crowds:
                     self._crowds[node].add(kept.principal)
@@ -480,7 +532,20 @@ class Library:
         # Only what waits now: under steady traffic the queue may never be empty.
         batch = self._pending.take(len(self._pending))
         while self._pending.holds_any(batch):
-            self.write_batch()
+            self._patiently(self._write_perhaps_twice)
+        # What was written before may have been removed since.
+        if self._opened:
+            self._shelf_provider.after_writing()
+
+    def _write_perhaps_twice(self) -> int:
+        """Write a batch; one that a server did not finish is given to the server that replaces it, once."""
+        try:
+            return self.write_batch()
+        except HistoryUnreachable as error:
+            if not isinstance(error.__cause__, httpx.TimeoutException):
+                raise
+        # A second server that does not finish is not the reason, and each takes its time.
+        return self.write_batch()
 
     def write_batch(self) -> int:
         """Write the oldest of what waits, evict what is too old, and return how many were written."""
@@ -498,9 +563,18 @@ class Library:
             if not batch:
                 return 0
             started = time.monotonic()
+            self._shelf_provider.before_writing()
             self.open()
-            touched = self._write_additions(batch)
-            self._write_revisions(batch)
+            try:
+                touched = self._write_additions(batch)
+                self._write_revisions(batch)
+            except httpx.TimeoutException as error:
+                self._shelf_provider.stuck()
+                raise HistoryUnreachable(
+                    f"the history's Chroma server did not finish a write ({type(error).__name__}); what it was given "
+                    f"is written again"
+                ) from error
+            self._shelf_provider.after_writing()
             written = {a.row.record.id: a.row.record for a in batch.additions.values()}
             # The cache first, then the queue: in between a recall finds the record in both, never in neither.
             self._keep(written | dict(batch.revisions), newer=True)
@@ -588,14 +662,15 @@ class Library:
     def export(self, *, vectors: bool) -> Iterator[dict[str, Any]]:
         """Yield every stored record once."""
         self.flush()
-        self._open_if_present()
-        seen: set[str] = set()
-        for shelf in self._all_shelves():
-            for trace_id, metadata, vector in shelf.pages(vectors=vectors):
-                if trace_id not in seen:
-                    seen.add(trace_id)
-                    kept = None if vector is None else np.asarray(vector, dtype=np.float32)
-                    yield facts.as_dict(facts.read(trace_id, metadata), kept)
+        with chroma_errors("exporting"):
+            self._open_if_present()
+            seen: set[str] = set()
+            for shelf in self._all_shelves():
+                for trace_id, metadata, vector in shelf.pages(vectors=vectors):
+                    if trace_id not in seen:
+                        seen.add(trace_id)
+                        kept = None if vector is None else np.asarray(vector, dtype=np.float32)
+                        yield facts.as_dict(facts.read(trace_id, metadata), kept)
 
     def drop(self) -> None:
         """Delete the collections of a history in memory, which nobody can reach any more."""

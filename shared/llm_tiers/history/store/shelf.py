@@ -104,6 +104,8 @@ class Shelf:
             # Chroma fails where a collection is asked while its very first records are being written.
             return (self._query(query, k, skip, include=["distances"])[0] if self.count() else []), {}
         hits, metadatas = self._query(query, k, skip, include=["distances", "metadatas"])
+        # A record that is removed while the server looks comes without metadata.
+        hits = [hit for hit in hits if metadatas[hit[0]]]
         return hits, {trace_id: facts.read(trace_id, metadatas[trace_id]) for trace_id, _ in hits}
 
     def _query(
@@ -338,8 +340,10 @@ def open_shelves(client: Client, namespace: str, *, shared: bool, tombstones: Ma
     useless: list[str] = []
     with chroma_errors("opening"):
         for collection in client.list_collections():
+            if (collection.metadata or {}).get("namespace") != namespace:
+                continue
             title = Title.of(collection.metadata)
-            if title is None or title.namespace != namespace:
+            if title is None:
                 continue
             # A crash while copying left this one behind; the original still has all records.
             if not collection.metadata["finished"]:
