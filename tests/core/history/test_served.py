@@ -10,8 +10,9 @@ import threading
 import pytest
 from processes import EMBEDDING, eventually, forks, ids, record, run, runs, server_of, serves, start
 
-from llm_tiers.errors import ConfigError, HistoryLocked
+from llm_tiers.errors import ConfigError, HistoryError, HistoryLocked
 from llm_tiers.history import ChromaHistory
+from llm_tiers.history.store.shelf import Shelf
 
 pytestmark = serves
 
@@ -104,6 +105,32 @@ def test_a_server_is_started_only_where_something_is_to_be_kept(tmp_path):
         assert not (tmp_path / "llm-tiers.server.json").exists()
 
 
+def test_a_node_whose_first_write_did_not_come_to_an_end_is_new_to_all(tmp_path, monkeypatch):
+    """Chroma says that a collection has vectors before they can be asked for, so nobody is shown an unfinished one."""
+
+    def killed(*_, **__):
+        raise HistoryError("killed")
+
+    with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
+        history.remember(record(1, "done"))
+        history.flush()
+        monkeypatch.setattr(Shelf, "_link", killed)
+        history.remember(record(2))
+        with pytest.raises(HistoryError, match="killed"):
+            history.flush()
+        script = """
+            with ChromaHistory(where, embedding=EMBEDDING) as history:
+                for number in (3, 4):
+                    found = history.recall("question 2", node="n", k=1)
+                    say(found.error, found.count, len(history.stats().nodes))
+                    history.remember(record(number))
+                    history.flush()
+        """
+        assert run(script, tmp_path) == ["None 0 1", "None 2 2"]
+        monkeypatch.undo()
+    assert ids(tmp_path) == {"t1", "t2", "t3", "t4"}
+
+
 def test_processes_that_start_at_once_start_one_server(tmp_path):
     script = """
         history = ChromaHistory(where, embedding=EMBEDDING)
@@ -141,7 +168,9 @@ def test_children_of_a_process_that_opened_the_folder_learn(tmp_path):
             if pid == 0:
                 for number in range(100 * child + 100, 100 * child + 150):
                     history.remember(record(number))
-                say(history.recall("question 7", node="n", k=1).neighbours[0].record.id)
+                found = history.recall("question 7", node="n", k=1).neighbours[0].record.id
+                # At once: `print` writes the end of the line by itself, and the children write at the same time.
+                os.write(1, f"{found}\\n".encode())
                 history.close()
                 os._exit(0)
             children.append(pid)

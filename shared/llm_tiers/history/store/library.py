@@ -600,13 +600,16 @@ class Library:
         for node, part in rows.items():
             shelf = self._shelf(node) or self._make(node, part[0].vector.size)
             shelf.put(part)
-            touched.append(shelf)
+            # Not before: those who read would meet a collection without an index.
+            touched.append(self._add_shelf(shelf))
         return touched
 
     def _make(self, node: str, dimension: int) -> Shelf:
         title = Title(self._stem_of(node), self.namespace, node, self.embedding, dimension, 0)
+        shelf = self._shelf_provider.make(title)
         # On a server another process may have made it first, even by another embedding.
-        return self._add_shelf(self._shelf_provider.make(title))
+        self._check(shelf.title)
+        return shelf
 
     def _write_revisions(self, batch: Batch) -> None:
         for shelf in self._all_shelves() if batch.revisions else ():

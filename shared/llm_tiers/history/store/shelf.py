@@ -9,16 +9,18 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llm_tiers.errors import HistoryError
 from llm_tiers.history.store import facts
 from llm_tiers.history.store.client import chroma_errors
 from llm_tiers.history.store.nearest import Hit, similarity
-from llm_tiers.history.store.title import Page, Row, Title
+from llm_tiers.history.store.title import Page, Row, Title, has_begun
 
 if TYPE_CHECKING:
     from llm_tiers.embedding.vector import Vector
@@ -37,10 +39,19 @@ _MOST_EQUAL = 512
 
 _MOST_COPIES = 8
 _MOST_PLACES = 10_000
-_NUDGE = 1e-3
+_NUDGE = 2e-3
+_DIRECTIONS = 10
 """Chroma's graph falls apart where hundreds of vectors are equal: with 1,500 copies of one query among 600 others it
-found .19 of the others' ten nearest, and .99 with the copies a thousandth apart. So copies beyond the first few are
-stored beside their place, which moves a similarity by some 1e-4 at most."""
+found .19 of the others' ten nearest, and .92 with the copies a little apart. So copies beyond the first few are stored
+beside their place, which moves a similarity by some 1e-4.
+
+They are moved in the same few directions. In all 256, they are so nearly equally far from each other that the graph
+links each to the place alone, which has room for 64 links: of 400 copies 130 were not found."""
+
+_TRIES_TO_LINK = 3
+_NEAREST = 8
+"""Chroma adds the vectors of a batch side by side, and of copies that it adds so one in some thousand gets no link that
+leads to it. Each is looked for after the write, and linked anew where it is missing."""
 
 _FRESH = 1024
 """Records just written, which a reader may still have seen waiting."""
@@ -61,6 +72,7 @@ class Shelf:
     def __init__(self, client: Client, collection: Any, title: Title, *, shared: bool, tombstones: int = 0) -> None:
         self._client = client
         self._collection = collection
+        self._begun = has_begun(collection.metadata)
         self._shared = shared
         self.title = title
         self.tombstones = tombstones
@@ -203,11 +215,18 @@ class Shelf:
         # Records that are replaced do not add to the count.
         known = set() if self._shared else set(self._ids_present(ids))
         before = 0 if self._shared else self.count()
-        self._collection.upsert(
-            ids=ids,
-            embeddings=np.stack([self._vector_to_store(row) for row in rows]),
-            metadatas=[row.metadata for row in rows],
+        vectors = [self._vector_to_store(row) for row in rows]
+        self._collection.upsert(ids=ids, embeddings=np.stack(vectors), metadatas=[row.metadata for row in rows])
+        self._link(
+            {
+                trace_id: vector
+                for trace_id, vector, row in zip(ids, vectors, rows, strict=True)
+                if vector is not row.vector
+            }
         )
+        if not self._begun:
+            self._collection.modify(metadata=self.title.metadata(finished=True))
+            self._begun = True
         with self._lock:
             self._count = before + len(set(ids) - known)
             self._fresh.extend(ids)
@@ -226,9 +245,22 @@ class Shelf:
         if self._copies[place] <= _MOST_COPIES:
             return row.vector
         # Seeded by the id, so that writing a record again after a failure stores the same vector.
-        aside = np.random.default_rng(zlib.crc32(row.record.id.encode())).standard_normal(row.vector.size)
+        draw = np.random.default_rng(zlib.crc32(row.record.id.encode()))
+        aside = draw.standard_normal(_DIRECTIONS) @ _directions(row.vector.size)
         moved = row.vector + _NUDGE * aside / np.linalg.norm(aside)
         return np.asarray(moved / np.linalg.norm(moved), dtype=np.float32)
+
+    def _link(self, copies: Mapping[str, Vector]) -> None:
+        """Add copies that were just written to the graph again where no link leads to them."""
+        lost = list(copies)
+        for _ in range(_TRIES_TO_LINK if copies else 0):
+            vectors = [copies[trace_id] for trace_id in lost]
+            found = self._collection.query(query_embeddings=vectors, n_results=_NEAREST, include=[])["ids"]
+            lost = [trace_id for trace_id, near in zip(lost, found, strict=True) if trace_id not in near]
+            if not lost:
+                return
+            # An update, which does not bring back what another process removed meanwhile.
+            self._collection.update(ids=lost, embeddings=np.stack([copies[trace_id] for trace_id in lost]))
 
     def _note_created(self, rows: Sequence[Row]) -> None:
         if self._created is not None:
@@ -319,6 +351,12 @@ class Shelf:
         self._client.delete_collection(old.name)
 
 
+@cache
+def _directions(dimension: int) -> NDArray[np.float64]:
+    """Return the directions in which copies are moved, the same ones in each process."""
+    return np.random.default_rng(0).standard_normal((_DIRECTIONS, dimension))
+
+
 def _exact(metadata: Mapping[str, Any], vector: Any) -> Vector:
     held = facts.vector_of(metadata)
     return np.asarray(vector, dtype=np.float32) if held is None else held
@@ -345,6 +383,9 @@ def open_shelves(client: Client, namespace: str, *, shared: bool, tombstones: Ma
             title = Title.of(collection.metadata)
             if title is None:
                 continue
+            # Another process is writing its first records, or a crash left it so.
+            if not has_begun(collection.metadata):
+                continue
             # A crash while copying left this one behind; the original still has all records.
             if not collection.metadata["finished"]:
                 useless.append(collection.name)
@@ -366,7 +407,7 @@ def open_shelves(client: Client, namespace: str, *, shared: bool, tombstones: Ma
 
 
 def find_shelf(client: Client, name: str) -> Shelf | None:
-    """Return the shelf that another process made on the server meanwhile, if there is one."""
+    """Return the shelf that another process made on the server meanwhile, if there is one with records."""
     from chromadb.errors import NotFoundError
 
     try:
@@ -374,13 +415,19 @@ def find_shelf(client: Client, name: str) -> Shelf | None:
     except NotFoundError:
         return None
     title = Title.of(collection.metadata)
-    return None if title is None else Shelf(client, collection, title, shared=True)
+    return (
+        None if title is None or not has_begun(collection.metadata) else Shelf(client, collection, title, shared=True)
+    )
 
 
 def make_shelf(client: Client, title: Title, *, shared: bool) -> Shelf:
-    """Make a node's collection, or take the one that another process made first."""
+    """Make a node's collection, or take the one that another process made first.
+
+    Nobody reads it before its first records are written: Chroma says that it has a vector before it has an index, and a
+    query in between fails ("Nothing found on disk").
+    """
     collection = client.get_or_create_collection(
-        title.name, metadata=title.metadata(finished=True), configuration=CONFIGURATION
+        title.name, metadata=title.metadata(finished=True, begun=False), configuration=CONFIGURATION
     )
     held = Title.of(collection.metadata)
     if held is None:

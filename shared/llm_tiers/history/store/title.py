@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from llm_tiers.embedding.vector import Vector
     from llm_tiers.history.record import Record
 
-__all__ = ["SCHEMA", "Page", "Row", "Title"]
+__all__ = ["SCHEMA", "Page", "Row", "Title", "has_begun"]
 
 SCHEMA = 1
 """The version of what is stored. What a record of an older release lacks is filled in when it is read (`facts.py`), and
@@ -65,8 +65,13 @@ class Title(NamedTuple):
         """The collection's name in Chroma."""
         return f"{self.stem}.g{self.generation}"
 
-    def metadata(self, *, finished: bool) -> dict[str, Any]:
-        """The collection's metadata; an unfinished one is a copy that was not completed."""
+    def metadata(self, *, finished: bool, begun: bool = True) -> dict[str, Any]:
+        """The collection's metadata.
+
+        Args:
+            finished: False for a copy that is not complete.
+            begun: False until its first records are written.
+        """
         return {
             "llm_tiers": SCHEMA,
             "stem": self.stem,
@@ -76,6 +81,8 @@ class Title(NamedTuple):
             "dimension": self.dimension,
             "generation": self.generation,
             "finished": finished,
+            # Kept only where it says something, since older versions wrote none.
+            **({} if begun else {"begun": False}),
         }
 
     @classmethod
@@ -95,3 +102,8 @@ class Title(NamedTuple):
                 f"{version}, this one knows {SCHEMA}): upgrade, or take another namespace or folder"
             )
         return cls(*(metadata[part] for part in cls._fields))
+
+
+def has_begun(metadata: Mapping[str, Any] | None) -> bool:
+    """Whether a collection has its first records, before which Chroma fails where it is read."""
+    return bool((metadata or {}).get("begun", True))
