@@ -33,6 +33,11 @@ _LOGGER = logging.getLogger("llm_tiers.history")
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Seconds without a recall after a server did not answer; they double each time."""
 
+_SECONDS_TO_OPEN = 10.0
+_SECONDS_WITHOUT_WAITING = 60.0
+"""How long a call waits for a folder's server to start, which takes a tenth of a second and its client's import another
+second, and how long calls do not wait again after one that does not start."""
+
 _NAMESPACE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
 
@@ -162,6 +167,7 @@ class ChromaHistory:
         self._failure_logged = False
         self._pause = 0.0
         self._no_recall_before = 0.0
+        self._no_wait_before = 0.0
         self._closed = False
         self._attaching = threading.Lock()
         self._attach()
@@ -230,7 +236,26 @@ class ChromaHistory:
         """
         with suppress(HistoryError, ConfigError, OSError, ImportError):
             self._embedding.load()
-            self._usable().prepare()
+            library = self._usable()
+            if self._place.shared:
+                self._await_server(library)
+            else:
+                library.prepare()
+
+    def _await_server(self, library: Library) -> None:
+        if library.prepared or time.monotonic() < self._no_wait_before:
+            return
+
+        def work() -> None:
+            with suppress(HistoryError, OSError, ImportError):
+                library.prepare()
+
+        # In a thread that may be left behind: a server that hangs must not hold up the user's call.
+        thread = threading.Thread(target=work, name="llm-tiers-history-opening", daemon=True)
+        thread.start()
+        thread.join(_SECONDS_TO_OPEN)
+        if thread.is_alive():
+            self._no_wait_before = time.monotonic() + _SECONDS_WITHOUT_WAITING
 
     knows_principals = True
     """`recall` is told whose call it is."""

@@ -253,6 +253,27 @@ def test_a_server_that_hangs_is_replaced_and_nothing_is_lost(tmp_path, monkeypat
     assert ids(tmp_path) == {"t1", "t2"}
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
+def test_a_server_that_hangs_does_not_hold_up_the_first_call_of_another_process(tmp_path):
+    script = """
+        from llm_tiers.history import chroma
+
+        chroma._SECONDS_TO_OPEN = 0.2
+        history = ChromaHistory(where, embedding=EMBEDDING)
+        began = time.monotonic()
+        for _ in range(3):
+            history.prepare()
+        say(time.monotonic() - began < 2)
+        os._exit(0)
+    """
+    with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
+        history.remember(record(1))
+        history.flush()
+        os.kill(server_of(tmp_path)["server"], signal.SIGSTOP)
+        assert run(script, tmp_path) == ["True"]
+        os.kill(server_of(tmp_path)["server"], signal.SIGCONT)
+
+
 def test_threads_that_write_while_the_server_is_killed_lose_nothing(tmp_path):
     with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
         history.remember(record(0))

@@ -40,6 +40,34 @@ def test_an_older_history_is_read_and_filled_in_with_the_next_change(of_the_firs
     assert json.loads((of_the_first_release / "llm-tiers.json").read_text())["format"] == 1
 
 
+@pytest.mark.parametrize("embedded", [False, True])
+def test_an_older_version_is_read_as_it_is_and_replaced_with_the_first_record_that_is_added(
+    tmp_path, monkeypatch, embedded
+):
+    def opened():
+        return ChromaHistory(tmp_path, embedding=EMBEDDING, embedded=embedded)
+
+    with monkeypatch.context() as older:
+        older.setattr(title, "SCHEMA", 0)
+        with opened() as history:
+            history.remember(record(1))
+    with opened() as history:
+        assert ids(history.recall("question 1", node="n", k=1)) == ["t1"]
+    with monkeypatch.context() as older:
+        older.setattr(title, "SCHEMA", 0)
+        with opened() as history:
+            assert ids(history.recall("question 1", node="n", k=1)) == ["t1"]
+    with opened() as history:
+        history.remember(record(2))
+        history.flush()
+        assert history.recall("question 1", node="n", k=2).count == 2
+    # Now there are records that the older one might not understand.
+    with monkeypatch.context() as older:
+        older.setattr(title, "SCHEMA", 0)
+        with opened() as history:
+            assert "newer llm-tiers (schema 1, this one knows 0)" in history.recall("x", node="n", k=1).error
+
+
 def test_a_newer_history_is_refused_with_the_fix(tmp_path, monkeypatch):
     monkeypatch.setattr(title, "SCHEMA", 99)
     with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:

@@ -200,15 +200,20 @@ class Library:
             f"{self.embedding} with {given} dimensions",
         )
 
+    @property
+    def prepared(self) -> bool:
+        """Whether `prepare` has nothing to do."""
+        return self._opened or not self._shelf_provider.nearby or not self._shelf_provider.may_hold(self.namespace)
+
     def prepare(self) -> None:
         """Open what is on this machine, which may take Chroma a second; a server is asked when it is needed.
 
         Raises:
             HistoryError: It cannot be opened.
         """
-        if not self._opened and self._shelf_provider.nearby:
+        if not self.prepared:
             with chroma_errors("opening"):
-                self._open_if_present()
+                self.open()
 
     def _open_if_present(self) -> None:
         """Open what exists; a new history has nothing to open, so its first call does not wait for Chroma."""

@@ -20,7 +20,7 @@ from llm_tiers.errors import HistoryError
 from llm_tiers.history.store import facts
 from llm_tiers.history.store.client import chroma_errors
 from llm_tiers.history.store.nearest import Hit, similarity
-from llm_tiers.history.store.title import Page, Row, Title, has_begun
+from llm_tiers.history.store.title import Page, Row, Title, has_begun, is_current
 
 if TYPE_CHECKING:
     from llm_tiers.embedding.vector import Vector
@@ -73,6 +73,7 @@ class Shelf:
         self._client = client
         self._collection = collection
         self._begun = has_begun(collection.metadata)
+        self._current = is_current(collection.metadata)
         self._shared = shared
         self.title = title
         self.tombstones = tombstones
@@ -215,6 +216,10 @@ class Shelf:
         # Records that are replaced do not add to the count.
         known = set() if self._shared else set(self._ids_present(ids))
         before = 0 if self._shared else self.count()
+        if not self._current:
+            # Before the first record of this version: an older one must refuse what it cannot read.
+            self._collection.modify(metadata=self.title.metadata(finished=True, begun=self._begun))
+            self._current = True
         vectors = [self._vector_to_store(row) for row in rows]
         self._collection.upsert(ids=ids, embeddings=np.stack(vectors), metadatas=[row.metadata for row in rows])
         self._link(

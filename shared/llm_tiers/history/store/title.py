@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from llm_tiers.embedding.vector import Vector
     from llm_tiers.history.record import Record
 
-__all__ = ["SCHEMA", "Page", "Row", "Title", "has_begun"]
+__all__ = ["SCHEMA", "Page", "Row", "Title", "has_begun", "is_current"]
 
 SCHEMA = 1
 """The version of what is stored. What a record of an older release lacks is filled in when it is read (`facts.py`), and
-stored with its next change; a collection of a newer version is refused."""
+stored with its next change; a collection of an older version gets this one with the next record that is added to it,
+and one of a newer version is refused."""
 
 Page = tuple[str, Mapping[str, Any], "Vector | None"]
 """A record as it is kept: its id, its metadata, and its vector where that was asked for."""
@@ -102,6 +103,11 @@ class Title(NamedTuple):
                 f"{version}, this one knows {SCHEMA}): upgrade, or take another namespace or folder"
             )
         return cls(*(metadata[part] for part in cls._fields))
+
+
+def is_current(metadata: Mapping[str, Any] | None) -> bool:
+    """Whether a collection says that this version writes to it."""
+    return (metadata or {}).get("llm_tiers") == SCHEMA
 
 
 def has_begun(metadata: Mapping[str, Any] | None) -> bool:
