@@ -131,6 +131,30 @@ def test_a_node_whose_first_write_did_not_come_to_an_end_is_new_to_all(tmp_path,
     assert ids(tmp_path) == {"t1", "t2", "t3", "t4"}
 
 
+def test_what_another_process_learned_of_a_new_node_can_be_revised_counted_and_exported(tmp_path):
+    """As where a user's feedback goes to another worker than the call did."""
+    with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
+        history.remember(record(1, "a"))
+        history.flush()
+        run(
+            """
+            with ChromaHistory(where, embedding=EMBEDDING) as history:
+                history.remember(record(2, "a/b"))
+                history.remember(record(3, "c"))
+            """,
+            tmp_path,
+        )
+        assert history.revise("t3", lambda held: {"small": False}).labels == {"small": False}
+        history.revise("t2", lambda held: {"small": False})
+        history.flush()
+        found = history.recall("question 2", node="a/b", k=1).neighbours[0]
+        assert (found.record.id, found.record.labels) == ("t2", {"small": False})
+        assert history.stats().nodes == {"a": 2, "a/b": 1, "c": 1}
+        assert history.stats().records == 3
+        assert {shown["id"] for shown in history.export()} == {"t1", "t2", "t3"}
+        assert history.prune(keep=0, dry_run=True) == 3
+
+
 def test_processes_that_start_at_once_start_one_server(tmp_path):
     script = """
         history = ChromaHistory(where, embedding=EMBEDDING)

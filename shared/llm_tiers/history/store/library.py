@@ -395,17 +395,23 @@ class Library:
                 record = None if packed is None else facts.unpack(trace_id, packed)
         if record is not None:
             return record
-        # A parent holds what its children hold, so the top is the likely place.
-        for shelf in sorted(self._all_shelves(), key=lambda shelf: shelf.title.node.count("/")):
-            found = shelf.fetch([trace_id])
-            if found:
-                return self._keep(found, newer=False)[trace_id] if not self._shelf_provider.shared else found[trace_id]
+        found = self._fetch(trace_id, self._all_shelves()) or self._fetch(trace_id, self._new_shelves())
+        if found is not None:
+            return found if self._shelf_provider.shared else self._keep({trace_id: found}, newer=False)[trace_id]
         msg = (
             f"no record of namespace {self.namespace!r} has the trace id {trace_id!r}; it may have been evicted "
             f"(capacity={self.capacity}), belong to another history, or be of a call that teaches nothing and has no "
             "record, such as one that was pinned or whose answer did not stand"
         )
         raise UnknownTrace(msg)
+
+    def _fetch(self, trace_id: str, shelves: Iterable[Shelf]) -> Record | None:
+        # A parent holds what its children hold, so the top is the likely place.
+        for shelf in sorted(shelves, key=lambda shelf: shelf.title.node.count("/")):
+            found = shelf.fetch([trace_id])
+            if found:
+                return found[trace_id]
+        return None
 
     def trace(self, trace_id: str) -> Trace | None:
         """Return the trace of a call, or None where its record has none.
@@ -425,6 +431,18 @@ class Library:
     def _all_shelves(self) -> list[Shelf]:
         with self._lock:
             return list(self._shelves.values())
+
+    def _every_shelf(self) -> list[Shelf]:
+        """Return all shelves, with those that other processes made meanwhile."""
+        if self._shelf_provider.shared and self._opened:
+            for shelf in self._shelf_provider.shelves(self.namespace).values():
+                self._add_shelf(shelf)
+        return self._all_shelves()
+
+    def _new_shelves(self) -> list[Shelf]:
+        """Return the shelves that other processes made since it was last looked."""
+        known = self._all_shelves()
+        return [shelf for shelf in self._every_shelf() if shelf not in known]
 
     # Writing
 
@@ -617,7 +635,7 @@ class Library:
         return shelf
 
     def _write_revisions(self, batch: Batch) -> None:
-        for shelf in self._all_shelves() if batch.revisions else ():
+        for shelf in self._every_shelf() if batch.revisions else ():
             node = shelf.title.node
             part = [
                 record
@@ -642,12 +660,12 @@ class Library:
         """Return how many stored records each node has."""
         with chroma_errors("counting"):
             self._open_if_present()
-            return {shelf.title.node: shelf.count() for shelf in self._all_shelves()}
+            return {shelf.title.node: shelf.count() for shelf in self._every_shelf()}
 
     def total(self) -> int:
         """Return how many different records are stored."""
         with chroma_errors("counting"):
-            return len(set().union(*(shelf.ids() for shelf in self._all_shelves())))
+            return len(set().union(*(shelf.ids() for shelf in self._every_shelf())))
 
     def prune(self, *, older_than: float | None, node: str | None, keep: int | None, dry_run: bool = False) -> int:
         """Remove old records; see `ChromaHistory.prune`."""
@@ -655,7 +673,7 @@ class Library:
         self.flush()
         with self._writing, chroma_errors("pruning"):
             self._open_if_present()
-            shelves = self._all_shelves()
+            shelves = self._every_shelf()
             chosen = shelves if node is None else [s for s in shelves if s.title.node == node]
             ages: dict[str, float] = {}
             for shelf in chosen:
@@ -673,7 +691,7 @@ class Library:
         with chroma_errors("exporting"):
             self._open_if_present()
             seen: set[str] = set()
-            for shelf in self._all_shelves():
+            for shelf in self._every_shelf():
                 for trace_id, metadata, vector in shelf.pages(vectors=vectors):
                     if trace_id not in seen:
                         seen.add(trace_id)

@@ -8,6 +8,7 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from itertools import islice
@@ -379,6 +380,8 @@ def _cuts_equals(hits: Sequence[Hit], k: int, wanted: int) -> bool:
 
 def open_shelves(client: Client, namespace: str, *, shared: bool, tombstones: Mapping[str, int]) -> dict[str, Shelf]:
     """Return the shelves of a namespace by node, and tidy up after a crash while copying one."""
+    from chromadb.errors import NotFoundError
+
     found: dict[str, tuple[Any, Title]] = {}
     useless: list[str] = []
     with chroma_errors("opening"):
@@ -404,7 +407,9 @@ def open_shelves(client: Client, namespace: str, *, shared: bool, tombstones: Ma
                     continue
             found[title.node] = (collection, title)
         for name in useless:
-            client.delete_collection(name)
+            # Another process may tidy up at the same time.
+            with suppress(NotFoundError):
+                client.delete_collection(name)
     return {
         node: Shelf(client, collection, title, shared=shared, tombstones=tombstones.get(title.name, 0))
         for node, (collection, title) in found.items()
