@@ -217,26 +217,32 @@ class Shelf:
         # Records that are replaced do not add to the count.
         known = set() if self._shared else set(self._ids_present(ids))
         before = 0 if self._shared else self.count()
-        if not self._current:
-            # Before the first record of this version: an older one must refuse what it cannot read.
-            self._collection.modify(metadata=self.title.metadata(finished=True, begun=self._begun))
-            self._current = True
-        vectors = [self._vector_to_store(row) for row in rows]
-        self._collection.upsert(ids=ids, embeddings=np.stack(vectors), metadatas=[row.metadata for row in rows])
-        self._link(
-            {
-                trace_id: vector
-                for trace_id, vector, row in zip(ids, vectors, rows, strict=True)
-                if vector is not row.vector
-            }
-        )
-        if not self._begun:
-            self._collection.modify(metadata=self.title.metadata(finished=True))
-            self._begun = True
+        self._raise_version()
+        self._store(rows)
+        self._begin()
         with self._lock:
             self._count = before + len(set(ids) - known)
             self._fresh.extend(ids)
             self._note_created(rows)
+
+    def _raise_version(self) -> None:
+        """Before the first record of this version: an older one must refuse what it cannot read."""
+        if not self._current:
+            self._collection.modify(metadata=self.title.metadata(finished=True, begun=self._begun))
+            self._current = True
+
+    def _store(self, rows: Sequence[Row]) -> None:
+        stored = {row.record.id: self._vector_to_store(row) for row in rows}
+        self._collection.upsert(
+            ids=list(stored), embeddings=np.stack(list(stored.values())), metadatas=[row.metadata for row in rows]
+        )
+        self._link({row.record.id: stored[row.record.id] for row in rows if stored[row.record.id] is not row.vector})
+
+    def _begin(self) -> None:
+        """After the first records: now others may read."""
+        if not self._begun:
+            self._collection.modify(metadata=self.title.metadata(finished=True))
+            self._begun = True
 
     def _ids_present(self, ids: Sequence[str]) -> list[str]:
         held: list[str] = self._collection.get(ids=list(ids), include=[])["ids"]
