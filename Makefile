@@ -21,8 +21,10 @@ test-lowest:
 	.venv-lowest/bin/python -m pytest --numprocesses auto --dist worksteal tests/with_langchain tests/with_llamaindex
 
 # What becomes of a call when a tier fails: every cell of the matrix, printed; `make test` asks a part of them.
+# Then 40 kills of processes that share a history: none may lose an acknowledged record.
 faults: .venv/test-ready
 	$(BIN)/python tests/faults/fault_matrix.py
+	$(BIN)/python tests/faults/history_kills.py
 
 # Mixed traffic through both frameworks, with memory, threads, descriptors and latency over time: a minute, or more.
 MINUTES ?= 1

@@ -9,7 +9,7 @@ LlmTiersError
 ├── FeedbackRefused         feedback of somebody who did not get the answer
 ├── ReplayFileError         a table of recorded outcomes is missing an array or is misshapen
 └── HistoryError            the history cannot do what was asked
-    ├── HistoryLocked       another process holds the folder
+    ├── HistoryLocked       another process has the folder alone
     ├── HistoryUnreachable  the Chroma server does not answer
     ├── EmbeddingMismatch   the history was made by another embedding
     └── UnknownTrace        no record has that trace id; also a KeyError
@@ -274,7 +274,7 @@ class HistoryError(LlmTiersError):
 
 
 class HistoryLocked(HistoryError):  # noqa: N818
-    """Another process holds the history's folder."""
+    """Another process has the history's folder alone, or another machine or container uses it."""
 
 
 class HistoryUnreachable(HistoryError):  # noqa: N818

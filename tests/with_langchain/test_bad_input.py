@@ -183,7 +183,7 @@ def test_a_folder_without_permission(refused, tiered, tmp_path):
 HOLDER = """
 import sys
 from llm_tiers import ChromaHistory
-with ChromaHistory(sys.argv[1]):
+with ChromaHistory(sys.argv[1], embedded=True):
     print("held", flush=True)
     sys.stdin.read()
 """

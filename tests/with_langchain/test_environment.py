@@ -1,4 +1,4 @@
-"""In a process of its own: no connection but to the tiers, and the same under `python -O` and `LC_ALL=C`."""
+"""In a process of its own: it connects to the tiers and its history alone, also under `python -O` and `LC_ALL=C`."""
 
 import ast
 import json
@@ -46,10 +46,12 @@ with LoopbackServer(dict.fromkeys(("small", "medium", "large"), "Caf\\u00e9 \\U0
         except ValueError as error:
             wrong = type(error).__name__
         model.history.flush()
+        with open(sys.argv[1] + "/llm-tiers.server.json") as said:
+            kept_by = json.load(said)["url"]
         kept = len(list(model.history.export()))
-    own = server.base_url.split(":")[2].split("/")[0]
+    own = [["127.0.0.1", int(url.split(":")[2].split("/")[0])] for url in (server.base_url, kept_by)]
 print(json.dumps({"answer": answer.text, "kept": kept, "refused": refused, "wrong": wrong, "optimised": not __debug__,
-                  "elsewhere": [one for one in reached if one != ["127.0.0.1", int(own)]],
+                  "elsewhere": [one for one in reached if one not in own],
                   "looked_up": sorted({host for host in looked_up if host not in ("127.0.0.1", "localhost")})}))
 """
 
@@ -61,7 +63,7 @@ EXPECTED = {"answer": "Caf\u00e9 \U0001f9e0", "kept": 5, "refused": True, "wrong
     [((), {}), (("-O",), {}), (("-OO",), {}), ((), {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"})],
     ids=["plain", "-O", "-OO", "LC_ALL=C"],
 )
-def test_a_program_runs_and_talks_to_its_tiers_only(tmp_path, options, environment):
+def test_a_program_runs_and_talks_to_its_tiers_and_its_history_only(tmp_path, options, environment):
     command = [sys.executable, *options, "-c", SCRIPT, str(tmp_path / "tiers")]
     # No word of ours switches telemetry off: that is not for the user to do.
     plain = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name and "TRACING" not in name}

@@ -1,6 +1,9 @@
 """A tier that fails goes one tier up, teaches nothing about itself, and costs nothing but time."""
 
 import asyncio
+import json
+import os
+import signal
 import threading
 from functools import reduce
 from operator import add
@@ -146,6 +149,19 @@ def test_a_slow_embedding_costs_a_call_a_bounded_time(tiered, ask):
     assert answer.content
     assert "history: no answer within history_timeout=0.05 s" in trace_of(answer)["warnings"]
     released.set()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")
+def test_a_folders_server_that_hangs_costs_a_call_a_bounded_time(tiered, ask, tmp_path):
+    model = tiered(history=tmp_path, history_timeout=0.05)
+    ask(model)
+    model.history.flush()
+    server = json.loads((tmp_path / "llm-tiers.server.json").read_text())["server"]
+    os.kill(server, signal.SIGSTOP)
+    answer = ask(model)
+    assert answer.content
+    assert "history: no answer within history_timeout=0.05 s" in trace_of(answer)["warnings"]
+    os.kill(server, signal.SIGCONT)
 
 
 def test_how_long_a_history_may_take_by_default(chat, tiers):

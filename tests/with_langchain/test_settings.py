@@ -211,7 +211,7 @@ class TestNamespaces:
 
 
 @pytest.mark.parametrize("as_initializer", [False, True])
-def test_a_spawned_pool_works_without_the_folder(tiered, tmp_path, capfd, as_initializer):
+def test_a_spawned_pool_shares_the_folder(tiered, tmp_path, as_initializer):
     model = tiered(history=tmp_path / "tiers")
     model.invoke(ASK)
     context = multiprocessing.get_context("spawn")
@@ -220,9 +220,25 @@ def test_a_spawned_pool_works_without_the_folder(tiered, tmp_path, capfd, as_ini
     with context.Pool(1, **given) as pool:
         found = pool.map_async(_ask_in_a_worker, [model, model], chunksize=1).get(60)
 
+    known = 2 if as_initializer else 1
+    assert found == [("Lyon", known + 1), ("Lyon", known + 2)]
+
+
+def test_a_spawned_pool_works_without_a_folder_that_is_not_shared(tiered, tmp_path, capfd):
+    model = tiered(history=tmp_path / "tiers")
+    pickled = pickle.dumps(model)
+    model.close()
+
+    with ChromaHistory(tmp_path / "tiers", embedded=True), multiprocessing.get_context("spawn").Pool(1) as pool:
+        found = pool.map_async(_load_and_ask, [pickled, pickled], chunksize=1).get(60)
+
     # Each copy has a memory of its own.
     assert found == [("Lyon", 1), ("Lyon", 1)]
     assert capfd.readouterr().err.count("works without its history's folder") == 1
+
+
+def _load_and_ask(pickled):
+    return _ask_in_a_worker(pickle.loads(pickled))  # noqa: S301
 
 
 STEEP = {"small": (1, 2), "medium": (10, 20), "large": (50, 99)}

@@ -321,18 +321,40 @@ def test_models_with_another_namespace_learn_apart(tiered, tmp_path):
 
 
 def _ask_in_a_worker(llm):
-    return llm.complete(ASK).text
+    answer = llm.complete(ASK)
+    return answer.text, len(list(llm.history.export()))
 
 
-def test_a_spawned_pool_works_without_the_folder(tiered, tmp_path, capfd):
+@pytest.mark.parametrize("as_initializer", [False, True])
+def test_a_spawned_pool_shares_the_folder(tiered, tmp_path, as_initializer):
     llm = tiered(history=tmp_path / "tiers")
-    llm.complete(ASK)
+    text = llm.complete(ASK).text
+    context = multiprocessing.get_context("spawn")
+    given = {"initializer": _ask_in_a_worker, "initargs": (llm,)} if as_initializer else {}
 
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    with context.Pool(1, **given) as pool:
         found = pool.map_async(_ask_in_a_worker, [llm, llm], chunksize=1).get(60)
 
-    assert found == [llm.complete(ASK).text] * 2
+    known = 2 if as_initializer else 1
+    assert found == [(text, known + 1), (text, known + 2)]
+
+
+def test_a_spawned_pool_works_without_a_folder_that_is_not_shared(tiered, tmp_path, capfd):
+    llm = tiered(history=tmp_path / "tiers")
+    text = llm.complete(ASK).text
+    pickled = pickle.dumps(llm)
+    llm.close()
+
+    with ChromaHistory(tmp_path / "tiers", embedded=True), multiprocessing.get_context("spawn").Pool(1) as pool:
+        found = pool.map_async(_load_and_ask, [pickled, pickled], chunksize=1).get(60)
+
+    # Each copy has a memory of its own.
+    assert found == [(text, 1), (text, 1)]
     assert capfd.readouterr().err.count("works without its history's folder") == 1
+
+
+def _load_and_ask(pickled):
+    return _ask_in_a_worker(pickle.loads(pickled))  # noqa: S301
 
 
 class TestSecrets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from llm_tiers.embedding.vector import Vector
 
 __all__ = ["Embedding"]
+
+_LOGGER = logging.getLogger("llm_tiers")
 
 
 class Embedding:
@@ -43,6 +46,7 @@ class Embedding:
         self._lasting = name is not None or has_lasting_name(embed)
         self._name = name if name is not None else name_of_function(embed)
         self._dimension: int | None = None
+        self._told = False
 
     def __repr__(self) -> str:
         return f"Embedding(name={self._name!r}, dimension={self._dimension})"
@@ -76,17 +80,33 @@ class Embedding:
         """Return the vector of `text`: float32, one dimension, unit length.
 
         If the function returns only zeros, as some do for an empty text, or a value that is not finite, the vector is
-        all zeros: it is similar to nothing.
+        all zeros: it is similar to nothing. Of values that are not finite a warning is logged, once.
 
         Raises:
             ConfigError: The embedding's result is not one vector of numbers, or is of another length than before.
         """
         vector = self._checked(self._embed(text))
         peak = float(np.abs(vector).max())
+        if not np.isfinite(peak):
+            self._tell_of_nonsense(vector)
         if peak == 0 or not np.isfinite(peak):
             return np.zeros(vector.size, dtype=np.float32)
         vector = vector / peak  # first, so that no square overflows in the norm
         return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+    def _tell_of_nonsense(self, vector: NDArray[np.float64]) -> None:
+        # Once for each embedding: a model that is broken says the same of each text.
+        if not self._told:
+            self._told = True
+            count = int((~np.isfinite(vector)).sum())
+            _LOGGER.warning(
+                "embedding %r returned %d of %d numbers that are not finite (NaN or infinite); such a text counts as "
+                "similar to nothing, so nothing is learned from it: mend the function, or pass another embedding= "
+                "(logged once)",
+                self._name,
+                count,
+                vector.size,
+            )
 
     def _checked(self, result: Any) -> NDArray[np.float64]:
         try:

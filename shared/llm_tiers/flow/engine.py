@@ -430,6 +430,9 @@ class Engine:
         try:
             prepare(self.history)
             ledger.history_time.within(self.history, partial(self.history.remember, record), last=True)
+            trouble = getattr(self.history, "trouble", None)
+            if trouble is not None:
+                ledger.warn(f"history: {trouble}")
         except HistoryTooSlow:
             ledger.warn("history: too slow; the record of the call is kept later")
         except Busy as error:

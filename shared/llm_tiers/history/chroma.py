@@ -33,6 +33,11 @@ _LOGGER = logging.getLogger("llm_tiers.history")
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Seconds without a recall after a server did not answer; they double each time."""
 
+_SECONDS_TO_OPEN = 10.0
+_SECONDS_WITHOUT_WAITING = 60.0
+"""How long a call waits for a folder's server to start, which takes a tenth of a second and its client's import another
+second, and how long calls do not wait again after one that does not start."""
+
 _NAMESPACE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
 
@@ -74,18 +79,22 @@ class ChromaHistory:
     Records are written by a background thread, 64 at a time or twice a second; a recall sees them at once. What waits
     is written at exit, by `flush` and by `close`, but **not on SIGTERM** (or in a `multiprocessing` child, which skips
     Python's exit handlers): call `close()` there, or take `durability="sync"`. A write that fails is logged once and
-    tried again; `flush` and `close` raise the error. Up to 10,000 records may wait: one more
-    is refused with an error, which the trace of its call says.
+    tried again; meanwhile `trouble` says why, and so does the trace of each call; `flush` and `close` raise the error.
+    Up to 10,000 records may wait: one more is refused with an error, which the trace of its call says.
 
     A principal (`principal=` of a call) that made more than a quarter of a node's latest 1,000 calls, and at least 10,
     crowds the node, unless two others made at least two thirds as many each: what is recalled for others is made
     without its calls, so that it does not settle how theirs are answered. It is itself shown all.
 
-    Several histories of one process may use one folder. A second process may not (`HistoryLocked`): run a server for
-    them, `chroma run --path FOLDER`. That server has no password of its own, so keep it on the loopback address or
-    behind a proxy; `headers` are sent with each request. After `os.fork`, a history on a server reconnects in the
-    child, and one in a folder raises `HistoryError`. So does one in memory if the parent had used it: Chroma's engine
-    hangs in a forked child.
+    Several histories, and several processes of one machine, may use one folder: the first that needs it starts Chroma's
+    own server there (`chroma run`, on a free port of the loopback address), the others find it by files in the folder,
+    and it ends when the last one leaves or dies. Every user of the machine can reach that port, which has no password;
+    where that matters, or where no server can be started, take `embedded=True`: Chroma then runs inside this process,
+    which has the folder alone, and which a full disk can stop for a quarter of an hour. Processes on several machines
+    need a server (`chroma run --path FOLDER`) and its URL; `headers` are sent to that with each request.
+
+    After `os.fork`, a history in a folder or on a server reconnects in the child, and one with `embedded=True` raises
+    `HistoryError`. So does one in memory if the parent had used it: Chroma's engine hangs in a forked child.
 
     Every method may be called from any thread; in asyncio use `asyncio.to_thread`.
 
@@ -98,12 +107,16 @@ class ChromaHistory:
         max_nodes: Most nodes with records of their own, the root not counted. What overflows is kept under the
             parent.
         store_text: Whether the queries themselves are stored beside their vectors.
-        durability: With `"sync"` a record is on disk when `remember` or `revise` returns (some 20 to 50 ms each).
+        durability: When a record is kept. `"background"`: half a second after `remember` returned, so SIGTERM, a kill
+            or a crash loses what came in that time, some records of a busy process; nothing that `flush` or `close`
+            acknowledged. `"sync"`: when `remember` or `revise` returns, which then takes some 20 to 50 ms. A clean exit
+            loses nothing either way; docs/reliability.md has the hooks for it.
         headers: Sent to the server with each request; never shown.
+        embedded: Whether Chroma runs inside this process, which then has the folder alone; for folders only.
 
     Raises:
         ConfigError: An argument is wrong.
-        HistoryLocked: Another process holds the folder.
+        HistoryLocked: Another process has the folder alone, or another machine or container uses it.
         HistoryUnreachable: The server does not answer.
         EmbeddingMismatch: The history was made by another embedding.
         HistoryError: The folder cannot be used.
@@ -120,6 +133,7 @@ class ChromaHistory:
         store_text: bool = False,
         durability: Literal["background", "sync"] = "background",
         headers: Mapping[str, str] | None = None,
+        embedded: bool = False,
     ) -> None:
         # Chroma is imported later, in a background thread, and brings httpx along. OpenAI's client looks for httpx in
         # `sys.modules` while it runs, and fails if it finds it half imported: so it is imported whole here.
@@ -128,6 +142,8 @@ class ChromaHistory:
         _check_namespace(namespace)
         _check_positive("capacity", capacity)
         _check_positive("max_nodes", max_nodes)
+        if embedded and (where is None or registry.is_server(where)):
+            raise ConfigError("embedded is for a folder: a history in memory always is, one on a server never")
         if durability not in {"background", "sync"}:
             msg = f"durability must be 'background' or 'sync', not {durability!r}"
             raise ConfigError(msg)
@@ -147,15 +163,19 @@ class ChromaHistory:
         self._store_text = store_text
         self._durability = durability
         self._headers = dict(headers or {})
+        self._embedded = embedded
         self._failure_logged = False
         self._pause = 0.0
         self._no_recall_before = 0.0
+        self._no_wait_before = 0.0
         self._closed = False
         self._attaching = threading.Lock()
         self._attach()
 
     def _attach(self) -> None:
-        self._place, self._library = registry.acquire(self._where, self._headers, self._take_library)
+        self._place, self._library = registry.acquire(
+            self._where, self._headers, self._take_library, embedded=self._embedded
+        )
         self._finalizer = weakref.finalize(self, registry.abandon, self._place, self._library)
         # At exit the registry's own hook writes every open store, so the finalizer has nothing to do.
         self._finalizer.atexit = False
@@ -167,7 +187,7 @@ class ChromaHistory:
         )
         # A server has other writers, so a wrong embedding is found only by looking there. A folder's manifest has shown
         # already, without the second that importing Chroma takes.
-        if place.shared:
+        if place.shared and not place.nearby:
             try:
                 library.open()
             except HistoryError:
@@ -204,6 +224,11 @@ class ChromaHistory:
         """Whether a look-up takes milliseconds once `prepare` has run: nothing of it leaves this process."""
         return self._embedding.quick and not self._place.shared and self._durability == "background"
 
+    @property
+    def trouble(self) -> str | None:
+        """Why records wait that should be written by now, such as a full disk; None where nothing is wrong."""
+        return self._place.writer.trouble
+
     def prepare(self) -> None:
         """Load what the first look-up needs from this machine: the model of the default embeddings, and the folder.
 
@@ -211,7 +236,26 @@ class ChromaHistory:
         """
         with suppress(HistoryError, ConfigError, OSError, ImportError):
             self._embedding.load()
-            self._usable().prepare()
+            library = self._usable()
+            if self._place.shared:
+                self._await_server(library)
+            else:
+                library.prepare()
+
+    def _await_server(self, library: Library) -> None:
+        if library.prepared or time.monotonic() < self._no_wait_before:
+            return
+
+        def work() -> None:
+            with suppress(HistoryError, OSError, ImportError):
+                library.prepare()
+
+        # In a thread that may be left behind: a server that hangs must not hold up the user's call.
+        thread = threading.Thread(target=work, name="llm-tiers-history-opening", daemon=True)
+        thread.start()
+        thread.join(_SECONDS_TO_OPEN)
+        if thread.is_alive():
+            self._no_wait_before = time.monotonic() + _SECONDS_WITHOUT_WAITING
 
     knows_principals = True
     """`recall` is told whose call it is."""
@@ -242,7 +286,7 @@ class ChromaHistory:
             principal: Whose call it is, as in `Record`. Calls of other principals that crowd the node are left out.
 
         Raises:
-            HistoryError: The history is closed, or its folder was opened before a fork.
+            HistoryError: The history is closed, or its folder was opened before a fork with `embedded=True`.
         """
         library = self._usable()
         try:
@@ -282,7 +326,13 @@ class ChromaHistory:
         if vector is None:
             return self._embedding.embed(text)
         # A caller's vector may be a view or of float64; Chroma and the search in numpy need the same layout.
-        return np.ascontiguousarray(vector, dtype=np.float32)
+        given = np.ascontiguousarray(vector, dtype=np.float32)
+        if not np.isfinite(given).all():
+            raise ConfigError(
+                f"vector: it has numbers that are not finite (NaN or infinite), which cannot be compared; mend the "
+                f"embedding {self._embedding.name!r}"
+            )
+        return given
 
     def remember(self, record: Record) -> None:
         """Add a record; one of the same id is replaced.
@@ -433,10 +483,10 @@ class ChromaHistory:
 
     def _renew(self) -> None:
         """In a forked child: reconnect, or refuse where that would damage what the parent has open."""
-        if self._where is not None and not registry.is_server(self._where):
+        if self._where is not None and not self._place.shared:
             msg = (
-                f"the history in {self._place.where} was opened before a fork, and two processes cannot share a "
-                f"folder; open it in the child alone, or pass the URL of a Chroma server"
+                f"the history in {self._place.where} was opened before a fork with embedded=True, and two processes "
+                f"cannot share a folder so; leave embedded out, or open it in the child alone"
             )
             raise HistoryError(msg)
         with self._attaching:

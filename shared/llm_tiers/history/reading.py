@@ -12,8 +12,10 @@ import numpy as np
 
 from llm_tiers.errors import HistoryError, UnknownTrace
 from llm_tiers.history.store import client, facts
-from llm_tiers.history.store.places import Folder, Server
+from llm_tiers.history.store.folders import Folder, Served
+from llm_tiers.history.store.places import Server
 from llm_tiers.history.store.registry import is_server
+from llm_tiers.history.store.service import AVAILABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,7 +48,7 @@ def read_records(
         on_record: Called now and then with how many records were read, and of how many at least.
 
     Raises:
-        HistoryLocked: Another process holds the folder.
+        HistoryLocked: Another process has Chroma's engine open in the folder.
         HistoryUnreachable: The server does not answer.
         HistoryError: There is no history there, or it cannot be read.
     """
@@ -177,7 +179,7 @@ def _place(where: str) -> Place:
     # Chroma would make a new database in a folder that has none.
     if not _has_database(where):
         raise _none_in(where)
-    return Folder(folder)
+    return Served(folder) if AVAILABLE else Folder(folder)
 
 
 def _has_database(where: str) -> bool:

@@ -187,3 +187,12 @@ def test_an_embedding_that_raises_is_not_hidden():
 def test_a_name_that_is_no_text_is_refused():
     with pytest.raises(ConfigError, match="name: an embedding's name must be a text that is not empty"):
         Embedding(lambda text: [1.0], name=5)
+
+
+def test_numbers_that_are_not_finite_are_told_once_with_the_embedding_and_the_fix(caplog):
+    broken = Embedding(lambda text: [np.nan, 1.0], name="broken")
+    for _ in range(3):
+        broken.embed("x")
+    (told,) = caplog.records
+    assert "'broken' returned 1 of 2 numbers that are not finite" in told.getMessage()
+    assert "mend the function, or pass another embedding=" in told.getMessage()

@@ -68,6 +68,7 @@ def test_the_same_name_with_another_dimension_is_refused(tmp_path):
         ({"where": "http://host:99999"}, "where"),
         ({"where": "http://host/path"}, "where"),
         ({"headers": {"a": "b"}}, "headers"),
+        ({"embedded": True}, "embedded"),
     ],
 )
 def test_a_wrong_argument_is_named(arguments, named):
@@ -161,11 +162,23 @@ def test_a_damaged_store_does_not_stop_the_call(tmp_path, caplog):
     found = history.recall("question 1", node="n", k=1)
     assert str(tmp_path) in found.error
     assert found.vector is not None
-    with pytest.raises(HistoryError):
-        history.remember(record(2))
-    history.close()
+    # It waits, and whoever asks is told that it is not kept.
+    history.remember(record(2))
+    with pytest.raises(HistoryError, match="llm-tiers history repair"):
+        history.close()
 
 
 def test_the_repr_shows_no_headers():
     with ChromaHistory(embedding=EMBEDDING) as history:
         assert repr(history) == "ChromaHistory('memory', namespace='default', embedding='by-crc')"
+
+
+def test_a_vector_of_another_length_is_told_with_the_embedding(place):
+    lengths = iter([4, 4, 5, 5])
+    uneven = Embedding(lambda text: np.ones(next(lengths)), name="uneven")
+    with ChromaHistory(place, embedding=uneven) as history:
+        history.remember(record(1))
+        assert history.recall("x", node="n", k=1).error is None
+        assert "'uneven' returned 5 numbers after 4 before" in history.recall("x", node="n", k=1).error
+        with pytest.raises(ConfigError, match="must have the same length"):
+            history.remember(record(2))

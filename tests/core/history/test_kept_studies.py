@@ -320,7 +320,7 @@ class TestStale:
 
 def test_a_record_that_changes_while_it_waits_is_not_kept_as_it_was(tmp_path):
     studies, pending, study = Studies(), Pending(), Listing()
-    snapshots = Snapshots(tmp_path, "default", [])
+    snapshots = Snapshots(tmp_path, "default", [], alone=lambda: True)
     keeping = Keeping(snapshots, studies, pending)
     shelf = SimpleNamespace(title=SimpleNamespace(node="n"), count=lambda: MANY, mark="")
     first = record(1)

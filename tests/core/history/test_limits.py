@@ -90,7 +90,7 @@ def test_the_limit_of_nodes_holds_after_a_restart(tmp_path):
 
 def test_a_collection_full_of_removed_records_is_copied(tmp_path, monkeypatch):
     monkeypatch.setattr(shelves, "_LEAST_TOMBSTONES", 20)
-    with ChromaHistory(tmp_path, embedding=EMBEDDING, capacity=30) as history:
+    with ChromaHistory(tmp_path, embedding=EMBEDDING, capacity=30, embedded=True) as history:
         for number in range(200):
             history.remember(record(number))
             if number % 20 == 19:
@@ -99,7 +99,7 @@ def test_a_collection_full_of_removed_records_is_copied(tmp_path, monkeypatch):
         assert expected[0] == "t190"
     (generation,) = _generations(tmp_path)
     assert generation >= 2
-    with ChromaHistory(tmp_path, embedding=EMBEDDING, capacity=30) as history:
+    with ChromaHistory(tmp_path, embedding=EMBEDDING, capacity=30, embedded=True) as history:
         assert ids(history.recall("question 190", node="n", k=30)) == expected
         history.remember(record(300))
         history.revise("t190", lambda held: {"large": True})
@@ -109,7 +109,7 @@ def test_a_collection_full_of_removed_records_is_copied(tmp_path, monkeypatch):
 
 def test_recall_goes_on_while_a_collection_is_copied(tmp_path, monkeypatch):
     monkeypatch.setattr(shelves, "_LEAST_TOMBSTONES", 10)
-    with ChromaHistory(tmp_path, embedding=EMBEDDING, capacity=20) as history:
+    with ChromaHistory(tmp_path, embedding=EMBEDDING, capacity=20, embedded=True) as history:
         wrong, done = [], threading.Event()
 
         def watch():
@@ -139,7 +139,7 @@ def test_a_crash_while_a_collection_is_copied_loses_nothing(tmp_path, monkeypatc
         raise Crash
 
     monkeypatch.setattr(shelves, "_LEAST_TOMBSTONES", 5)
-    history = ChromaHistory(tmp_path, embedding=EMBEDDING, capacity=10)
+    history = ChromaHistory(tmp_path, embedding=EMBEDDING, capacity=10, embedded=True)
     for number in range(12):
         history.remember(record(number))
     history.flush()
@@ -154,7 +154,7 @@ def test_a_crash_while_a_collection_is_copied_loses_nothing(tmp_path, monkeypatc
         history.flush()
     monkeypatch.undo()
     history.close()
-    with ChromaHistory(tmp_path, embedding=EMBEDDING, capacity=10) as history:
+    with ChromaHistory(tmp_path, embedding=EMBEDDING, capacity=10, embedded=True) as history:
         assert {shown["id"] for shown in history.export()} == {f"t{number}" for number in range(30, 40)}
     assert len(_generations(tmp_path)) == 1
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 import urllib.request
@@ -15,64 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from processes import EMBEDDING, forks, ids, record, run, start
 
 from llm_tiers.embedding import Embedding
 from llm_tiers.errors import EmbeddingMismatch, HistoryLocked, HistoryUnreachable, UnknownTrace
 from llm_tiers.history import ChromaHistory
 
-PREAMBLE = """
-import json, os, sys, time, warnings, zlib
-import numpy as np
-from llm_tiers.errors import HistoryError, HistoryLocked
-from llm_tiers import ChromaHistory, Embedding
-from llm_tiers.history.record import Record
-
-def vector_of(text):
-    return np.random.default_rng(zlib.crc32(text.encode())).normal(size=16)
-
-def record(number, node="n"):
-    return Record(f"t{number}", node, 1000.0 + number, {"small": True}, "small", "small", ("small",), ("small",),
-                  None, text=f"question {number}")
-
-def say(*words):
-    print(*words, flush=True)
-
-EMBEDDING = Embedding(vector_of, name="by-crc")
-where = sys.argv[1]
-"""
-
-_names = {}
-exec(PREAMBLE.replace("where = sys.argv[1]", ""), _names)  # noqa: S102 - the same helpers on both sides
-record, EMBEDDING = _names["record"], _names["EMBEDDING"]
-
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-
-
-def start(script, where, **options):
-    """Run a script in another process, which finds the helpers of `PREAMBLE`."""
-    return subprocess.Popen(
-        [sys.executable, "-c", PREAMBLE + textwrap.dedent(script), str(where)],
-        stdout=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-
-
-def run(script, where):
-    """Do the same to its end, and return its lines."""
-    with start(script, where) as process:
-        out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, out
-    return out.splitlines()
-
-
-def ids(where):
-    with ChromaHistory(where, embedding=EMBEDDING) as history:
-        return {shown["id"] for shown in history.export()}
-
-
 HOLD = """
-    history = ChromaHistory(where, embedding=EMBEDDING)
+    history = ChromaHistory(where, embedding=EMBEDDING, embedded=True)
     say("open")
     sys.stdin.readline()
 """
@@ -82,9 +30,9 @@ def test_a_second_process_is_refused_and_told_of_the_server(tmp_path):
     with start(HOLD, tmp_path, stdin=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == "open\n"
         with pytest.raises(HistoryLocked, match=f"chroma run --path {tmp_path} --host .* --port "):
-            ChromaHistory(tmp_path, embedding=EMBEDDING)
+            ChromaHistory(tmp_path, embedding=EMBEDDING, embedded=True)
         holder.communicate("go\n", timeout=60)
-    ChromaHistory(tmp_path, embedding=EMBEDDING).close()
+    ChromaHistory(tmp_path, embedding=EMBEDDING, embedded=True).close()
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
@@ -92,7 +40,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
         assert holder.stdout.readline() == "open\n"
         holder.kill()
         holder.wait(60)
-    ChromaHistory(tmp_path, embedding=EMBEDDING).close()
+    ChromaHistory(tmp_path, embedding=EMBEDDING, embedded=True).close()
 
 
 def test_what_waits_is_written_at_exit(tmp_path):
@@ -107,10 +55,11 @@ def test_what_waits_is_written_at_exit(tmp_path):
     assert len(ids(tmp_path)) == 200
 
 
+@pytest.mark.parametrize("embedded", [False, True])
 @pytest.mark.parametrize("durability", ["sync", "background"])
-def test_what_was_acknowledged_survives_a_kill(tmp_path, durability):
+def test_what_was_acknowledged_survives_a_kill(tmp_path, durability, embedded):
     script = f"""
-        history = ChromaHistory(where, embedding=EMBEDDING, durability={durability!r})
+        history = ChromaHistory(where, embedding=EMBEDDING, durability={durability!r}, embedded={embedded})
         for number in range(100_000):
             history.remember(record(number))
             if {durability == "sync"} or number % 40 == 39:
@@ -216,7 +165,7 @@ def test_a_folder_opened_before_a_fork_refuses_in_the_child_and_stays_whole(tmp_
     lines = run(
         FORK
         + """
-    history = ChromaHistory(where, embedding=EMBEDDING)
+    history = ChromaHistory(where, embedding=EMBEDDING, embedded=True)
     for number in range(50):
         history.remember(record(number))
     history.flush()
@@ -229,7 +178,7 @@ def test_a_folder_opened_before_a_fork_refuses_in_the_child_and_stays_whole(tmp_
             except HistoryError as error:
                 say("before a fork" in str(error))
         try:
-            ChromaHistory(where + "-other", embedding=EMBEDDING)
+            ChromaHistory(where + "-other", embedding=EMBEDDING, embedded=True)
         except HistoryError as error:
             say("spawn" in str(error))
         history.close()
@@ -249,7 +198,7 @@ def test_a_child_does_not_unlock_the_folder(tmp_path):
     script = (
         FORK
         + """
-    history = ChromaHistory(where, embedding=EMBEDDING)
+    history = ChromaHistory(where, embedding=EMBEDDING, embedded=True)
     history.remember(record(1))
     history.flush()
 
@@ -267,7 +216,7 @@ def test_a_child_does_not_unlock_the_folder(tmp_path):
         assert holder.stdout.readline() == "exit 0\n"
         assert holder.stdout.readline() == "open\n"
         with pytest.raises(HistoryLocked):
-            ChromaHistory(tmp_path, embedding=EMBEDDING)
+            ChromaHistory(tmp_path, embedding=EMBEDDING, embedded=True)
         holder.communicate("go\n", timeout=60)
 
 
@@ -276,10 +225,10 @@ def test_a_folder_may_be_opened_in_the_child_alone(tmp_path):
     lines = run(
         FORK
         + """
-    ChromaHistory(where, embedding=EMBEDDING).close()
+    ChromaHistory(where, embedding=EMBEDDING, embedded=True).close()
 
     def work():
-        history = ChromaHistory(where, embedding=EMBEDDING)
+        history = ChromaHistory(where, embedding=EMBEDDING, embedded=True)
         for number in range(100):
             history.remember(record(number))
 

@@ -79,6 +79,19 @@ def test_the_newest_come_first_among_equals_even_where_they_do_not_all_fit(histo
         history.flush()
 
 
+@pytest.mark.parametrize("dimension", [16, 256])
+def test_of_many_copies_of_one_query_none_is_lost(tmp_path, dimension):
+    """Chroma's graph loses copies that lie equally far from each other, in long vectors above all."""
+    query = np.random.default_rng(3).standard_normal(dimension).astype(np.float32)
+    embedding = Embedding(lambda text: query, name="one-place")
+    with ChromaHistory(tmp_path, embedding=embedding) as history:
+        for number in np.random.default_rng(0).permutation(400):
+            history.remember(record(int(number), vector=query / np.linalg.norm(query)))
+        history.flush()
+        found = ids(history.recall("", node="n", k=400))
+        assert found == [f"t{number}" for number in range(399, -1, -1)]
+
+
 def test_a_text_without_a_vector_resembles_nothing(place):
     silent = Embedding(lambda text: vector_of(text) if text else np.zeros(DIMENSION), name="silent")
     with ChromaHistory(place, embedding=silent) as history:
@@ -175,6 +188,29 @@ def test_no_record_is_missed_or_seen_twice_while_it_is_written(place):
         done.set()
         watcher.join()
         assert wrong == []
+
+
+def test_new_nodes_can_be_asked_for_while_their_first_records_are_written(place):
+    """Chroma's server counts the records of a new collection before it has an index of them."""
+    with ChromaHistory(place, embedding=EMBEDDING) as history:
+        nodes, errors, done = ["n0"], set(), threading.Event()
+
+        def watch():
+            while not done.is_set():
+                errors.add(history.recall("question 1", node=nodes[-1], k=5).error)
+
+        watchers = [threading.Thread(target=watch) for _ in range(2)]
+        for watcher in watchers:
+            watcher.start()
+        for number in range(20):
+            nodes.append(f"n{number}")
+            for position in range(40):
+                history.remember(record(100 * number + position, nodes[-1]))
+            history.flush()
+        done.set()
+        for watcher in watchers:
+            watcher.join()
+        assert errors == {None}
 
 
 def test_many_threads_lose_nothing(place):

@@ -9,18 +9,31 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 from llm_tiers.errors import HistoryError, HistoryUnreachable, LlmTiersError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DATABASE", "Client", "chroma_errors", "engine_inherited", "open_folder", "open_memory", "open_server"]
+__all__ = [
+    "DATABASE",
+    "Client",
+    "chroma_errors",
+    "engine_inherited",
+    "make_database",
+    "open_folder",
+    "open_memory",
+    "open_server",
+]
 
 _SECONDS_TO_CONNECT = 5.0
 _SECONDS_TO_ANSWER = 3.0
+_SECONDS_TO_WRITE = 20.0
+_WRITES = ("/add", "/upsert", "/update", "/delete")
 
 DATABASE = "chroma.sqlite3"
 """The file that Chroma makes in a folder."""
@@ -86,23 +99,31 @@ def chroma_errors(doing: str) -> Iterator[None]:
         if any(base.__name__ in {"TransportError", "ConnectionError"} for base in type(error).__mro__):
             msg = f"the history's Chroma server does not answer ({doing}): {cause}"
             raise HistoryUnreachable(msg) from error
-        msg = f"the history failed ({doing}): {cause}"
+        msg = (
+            f"the history failed ({doing}): {cause}; if this stays, its folder may be damaged: close it and run "
+            f"`llm-tiers history repair FOLDER`"
+        )
         raise HistoryError(msg) from error
 
 
 def open_folder(folder: Path) -> Client:
     """Open Chroma's embedded store in `folder`; the caller holds the folder's lock."""
+    make_database(folder)
+    import chromadb  # late: about a second
+
+    with _opening:
+        _remember_engine_process()
+        return _ClientWithoutEmbedding(chromadb.PersistentClient(path=str(folder)))
+
+
+def make_database(folder: Path) -> None:
+    """Make an empty database that commits fast, where there is none; the caller holds the folder's lock."""
     database = folder / DATABASE
     if not database.exists():
         # The mode persists in the file. Never touch the file once Chroma has it open: closing a second handle of one
         # process drops SQLite's locks for both.
         with closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA journal_mode=WAL").fetchall()
-    import chromadb  # late: about a second
-
-    with _opening:
-        _remember_engine_process()
-        return _ClientWithoutEmbedding(chromadb.PersistentClient(path=str(folder)))
 
 
 def open_memory() -> Client:
@@ -122,8 +143,17 @@ def _remember_engine_process() -> None:
     _engine_pid = os.getpid()
 
 
-def open_server(url: str, host: str, port: int, headers: Mapping[str, str]) -> Client:
+def open_server(
+    url: str, host: str, port: int, headers: Mapping[str, str], locate: Callable[[], str] | None = None
+) -> Client:
     """Connect to a Chroma server.
+
+    Args:
+        url: Its address.
+        host: The host in it.
+        port: The port in it.
+        headers: Sent with each request.
+        locate: Returns where the server is now, of a server that may move; asked before each request.
 
     Raises:
         HistoryUnreachable: Nothing, or something that is not Chroma, answers at `url`.
@@ -138,7 +168,18 @@ def open_server(url: str, host: str, port: int, headers: Mapping[str, str]) -> C
     sessions = _sessions(client)
     for session in sessions:
         session.timeout = _SECONDS_TO_ANSWER
+        if locate is not None:
+            session.event_hooks = {"request": [partial(_direct, locate)]}
     return _ClientWithoutEmbedding(client, sessions)
+
+
+def _direct(locate: Callable[[], str], request: Any) -> None:
+    """Send a request to where the server is now, and let a write take longer than a look-up."""
+    parts = urlsplit(locate())
+    request.url = request.url.copy_with(host=parts.hostname, port=parts.port)
+    if request.url.path.endswith(_WRITES):
+        # Given up, it would be repeated by the writer, which would only make a busy server slower.
+        request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), _SECONDS_TO_WRITE)
 
 
 def _sessions(client: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llm_tiers.history.store.snapshots import Key, Snapshot, Snapshots
@@ -66,6 +66,11 @@ class Keeping:
         self._forgotten = False
         self._stopped = False
         self._not_before = 0.0
+
+    @property
+    def before_replacing(self) -> Callable[[], None] | None:
+        """What is to be called before a stored record is replaced; None where nothing is kept."""
+        return None if self._snapshots is None else self.spoil
 
     def load(self, key: Key) -> Snapshot | None:
         """Return what is kept, if anything; whether it fits the records is for the caller to find out."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import httpx
 import numpy as np
 
 from llm_tiers.embedding.vector import Vector
-from llm_tiers.errors import ConfigError, EmbeddingMismatch, HistoryError, UnknownTrace
+from llm_tiers.errors import ConfigError, EmbeddingMismatch, HistoryError, HistoryUnreachable, UnknownTrace
 from llm_tiers.history.record import Change, CompleteStudy, KeptStudy, Neighbour, Recollection, Record, Study
 from llm_tiers.history.store import facts
 from llm_tiers.history.store.client import chroma_errors
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from llm_tiers.trace import Trace
 
 __all__ = ["BATCH", "MOST_PENDING", "Library", "ShelfProvider", "mismatch"]
+
+_LOGGER = logging.getLogger("llm_tiers.history")
 
 BATCH = 64
 """Most records of one write, as long as few wait."""
@@ -57,6 +62,14 @@ learned, and whoever makes many calls could bring that about."""
 _MORE = 4
 """How many times as many neighbours are looked for where some may be left out."""
 
+_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds before the next tries where a server was lost."""
+
+# A look-up that takes too long is not repeated.
+_LOST = (httpx.NetworkError, httpx.ProtocolError)
+
+Result = TypeVar("Result")
+
 
 class ShelfProvider(Protocol):
     """What a library needs of the place where it lies; `places.py` has the places.
@@ -64,11 +77,13 @@ class ShelfProvider(Protocol):
     Attributes:
         where: The place as messages name it, without credentials.
         shared: Whether other processes may write there too.
+        nearby: Whether it is on this machine, so that opening it is done before the first call waits for it.
         prefix: What the names of its collections begin with.
     """
 
     where: str
     shared: bool
+    nearby: bool
     prefix: str
 
     def shelves(self, namespace: str) -> Mapping[str, Shelf]:
@@ -82,6 +97,15 @@ class ShelfProvider(Protocol):
 
     def may_hold(self, namespace: str) -> bool:
         """Say whether a namespace may have records, so that it has to be opened."""
+
+    def before_writing(self) -> None:
+        """Raise `HistoryError` where nothing can be written now."""
+
+    def after_writing(self) -> None:
+        """Raise `HistoryError` where what was written is not there."""
+
+    def stuck(self) -> None:
+        """Do what can be done about a server that does not answer a write."""
 
     def store_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
         """Store how many removed records each collection carries."""
@@ -146,11 +170,22 @@ class Library:
             shelves = self._shelf_provider.shelves(self.namespace)
             for shelf in shelves.values():
                 self._check(shelf.title)
-                shelf.before_replacing = self._keeping.spoil
+                shelf.before_replacing = self._keeping.before_replacing
             with self._lock:
                 self._shelves.update(shelves)
                 self._nodes.update(node for node in shelves if node)
             self._opened = True
+
+    def forget_shelves(self) -> None:
+        """Forget what is stored, because the folder is gone; what waits stays."""
+        with self._lock:
+            self._shelves.clear()
+            self._nodes.clear()
+            self._recent.clear()
+            self._opened = False
+        # The studies know records that are gone. What cannot be removed lies in another folder, which it fits.
+        with suppress(OSError):
+            self._keeping.spoil()
 
     def _check(self, title: Title) -> None:
         if title.embedding != self.embedding:
@@ -178,15 +213,20 @@ class Library:
             f"{self.embedding} with {given} dimensions",
         )
 
+    @property
+    def prepared(self) -> bool:
+        """Whether `prepare` has nothing to do."""
+        return self._opened or not self._shelf_provider.nearby or not self._shelf_provider.may_hold(self.namespace)
+
     def prepare(self) -> None:
         """Open what is on this machine, which may take Chroma a second; a server is asked when it is needed.
 
         Raises:
             HistoryError: It cannot be opened.
         """
-        if not self._opened and not self._shelf_provider.shared:
+        if not self.prepared:
             with chroma_errors("opening"):
-                self._open_if_present()
+                self.open()
 
     def _open_if_present(self) -> None:
         """Open what exists; a new history has nothing to open, so its first call does not wait for Chroma."""
@@ -195,7 +235,7 @@ class Library:
 
     def _shelf(self, node: str) -> Shelf | None:
         shelf = self._shelves.get(node)
-        if shelf is None and self._shelf_provider.shared:
+        if shelf is None and self._shelf_provider.shared and self._shelf_provider.may_hold(self.namespace):
             # Another process may have made it meanwhile.
             # Always generation 0: shelves that others write to are never copied (`Shelf.tidy`).
             found = self._shelf_provider.find(f"{self._stem_of(node)}.g0")
@@ -204,7 +244,7 @@ class Library:
 
     def _add_shelf(self, shelf: Shelf) -> Shelf:
         self._check(shelf.title)
-        shelf.before_replacing = self._keeping.spoil
+        shelf.before_replacing = self._keeping.before_replacing
         node = shelf.title.node
         with self._lock:
             if node:
@@ -225,6 +265,21 @@ class Library:
 
         A principal does not see those of others that crowd the node.
         """
+        return self._patiently(lambda: self._recall(vector, node=node, k=k, study=study, principal=principal))
+
+    def _patiently(self, work: Callable[[], Result]) -> Result:
+        """Do something again where a server was lost that another one replaces in some tenths of a second."""
+        for pause in _PAUSES:
+            try:
+                return work()
+            except HistoryUnreachable as error:
+                # A server elsewhere comes back when it does.
+                if not self._shelf_provider.nearby or not isinstance(error.__cause__, _LOST):
+                    raise
+            time.sleep(pause)
+        return work()
+
+    def _recall(self, vector: Vector, *, node: str, k: int, study: Study | None, principal: str | None) -> Recollection:
         with chroma_errors("reading"):
             self.expect(vector.size)
             at_once = None if k > 0 or study is None else self._recall_without_store(vector, node, study, principal)
@@ -405,17 +460,23 @@ class Library:
                 record = None if packed is None else facts.unpack(trace_id, packed)
         if record is not None:
             return record
-        # A parent holds what its children hold, so the top is the likely place.
-        for shelf in sorted(self._all_shelves(), key=lambda shelf: shelf.title.node.count("/")):
-            found = shelf.fetch([trace_id])
-            if found:
-                return self._keep(found, newer=False)[trace_id] if not self._shelf_provider.shared else found[trace_id]
+        found = self._fetch(trace_id, self._all_shelves()) or self._fetch(trace_id, self._new_shelves())
+        if found is not None:
+            return found if self._shelf_provider.shared else self._keep({trace_id: found}, newer=False)[trace_id]
         msg = (
             f"no record of namespace {self.namespace!r} has the trace id {trace_id!r}; it may have been evicted "
             f"(capacity={self.capacity}), belong to another history, or be of a call that teaches nothing and has no "
             "record, such as one that was pinned or whose answer did not stand"
         )
         raise UnknownTrace(msg)
+
+    def _fetch(self, trace_id: str, shelves: Iterable[Shelf]) -> Record | None:
+        # A parent holds what its children hold, so the top is the likely place.
+        for shelf in sorted(shelves, key=lambda shelf: shelf.title.node.count("/")):
+            found = shelf.fetch([trace_id])
+            if found:
+                return found[trace_id]
+        return None
 
     def trace(self, trace_id: str) -> Trace | None:
         """Return the trace of a call, or None where its record has none.
@@ -436,20 +497,38 @@ class Library:
         with self._lock:
             return list(self._shelves.values())
 
+    def _every_shelf(self) -> list[Shelf]:
+        """Return all shelves, with those that other processes made meanwhile."""
+        if self._shelf_provider.shared and self._opened:
+            for shelf in self._shelf_provider.shelves(self.namespace).values():
+                self._add_shelf(shelf)
+        return self._all_shelves()
+
+    def _new_shelves(self) -> list[Shelf]:
+        """Return the shelves that other processes made since it was last looked."""
+        known = self._all_shelves()
+        return [shelf for shelf in self._every_shelf() if shelf not in known]
+
     # Writing
 
-    def remember(self, record: Record, vector: Vector, *, text: str | None) -> None:
-        """Queue a record to be written."""
-        with chroma_errors("adding a record"):
-            self._open_if_present()
-            if len(self._pending) >= MOST_PENDING:
-                self._make_room()
+    def remember(self, record: Record, vector: Vector, *, text: str | None, exact: bool = False) -> None:
+        """Queue a record to be written; `exact` where its vector is to be read back to the last bit."""
+        try:
+            with chroma_errors("opening"):
+                self._open_if_present()
+        except EmbeddingMismatch:
+            raise
+        except HistoryError as error:
+            # It waits, so that `flush` and `close` say that it could not be written, and it is if that is mended.
+            _LOGGER.debug("a record waits, since the history cannot be opened: %s", error)
+        if len(self._pending) >= MOST_PENDING:
+            self._make_room()
         self.expect(vector.size)
         kept = replace(record, vector=None, text=text, node=facts.printable(record.node))
         nodes = self._nodes_for(kept.node)
         with self._studies.learning(kept, nodes, vector):
             self._keeping.adding(kept, nodes)
-            self._pending.add(Addition(Row(kept, vector, exact=self._studies.complete), nodes))
+            self._pending.add(Addition(Row(kept, vector, exact=exact or self._studies.complete), nodes))
 
     def _make_room(self) -> None:
         """Write a batch, unless somebody else is writing.
@@ -540,7 +619,20 @@ class Library:
         # Only what waits now: under steady traffic the queue may never be empty.
         batch = self._pending.take(len(self._pending))
         while self._pending.holds_any(batch):
-            self.write_batch()
+            self._patiently(self._write_perhaps_twice)
+        # What was written before may have been removed since.
+        if self._opened:
+            self._shelf_provider.after_writing()
+
+    def _write_perhaps_twice(self) -> int:
+        """Write a batch; one that a server did not finish is given to the server that replaces it, once."""
+        try:
+            return self.write_batch()
+        except HistoryUnreachable as error:
+            if not isinstance(error.__cause__, httpx.TimeoutException):
+                raise
+        # A second server that does not finish is not the reason, and each takes its time.
+        return self.write_batch()
 
     def write_batch(self) -> int:
         """Write the oldest of what waits, evict what is too old, and return how many were written."""
@@ -558,9 +650,18 @@ class Library:
             if not batch:
                 return 0
             started = time.monotonic()
+            self._shelf_provider.before_writing()
             self.open()
-            touched = self._write_additions(batch)
-            self._write_revisions(batch)
+            try:
+                touched = self._write_additions(batch)
+                self._write_revisions(batch)
+            except httpx.TimeoutException as error:
+                self._shelf_provider.stuck()
+                raise HistoryUnreachable(
+                    f"the history's Chroma server did not finish a write ({type(error).__name__}); what it was given "
+                    f"is written again"
+                ) from error
+            self._shelf_provider.after_writing()
             written = {a.row.record.id: a.row.record for a in batch.additions.values()}
             # The cache first, then the queue: in between a recall finds the record in both, never in neither.
             self._keep(written | dict(batch.revisions), newer=True)
@@ -587,18 +688,21 @@ class Library:
         for node, part in rows.items():
             shelf = self._shelf(node) or self._make(node, part[0].vector.size)
             shelf.put(part)
-            touched.append(shelf)
+            # Not before: those who read would meet a collection without an index.
+            touched.append(self._add_shelf(shelf))
         return touched
 
     def _make(self, node: str, dimension: int) -> Shelf:
         title = Title(self._stem_of(node), self.namespace, node, self.embedding, dimension, 0)
+        shelf = self._shelf_provider.make(title)
         # On a server another process may have made it first, even by another embedding.
-        return self._add_shelf(self._shelf_provider.make(title))
+        self._check(shelf.title)
+        return shelf
 
     def _write_revisions(self, batch: Batch) -> None:
         if batch.revisions:
             self._keeping.forget()
-        for shelf in self._all_shelves() if batch.revisions else ():
+        for shelf in self._every_shelf() if batch.revisions else ():
             node = shelf.title.node
             part = [
                 record
@@ -623,12 +727,12 @@ class Library:
         """Return how many stored records each node has."""
         with chroma_errors("counting"):
             self._open_if_present()
-            return {shelf.title.node: shelf.count() for shelf in self._all_shelves()}
+            return {shelf.title.node: shelf.count() for shelf in self._every_shelf()}
 
     def total(self) -> int:
         """Return how many different records are stored."""
         with chroma_errors("counting"):
-            return len(set().union(*(shelf.ids() for shelf in self._all_shelves())))
+            return len(set().union(*(shelf.ids() for shelf in self._every_shelf())))
 
     def prune(self, *, older_than: float | None, node: str | None, keep: int | None, dry_run: bool = False) -> int:
         """Remove old records; see `ChromaHistory.prune`."""
@@ -636,7 +740,7 @@ class Library:
         self.flush()
         with self._writing, chroma_errors("pruning"):
             self._open_if_present()
-            shelves = self._all_shelves()
+            shelves = self._every_shelf()
             chosen = shelves if node is None else [s for s in shelves if s.title.node == node]
             ages: dict[str, float] = {}
             for shelf in chosen:
@@ -653,14 +757,15 @@ class Library:
     def export(self, *, vectors: bool) -> Iterator[dict[str, Any]]:
         """Yield every stored record once."""
         self.flush()
-        self._open_if_present()
-        seen: set[str] = set()
-        for shelf in self._all_shelves():
-            for trace_id, metadata, vector in shelf.pages(vectors=vectors):
-                if trace_id not in seen:
-                    seen.add(trace_id)
-                    kept = None if vector is None else np.asarray(vector, dtype=np.float32)
-                    yield facts.as_dict(facts.read(trace_id, metadata), kept)
+        with chroma_errors("exporting"):
+            self._open_if_present()
+            seen: set[str] = set()
+            for shelf in self._every_shelf():
+                for trace_id, metadata, vector in shelf.pages(vectors=vectors):
+                    if trace_id not in seen:
+                        seen.add(trace_id)
+                        kept = None if vector is None else np.asarray(vector, dtype=np.float32)
+                        yield facts.as_dict(facts.read(trace_id, metadata), kept)
 
     def keep_studies(self) -> None:
         """Keep what the studies have learned, for the next process."""

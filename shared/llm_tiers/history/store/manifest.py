@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import filelock
 
 from llm_tiers.errors import HistoryError
 
@@ -22,12 +25,25 @@ class Manifest:
     comes back with the next write.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, damaged: bool = False) -> None:
         self._path = folder / _NAME
         self._namespaces: dict[str, dict[str, Any]] = {}
-        self.exists = self._path.exists()
-        if self.exists:
+        self._seen: tuple[int, int] | None = None
+        self.exists = False
+        if not damaged:
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Read the file again if another process wrote it meanwhile."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            self.exists = False
+            return
+        seen = (found.st_ino, found.st_mtime_ns)
+        if not self.exists or seen != self._seen:
             self._namespaces = self._read()
+            self.exists, self._seen = True, seen
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
@@ -52,9 +68,14 @@ class Manifest:
 
     def enrol(self, namespace: str, embedding: str, dimension: int) -> None:
         """Write down which embedding makes a namespace, before its first record is stored."""
-        if namespace not in self._namespaces:
-            self._namespaces[namespace] = {"embedding": embedding, "dimension": dimension}
-            self._write()
+        if self.exists and namespace in self._namespaces:
+            return
+        # Several processes may share the folder, and each writes the whole file.
+        with filelock.FileLock(self._path.with_suffix(".lock.json")):
+            self.look_again()
+            if not self.exists or namespace not in self._namespaces:
+                self._namespaces[namespace] = {"embedding": embedding, "dimension": dimension}
+                self._write()
 
     def store_tombstones(self, namespace: str, deleted: Mapping[str, int]) -> None:
         """Store how many deleted records each collection carries."""
@@ -66,7 +87,7 @@ class Manifest:
             self._write()
 
     def _write(self) -> None:
-        draft = self._path.with_suffix(".tmp")
+        draft = self._path.with_suffix(f".{os.getpid()}.tmp")
         draft.write_text(
             json.dumps({"format": _FORMAT, "namespaces": self._namespaces}, indent=1) + "\n", encoding="utf-8"
         )

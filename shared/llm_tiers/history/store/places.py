@@ -1,35 +1,26 @@
-"""Where histories are kept: a folder, a server, or memory."""
+"""Where histories are kept: memory, a server, and what a folder has in common with them."""
 
 from __future__ import annotations
 
 import os
 import threading
-import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import filelock
-
-from llm_tiers.errors import ConfigError, HistoryError, HistoryLocked
+from llm_tiers.errors import ConfigError
 from llm_tiers.history.store import client, shelf
 from llm_tiers.history.store.library import Library, mismatch
-from llm_tiers.history.store.manifest import Manifest
-from llm_tiers.history.store.snapshots import Snapshots, looks
 from llm_tiers.history.store.writer import Writer
 
 if TYPE_CHECKING:
     from llm_tiers.history.store.shelf import Shelf
+    from llm_tiers.history.store.snapshots import Snapshots
     from llm_tiers.history.store.title import Title
 
-__all__ = ["Folder", "Memory", "Place", "Server"]
-
-_LOCK_NAME = "llm-tiers.lock"
-
-_SECONDS_TO_CLOSE = 5.0
+__all__ = ["Memory", "Place", "Server"]
 
 
 class Place(ABC):
@@ -38,12 +29,14 @@ class Place(ABC):
     Attributes:
         where: The place as messages name it, without credentials.
         shared: Whether other processes may write there too.
+        nearby: Whether it is on this machine, so that opening it is done before the first call waits for it.
         ephemeral: Whether it ends with the process, so that nothing has to be written at exit.
         prefix: What the names of its collections begin with.
         pid: The process that opened it: after a fork the child must not touch it.
     """
 
     shared = False
+    nearby = True
     ephemeral = False
     prefix = "tiers"
 
@@ -101,6 +94,15 @@ class Place(ABC):
     def snapshots(self, namespace: str) -> Snapshots | None:  # noqa: ARG002 - kept in folders only
         """Return where the results of studies are kept, if anywhere."""
         return None
+
+    def before_writing(self) -> None:
+        """Raise `HistoryError` where nothing can be written now."""
+
+    def after_writing(self) -> None:
+        """Raise `HistoryError` where what was written is not there."""
+
+    def stuck(self) -> None:
+        """Do what can be done about a server that does not answer a write."""
 
     def library(self, namespace: str, embedding: str, *, capacity: int, max_nodes: int) -> Library:
         """Return the library of a namespace, which the histories of this process share.
@@ -180,6 +182,7 @@ class Server(Place):
     """A Chroma server, which other processes use at the same time."""
 
     shared = True
+    nearby = False
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         super().__init__(url)
@@ -193,124 +196,3 @@ class Server(Place):
     def find(self, name: str) -> Shelf | None:
         """Return a shelf that another process made meanwhile."""
         return shelf.find_shelf(self.client(), name)
-
-
-class _FolderLock(filelock.FileLock):
-    """A lock that a forked child cannot release for its parent: the two share one lock of the OS."""
-
-    _owner = 0
-
-    def _acquire(self) -> None:
-        self._owner = os.getpid()
-        super()._acquire()
-
-    def _release(self) -> None:
-        if self._owner == os.getpid():
-            super()._release()
-
-
-class Folder(Place):
-    """A folder of which this process holds the lock.
-
-    Raises:
-        HistoryLocked: Another process holds it.
-        HistoryError: The folder cannot be used.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(str(folder))
-        self._folder = folder
-        self._lock = self._take_lock()
-        # A damaged manifest must not leave the folder locked: the error asks the user to delete the file and try again.
-        try:
-            self._manifest = Manifest(folder)
-            self._had_records = (folder / client.DATABASE).exists()
-            self._looked = looks(folder / client.DATABASE)
-            self._snapshots: dict[str, Snapshots] = {}
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def _take_lock(self) -> _FolderLock:
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            # Any thread may close the history, so the lock must not belong to the one that opened it.
-            lock = _FolderLock(self._folder / _LOCK_NAME, timeout=0, thread_local=False)
-            lock.acquire()
-        except filelock.Timeout as error:
-            msg = (
-                f"the history folder {self._folder} is in use by another process, and two processes in one folder "
-                f"lose records; to share it, run `chroma run --path {self._folder} --host 127.0.0.1 --port 8000` "
-                f"and pass 'http://127.0.0.1:8000' instead of the folder in each process"
-            )
-            raise HistoryLocked(msg) from error
-        except OSError as error:
-            msg = (
-                f"history: the folder {self._folder} cannot be written to "
-                f"({error.strerror or error}); choose a folder that this user may write to"
-            )
-            raise HistoryError(msg) from error
-        return lock
-
-    def _open(self) -> client.Client:
-        return client.open_folder(self._folder)
-
-    def may_hold(self, namespace: str) -> bool:
-        """Whether a namespace has records; known without opening Chroma."""
-        if self._manifest.exists:
-            return self._manifest.embedding(namespace) is not None
-        return self._had_records
-
-    def check(self, namespace: str, embedding: str, dimension: int | None) -> None:
-        """Raise `EmbeddingMismatch` where another embedding made a namespace."""
-        held = self._manifest.embedding(namespace)
-        if held is None:
-            return
-        name, length = held
-        if name != embedding:
-            raise mismatch(self.where, namespace, name, embedding)
-        if dimension is not None and dimension != length:
-            raise mismatch(
-                self.where, namespace, f"{name} with {length} dimensions", f"{name} with {dimension} dimensions"
-            )
-
-    def make(self, title: Title) -> Shelf:
-        """Make a node's shelf; the first one of a namespace is entered in the manifest before."""
-        # Before the collection exists: a crash in between leaves a name too many, not records of unknown embedding.
-        self._manifest.enrol(title.namespace, title.embedding, title.dimension)
-        return super().make(title)
-
-    def _tombstones(self, namespace: str) -> Mapping[str, int]:
-        return self._manifest.tombstones(namespace)
-
-    def store_tombstones(self, namespace: str, shelves: Mapping[str, int]) -> None:
-        """Store how many removed records each collection carries."""
-        self._manifest.store_tombstones(namespace, shelves)
-
-    def snapshots(self, namespace: str) -> Snapshots | None:
-        """Return where the results of studies are kept: nobody else changes the records meanwhile."""
-        # One for the whole time that the folder is open: a namespace may be closed and opened again in it.
-        return self._snapshots.setdefault(namespace, Snapshots(self._folder, namespace, self._looked))
-
-    def close(self) -> None:
-        """Stop writing, close Chroma and release the lock."""
-        # The lock last, and always: two processes in one folder lose records, so none may enter before Chroma is
-        # closed.
-        try:
-            was_open = self._client is not None
-            super().close()
-            if not was_open or self._is_closed():
-                for snapshots in self._snapshots.values():
-                    snapshots.seal(looks(self._folder / client.DATABASE))
-        finally:
-            self._lock.release()
-
-    def _is_closed(self) -> bool:
-        """Wait until the database is closed, and say whether it is."""
-        # Chroma closes it in a thread of its own, some hundredths of a second after it said so. What was logged then
-        # goes into the database.
-        log = self._folder / f"{client.DATABASE}-wal"
-        end = time.monotonic() + _SECONDS_TO_CLOSE
-        while log.exists() and time.monotonic() < end:
-            time.sleep(0.005)
-        return not log.exists()

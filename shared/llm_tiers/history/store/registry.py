@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from llm_tiers.errors import HistoryError
+from llm_tiers.errors import ConfigError, HistoryError
 from llm_tiers.history.store import client
+from llm_tiers.history.store.folders import Folder, Served
 from llm_tiers.history.store.library import Library
-from llm_tiers.history.store.places import Folder, Memory, Place, Server
+from llm_tiers.history.store.places import Memory, Place, Server
+from llm_tiers.history.store.service import AVAILABLE
 
 __all__ = ["abandon", "acquire", "is_history", "is_server", "keep_alive_in_child", "release"]
 
@@ -63,13 +65,24 @@ def is_history(source: str) -> bool:
 
 
 def acquire(
-    where: str | os.PathLike[str] | None, headers: Mapping[str, str], use: Callable[[Place], Library]
+    where: str | os.PathLike[str] | None,
+    headers: Mapping[str, str],
+    use: Callable[[Place], Library],
+    *,
+    embedded: bool = False,
 ) -> tuple[Place, Library]:
-    """Open a place, or join those of this process who have it open, and take a library from it by `use`."""
+    """Open a place, or join those of this process who have it open, and take a library from it by `use`.
+
+    Raises:
+        ConfigError: This process has the folder open with another `embedded`.
+    """
     with _process.lock:
         _release_abandoned()
-        key, opening = _plan(where, headers)
+        key, opening = _plan(where, headers, embedded=embedded)
         place = _process.places.get(key) or opening()
+        if isinstance(place, Folder | Served) and isinstance(place, Folder) is not _is_embedded(embedded):
+            msg = f"{place.where} is open in this process with embedded={not embedded}; give the same each time"
+            raise ConfigError(msg)
         try:
             library = use(place)
         except BaseException:
@@ -82,23 +95,32 @@ def acquire(
         return place, library
 
 
-def _plan(where: str | os.PathLike[str] | None, headers: Mapping[str, str]) -> tuple[object, Callable[[], Place]]:
+def _is_embedded(asked: bool) -> bool:  # noqa: FBT001 - the setting itself
+    """Whether a folder is opened by this process alone: asked for, or because the system has no locks to hand on."""
+    return asked or not AVAILABLE
+
+
+def _plan(
+    where: str | os.PathLike[str] | None, headers: Mapping[str, str], *, embedded: bool
+) -> tuple[object, Callable[[], Place]]:
     """Return what identifies a place in this process, and how to open it."""
     if is_server(where):
         url = str(where)
         # The headers belong to the key: histories with different credentials must not share a connection.
         return (url, frozenset(headers.items())), lambda: Server(url, headers)
+    folder = None if where is None else Path(where).expanduser().resolve()
+    if folder is not None and not _is_embedded(embedded):
+        return folder, lambda: Served(folder)
     if client.engine_inherited():
         msg = (
             f"history: {where or 'Chroma in memory'} cannot be used in this process, which was forked from one that "
-            f"had used Chroma: its engine hangs there; start processes by 'spawn' or 'forkserver', or run a Chroma "
-            f"server and pass its URL"
+            f"had used Chroma: its engine hangs there; start processes by 'spawn' or 'forkserver', or give a folder "
+            f"(without embedded=True) or the URL of a Chroma server"
         )
         raise HistoryError(msg)
-    if where is None:
+    if folder is None:
         # A key that equals no other, since each history in memory is private.
         return object(), Memory
-    folder = Path(where).expanduser().resolve()
     return folder, lambda: Folder(folder)
 
 

@@ -9,17 +9,20 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llm_tiers.errors import HistoryError
 from llm_tiers.history.store import facts
 from llm_tiers.history.store.client import chroma_errors
 from llm_tiers.history.store.nearest import Hit, similarity
-from llm_tiers.history.store.title import Page, Row, Title
+from llm_tiers.history.store.title import Page, Row, Title, has_begun, is_current
 
 if TYPE_CHECKING:
     from llm_tiers.embedding.vector import Vector
@@ -38,10 +41,19 @@ _MOST_EQUAL = 512
 
 _MOST_COPIES = 8
 _MOST_PLACES = 10_000
-_NUDGE = 1e-3
+_NUDGE = 2e-3
+_DIRECTIONS = 10
 """Chroma's graph falls apart where hundreds of vectors are equal: with 1,500 copies of one query among 600 others it
-found .19 of the others' ten nearest, and .99 with the copies a thousandth apart. So copies beyond the first few are
-stored beside their place, which moves a similarity by some 1e-4 at most."""
+found .19 of the others' ten nearest, and .92 with the copies a little apart. So copies beyond the first few are stored
+beside their place, which moves a similarity by some 1e-4.
+
+They are moved in the same few directions. In all 256, they are so nearly equally far from each other that the graph
+links each to the place alone, which has room for 64 links: of 400 copies 130 were not found."""
+
+_TRIES_TO_LINK = 3
+_NEAREST = 8
+"""Chroma adds the vectors of a batch side by side, and of copies that it adds so one in some thousand gets no link that
+leads to it. Each is looked for after the write, and linked anew where it is missing."""
 
 _MARK = "changed"
 """In a collection's metadata: another text after each change of records by one of several processes."""
@@ -68,11 +80,13 @@ class Shelf:
     def __init__(self, client: Client, collection: Any, title: Title, *, shared: bool, tombstones: int = 0) -> None:
         self._client = client
         self._collection = collection
+        self._begun = has_begun(collection.metadata)
+        self._current = is_current(collection.metadata)
         self._shared = shared
         self.title = title
         self.mark = str((collection.metadata or {}).get(_MARK, ""))
         self.tombstones = tombstones
-        self.before_replacing: Callable[[], object] = lambda: None
+        self.before_replacing: Callable[[], object] | None = None
         self._count: int | None = None
         self._lock = threading.Lock()
         self._reader_done = threading.Condition()
@@ -113,6 +127,8 @@ class Shelf:
             # Chroma fails where a collection is asked while its very first records are being written.
             return (self._query(query, k, skip, include=["distances"])[0] if self.count() else []), {}
         hits, metadatas = self._query(query, k, skip, include=["distances", "metadatas"])
+        # A record that is removed while the server looks comes without metadata.
+        hits = [hit for hit in hits if metadatas[hit[0]]]
         return hits, {trace_id: facts.read(trace_id, metadatas[trace_id]) for trace_id, _ in hits}
 
     def _query(
@@ -223,20 +239,38 @@ class Shelf:
     def put(self, rows: Sequence[Row]) -> None:
         """Add records, or replace those of the same id."""
         ids = [row.record.id for row in rows]
-        # Records that are replaced do not add to the count.
-        known = set() if self._shared else set(self._ids_present(ids))
-        if known:
+        # Records that are replaced do not add to the count, and were learned as what they were.
+        counted = self.before_replacing is not None or not self._shared
+        known = set(self._ids_present(ids)) if counted else set()
+        if known and self.before_replacing is not None:
             self.before_replacing()
         before = 0 if self._shared else self.count()
-        self._collection.upsert(
-            ids=ids,
-            embeddings=np.stack([self._vector_to_store(row) for row in rows]),
-            metadatas=[row.metadata for row in rows],
-        )
+        self._raise_version()
+        self._store(rows)
+        self._begin()
         with self._lock:
             self._count = before + len(set(ids) - known)
             self._fresh.extend(ids)
             self._note_created(rows)
+
+    def _raise_version(self) -> None:
+        """Before the first record of this version: an older one must refuse what it cannot read."""
+        if not self._current:
+            self._rewrite_metadata(begun=self._begun)
+            self._current = True
+
+    def _store(self, rows: Sequence[Row]) -> None:
+        stored = {row.record.id: self._vector_to_store(row) for row in rows}
+        self._collection.upsert(
+            ids=list(stored), embeddings=np.stack(list(stored.values())), metadatas=[row.metadata for row in rows]
+        )
+        self._link({row.record.id: stored[row.record.id] for row in rows if stored[row.record.id] is not row.vector})
+
+    def _begin(self) -> None:
+        """After the first records: now others may read."""
+        if not self._begun:
+            self._rewrite_metadata(begun=True)
+            self._begun = True
 
     def _ids_present(self, ids: Sequence[str]) -> list[str]:
         held: list[str] = self._collection.get(ids=list(ids), include=[])["ids"]
@@ -251,9 +285,22 @@ class Shelf:
         if self._copies[place] <= _MOST_COPIES:
             return row.vector
         # Seeded by the id, so that writing a record again after a failure stores the same vector.
-        aside = np.random.default_rng(zlib.crc32(row.record.id.encode())).standard_normal(row.vector.size)
+        draw = np.random.default_rng(zlib.crc32(row.record.id.encode()))
+        aside = draw.standard_normal(_DIRECTIONS) @ _directions(row.vector.size)
         moved = row.vector + _NUDGE * aside / np.linalg.norm(aside)
         return np.asarray(moved / np.linalg.norm(moved), dtype=np.float32)
+
+    def _link(self, copies: Mapping[str, Vector]) -> None:
+        """Add copies that were just written to the graph again where no link leads to them."""
+        lost = list(copies)
+        for _ in range(_TRIES_TO_LINK if copies else 0):
+            vectors = [copies[trace_id] for trace_id in lost]
+            found = self._collection.query(query_embeddings=vectors, n_results=_NEAREST, include=[])["ids"]
+            lost = [trace_id for trace_id, near in zip(lost, found, strict=True) if trace_id not in near]
+            if not lost:
+                return
+            # An update, which does not bring back what another process removed meanwhile.
+            self._collection.update(ids=lost, embeddings=np.stack([copies[trace_id] for trace_id in lost]))
 
     def _note_created(self, rows: Sequence[Row]) -> None:
         if self._created is not None:
@@ -272,8 +319,13 @@ class Shelf:
     def _mark_change(self) -> None:
         """Where several processes write: show the next one that has the folder alone that records were changed."""
         if self._shared:
+            self._rewrite_metadata(begun=self._begun)
+
+    def _rewrite_metadata(self, *, begun: bool) -> None:
+        # With a mark of its own each time where others write: theirs is not known here, and must not come back.
+        if self._shared:
             self.mark = uuid.uuid4().hex
-            self._collection.modify(metadata={**self.title.metadata(finished=True), _MARK: self.mark})
+        self._collection.modify(metadata={**self.title.metadata(finished=True, begun=begun), _MARK: self.mark})
 
     def discard(self, ids: Sequence[str]) -> None:
         """Remove records; unknown ids are left out."""
@@ -343,13 +395,19 @@ class Shelf:
         while page := list(islice(pages, _BATCH)):
             ids, metadatas, vectors = zip(*page, strict=True)
             new.upsert(ids=list(ids), embeddings=np.stack(vectors), metadatas=list(metadatas))
-        new.modify(metadata=title.metadata(finished=True))
+        new.modify(metadata={**title.metadata(finished=True), _MARK: self.mark})
         with self._reader_done:
             self.title, self._collection, self.tombstones = title, new, 0
             # Chroma fails, in more than one way, where a collection is dropped under a reader.
             self._reader_done.wait_for(lambda: not self._readers[old.name])
             del self._readers[old.name]
         self._client.delete_collection(old.name)
+
+
+@cache
+def _directions(dimension: int) -> NDArray[np.float64]:
+    """Return the directions in which copies are moved, the same ones in each process."""
+    return np.random.default_rng(0).standard_normal((_DIRECTIONS, dimension))
 
 
 def _exact(metadata: Mapping[str, Any], vector: Any) -> Vector:
@@ -369,12 +427,19 @@ def _cuts_equals(hits: Sequence[Hit], k: int, wanted: int) -> bool:
 
 def open_shelves(client: Client, namespace: str, *, shared: bool, tombstones: Mapping[str, int]) -> dict[str, Shelf]:
     """Return the shelves of a namespace by node, and tidy up after a crash while copying one."""
+    from chromadb.errors import NotFoundError
+
     found: dict[str, tuple[Any, Title]] = {}
     useless: list[str] = []
     with chroma_errors("opening"):
         for collection in client.list_collections():
+            if (collection.metadata or {}).get("namespace") != namespace:
+                continue
             title = Title.of(collection.metadata)
-            if title is None or title.namespace != namespace:
+            if title is None:
+                continue
+            # Another process is writing its first records, or a crash left it so.
+            if not has_begun(collection.metadata):
                 continue
             # A crash while copying left this one behind; the original still has all records.
             if not collection.metadata["finished"]:
@@ -389,7 +454,9 @@ def open_shelves(client: Client, namespace: str, *, shared: bool, tombstones: Ma
                     continue
             found[title.node] = (collection, title)
         for name in useless:
-            client.delete_collection(name)
+            # Another process may tidy up at the same time.
+            with suppress(NotFoundError):
+                client.delete_collection(name)
     return {
         node: Shelf(client, collection, title, shared=shared, tombstones=tombstones.get(title.name, 0))
         for node, (collection, title) in found.items()
@@ -397,7 +464,7 @@ def open_shelves(client: Client, namespace: str, *, shared: bool, tombstones: Ma
 
 
 def find_shelf(client: Client, name: str) -> Shelf | None:
-    """Return the shelf that another process made on the server meanwhile, if there is one."""
+    """Return the shelf that another process made on the server meanwhile, if there is one with records."""
     from chromadb.errors import NotFoundError
 
     try:
@@ -405,13 +472,19 @@ def find_shelf(client: Client, name: str) -> Shelf | None:
     except NotFoundError:
         return None
     title = Title.of(collection.metadata)
-    return None if title is None else Shelf(client, collection, title, shared=True)
+    return (
+        None if title is None or not has_begun(collection.metadata) else Shelf(client, collection, title, shared=True)
+    )
 
 
 def make_shelf(client: Client, title: Title, *, shared: bool) -> Shelf:
-    """Make a node's collection, or take the one that another process made first."""
+    """Make a node's collection, or take the one that another process made first.
+
+    Nobody reads it before its first records are written: Chroma says that it has a vector before it has an index, and a
+    query in between fails ("Nothing found on disk").
+    """
     collection = client.get_or_create_collection(
-        title.name, metadata=title.metadata(finished=True), configuration=CONFIGURATION
+        title.name, metadata=title.metadata(finished=True, begun=False), configuration=CONFIGURATION
     )
     held = Title.of(collection.metadata)
     if held is None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -65,10 +66,18 @@ class Snapshots:
 
     A seal says which of them have learned all that is stored, and what the database looked like then. While it still
     looks so, they can be read without opening it.
+
+    Args:
+        folder: The history's folder.
+        namespace: The namespace.
+        database: What the database looks like, by `looks`.
+        alone: Says whether this process has used the folder alone since it opened it. Otherwise its studies do not know
+            what others stored meanwhile, and nothing is kept any more.
     """
 
-    def __init__(self, folder: Path, namespace: str, database: list[int]) -> None:
+    def __init__(self, folder: Path, namespace: str, database: list[int], alone: Callable[[], bool]) -> None:
         self._folder = folder / _FOLDER / namespace
+        self._alone = alone
         # Not known yet: an earlier process may have left some.
         self._may_be_some = True
         self._whole = self._sealed(database)
@@ -92,6 +101,8 @@ class Snapshots:
 
     def store(self, key: Key, snapshot: Snapshot) -> bool:
         """Keep a result; False where it cannot be kept."""
+        if not self._alone():
+            return False
         packed = key[1].pack(snapshot.result)
         if packed is None or sum(array.nbytes for array in packed.arrays.values()) > _LARGEST:
             return False
@@ -143,7 +154,7 @@ class Snapshots:
     def seal(self, database: list[int]) -> None:
         """Write down what has learned all, once the database is closed."""
         with suppress(OSError):
-            if self._folder.is_dir():
+            if self._folder.is_dir() and self._alone():
                 content = json.dumps({"database": database, "whole": self._whole}).encode()
                 _replace(self._folder / _SEAL, content)
 
@@ -170,10 +181,7 @@ class Snapshots:
 
 
 def looks(database: Path) -> list[int]:
-    """Return by what it shows that a database was written to; nothing where there is none.
-
-    Nothing may have it open: what is read of it then is not what it will be.
-    """
+    """Return by what it shows that a database was written to; nothing where there is none."""
     found = []
     for path in (database, database.with_name(f"{database.name}-wal")):
         with suppress(OSError):

@@ -30,6 +30,9 @@ class Writer:
 
     The thread starts with the first record and ends when nothing came for some seconds, so a history that is not used
     costs none. It is a daemon: the exit of the program does not wait for it, but for what it left to write.
+
+    Attributes:
+        trouble: Why the last write failed; None since one succeeded.
     """
 
     def __init__(self, libraries: Mapping[str, Library]) -> None:
@@ -38,6 +41,7 @@ class Writer:
         self._changed = threading.Condition()
         self._stopping = False
         self._failures = 0
+        self.trouble: str | None = None
 
     def notify(self) -> None:
         """Say that something waits to be written."""
@@ -93,12 +97,14 @@ class Writer:
         for library in list(self._libraries.values()):
             try:
                 library.write_batch()
-            except HistoryError:
+            except HistoryError as error:
                 self._failures += 1
-                # The first of a row only: retries would repeat the same traceback every few seconds.
+                # The first of a row only: retries would repeat the same every few seconds.
                 if self._failures == 1:
-                    _LOGGER.exception("the history could not write; its records wait for the next try")
+                    _LOGGER.warning("the history could not write; its records wait for the next try: %s", error)
+                self.trouble = str(error)
                 return
         if self._failures:
             _LOGGER.info("the history writes again")
         self._failures = 0
+        self.trouble = None
