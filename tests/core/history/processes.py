@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -77,11 +78,21 @@ def eventually(holds, seconds=60):
     return True
 
 
-def server_of(folder):
-    """Return what the folder says of its server, once that serves: records are written, and it is started, late."""
-    path = Path(folder) / "llm-tiers.server.json"
-    assert eventually(lambda: path.exists() and "server" in path.read_text())
-    return json.loads(path.read_text())
+def server_of(folder, after=None):
+    """Return what the folder says of its server, once that serves: records are written, and it is started, late.
+
+    With `after`, once another one serves than that.
+    """
+    said = {}
+
+    def serves_now():
+        said.clear()
+        with suppress(OSError):
+            said.update(json.loads((Path(folder) / "llm-tiers.server.json").read_text()))
+        return "server" in said and said != after
+
+    assert eventually(serves_now)
+    return said
 
 
 def runs(pid):

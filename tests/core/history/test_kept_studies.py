@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from past_calls import EMBEDDING, record
+from processes import serves
 from test_processes import serving
 
 from llm_tiers import Ladder, Tier
@@ -225,6 +226,78 @@ class TestAtOnce:
         with opened(folder) as history:
             assert seen(history) == (known, 0)
             assert len(seen(history, "m")[0]) == 1
+
+
+OTHER = """
+import os
+import sys
+sys.path[:0] = sys.argv[2:]
+from past_calls import record
+from test_kept_studies import MANY, opened, seen
+
+with opened(sys.argv[1]) as history:
+    {does}
+"""
+
+
+@serves
+class TestShared:
+    """Only who has had the folder alone keeps anything; all may use it where it fits."""
+
+    def other(self, folder, does, code=0):
+        """Let another process do something with the history, and return what it printed."""
+        command = [sys.executable, "-c", OTHER.format(does=does), str(folder), str(Path(__file__).parent)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == code, done.stderr
+        return done.stdout.split()
+
+    @pytest.mark.parametrize(
+        ("does", "code", "learned"),
+        [
+            ("history.remember(record(1000))", 0, True),
+            ("history.remember(record(1000))", 0, False),
+            ("history.remember(record(1000)); history.flush(); os._exit(9)", 9, True),
+            ("seen(history); history.revise('t3', lambda held: {'small': False})", 0, True),
+            ("history.revise('t3', lambda held: {'small': False})", 0, False),
+            ("history.prune(keep=MANY - 1)", 0, True),
+            ("history.remember(record(3, labels={'small': False}))", 0, True),
+        ],
+        ids=["adds", "adds first", "adds and dies", "learns and revises", "revises first", "prunes", "replaces"],
+    )
+    def test_what_another_process_does_meanwhile_is_known_after_a_restart(self, grown, does, code, learned):
+        folder, _ = grown
+        with opened(folder) as history:
+            if learned:
+                seen(history)
+                history.remember(record(MANY))
+                history.flush()
+            self.other(folder, does, code)
+            history.remember(record(MANY + 1))
+            seen(history)
+        with opened(folder) as history:
+            known, _ = seen(history)
+            stored = {held["id"]: held["labels"]["small"] for held in history.export()}
+        assert len(stored) >= MANY
+        assert dict(known) == stored
+        assert len(known) == len(stored)
+
+    def test_one_that_joins_begins_with_what_was_kept(self, grown):
+        folder, _ = grown
+        with opened(folder) as history:
+            history.remember(record(MANY))
+            history.flush()
+            said = self.other(folder, "learned, given = seen(history); print(len(learned), given)")
+            assert said == [str(MANY + 1), "1"]
+
+    def test_the_next_one_that_is_alone_keeps_it_again(self, grown):
+        folder, _ = grown
+        with opened(folder) as history:
+            self.other(folder, "history.remember(record(1000))")
+            history.remember(record(MANY))
+        for _ in range(2):
+            with opened(folder) as history:
+                learned, given = seen(history)
+        assert (len(learned), given) == (MANY + 2, 0)
 
 
 class TestStale:

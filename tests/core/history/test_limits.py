@@ -9,6 +9,8 @@ import threading
 import time
 
 import pytest
+from chromadb.api.models.Collection import Collection
+from chromadb.errors import InternalError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from past_calls import EMBEDDING, ids, record
@@ -128,6 +130,24 @@ def test_recall_goes_on_while_a_collection_is_copied(tmp_path, monkeypatch):
         watcher.join()
         assert wrong == []
     assert _generations(tmp_path)[0] >= 3
+
+
+@pytest.mark.parametrize(("times", "found"), [(2, 1), (3, 0)])
+def test_a_record_that_is_removed_while_chroma_looks_costs_no_recall(tmp_path, monkeypatch, times, found):
+    query, failures = Collection.query, ["Error executing plan: Internal error: Error finding id"] * times
+
+    def fails_at_first(self, **arguments):
+        if failures:
+            raise InternalError(failures.pop())
+        return query(self, **arguments)
+
+    monkeypatch.setattr(Collection, "query", fails_at_first)
+    with ChromaHistory(tmp_path, embedding=EMBEDDING, embedded=True) as history:
+        history.remember(record(1))
+        history.flush()
+        recalled = history.recall("question 1", node="n", k=5)
+    assert len(recalled.neighbours) == found
+    assert bool(recalled.error) is not bool(found)
 
 
 @pytest.mark.parametrize("crash", ["while copying", "before the original was dropped"])

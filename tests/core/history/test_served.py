@@ -65,12 +65,11 @@ def test_processes_share_a_folder_and_killing_any_of_them_loses_nothing(tmp_path
     lasts[0] = _kill(processes[0]) or lasts[0]
     # The server, then its keeper: the others go on with a new one each time.
     os.kill(server["server"], signal.SIGKILL)
+    other = server_of(tmp_path, after=server)
     lasts[1:] = [_acknowledged(process, 3) for process in processes[1:]]
-    other = server_of(tmp_path)
-    assert other["keeper"] != server["keeper"]
     os.kill(other["keeper"], signal.SIGKILL)
+    last_server = server_of(tmp_path, after=other)
     lasts[1:] = [_acknowledged(process, 3) for process in processes[1:]]
-    last_server = server_of(tmp_path)
     lasts[1:] = [_kill(process) or last for process, last in zip(processes[1:], lasts[1:], strict=True)]
     # Nobody is left, and nobody said goodbye.
     assert eventually(lambda: not runs(last_server["server"]) and not runs(last_server["keeper"]))

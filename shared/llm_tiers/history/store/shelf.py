@@ -58,6 +58,10 @@ leads to it. Each is looked for after the write, and linked anew where it is mis
 _MARK = "changed"
 """In a collection's metadata: another text after each change of records by one of several processes."""
 
+_TRIES_TO_FIND = 3
+_REMOVED = "Error finding id"
+"""What Chroma raises where a record is removed between its look into the graph and its look into the table."""
+
 _FRESH = 1024
 """Records just written, which a reader may still have seen waiting."""
 
@@ -137,7 +141,7 @@ class Shelf:
         # More than `k`, since some hits are skipped, and since equally similar records are cut at an arbitrary place.
         wanted = k + min(len(skip), k) + _EXTRA
         while True:
-            found = self._read("query", query_embeddings=[query], n_results=wanted, include=include)
+            found = self._found(query, wanted, include)
             ids = found["ids"][0]
             hits = [
                 (trace_id, similarity(1.0 - distance))
@@ -149,6 +153,18 @@ class Shelf:
             wanted *= 2
         metadatas = found["metadatas"][0] if found["metadatas"] else [None] * len(ids)
         return hits, dict(zip(ids, metadatas, strict=True))
+
+    def _found(self, query: Vector, wanted: int, include: list[str]) -> Any:
+        from chromadb.errors import InternalError
+
+        tries = 1
+        while True:
+            try:
+                return self._read("query", query_embeddings=[query], n_results=wanted, include=include)
+            except InternalError as error:
+                if _REMOVED not in str(error) or tries == _TRIES_TO_FIND:
+                    raise
+            tries += 1
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Record]:
         """Return those of `ids` that are here."""
