@@ -35,6 +35,17 @@ def clock():
 
 
 @pytest.fixture
+def uncollected():
+    """For tests whose texts take a parser to the recursion limit: Python collects garbage there too.
+
+    An event loop that an earlier test left cannot be finalised so deep, and says so in a warning.
+    """
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture
 def drops():
     """For tests that drop a stream: LlamaIndex's OpenAI leaves its connection to the garbage collector."""
     # Tests before this one may have left models that hang for good; those are not waited for.

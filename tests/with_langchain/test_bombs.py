@@ -22,6 +22,8 @@ from langchain_tiers.received import Received
 from llm_tiers import FixedStarter, Tier
 from llm_tiers.testing import Reply, ToolCall
 
+pytestmark = pytest.mark.usefixtures("uncollected")
+
 ASK = "What is the capital of France?"
 
 

@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field
 
 from llm_tiers.testing import Reply, ToolCall
 
+pytestmark = pytest.mark.usefixtures("uncollected")
+
 ASK = "What is the capital of France?"
 
 
