@@ -168,6 +168,7 @@ class ChromaHistory:
         self._pause = 0.0
         self._no_recall_before = 0.0
         self._no_wait_before = 0.0
+        self._opening: threading.Thread | None = None
         self._closed = False
         self._attaching = threading.Lock()
         self._attach()
@@ -250,11 +251,16 @@ class ChromaHistory:
             with suppress(HistoryError, OSError, ImportError):
                 library.prepare()
 
-        # In a thread that may be left behind: a server that hangs must not hold up the user's call.
-        thread = threading.Thread(target=work, name="llm-tiers-history-opening", daemon=True)
-        thread.start()
-        thread.join(_SECONDS_TO_OPEN)
-        if thread.is_alive():
+        opening = self._opening
+        if opening is None or not opening.is_alive():
+            # In a thread that may be left behind: a server that hangs must not hold up the user's call.
+            opening = self._opening = threading.Thread(target=work, name="llm-tiers-history-opening", daemon=True)
+            opening.start()
+            # What was kept answers the first look-up of a restart meanwhile; who comes next waits.
+            if library.knows_without_store:
+                return
+        opening.join(_SECONDS_TO_OPEN)
+        if opening.is_alive():
             self._no_wait_before = time.monotonic() + _SECONDS_WITHOUT_WAITING
 
     knows_principals = True

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from test_processes import serving
 from llm_tiers import Ladder, Tier
 from llm_tiers.history import ChromaHistory
 from llm_tiers.history.packed import REFUSALS, Packed
+from llm_tiers.history.store.folders import Served
 from llm_tiers.history.store.keeping import Keeping
 from llm_tiers.history.store.pending import Addition, Pending
 from llm_tiers.history.store.snapshots import Snapshots, of_bytes, to_bytes
@@ -172,6 +174,23 @@ class TestAtOnce:
         command = [sys.executable, "-c", script, str(folder), str(Path(__file__).parent)]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
         assert done.stdout.split() == [str(MANY), "0", str(MANY), "False"]
+
+    @serves
+    def test_the_first_look_up_does_not_wait_for_a_server_that_takes_long(self, grown, monkeypatch):
+        folder, known = grown
+        may_open, opens = threading.Event(), Served._open
+
+        def late(self):
+            assert may_open.wait(60)
+            return opens(self)
+
+        monkeypatch.setattr(Served, "_open", late)
+        with opened(folder) as history:
+            history.prepare()
+            assert seen(history) == (known, 0)
+            may_open.set()
+            history.prepare()
+            assert history.stats().records == MANY
 
     def test_what_is_asked_later_and_added_later_counts(self, grown):
         folder, known = grown

@@ -80,6 +80,11 @@ class Keeping:
         """Whether what is kept has learned all records that there are, as they are."""
         return self._snapshots is not None and self._snapshots.is_whole(key)
 
+    @property
+    def is_any_whole(self) -> bool:
+        """Whether anything that is kept has."""
+        return self._snapshots is not None and self._snapshots.is_any_whole
+
     def began(self, key: Key, snapshot: Snapshot) -> None:
         """Take notice that a study begins with what was kept."""
         self.last[key[0]] = self._kept[key] = snapshot.last

@@ -218,6 +218,11 @@ class Library:
         """Whether `prepare` has nothing to do."""
         return self._opened or not self._shelf_provider.nearby or not self._shelf_provider.may_hold(self.namespace)
 
+    @property
+    def knows_without_store(self) -> bool:
+        """Whether a study was kept that has learned all that is stored: it can be asked before Chroma is open."""
+        return self._keeping.is_any_whole
+
     def prepare(self) -> None:
         """Open what is on this machine, which may take Chroma a second; a server is asked when it is needed.
 

@@ -137,6 +137,11 @@ class Snapshots:
         """Whether what is kept has learned all that is stored."""
         return self._path(key).name in self._whole.get(key[0], ())
 
+    @property
+    def is_any_whole(self) -> bool:
+        """Whether anything that is kept has."""
+        return any(self._whole.values())
+
     def became_whole(self, key: Key) -> None:
         """Take notice that what is kept has learned all that is stored."""
         name, names = self._path(key).name, self._whole.setdefault(key[0], [])
