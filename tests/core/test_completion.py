@@ -29,7 +29,7 @@ def offered(typed):
     [
         ("llm-tiers re", ["report", "replay"]),
         ("llm-tiers history ex", ["export"]),
-        ("llm-tiers history ", ["stats", "list", "show", "prune", "reset", "export", "import", "merge"]),
+        ("llm-tiers history ", ["stats", "list", "show", "prune", "reset", "export", "import", "merge", "repair"]),
         ("llm-tiers config ", ["show", "check", "init"]),
         ("llm-tiers replay x --pol", ["--policy"]),
         ("llm-tiers history prune --k", ["--keep"]),
