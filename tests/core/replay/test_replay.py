@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from llm_tiers import ConfigError, ReplayFileError
+from llm_tiers import ConfigError, FinalAnswers, ReplayFileError
+from llm_tiers.call.answer import Answer
 from llm_tiers.history import Record
 from llm_tiers.replay import BUNDLED, load_table, neighbourhood_of, replay
+from llm_tiers.replay.comparing import ComparedOnce
 from llm_tiers.replay.run import recorded_history
 
 MATH, MCQA = BUNDLED
@@ -112,6 +114,25 @@ def brute_force_llm_at(table, order, k=5, strength=5.0, theta=0.7):
         labels[row, start:tier] = table.answer_exact[row, start:tier] == table.answer_exact[row, tier]
         right += table.correct[row, tier]
     return right / len(table), cost / 1e6, judge_calls
+
+
+def test_answers_compared_once_are_as_alike_as_compared_each_time():
+    texts = ("The answer is 3.", "The answer is 3.0.", "The answer is 4.", "Abstain", "", "It depends.")
+    # The same text counts otherwise where it is a missing answer.
+    answers = [Answer("tier", text, value) for text in texts for value in ("7", None)]
+    asked = []
+
+    def counted(one, other):
+        asked.append((one, other))
+        return FinalAnswers().same(one, other)
+
+    known = ComparedOnce(FinalAnswers(equal=counted))
+    for _ in range(2):
+        for one in answers:
+            for other in answers:
+                assert known.same(one, other) == FinalAnswers().same(one, other)
+    assert asked
+    assert len(asked) == len(set(asked))
 
 
 class TestRecordedFigures:
