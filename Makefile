@@ -12,6 +12,8 @@ demo: .venv/demo-ready
 
 # Tests start many Pythons, and each would compile all that it imports where the environment forbids to keep bytecode.
 test test-lowest: export PYTHONDONTWRITEBYTECODE :=
+# There is a worker for every core, so threads of numpy would only wait for each other.
+test test-lowest: export OPENBLAS_NUM_THREADS := 1
 test: export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/bytecode
 test-lowest: export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv-lowest/bytecode
 
