@@ -10,6 +10,13 @@ demo: .venv/demo-ready
 	$(BIN)/llm-tiers demo
 	$(BIN)/python examples/graph.py
 
+# Tests start many Pythons, and each would compile all that it imports where the environment forbids to keep bytecode.
+test test-lowest: export PYTHONDONTWRITEBYTECODE :=
+# There is a worker for every core, so threads of numpy would only wait for each other.
+test test-lowest: export OPENBLAS_NUM_THREADS := 1
+test: export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/bytecode
+test-lowest: export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv-lowest/bytecode
+
 test: .venv/test-ready
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 

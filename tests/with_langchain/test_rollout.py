@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from functools import partial
+from subprocess import PIPE
 from textwrap import dedent
 
 import openai
@@ -246,9 +247,9 @@ class TestObserved:
     @pytest.mark.parametrize("ending", ["", "model.close(timeout=0.1)"])
     def test_a_program_ends_where_tiers_that_are_asked_side_by_side_hang(self, server, ending):
         # The first request of a kind goes to one tier after the other.
-        for name in ("small", "medium"):
-            answers = iter(["The answer is 4."])
-            server.scripts[name] = partial(lambda answers, _: next(answers, Hang()), answers)
+        hanging = [Hang(), Hang()]
+        for name, hang in zip(("small", "medium"), hanging, strict=True):
+            server.scripts[name] = partial(lambda turns, _: next(turns), iter(["The answer is 4.", hang]))
         program = f"""
             from langchain_openai import ChatOpenAI
             from langchain_tiers import TieredChatModel
@@ -260,16 +261,20 @@ class TestObserved:
                 for name in ("small", "medium", "large")
             ]
             model = TieredChatModel(tiers=tiers, mode="observe", observe_share=1.0, prices={PRICES!r})
-            for _ in range(2):
-                model.invoke({ASK!r})
-                model.flush_grades(10)
+            model.invoke({ASK!r})
+            assert model.flush_grades(60)
+            model.invoke({ASK!r})
+            input()
             {ending}
         """
-        ran = subprocess.run(
-            [sys.executable, "-c", dedent(program)], capture_output=True, text=True, timeout=120, check=False
-        )
-        assert ran.returncode == 0, ran.stderr
-        assert "observing: given up for 1 calls (1 under way)" in ran.stderr
+        command = [sys.executable, "-c", dedent(program)]
+        with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as running:
+            # Without both, the program would end before it asks them.
+            reached = [hang.reached.wait(60) for hang in hanging]
+            _, told = running.communicate("\n", timeout=120)
+        assert reached == [True, True], told
+        assert running.returncode == 0, told
+        assert "observing: given up for 1 calls (1 under way)" in told
         assert sorted(request.model for request in server.requests) == sorted(["large", "medium", "small"] * 2)
 
     def test_feedback_may_come_at_once(self, observing):

@@ -124,10 +124,10 @@ class TestSettings:
     def test_a_time_out_of_one_call(self, drops, server, tiered, take, trace_of):
         server.scripts["small"] = hang = Hang()
 
-        items = take(tiered(), "complete", ASK, timeout=3)
+        items = take(tiered(), "complete", ASK, timeout=1)
         hang.release()
 
-        assert trace_of(items[-1])["attempts"][0]["error"] == "no answer within 3 s"
+        assert trace_of(items[-1])["attempts"][0]["error"] == "no answer within 1 s"
 
     def test_usage_in_streams_is_asked_for_unless_told(self, server, like, tiered):
         mine = {"stream_options": {"include_usage": False}}
@@ -410,11 +410,11 @@ class TestSecrets:
         assert frames
         assert not [name for frame in frames for name, value in frame.items() if key in repr(value)]
 
-    @pytest.mark.parametrize("unwanted", ["langchain_core", "langchain", "chromadb", "wordllama", "langchain_tiers"])
-    def test_an_import_brings_no_other_framework(self, unwanted):
-        code = f"import sys, llamaindex_tiers; print({unwanted!r} in sys.modules)"
+    def test_an_import_brings_no_other_framework(self):
+        unwanted = ["langchain_core", "langchain", "chromadb", "wordllama", "langchain_tiers"]
+        code = f"import sys, llamaindex_tiers; print([name for name in {unwanted!r} if name in sys.modules])"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert done.stdout.split() == ["False"]
+        assert done.stdout.strip() == "[]"
 
     def test_the_public_names(self):
         import llamaindex_tiers

@@ -15,7 +15,8 @@ __all__ = ["AsyncPerformer", "Detachable", "Performer"]
 class Performer(Protocol):
     """Calls models for one call of the user, whose messages, tools and settings it holds.
 
-    Both methods raise `TierError` if the model's client fails; any other exception is a bug and ends the call.
+    Both methods raise `TierError` if the model's client fails; any other exception is a bug and ends the call. One that
+    has its answers at hand may say so by an attribute `answers_at_once`, which is true.
     """
 
     def generate(self, call: ModelCall) -> Answer:

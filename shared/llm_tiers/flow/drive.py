@@ -265,7 +265,10 @@ def _closing_unless_late(stream: Generator[Any, None, Answer]) -> Iterator[Gener
 
 
 def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger) -> tuple[Reply, ...]:
-    """Call the first model here and the others in threads that see the caller's context."""
+    """Call the first model here and the others in threads that see the caller's context.
+
+    A performer that answers at once is asked here alone: to start a thread takes longer than its answer.
+    """
     step = ledger.begin_step()
 
     def one(call: ModelCall) -> Reply:
@@ -278,6 +281,8 @@ def _generate(calls: tuple[ModelCall, ...], performer: Performer, ledger: Ledger
 
     # The first runs in the caller's own thread: most calls have only one, and need no other.
     first, *beside = calls
+    if getattr(performer, "answers_at_once", False):
+        return tuple(map(one, calls))
     # A thread cannot be cancelled: where the first call is interrupted, nobody waits for the others.
     others = [in_thread(partial(one, call), "llm-tiers") for call in beside]
     return (one(first), *(other.result() for other in others))

@@ -260,7 +260,9 @@ class Ledger:
         if self._cut_short:
             return None
         # One unknown cost makes the sum unknown: a sum without it would look cheaper than the call was.
-        costs = [attempt.cost_usd for attempt in self.attempts if attempt.error is None or attempt.input_tokens]
+        # What a judge said of an attempt does not change its cost.
+        with self._lock:
+            costs = [one.cost_usd for one in self._attempts if one.error is None or one.input_tokens]
         known = [cost for cost in costs if cost is not None]
         # Side by side, calls end in any order; unlike `sum`, `fsum` gives the same for all orders.
         return math.fsum(known) if len(known) == len(costs) else None
@@ -445,7 +447,8 @@ class Ledger:
             return None, False
         # Calls of the top tier as a judge are left out: their tokens are not those of an answer.
         top = self.ladder.top
-        own = [attempt for attempt in self.attempts if attempt.tier == top.name and attempt.role != "judge"]
+        with self._lock:
+            own = [attempt for attempt in self._attempts if attempt.tier == top.name and attempt.role != "judge"]
         answered = [attempt.cost_usd for attempt in own if attempt.error is None]
         # What the top tier really cost, if it answered; else its price for the tokens of the answer returned.
         alone = answered[0] if answered else self._prices.cost(top, answer.usage)

@@ -24,6 +24,8 @@ class RecordedPerformer:
         row: The question.
     """
 
+    answers_at_once = True
+
     def __init__(self, table: ReplayTable, row: int) -> None:
         self._table = table
         self._row = row

@@ -20,6 +20,7 @@ from llm_tiers.flow.engine import Engine
 from llm_tiers.flow.limits import Limits
 from llm_tiers.history import ChromaHistory
 from llm_tiers.ladder.tiers import Ladder, Tier
+from llm_tiers.replay.comparing import comparing_once
 from llm_tiers.replay.neighbours import Neighbourhood, RememberedHistory, find_neighbours
 from llm_tiers.replay.performer import RecordedPerformer
 from llm_tiers.replay.policies import replay_policy
@@ -220,7 +221,7 @@ def _engine(table: ReplayTable, chosen: ReplayPolicy, neighbourhood: Neighbourho
         )
     return Engine(
         Ladder(tiers),
-        chosen.policy,
+        comparing_once(chosen.policy),
         history,
         # Nobody waits for an answer, and one that came without the history would be another policy's.
         limits=Limits(history_timeout=None),

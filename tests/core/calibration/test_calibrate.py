@@ -1,7 +1,9 @@
 """`llm-tiers calibrate`: frontiers, recommendations, settings, on recorded outcomes and on audited histories."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +21,8 @@ from llm_tiers.replay import BUNDLED, load_table, replay
 from llm_tiers.replay.performer import RecordedPerformer
 
 NAMES = ("small", "medium", "large")
-TARGET = 0.78
-N = 120
+TARGET = 0.7
+N = 80
 
 
 def arrays(n=N, *, verdicts=False, names=NAMES):
@@ -67,9 +69,47 @@ def points_of(*arguments):
     return done.exit_code, json.loads(done.stdout)
 
 
+@dataclass(frozen=True)
+class Calibrated:
+    """What one run of the command told and wrote.
+
+    Attributes:
+        status: Its exit status.
+        output: All that it printed.
+        table: What of that went to standard output.
+        points: What it wrote for `--json`.
+        settings: The file for `--out`, whether it was written or not.
+    """
+
+    status: int
+    output: str
+    table: str
+    points: dict
+    settings: Path
+
+
 @pytest.fixture(scope="module")
-def by_accuracy(file):
-    return points_of(file, "--accuracy", TARGET)
+def calibrated(file, tmp_path_factory):
+    """Calibrate on `file`, once for the same arguments: a run replays the table some fifty times."""
+
+    @cache
+    def run(*arguments):
+        folder = tmp_path_factory.mktemp("calibrated")
+        settings = folder / "tiers.json"
+        written = ("--out", settings) if arguments else ()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("COLUMNS", "80")
+            done = calibrate(file, *arguments, *written, "--json", folder / "points.json")
+        points = json.loads((folder / "points.json").read_text())
+        return Calibrated(done.exit_code, done.output, done.stdout, points, settings)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def by_accuracy(calibrated):
+    done = calibrated("--accuracy", TARGET)
+    return done.status, done.points
 
 
 class TestPoints:
@@ -110,20 +150,22 @@ class TestPoints:
                 for other in found["points"]
             )
 
-    def test_two_files_are_one_sample(self, file, tmp_path):
-        other = tmp_path / "other.npz"
-        np.savez(other, **arrays(60))
-        status, found = points_of(file, other)
+    def test_two_files_are_one_sample(self, tmp_path):
+        one, other = tmp_path / "one.npz", tmp_path / "other.npz"
+        np.savez(one, **arrays(40))
+        np.savez(other, **arrays(20))
+        status, found = points_of(one, other)
         assert status == 0
-        assert found["n"] == 180
-        right = np.concatenate([arrays()["correct"], arrays(60)["correct"]])
+        assert found["n"] == 60
+        right = np.concatenate([arrays(40)["correct"], arrays(20)["correct"]])
         assert found["singles"][1]["accuracy"]["mean"] == pytest.approx(right[:, 1].mean())
 
-    def test_judging_policies_are_tried_where_verdicts_are_recorded(self, file, tmp_path):
+    def test_judging_policies_are_tried_where_verdicts_are_recorded(self, calibrated, tmp_path):
         judged = tmp_path / "judged.npz"
         np.savez(judged, **arrays(40, verdicts=True))
-        tried = {path: {point["policy"] for point in points_of(path)[1]["points"]} for path in (file, judged)}
-        assert tried == {file: {"default"}, judged: {"default", "agree", "estimate"}}
+        unjudged, found = calibrated().points, points_of(judged)[1]
+        tried = [{point["policy"] for point in points["points"]} for points in (unjudged, found)]
+        assert tried == [{"default"}, {"default", "agree", "estimate"}]
 
     def test_only_the_policies_named_are_tried(self, tmp_path):
         judged = tmp_path / "judged.npz"
@@ -160,20 +202,28 @@ class TestRecommendation:
         assert chosen["usd_per_1000_calls"]["mean"] == cheapest
         assert len(enough) < len(weighed)
 
-    def test_a_budget_is_kept_by_the_upper_end_and_spent_on_accuracy(self, file):
-        status, found = points_of(file, "--cost", "50%")
+    def test_a_budget_is_kept_by_the_upper_end_and_spent_on_accuracy(self, calibrated):
+        done = calibrated("--cost", "50%")
+        found = done.points
         budget = found["singles"][-1]["usd_per_1000_calls"]["mean"] / 2
-        assert status == 0
+        assert done.status == 0
         within = [point for point in found["points"] if point["usd_per_1000_calls"]["high"] <= budget]
         assert found["recommended"]["accuracy"]["mean"] == max(point["accuracy"]["mean"] for point in within)
         assert found["recommended"]["usd_per_1000_calls"]["high"] <= budget
-        assert points_of(file, "--cost", repr(budget))[1]["recommended"] == found["recommended"]
 
-    def test_as_good_as_a_tier_is_right_as_often_at_the_least_cost(self, file):
-        done = calibrate(file, "--as-good-as", "medium")
-        assert done.exit_code == 0, done.output
+    def test_a_budget_in_dollars_is_that_share_of_the_tops_cost(self, tmp_path):
+        path = tmp_path / "recorded.npz"
+        np.savez(path, **arrays(40))
+        _, found = points_of(path, "--cost", "50%")
+        budget = found["singles"][-1]["usd_per_1000_calls"]["mean"] / 2
+        assert found["recommended"] is not None
+        assert points_of(path, "--cost", repr(budget))[1]["recommended"] == found["recommended"]
+
+    def test_as_good_as_a_tier_is_right_as_often_at_the_least_cost(self, calibrated):
+        done = calibrated("--as-good-as", "medium")
+        assert done.status == 0, done.output
         assert "as good as medium on the same questions" in done.output
-        _, found = points_of(file, "--as-good-as", "medium")
+        found = done.points
         medium = found["singles"][1]["accuracy"]["mean"]
         weighed = [*found["singles"], *found["rules"], *found["points"]]
         enough = [point for point in weighed if point["accuracy"]["mean"] >= medium]
@@ -182,45 +232,44 @@ class TestRecommendation:
             point["usd_per_1000_calls"]["mean"] for point in enough
         )
 
-    def test_it_looks_closer_around_what_it_recommends(self, file, by_accuracy):
-        without = {point["knob"] for point in points_of(file)[1]["points"]}
+    def test_it_looks_closer_around_what_it_recommends(self, calibrated, by_accuracy):
+        without = {point["knob"] for point in calibrated().points["points"]}
         closer = {point["knob"] for point in by_accuracy[1]["points"]} - without
         assert 1 <= len(closer) <= 2
         assert all(min(without) < knob < max(without) for knob in closer)
 
-    def test_a_target_out_of_reach_ends_with_status_1_and_writes_nothing(self, file, tmp_path):
-        out = tmp_path / "tiers.json"
-        done = calibrate(file, "--accuracy", 0.999, "--out", out)
-        assert done.exit_code == 1
+    def test_a_target_out_of_reach_ends_with_status_1_and_writes_nothing(self, calibrated):
+        done = calibrated("--accuracy", 0.999)
+        assert done.status == 1
         assert "no setting reaches it; nearest is rule small+medium>large" in done.output
-        assert not out.exists()
+        assert not done.settings.exists()
 
-    def test_a_single_tier_that_is_the_better_buy_is_recommended(self, file, tmp_path):
-        out = tmp_path / "tiers.json"
-        done = calibrate(file, "--accuracy", 0.4, "--out", out)
-        assert done.exit_code == 0
+    def test_a_single_tier_that_is_the_better_buy_is_recommended(self, file, calibrated):
+        done = calibrated("--accuracy", 0.4)
+        assert done.status == 0
         assert "recommended: always small" in done.output
-        policy = as_policy(settings=out)
+        policy = as_policy(settings=done.settings)
         engine = Engine(ladder_of(*NAMES), policy, None)
         assert engine.run(Call(id="1", query="0", created=0.0), RecordedPerformer(load_table(file), 0)).trace.final == (
             "small"
         )
 
-    def test_beside_policies_that_are_named_the_better_buy_is_only_noted(self, file):
-        done = calibrate(file, "--accuracy", 0.4, "--policy", "default")
-        assert done.exit_code == 0
+    def test_beside_policies_that_are_named_the_better_buy_is_only_noted(self, calibrated):
+        done = calibrated("--accuracy", TARGET, "--policy", "default")
+        assert done.status == 0
         assert "recommended: policy default" in done.output
-        assert "note: always small is the better buy" in done.output
+        assert "note: always medium is the better buy" in done.output
 
     def test_a_fixed_rule_is_measured_as_the_flow_runs_it_and_recommended_where_it_is_cheapest(self, tmp_path):
         # Two weak tiers that are right together and wrong apart: where they agree the top is not needed.
-        table = arrays(200)
-        right = np.random.default_rng(1).random((200, 3)) < np.array([0.7, 0.75, 1.0])
+        n = 70
+        table = arrays(n)
+        right = np.random.default_rng(1).random((n, 3)) < np.array([0.7, 0.75, 1.0])
         table |= {"correct": right.astype(np.int8), "answer_exact": np.where(right, 0, np.arange(1, 4))}
         path, out = tmp_path / "recorded.npz", tmp_path / "tiers.json"
         np.savez(path, **table)
 
-        done = calibrate(path, "--accuracy", 0.97, "--out", out)
+        done = calibrate(path, "--accuracy", 0.95, "--out", out)
 
         assert "recommended: rule small+medium>large" in done.output
         rows = load_table(path)
@@ -230,31 +279,31 @@ class TestRecommendation:
             None,
         )
         traces = [engine.run(Call(id=str(row), query="q", created=0.0), RecordedPerformer(rows, row)).trace
-                  for row in range(200)]  # fmt: skip
+                  for row in range(n)]  # fmt: skip
         measured = json.loads(out.read_text())
-        cost = sum(trace.cost_usd for trace in traces) / 200 * 1_000
+        cost = sum(trace.cost_usd for trace in traces) / n * 1_000
         assert measured["usd_per_1000_calls"]["mean"] == pytest.approx(cost)
         assert measured["knob"] is None
 
-    def test_a_target_below_the_top_can_be_proved_on_ones_own_calls(self, file):
-        done = calibrate(file, "--accuracy", 0.7)
+    def test_a_target_below_the_top_can_be_proved_on_ones_own_calls(self, calibrated):
+        done = calibrated("--accuracy", TARGET)
         top = arrays()["correct"][:, -1].mean()
-        assert f'policy=Guarantee({top - 0.7:.3g}, of="grade")' in done.output
+        assert f'policy=Guarantee({top - TARGET:.3g}, of="grade")' in done.output
 
     def test_a_file_that_nobody_graded_says_so_in_every_figure(self, tmp_path):
         path = tmp_path / "recorded.npz"
-        np.savez(path, **arrays(), right_means=np.array("same as large"))
-        done = calibrate(path, "--accuracy", 0.7)
+        np.savez(path, **arrays(40), right_means=np.array("same as large"))
+        done = calibrate(path, "--accuracy", TARGET)
         assert "warning: nobody graded these answers" in done.output
         assert "accuracy: same as large" in done.output
 
-    def test_a_top_tier_that_is_no_better_than_a_cheaper_one_is_named(self, file, tmp_path):
-        assert "the top tier seems no better" not in calibrate(file, "--accuracy", 0.7).output
+    def test_a_top_tier_that_is_no_better_than_a_cheaper_one_is_named(self, calibrated, tmp_path):
+        assert "the top tier seems no better" not in calibrated("--accuracy", TARGET).output
         path = tmp_path / "worse.npz"
-        worse = arrays()
+        worse = arrays(40)
         worse["correct"][:, -1] = False
         np.savez(path, **worse)
-        done = calibrate(path, "--accuracy", 0.7)
+        done = calibrate(path, "--accuracy", TARGET)
         assert f"warning: the top tier seems no better than one below it: {NAMES[-1]} is right on .000" in done.output
 
     def test_files_with_two_meanings_of_right_do_not_go_together(self, file, tmp_path):
@@ -264,19 +313,18 @@ class TestRecommendation:
         assert done.exit_code == 2
         assert "calibrate them by themselves" in done.output
 
-    def test_the_recommended_row_is_marked_in_80_columns(self, file, monkeypatch):
-        monkeypatch.setenv("COLUMNS", "80")
-        done = calibrate(file, "--accuracy", 0.7)
-        marked = [line for line in done.stdout.splitlines() if line.strip().startswith("→ ")]
+    def test_the_recommended_row_is_marked_in_80_columns(self, calibrated):
+        table = calibrated("--accuracy", TARGET).table
+        marked = [line for line in table.splitlines() if line.strip().startswith("→ ")]
         assert len(marked) == 1
-        assert "…" not in done.stdout
+        assert "…" not in table
 
-    def test_without_a_target_the_frontier_is_shown_and_nothing_recommended(self, file):
-        done = calibrate(file)
-        assert done.exit_code == 0
-        assert "default" in done.stdout
-        assert "→" not in done.stdout
-        assert "recommended" not in done.stdout
+    def test_without_a_target_the_frontier_is_shown_and_nothing_recommended(self, calibrated):
+        done = calibrated()
+        assert done.status == 0
+        assert "default" in done.table
+        assert "→" not in done.table
+        assert "recommended" not in done.table
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -332,11 +380,10 @@ class TestIntervals:
 
 
 @pytest.fixture(scope="module")
-def settings_file(file, tmp_path_factory):
-    path = tmp_path_factory.mktemp("settings") / "tiers.json"
-    done = calibrate(file, "--accuracy", TARGET, "--policy", "default", "--out", path)
-    assert done.exit_code == 0, done.output
-    return path
+def settings_file(calibrated):
+    done = calibrated("--accuracy", TARGET, "--policy", "default")
+    assert done.status == 0, done.output
+    return done.settings
 
 
 def ladder_of(*names):
@@ -344,9 +391,9 @@ def ladder_of(*names):
 
 
 class TestSettings:
-    def test_the_file_says_what_it_is_and_what_to_expect(self, file, settings_file):
+    def test_the_file_says_what_it_is_and_what_to_expect(self, calibrated, settings_file):
         content = json.loads(settings_file.read_text())
-        chosen = points_of(file, "--accuracy", TARGET, "--policy", "default")[1]["recommended"]
+        chosen = calibrated("--accuracy", TARGET, "--policy", "default").points["recommended"]
         assert content["llm_tiers_settings"] == 1
         assert (content["policy"], content["knob"]) == (chosen["policy"], chosen["knob"])
         assert content["aim"] == {"kind": "accuracy", "value": TARGET}

@@ -1,13 +1,19 @@
 """Recorded outcomes run through the real cascade: the figures of the paper's records, and files of any shape."""
 
+import threading
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from llm_tiers import ConfigError, ReplayFileError
+from llm_tiers import Call, ConfigError, Engine, FinalAnswers, Ladder, ReplayFileError, Tier
+from llm_tiers.call.answer import Answer
 from llm_tiers.history import Record
+from llm_tiers.policies.named import as_policy
 from llm_tiers.replay import BUNDLED, load_table, neighbourhood_of, replay
+from llm_tiers.replay.comparing import ComparedOnce
+from llm_tiers.replay.performer import RecordedPerformer
 from llm_tiers.replay.run import recorded_history
 
 MATH, MCQA = BUNDLED
@@ -112,6 +118,41 @@ def brute_force_llm_at(table, order, k=5, strength=5.0, theta=0.7):
         labels[row, start:tier] = table.answer_exact[row, start:tier] == table.answer_exact[row, tier]
         right += table.correct[row, tier]
     return right / len(table), cost / 1e6, judge_calls
+
+
+def test_answers_compared_once_are_as_alike_as_compared_each_time():
+    texts = ("The answer is 3.", "The answer is 3.0.", "The answer is 4.", "Abstain", "", "It depends.")
+    # The same text counts otherwise where it is a missing answer.
+    answers = [Answer("tier", text, value) for text in texts for value in ("7", None)]
+    asked = []
+
+    def counted(one, other):
+        asked.append((one, other))
+        return FinalAnswers().same(one, other)
+
+    known = ComparedOnce(FinalAnswers(equal=counted))
+    for _ in range(2):
+        for one in answers:
+            for other in answers:
+                assert known.same(one, other) == FinalAnswers().same(one, other)
+    assert asked
+    assert len(asked) == len(set(asked))
+
+
+def test_recorded_answers_that_are_asked_side_by_side_need_no_threads():
+    table, asked_in = load_table(MATH), []
+
+    class Watched(RecordedPerformer):
+        def generate(self, call):
+            asked_in.append(threading.current_thread())
+            return super().generate(call)
+
+    tiers = [Tier(None, name=name, price=(1.0 + place, 2.0)) for place, name in enumerate(table.tiers)]
+    with closing(Engine(Ladder(tiers), as_policy("default"), recorded_history(table))) as engine:
+        # The first call of a node is profiled.
+        trace = engine.run(Call(id="1", query="0", created=0.0), Watched(table, 0)).trace
+    assert sorted(attempt.tier for attempt in trace.attempts) == sorted(table.tiers)
+    assert asked_in == [threading.current_thread()] * len(table.tiers)
 
 
 class TestRecordedFigures:
