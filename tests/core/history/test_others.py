@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 import subprocess
 import uuid
 from contextlib import contextmanager, suppress
 from functools import partial
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from past_calls import EMBEDDING, record
-from processes import serves
-from test_kept_studies import Listing, opened
+from processes import run, server_of, serves, start
+from test_kept_studies import MANY, Listing, opened
 from test_processes import serving
 
 from llm_tiers.errors import HistoryError, UnknownTrace
@@ -81,16 +84,19 @@ class Interrupted:
 
 @dataclasses.dataclass(frozen=True)
 class Vectors(Listing):
-    """Lists ids, labels and vectors, and sees to it that a revision says of a record what was learned of it."""
+    """Lists ids, labels and vectors, and sees to it that a revision begins with what was learned of the record."""
 
     name: str = "vectors"
 
     def learn(self, result, record):
         self.given.append(record.id)
-        return (*result, (record.id, record.labels["small"], record.vector.tobytes()))
+        return (*result, (record.id, record.labels["small"], record.vector.tobytes().hex()))
+
+    def unpack(self, packed):
+        return tuple(tuple(listed) for listed in packed.items("all"))
 
     def revise(self, result, before, after):
-        assert (before.id, before.labels["small"], before.vector.tobytes()) in result
+        assert (before.id, before.labels["small"]) in [listed[:2] for listed in result]
         return tuple((i, after.labels["small"] if i == after.id else label, v) for i, label, v in result)
 
 
@@ -218,3 +224,268 @@ def test_in_whichever_order_it_happens_each_learns_all_once(steps):
             plain = process.listed(study=Plain())
             assert len(plain) == len(dict(plain))
             assert expected.keys() <= dict(plain).keys() <= stored.keys()
+
+
+@pytest.mark.parametrize("request_number", range(8))
+@pytest.mark.parametrize("kind", ["ask another", "grade", "flush"])
+def test_what_another_stores_at_any_moment_of_a_look_is_learned_once(kind, request_number):
+    with processes(2) as two:
+        one, other = two
+        for number, process in enumerate([one, other, one, other, other]):
+            process.add(number)
+            process.flush()
+        one.listed()
+        for number in (5, 6):
+            other.add(number)
+        other.flush()
+        other.grade(1, label=False)
+        other.flush()
+        one.add(7)
+
+        def meanwhile():
+            other.add(8)
+            other.grade(3, label=False)
+            other.grade(5, label=False)
+            other.flush()
+
+        one.place.meanwhile = [*[lambda: None] * request_number, meanwhile]
+        if kind == "flush":
+            one.flush()
+        elif kind == "grade":
+            one.grade(6, label=False)
+        else:
+            one.listed(study=Listing("another"))
+        one.place.meanwhile = []
+        if not any(i == "t8" for i, _ in other.listed()):
+            meanwhile()
+        one.add(9)
+        one.flush()
+        stored = sorted((shown["id"], shown["labels"]["small"]) for shown in one.library.export(vectors=False))
+        assert len(stored) == 10
+        assert sorted(one.listed()) == sorted(one.listed(study=Listing("another"))) == stored
+
+
+def test_those_who_come_late_and_those_who_were_away_for_long_learn_all(together):
+    one, other = together(), together()
+    one.add(0)
+    one.flush()
+    one.listed()
+    for number in range(1, 700):
+        other.add(number)
+    other.flush()
+    one.add(700)
+    one.flush()
+    assert {i for i, _ in one.listed()} == {f"t{number}" for number in range(701)}
+    assert sorted(one.listed()) == sorted(one.listed(study=Listing("another")))
+
+
+def test_where_all_that_was_learned_is_removed_what_is_left_is_learned(together):
+    one, other = together(), together(capacity=50)
+    one.add(0)
+    one.flush()
+    assert one.listed() == [("t0", True)]
+    for number in range(1, 200):
+        other.add(number)
+    other.flush()
+    one.add(200)
+    one.flush()
+    listed = one.listed()
+    assert len(listed) == len(dict(listed))
+    assert {f"t{number}" for number in range(160, 201)} <= dict(listed).keys()
+
+
+def test_what_was_removed_in_between_costs_nothing(together):
+    one, other = together(), together()
+    for number in range(100):
+        one.add(number)
+    one.flush()
+    one.listed()
+    other.library.prune(older_than=None, node=None, keep=20)
+    other.add(100)
+    other.flush()
+    one.add(101)
+    one.flush()
+    assert sorted(i for i, _ in one.listed()) == sorted(f"t{number}" for number in range(102))
+
+
+def test_a_look_that_fails_fails_no_write_and_is_made_up_for(together, monkeypatch):
+    one, other = together(), together()
+    for number, process in enumerate([one, other]):
+        process.add(number)
+        process.flush()
+    one.listed()
+    other.add(2)
+    other.flush()
+
+    def fails(*_, **__):
+        raise httpx.ReadTimeout("the server is busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shelf.Shelf, "ids_after", fails)
+        one.add(3)
+        one.flush()
+        one.grade(2, label=False)
+        one.flush()
+    assert one.library.pending == 0
+    assert {i for i, _ in one.listed()} == {"t0", "t1", "t3"}
+    one.add(4)
+    one.flush()
+    assert sorted(one.listed()) == [("t0", True), ("t1", True), ("t2", False), ("t3", True), ("t4", True)]
+
+
+def test_who_makes_how_many_calls_is_learned_too(together):
+    """Whose calls are left out is decided by the calls at all processes."""
+    one, other = together(), together()
+    one.add(0)
+    one.flush()
+
+    def shown():
+        found = one.library.recall(EMBEDDING.embed("q"), node="a/b", k=0, study=Vectors(), principal="reader")
+        return [i for i, *_ in found.learned]
+
+    assert shown() == ["t0"]
+    for number in range(1, 30):
+        by = dataclasses.replace(record(number, "a/b"), principal="loud")
+        other.library.remember(by, EMBEDDING.embed(f"question {number}"), text=None)
+    other.flush()
+    one.add(30)
+    one.flush()
+    assert shown() == ["t0", "t30"]
+
+
+class Counting:
+    """Counts the requests of a Chroma client."""
+
+    def __init__(self, session):
+        self.paths = []
+        self._send = session.send
+        session.send = self._counted
+
+    def _counted(self, request, **arguments):
+        self.paths.append(request.url.path.rpartition("/")[2])
+        return self._send(request, **arguments)
+
+
+@contextmanager
+def counted(history):
+    """Yield the requests that a history makes to its server."""
+    session = history._place.client()._sessions[0]
+    counting = Counting(session)
+    try:
+        yield counting.paths
+    finally:
+        del session.send
+
+
+@serves
+def test_a_process_that_is_alone_looks_for_nobody(tmp_path):
+    asked = []
+    for study in (None, Vectors()):
+        with opened(tmp_path / str(study is None)) as history:
+            for number in range(3):
+                history.recall("question", node="n", k=0, study=study)
+                history.remember(record(number))
+                with counted(history) as paths:
+                    history.flush()
+            asked.append(paths)
+    assert asked[0] == asked[1]
+
+
+@serves
+def test_a_look_at_nothing_new_takes_two_requests(server_url):
+    with opened(server_url) as history:
+        history.remember(record(0))
+        history.flush()
+        asked = []
+        for number in (1, 2, 3):
+            history.remember(record(number))
+            with counted(history) as paths:
+                history.flush()
+            asked.append(paths)
+            if number == 1:
+                history.recall("question", node="n", k=0, study=Vectors())
+    assert len(asked[2]) == len(asked[0]) + 2
+
+
+@pytest.fixture
+def server_url(tmp_path):
+    with serving(tmp_path) as (url, _):
+        yield url
+
+
+def follows(history, number):
+    """Add a record, and return what the study then knows."""
+    history.remember(record(number))
+    history.flush()
+    found = history.recall("question", node="n", k=0, study=Vectors())
+    return {i: label for i, label, _ in found.learned}, len(found.learned), found.count
+
+
+def test_processes_on_one_server_learn_from_each_other(server_url):
+    # Other headers, so that this process connects twice.
+    with opened(server_url) as one, opened(server_url, headers={"x-other": "1"}) as other:
+        assert follows(one, 0) == ({"t0": True}, 1, 1)
+        assert follows(other, 1) == ({"t0": True, "t1": True}, 2, 2)
+        assert follows(one, 2) == ({"t0": True, "t1": True, "t2": True}, 3, 3)
+        # The feedback comes to another process than the call.
+        other.revise("t0", lambda held: {"small": False})
+        assert follows(other, 3)[0] == {"t0": False, "t1": True, "t2": True, "t3": True}
+        assert follows(one, 4) == ({"t0": False, "t1": True, "t2": True, "t3": True, "t4": True}, 5, 5)
+
+
+OTHER = """
+    with ChromaHistory(where, embedding=EMBEDDING) as history:
+        say("open")
+        for line in sys.stdin:
+            word, number = line.split()
+            if word == "add":
+                history.remember(record(int(number)))
+            else:
+                history.revise(f"t{number}", lambda held: {"small": False})
+            history.flush()
+            say("done")
+"""
+
+
+@serves
+def test_processes_on_one_folder_learn_from_each_other_and_go_on_with_another_server(tmp_path):
+    with opened(tmp_path) as history, start(OTHER, tmp_path, stdin=subprocess.PIPE) as other:
+
+        def tells(line):
+            other.stdin.write(line + "\n")
+            other.stdin.flush()
+            assert other.stdout.readline() == "done\n"
+
+        assert follows(history, 0) == ({"t0": True}, 1, 1)
+        assert other.stdout.readline() == "open\n"
+        tells("add 1")
+        assert follows(history, 2) == ({"t0": True, "t1": True, "t2": True}, 3, 3)
+        tells("grade 0")
+        os.kill(server_of(tmp_path)["server"], signal.SIGKILL)
+        tells("add 3")
+        assert follows(history, 4) == ({"t0": False, "t1": True, "t2": True, "t3": True, "t4": True}, 5, 5)
+        other.stdin.close()
+        other.wait(60)
+
+
+@serves
+def test_what_was_kept_of_a_time_alone_is_gone_on_with_in_company(tmp_path):
+    with opened(tmp_path) as history:
+        for number in range(MANY):
+            history.remember(record(number))
+        history.recall("question", node="n", k=0, study=Vectors())
+    with opened(tmp_path) as history:
+        study = Vectors()
+        found = history.recall("question", node="n", k=0, study=study)
+        assert (len(found.learned), study.given) == (MANY, [])
+        run(
+            f"""
+            with ChromaHistory(where, embedding=EMBEDDING) as history:
+                history.remember(record({MANY}))
+            """,
+            tmp_path,
+        )
+        listed, number, count = follows(history, MANY + 1)
+        assert (len(listed), number, count) == (MANY + 2, MANY + 2, MANY + 2)
+        listed, number, count = follows(history, MANY + 2)
+        assert (len(listed), number, count) == (MANY + 3, MANY + 3, MANY + 3)
