@@ -79,6 +79,10 @@ _LOST = (httpx.NetworkError, httpx.ProtocolError)
 Result = TypeVar("Result")
 
 
+class _NotWholeError(Exception):
+    """What was kept of a study has not learned all that the studies of its node have."""
+
+
 class ShelfProvider(Protocol):
     """What a library needs of the place where it lies; `places.py` has the places.
 
@@ -368,13 +372,14 @@ class Library:
         def begin() -> tuple[Any, Iterable[Record]]:
             # Checked again where nothing is learned meanwhile.
             if not self._keeping.is_whole(key) or not self._follows(node, snapshot.last):
-                return self._beginning(study, node, without)
+                raise _NotWholeError
             self._keeping.began(key, snapshot)
             self._keeping.counts[node] = snapshot.records
             return snapshot.result, ()
 
-        with self._writing:
+        with suppress(_NotWholeError):
             return self._studies.of(node, study, begin, without)
+        return None
 
     def _follows(self, node: str, last: str) -> bool:
         return not self._shelf_provider.shared or self._others.began(node, last)
