@@ -6,6 +6,7 @@ import dataclasses
 import os
 import signal
 import subprocess
+import time
 import uuid
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -331,6 +332,26 @@ def test_a_look_that_fails_fails_no_write_and_is_made_up_for(together, monkeypat
     one.add(4)
     one.flush()
     assert sorted(one.listed()) == [("t0", True), ("t1", True), ("t2", False), ("t3", True), ("t4", True)]
+
+
+def test_one_clock_that_is_ahead_hides_no_later_revision(together, monkeypatch):
+    one, other = together(), together()
+    for number in range(2):
+        one.add(number)
+    one.flush()
+    one.listed()
+    ahead = time.time() + 3600
+    with monkeypatch.context() as patch:
+        patch.setattr(shelf.time, "time", lambda: ahead)
+        other.grade(0, label=False)
+        other.flush()
+    one.add(2)
+    one.flush()
+    other.grade(1, label=False)
+    other.flush()
+    one.add(3)
+    one.flush()
+    assert one.listed() == [("t0", False), ("t1", False), ("t2", True), ("t3", True)]
 
 
 def test_who_makes_how_many_calls_is_learned_too(together):

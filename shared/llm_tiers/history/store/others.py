@@ -238,7 +238,8 @@ class Others:
                     before = facts.unpack(after.id, self._told[node, after.id])
                     self._studies.revise(replace(before, vector=after.vector), after, node)
                     self._tell(node, after)
-        followed.revised = max([followed.revised, *(when for when, _ in found.values())])
+        # No later than now, or one clock that is ahead would hide what is revised after.
+        followed.revised = min(max([followed.revised, *(when for when, _ in found.values())]), time.time())
 
     def _differs(self, node: str, record: Record) -> bool:
         """Whether a stored record is not as it was learned, and that is known and no matter of this process."""
