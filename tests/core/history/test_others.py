@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import signal
 import subprocess
 import time
@@ -12,12 +13,13 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 import httpx
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from past_calls import EMBEDDING, record
 from processes import run, server_of, serves, start
-from test_kept_studies import MANY, Listing, opened
+from test_kept_studies import MANY, STUDIES, Listing, call, opened
 from test_processes import serving
 
 from llm_tiers.errors import HistoryError, UnknownTrace
@@ -332,6 +334,44 @@ def test_a_look_that_fails_fails_no_write_and_is_made_up_for(together, monkeypat
     one.add(4)
     one.flush()
     assert sorted(one.listed()) == [("t0", True), ("t1", True), ("t2", False), ("t3", True), ("t4", True)]
+
+
+@pytest.mark.parametrize("name", ["menu", "linucb"])
+def test_what_policies_learn_of_others_calls_and_grades_is_what_the_records_say(together, name):
+    one, other, late = together(), together(), together()
+    study, draw = STUDIES[name], random.Random(0)
+
+    def known(process):
+        vector = EMBEDDING.embed("question")
+        return process.library.recall(vector, node="n", k=0, study=study).learned
+
+    for number in range(60):
+        process = draw.choice([one, other])
+        made = call(number, draw)
+        given = EMBEDDING.embed(f"question {number}") if made.vector is None else made.vector
+        process.library.remember(made, given, text=None, exact=True)
+        known(process)
+        if draw.random() < 0.5:
+            process.flush()
+        if draw.random() < 0.3:
+            grades = {"feedback": {made.final: float(draw.random() < 0.5)}}
+            with suppress(UnknownTrace):
+                draw.choice([one, other]).library.revise(
+                    f"t{draw.randrange(number + 1)}", lambda held, given=grades: dataclasses.replace(held, grades=given)
+                )
+    for number, process in enumerate([one, other, one, other, one], 60):
+        process.library.remember(call(number, draw), EMBEDDING.embed(f"question {number}"), text=None, exact=True)
+        process.flush()
+    found, expected = known(one), known(late)
+    if name == "menu":
+        assert {c.id: c for c in found.profile.calls} == {c.id: c for c in expected.profile.calls}
+        assert found.profile.count == expected.profile.count == 65
+        assert found.profile.spent == pytest.approx(expected.profile.spent)
+    else:
+        for arm, ridge in expected.ridges.items():
+            np.testing.assert_allclose(found.ridges[arm].weights, ridge.weights, atol=1e-6)
+            assert found.ridges[arm].count == ridge.count
+        assert found.costs == {arm: pytest.approx(paid) for arm, paid in expected.costs.items()}
 
 
 def test_one_clock_that_is_ahead_hides_no_later_revision(together, monkeypatch):
