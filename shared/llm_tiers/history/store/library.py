@@ -644,23 +644,20 @@ class Library:
             return lambda _: record
         # Another process may have added it just now: then it is learned first.
         unknown = [n for n in nodes if self._studies.needs_vectors(n) and not self._others.knows(n, record.id)]
-        learned = not unknown or self._has_caught_up(unknown)
+        learned = not unknown or self._shelf_provider.alone or self._has_caught_up(unknown)
         return lambda node: self._others.replacing(node, record, revised, learned=learned)
 
     def _has_caught_up(self, nodes: Iterable[str]) -> bool:
-        if self._shelf_provider.alone:
-            return True
         if not self._writing.acquire(timeout=_SECONDS_FOR_OTHERS):
             return False
         try:
             with chroma_errors("looking at what others added"):
-                self._catch_up(self._shelves_of(nodes), seconds=None)
+                return self._catch_up(self._shelves_of(nodes), seconds=_SECONDS_TO_LOOK)
         except HistoryError as error:
             _LOGGER.debug("what others added is not learned yet: %s", error)
             return False
         finally:
             self._writing.release()
-        return True
 
     def _vector_of(self, trace_id: str) -> Vector | None:
         waiting = self._pending.vector(trace_id)
@@ -738,7 +735,7 @@ class Library:
 
     def _hear_others(self, fresh: Mapping[Shelf, list[str]]) -> None:
         """After a write: let the studies of its nodes learn what other processes stored there."""
-        if self._shelf_provider.shared and self._shelf_provider.alone:
+        if self._shelf_provider.alone:
             for shelf, ids in fresh.items():
                 self._others.passed(shelf.title.node, ids)
             return
@@ -748,9 +745,8 @@ class Library:
         except HistoryError as error:
             _LOGGER.debug("what others added is learned after the next write: %s", error)
 
-    def _catch_up(self, shelves: Iterable[Shelf], *, seconds: float | None) -> None:
-        if self._shelf_provider.shared and not self._shelf_provider.alone:
-            self._others.catch_up(shelves, seconds=seconds)
+    def _catch_up(self, shelves: Iterable[Shelf], *, seconds: float | None) -> bool:
+        return self._shelf_provider.alone or self._others.catch_up(shelves, seconds=seconds)
 
     def _shelves_of(self, nodes: Iterable[str]) -> list[Shelf]:
         return [shelf for node in nodes if (shelf := self._shelf(node)) is not None]

@@ -189,8 +189,8 @@ class Others:
 
     # What the others do
 
-    def catch_up(self, shelves: Iterable[Shelf], *, seconds: float | None) -> None:
-        """Let the studies of some nodes learn what others have stored there.
+    def catch_up(self, shelves: Iterable[Shelf], *, seconds: float | None) -> bool:
+        """Let the studies of some nodes learn what others have stored there, and say whether that is all.
 
         Args:
             shelves: The nodes' shelves.
@@ -202,10 +202,11 @@ class Others:
         # In this order, so that none is left out each time that the time is up.
         for followed, shelf in sorted(found, key=lambda pair: pair[0].looked):
             followed.looked = time.monotonic()
-            if self._learn_added(followed, shelf, deadline) and self._studies.needs_vectors(shelf.title.node):
+            if not self._learn_added(followed, shelf, deadline):
+                return False
+            if self._studies.needs_vectors(shelf.title.node):
                 self._learn_revised(followed, shelf)
-            if _is_over(deadline):
-                return
+        return True
 
     def _learn_added(self, followed: _Followed, shelf: Shelf, deadline: float | None) -> bool:
         """Learn what was added, and say whether that was all."""
