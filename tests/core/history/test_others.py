@@ -23,8 +23,16 @@ from test_kept_studies import MANY, STUDIES, Listing, call, opened
 from test_processes import serving
 
 from llm_tiers.errors import HistoryError, UnknownTrace
-from llm_tiers.history.store import client, shelf
+from llm_tiers.history.store import client, others, shelf
 from llm_tiers.history.store.places import Memory
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _looks_after_each_write():
+    """No look is left out because there was one just before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(others, "_REST", 0.0)
+        yield
 
 
 class Together(Memory):
@@ -453,19 +461,23 @@ def test_a_process_that_is_alone_looks_for_nobody(tmp_path):
 
 
 @serves
-def test_a_look_at_nothing_new_takes_two_requests(server_url):
+def test_a_look_at_nothing_new_takes_two_requests_and_not_each_write_is_followed_by_one(server_url, monkeypatch):
     with opened(server_url) as history:
         history.remember(record(0))
         history.flush()
         asked = []
-        for number in (1, 2, 3):
+        for number in range(1, 6):
             history.remember(record(number))
+            if number == 4:
+                # As where a look takes long.
+                monkeypatch.setattr(others, "_REST", 1e9)
+                monkeypatch.setattr(others, "_LONGEST_REST", 1e9)
             with counted(history) as paths:
                 history.flush()
             asked.append(paths)
             if number == 1:
                 history.recall("question", node="n", k=0, study=Vectors())
-    assert len(asked[2]) == len(asked[0]) + 2
+    assert [len(paths) - len(asked[0]) for paths in asked[2:]] == [2, 2, 0]
 
 
 @pytest.fixture

@@ -741,7 +741,8 @@ class Library:
             return
         try:
             with chroma_errors("looking at what others added"):
-                self._catch_up(fresh, seconds=_SECONDS_TO_LOOK)
+                due = [shelf for shelf in fresh if self._others.is_due(shelf.title.node)]
+                self._catch_up(due, seconds=_SECONDS_TO_LOOK)
         except HistoryError as error:
             _LOGGER.debug("what others added is learned after the next write: %s", error)
 
