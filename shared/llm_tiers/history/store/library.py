@@ -719,11 +719,11 @@ class Library:
                     f"is written again"
                 ) from error
             self._shelf_provider.after_writing()
-            written = {a.row.record.id: a.row.record for a in batch.additions.values()}
-            # The cache first, then the queue: in between a recall finds the record in both, never in neither.
+            # Before they leave the queue: in between a record is found in both, never in neither.
             if self._shelf_provider.shared:
                 self._others.written(batch.additions)
             else:
+                written = {a.row.record.id: a.row.record for a in batch.additions.values()}
                 self._keep(written | dict(batch.revisions), newer=True)
             self._pending.done(batch)
             for shelf in fresh:

@@ -25,12 +25,14 @@ _REST, _LONGEST_REST = 9.0, 1.0
 takes 40 ms, and a busy process writes several times a second."""
 
 _SLICE = 64
+"""Records that the studies learn at a time, which takes some milliseconds in which no call can add one."""
 
 _MARGIN = 30.0
 """Seconds by which clocks may differ, or a revision may be stored later than another one that is dated after it."""
 
 _MOST_TOLD = 20_000
-"""Records of which it is kept in which state they were learned. What others change in an older one is not learned."""
+"""Records of which it is kept in which state they were learned, each for each of its nodes. What others change in an
+older one is not learned."""
 
 
 @dataclass(slots=True)
@@ -263,7 +265,7 @@ class Others:
 
 
 def _in_slices(pages: Iterable[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
-    """Yield pages of ids in pieces that take the studies some milliseconds, since calls wait while they learn."""
+    """Yield pages of ids in smaller ones."""
     for place, ids in pages:
         for start in range(0, len(ids), _SLICE):
             yield place + start, ids[start : start + _SLICE]
