@@ -334,7 +334,9 @@ class Shelf:
     def _store(self, rows: Sequence[Row]) -> None:
         stored = {row.record.id: self._vector_to_store(row) for row in rows}
         self._collection.upsert(
-            ids=list(stored), embeddings=np.stack(list(stored.values())), metadatas=[row.metadata for row in rows]
+            ids=list(stored),
+            embeddings=np.stack(list(stored.values())),
+            metadatas=[row.metadata | (self._date() if row.revised else {}) for row in rows],
         )
         self._link({row.record.id: stored[row.record.id] for row in rows if stored[row.record.id] is not row.vector})
 
@@ -383,12 +385,15 @@ class Shelf:
     def revise(self, records: Sequence[Record]) -> None:
         """Rewrite what is known of records; those that are not here are left out."""
         self._mark_change()
-        # For the others, who look for what was changed lately.
-        revised = {_REVISED: time.time()} if self._shared else {}
+        date = self._date()
         self._collection.update(
             ids=[record.id for record in records],
-            metadatas=[facts.write(record) | revised for record in records],
+            metadatas=[facts.write(record) | date for record in records],
         )
+
+    def _date(self) -> dict[str, float]:
+        """Return what shows the others, who look for what was changed lately, that a record was."""
+        return {_REVISED: time.time()} if self._shared else {}
 
     def _mark_change(self) -> None:
         """Where several processes write: show the next one that has the folder alone that records were changed."""
