@@ -287,8 +287,8 @@ class ChromaHistory:
             k: Most neighbours.
             vector: The query's embedding, if it is known already.
             study: What is wanted of all records of the node, for the result's `learned`. It starts with the newest
-                1,000 stored ones, a `CompleteStudy` with all; on a server, what other processes add later is only seen
-                in the neighbours.
+                1,000 stored ones, a `CompleteStudy` with all. What other processes add and revise later it learns when
+                this one has written a record of the node.
             principal: Whose call it is, as in `Record`. Calls of other principals that crowd the node are left out.
 
         Raises:

@@ -155,7 +155,8 @@ class Study(Protocol):
     """Makes one thing out of all records of a node, such as what they say of the tiers.
 
     A history keeps the result for each node and each study that it is asked for: it starts with the newest stored
-    records, and learns every further one as it comes. Studies that are equal share one result.
+    records, and learns every further one as it comes, those of other processes soon after. Studies that are equal share
+    one result.
     """
 
     def start(self) -> Any:

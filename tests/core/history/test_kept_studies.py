@@ -422,7 +422,7 @@ def test_a_record_that_changes_while_it_waits_is_not_kept_as_it_was(tmp_path):
         keeping.adding(first, ("n",))
         pending.add(Addition(Row(first, np.ones(4)), ("n",)))
     keeping.keep([shelf])
-    with studies.revising(first, second, ("n",), lambda: None):
+    with studies.revising(lambda _: first, second, ("n",), lambda: None):
         keeping.revising()
         pending.revise(second)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 
 import numpy as np
 from past_calls import EMBEDDING, record, vector_of
+from processes import eventually
 
 from llm_tiers.history import ChromaHistory
 
@@ -105,3 +107,33 @@ def test_an_export_does_not_show_what_only_a_study_needs(history):
     history.remember(record(1))
     (line,) = history.export()
     assert "vector" not in line
+
+
+def test_a_study_that_begins_while_much_is_written_does_not_wait_for_the_writer_without_end(tmp_path):
+    """The writer waits for the studies, to keep what they know; one that begins waits for the writer."""
+    with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
+        history.remember(record(0))
+        history.flush()
+        for number in range(1, 1_001):
+            history.remember(record(number))
+
+        @dataclasses.dataclass(frozen=True)
+        class Slow(Listing):
+            name: str = "slow"
+
+            def start(self):
+                # Where the other thread can write meanwhile, it comes to its end before this goes on.
+                eventually(lambda: not history._library.pending, seconds=3)
+                return ()
+
+        asking = threading.Thread(
+            target=history.recall, args=("q",), kwargs={"node": "n", "k": 0, "study": Slow()}, daemon=True
+        )
+        asking.start()
+        writing = threading.Thread(target=history.flush, daemon=True)
+        writing.start()
+        asking.join(30)
+        writing.join(30)
+        assert not asking.is_alive()
+        assert not writing.is_alive()
+        assert len(history.recall("q", node="n", k=0, study=Slow()).learned) == 1_001

@@ -62,12 +62,8 @@ class OnDisk(Place):
         """Return where the results of studies are kept."""
         # One for the whole time that the folder is open: a namespace may be closed and opened again in it.
         if namespace not in self._snapshots:
-            self._snapshots[namespace] = Snapshots(self._folder, namespace, self._looked, self._is_alone)
+            self._snapshots[namespace] = Snapshots(self._folder, namespace, self._looked, lambda: self.alone)
         return self._snapshots[namespace]
-
-    @abstractmethod
-    def _is_alone(self) -> bool:
-        """Whether no other process has used the folder since this one opened it."""
 
     def _seal(self) -> None:
         """Write down that what is kept fits what is stored; the database is closed, and nobody else may open it."""
@@ -183,9 +179,6 @@ class Folder(OnDisk):
         self._lock.release()
         self._lock = self._take_lock()
 
-    def _is_alone(self) -> bool:
-        return True
-
     def _open(self) -> client.Client:
         return client.open_folder(self._folder)
 
@@ -261,7 +254,9 @@ class Served(OnDisk):
         """Return a shelf that another process made meanwhile."""
         return shelf.find_shelf(self.client(), name)
 
-    def _is_alone(self) -> bool:
+    @property
+    def alone(self) -> bool:
+        """Whether no other process has used the folder since this one opened it."""
         return self._service.alone
 
     def stuck(self) -> None:

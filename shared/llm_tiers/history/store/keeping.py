@@ -107,6 +107,11 @@ class Keeping:
             if node in self.counts:
                 self.counts[node] += 1
 
+    def heard(self, node: str) -> None:
+        """Take notice of a record that another process added, and that the studies have learned."""
+        if node in self.counts:
+            self.counts[node] += 1
+
     def revising(self) -> None:
         """Take notice that a record is about to change."""
         # It may be among those that are learned and not stored: it will be stored as something else.

@@ -24,6 +24,7 @@ from llm_tiers.history.store import facts
 from llm_tiers.history.store.client import chroma_errors
 from llm_tiers.history.store.crowd import CROWD, Crowd
 from llm_tiers.history.store.keeping import Keeping
+from llm_tiers.history.store.others import Others
 from llm_tiers.history.store.pending import Addition, Batch, Pending
 from llm_tiers.history.store.studies import NEWEST, NOBODY, Studies
 from llm_tiers.history.store.title import Row, Title
@@ -53,6 +54,13 @@ MOST_PENDING = 10_000
 """Records that may wait. One more is not kept while the writer works, so that no caller waits for it; while it pauses
 after a failure, the caller writes a batch and gets the error."""
 
+_SECONDS_TO_LOOK = 1.0
+"""How long it is looked after a write what other processes stored, about; what is left is learned after the next."""
+
+_SECONDS_FOR_OTHERS = 1.0
+"""How long a revision waits for a write to end, so that the studies learn first what is revised. Else they learn the
+revision with one of the next writes."""
+
 _MOST_RECENT = 20_000
 
 _WITHOUT = 5_000
@@ -71,6 +79,10 @@ _LOST = (httpx.NetworkError, httpx.ProtocolError)
 Result = TypeVar("Result")
 
 
+class _NotWholeError(Exception):
+    """What was kept of a study has not learned all that the studies of its node have."""
+
+
 class ShelfProvider(Protocol):
     """What a library needs of the place where it lies; `places.py` has the places.
 
@@ -85,6 +97,10 @@ class ShelfProvider(Protocol):
     shared: bool
     nearby: bool
     prefix: str
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process has used it since this one opened it."""
 
     def shelves(self, namespace: str) -> Mapping[str, Shelf]:
         """Return the shelves of a namespace by node."""
@@ -134,6 +150,7 @@ class Library:
         self._pending = Pending()
         self._studies = Studies()
         self._keeping = Keeping(shelf_provider.snapshots(namespace), self._studies, self._pending)
+        self._others = Others(self._studies, self._pending, self._keeping)
         self._recent: OrderedDict[str, facts.Packed] = OrderedDict()
         self._batch = BATCH
         self._shed = 0
@@ -183,6 +200,7 @@ class Library:
             self._nodes.clear()
             self._recent.clear()
             self._opened = False
+        self._others.forget_stored()
         # The studies know records that are gone. What cannot be removed lies in another folder, which it fits.
         with suppress(OSError):
             self._keeping.spoil()
@@ -353,18 +371,30 @@ class Library:
 
         def begin() -> tuple[Any, Iterable[Record]]:
             # Checked again where nothing is learned meanwhile.
-            if not self._keeping.is_whole(key):
-                return self._beginning(study, node, without)
+            if not self._keeping.is_whole(key) or not self._follows(node, snapshot.last):
+                raise _NotWholeError
             self._keeping.began(key, snapshot)
             self._keeping.counts[node] = snapshot.records
             return snapshot.result, ()
 
-        return self._studies.of(node, study, begin, without)
+        with suppress(_NotWholeError):
+            return self._studies.of(node, study, begin, without)
+        return None
+
+    def _follows(self, node: str, last: str) -> bool:
+        return not self._shelf_provider.shared or self._others.began(node, last)
 
     def _learned(self, node: str, study: Study, without: frozenset[str]) -> Any:
+        known = self._studies.known(node, study, without)
+        if known is not None:
+            return known
         if not self._has_records(node):
             return self._studies.of_nothing(node, study)
-        return self._studies.of(node, study, partial(self._beginning, study, node, without), without)
+        # Nothing may be written while a study begins. Taken before the studies' own lock, which a writer takes too.
+        with self._writing:
+            # All studies of a node have learned the same.
+            self._catch_up(self._shelves_of((node,)), seconds=None)
+            return self._studies.of(node, study, partial(self._beginning, study, node, without), without)
 
     def _beginning(self, study: Study, node: str, without: frozenset[str]) -> tuple[Any, Iterable[Record]]:
         """Return the result that a study begins with, and the records that it has not learned yet, oldest first."""
@@ -379,43 +409,41 @@ class Library:
         snapshot, shelf = self._keeping.load(key), self._shelf(node)
         if snapshot is None or shelf is None or snapshot.mark != shelf.mark:
             return None
-        # Nothing may be written meanwhile, as in `_complete_records`.
-        with self._writing:
-            found = shelf.complete_after(snapshot.last)
-            if found is None:
-                return None
-            stored = list(found)
-            waiting = self._pending.on(node)
+        found = shelf.complete_after(snapshot.last)
+        if found is None:
+            return None
+        stored = list(found)
+        waiting = self._pending.on(node)
         # A record that was learned before is changed: only the whole study can tell what that changes.
         if not waiting.revisions.keys() <= {record.id for record in stored}:
             return None
         self._keeping.began(key, snapshot)
-        return snapshot.result, self._keeping.noting(node, _with_waiting(stored, waiting))
+        records = self._begun_with(node, _with_waiting(stored, waiting), waiting, last=snapshot.last)
+        return snapshot.result, self._keeping.noting(node, records)
 
     def _has_records(self, node: str) -> bool:
         with self._lock:
             return not node or node in self._nodes
 
     def _known_to(self, study: Study, node: str, most: int | None) -> Iterable[Record]:
-        """Return the records of a node that a study starts with, oldest first, those that wait included."""
-        if isinstance(study, CompleteStudy):
-            return self._complete_records(node, most)
-        return self._newest(node, NEWEST)
+        """Return the records of a node that a study starts with, as they are now, oldest first.
 
-    def _newest(self, node: str, most: int) -> list[Record]:
-        """Return the newest records of a node, oldest first, those that wait included."""
-        waiting = self._pending.on(node).records
+        A complete one gets all, with their vectors, page by page; of those stored the newest `most`, if given.
+        """
+        waiting = self._pending.on(node)
         shelf = self._shelf(node)
-        stored = {} if shelf is None else shelf.newest(most)
-        return list({**stored, **waiting}.values())[-most:]
+        if isinstance(study, CompleteStudy):
+            stored = () if shelf is None else shelf.complete(most)
+            return self._begun_with(node, _with_waiting(stored, waiting), waiting)
+        newest = () if shelf is None else shelf.newest(NEWEST).values()
+        return list(self._begun_with(node, _with_waiting(newest, waiting), waiting))[-NEWEST:]
 
-    def _complete_records(self, node: str, most: int | None) -> Iterator[Record]:
-        """Yield every record of a node as it is now, with its vector; of those stored the newest `most`, if given."""
-        # The records are read page by page, so none may be written or evicted meanwhile.
-        with self._writing:
-            waiting = self._pending.on(node)
-            shelf = self._shelf(node)
-            yield from _with_waiting(() if shelf is None else shelf.complete(most), waiting)
+    def _begun_with(
+        self, node: str, records: Iterable[Record], waiting: Waiting, last: str | None = None
+    ) -> Iterable[Record]:
+        if not self._shelf_provider.shared:
+            return records
+        return self._others.beginning(node, records, waiting.records.keys(), last=last)
 
     def _search(
         self, shelf: Shelf, vector: Vector, k: int, waiting: Mapping[str, Record]
@@ -533,6 +561,8 @@ class Library:
         nodes = self._nodes_for(kept.node)
         with self._studies.learning(kept, nodes, vector):
             self._keeping.adding(kept, nodes)
+            if self._shelf_provider.shared:
+                self._others.adding(kept.id, nodes)
             self._pending.add(Addition(Row(kept, vector, exact=exact or self._studies.complete), nodes))
 
     def _make_room(self) -> None:
@@ -602,10 +632,32 @@ class Library:
                 vector=None,
             )
             nodes = self._nodes_for(revised.node)
-            with self._studies.revising(record, revised, nodes, partial(self._vector_of, trace_id)):
+            before = self._as_learned(record, revised, nodes)
+            with self._studies.revising(before, revised, nodes, partial(self._vector_of, trace_id)):
                 self._keeping.revising()
                 self._pending.revise(revised)
             return revised
+
+    def _as_learned(self, record: Record, revised: Record, nodes: Iterable[str]) -> Callable[[str], Record | None]:
+        """Return what tells a record as a node's studies have learned it, which now learn that it is revised."""
+        if not self._shelf_provider.shared:
+            return lambda _: record
+        # Another process may have added it just now: then it is learned first.
+        unknown = [n for n in nodes if self._studies.needs_vectors(n) and not self._others.knows(n, record.id)]
+        learned = not unknown or self._shelf_provider.alone or self._has_caught_up(unknown)
+        return lambda node: self._others.replacing(node, record, revised, learned=learned)
+
+    def _has_caught_up(self, nodes: Iterable[str]) -> bool:
+        if not self._writing.acquire(timeout=_SECONDS_FOR_OTHERS):
+            return False
+        try:
+            with chroma_errors("looking at what others added"):
+                return self._catch_up(self._shelves_of(nodes), seconds=_SECONDS_TO_LOOK)
+        except HistoryError as error:
+            _LOGGER.debug("what others added is not learned yet: %s", error)
+            return False
+        finally:
+            self._writing.release()
 
     def _vector_of(self, trace_id: str) -> Vector | None:
         waiting = self._pending.vector(trace_id)
@@ -658,7 +710,7 @@ class Library:
             self._shelf_provider.before_writing()
             self.open()
             try:
-                touched = self._write_additions(batch)
+                fresh = self._write_additions(batch)
                 self._write_revisions(batch)
             except httpx.TimeoutException as error:
                 self._shelf_provider.stuck()
@@ -667,15 +719,38 @@ class Library:
                     f"is written again"
                 ) from error
             self._shelf_provider.after_writing()
-            written = {a.row.record.id: a.row.record for a in batch.additions.values()}
-            # The cache first, then the queue: in between a recall finds the record in both, never in neither.
-            self._keep(written | dict(batch.revisions), newer=True)
+            # Before they leave the queue: in between a record is found in both, never in neither.
+            if self._shelf_provider.shared:
+                self._others.written(batch.additions)
+            else:
+                written = {a.row.record.id: a.row.record for a in batch.additions.values()}
+                self._keep(written | dict(batch.revisions), newer=True)
             self._pending.done(batch)
-            for shelf in touched:
+            for shelf in fresh:
                 self._tidy(shelf, shelf.evict(self.capacity))
             self._size_batches(time.monotonic() - started)
             self._keeping.written(len(batch.additions), self._all_shelves())
+            self._hear_others(fresh)
             return len(batch.additions) + len(batch.revisions)
+
+    def _hear_others(self, fresh: Mapping[Shelf, list[str]]) -> None:
+        """After a write: let the studies of its nodes learn what other processes stored there."""
+        if self._shelf_provider.alone:
+            for shelf, ids in fresh.items():
+                self._others.passed(shelf.title.node, ids)
+            return
+        try:
+            with chroma_errors("looking at what others added"):
+                due = [shelf for shelf in fresh if self._others.is_due(shelf.title.node)]
+                self._catch_up(due, seconds=_SECONDS_TO_LOOK)
+        except HistoryError as error:
+            _LOGGER.debug("what others added is learned after the next write: %s", error)
+
+    def _catch_up(self, shelves: Iterable[Shelf], *, seconds: float | None) -> bool:
+        return self._shelf_provider.alone or self._others.catch_up(shelves, seconds=seconds)
+
+    def _shelves_of(self, nodes: Iterable[str]) -> list[Shelf]:
+        return [shelf for node in nodes if (shelf := self._shelf(node)) is not None]
 
     def _size_batches(self, seconds: float) -> None:
         """Take more at a time while many wait and writing is quick, and less where a write took too long."""
@@ -684,18 +759,19 @@ class Library:
         else:
             self._batch = min(2 * self._batch, _LARGEST_BATCH)
 
-    def _write_additions(self, batch: Batch) -> list[Shelf]:
+    def _write_additions(self, batch: Batch) -> dict[Shelf, list[str]]:
+        """Write the new records, and return which of them were not there, by shelf."""
         rows: dict[str, list[Row]] = {}
         for addition in batch.additions.values():
             for node in addition.nodes:
                 rows.setdefault(node, []).append(addition.row)
-        touched = []
+        fresh = {}
         for node, part in rows.items():
             shelf = self._shelf(node) or self._make(node, part[0].vector.size)
-            shelf.put(part)
+            new = shelf.put(part)
             # Not before: those who read would meet a collection without an index.
-            touched.append(self._add_shelf(shelf))
-        return touched
+            fresh[self._add_shelf(shelf)] = new
+        return fresh
 
     def _make(self, node: str, dimension: int) -> Shelf:
         title = Title(self._stem_of(node), self.namespace, node, self.embedding, dimension, 0)

@@ -91,7 +91,7 @@ class Pending:
             if addition is None:
                 self._revisions[record.id] = record
             else:
-                self._additions[record.id] = replace(addition, row=addition.row._replace(record=record))
+                self._additions[record.id] = replace(addition, row=addition.row._replace(record=record, revised=True))
 
     def find(self, trace_id: str) -> Record | None:
         """Return the record as it will be written, or None."""

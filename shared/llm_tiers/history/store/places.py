@@ -49,6 +49,11 @@ class Place(ABC):
         self._opening = threading.Lock()
 
     @property
+    def alone(self) -> bool:
+        """Whether no other process has used it since this one opened it."""
+        return not self.shared
+
+    @property
     def inherited(self) -> bool:
         """Whether this process got the place by a fork."""
         return self.pid != os.getpid()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import threading
+import time
 import uuid
 import zlib
 from collections import Counter, deque
@@ -58,6 +59,9 @@ leads to it. Each is looked for after the write, and linked anew where it is mis
 _MARK = "changed"
 """In a collection's metadata: another text after each change of records by one of several processes."""
 
+_REVISED = "revised"
+"""In a record's metadata: when it was last revised where several processes write, in seconds since 1970."""
+
 _TRIES_TO_FIND = 3
 _REMOVED = "Error finding id"
 """What Chroma raises where a record is removed between its look into the graph and its look into the table."""
@@ -66,7 +70,7 @@ _FRESH = 1024
 """Records just written, which a reader may still have seen waiting."""
 
 _TAILS = (64, 4096)
-"""How far back a record is looked for: it is the last one, unless the process before was killed."""
+"""How far back a record is looked for: it is the last one, unless the process before was killed or others add some."""
 
 _PAGE = 500
 _BATCH = 256
@@ -166,9 +170,12 @@ class Shelf:
                     raise
             tries += 1
 
-    def fetch(self, ids: Sequence[str]) -> dict[str, Record]:
-        """Return those of `ids` that are here."""
-        return _records(self._read("get", ids=list(ids), include=["metadatas"]))
+    def fetch(self, ids: Sequence[str], *, vectors: bool = False) -> dict[str, Record]:
+        """Return those of `ids` that are here, with their vectors if asked for."""
+        if not vectors:
+            return _records(self._read("get", ids=list(ids), include=["metadatas"]))
+        pages = self.pages(vectors=True, ids=ids)
+        return {i: replace(facts.read(i, held), vector=_exact(held, vector)) for i, held, vector in pages}
 
     def newest(self, most: int) -> dict[str, Record]:
         """Return the newest records by id, oldest first."""
@@ -189,15 +196,63 @@ class Shelf:
 
     def complete_after(self, trace_id: str) -> Iterator[Record] | None:
         """Return what `complete` yields after a record; None where that is not among the last few thousand."""
+        place = self._place_of(trace_id, _TAILS)
+        if place is None:
+            return None
+        pages = self._in_order(place + 1)
+        return (replace(facts.read(i, held), vector=_exact(held, vector)) for i, held, vector in pages)
+
+    def _place_of(self, trace_id: str, tails: Iterable[int]) -> int | None:
+        """Return which record in the order of addition it is; None where it is not among the last of `tails`."""
         count = self.count()
-        for most in _TAILS:
+        for most in tails:
             start = max(count - most, 0)
-            ids = self._read("get", limit=most, offset=start, include=[])["ids"]
+            ids = self._ids_at(start, most)
             if trace_id in ids:
-                place = start + ids.index(trace_id) + 1
-                pages = self._in_order(place)
-                return (replace(facts.read(i, held), vector=_exact(held, vector)) for i, held, vector in pages)
+                return start + ids.index(trace_id)
         return None
+
+    def _ids_at(self, place: int, most: int) -> list[str]:
+        found: list[str] = self._read("get", limit=most, offset=place, include=[])["ids"]
+        return found
+
+    def ids_after(self, trace_id: str | None, place: int) -> Iterator[tuple[int, list[str]]]:
+        """Yield the ids of what was added after a record, page by page, each with the place of its first.
+
+        Args:
+            trace_id: The record; None for all records. Where it is gone, the newest few thousand are yielded: records
+                are removed by age, so what is left came later, as a rule.
+            place: Where it was; it is found where it is now, if others were removed.
+        """
+        page = [] if trace_id is None else self._ids_at(place, _PAGE)
+        if page[:1] == [trace_id]:
+            place += 1
+            yield place, page[1:]
+            if len(page) < _PAGE:
+                return
+            place += len(page) - 1
+        else:
+            place = self._place_after(trace_id)
+        while page := self._ids_at(place, _PAGE):
+            yield place, page
+            place += len(page)
+
+    def _place_after(self, trace_id: str | None) -> int:
+        if trace_id is None:
+            return 0
+        count = self.count()
+        place = self._place_of(trace_id, (*_TAILS, max(count, 1)))
+        return max(count - _TAILS[-1], 0) if place is None else place + 1
+
+    def revised_since(self, when: float) -> dict[str, tuple[float, Record]]:
+        """Return the records that were revised where several processes write, with the time of that, by id.
+
+        Args:
+            when: Seconds since 1970, by the clocks of those who revised.
+        """
+        found = self._read("get", where={_REVISED: {"$gt": when}}, include=["metadatas"])
+        pairs = zip(found["ids"], found["metadatas"], strict=True)
+        return {i: (float(held[_REVISED]), facts.read(i, held)) for i, held in pairs}
 
     def _in_order(self, start: int = 0) -> Iterator[Page]:
         # By place, not by id as `pages` does: what is learned of records may depend on their order.
@@ -252,8 +307,8 @@ class Shelf:
 
     # Writing
 
-    def put(self, rows: Sequence[Row]) -> None:
-        """Add records, or replace those of the same id."""
+    def put(self, rows: Sequence[Row]) -> list[str]:
+        """Add records, or replace those of the same id; return the ids that are new, as far as that is looked at."""
         ids = [row.record.id for row in rows]
         # Records that are replaced do not add to the count, and were learned as what they were.
         counted = self.before_replacing is not None or not self._shared
@@ -268,6 +323,7 @@ class Shelf:
             self._count = before + len(set(ids) - known)
             self._fresh.extend(ids)
             self._note_created(rows)
+        return [trace_id for trace_id in ids if trace_id not in known]
 
     def _raise_version(self) -> None:
         """Before the first record of this version: an older one must refuse what it cannot read."""
@@ -278,7 +334,9 @@ class Shelf:
     def _store(self, rows: Sequence[Row]) -> None:
         stored = {row.record.id: self._vector_to_store(row) for row in rows}
         self._collection.upsert(
-            ids=list(stored), embeddings=np.stack(list(stored.values())), metadatas=[row.metadata for row in rows]
+            ids=list(stored),
+            embeddings=np.stack(list(stored.values())),
+            metadatas=[row.metadata | (self._date() if row.revised else {}) for row in rows],
         )
         self._link({row.record.id: stored[row.record.id] for row in rows if stored[row.record.id] is not row.vector})
 
@@ -327,10 +385,15 @@ class Shelf:
     def revise(self, records: Sequence[Record]) -> None:
         """Rewrite what is known of records; those that are not here are left out."""
         self._mark_change()
+        date = self._date()
         self._collection.update(
             ids=[record.id for record in records],
-            metadatas=[facts.write(record) for record in records],
+            metadatas=[facts.write(record) | date for record in records],
         )
+
+    def _date(self) -> dict[str, float]:
+        """Return what shows the others, who look for what was changed lately, that a record was."""
+        return {_REVISED: time.time()} if self._shared else {}
 
     def _mark_change(self) -> None:
         """Where several processes write: show the next one that has the folder alone that records were changed."""

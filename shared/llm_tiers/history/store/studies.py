@@ -43,7 +43,8 @@ class Studies:
         self._results: dict[tuple[str, Study, frozenset[str]], Any] = {}
         # Of the nodes without records, oldest first.
         self._empty: dict[tuple[str, Study, frozenset[str]], None] = {}
-        self._lock = threading.Lock()
+        # Entered again by what is done `at_rest`.
+        self._lock = threading.RLock()
         self._complete = False
 
     @property
@@ -108,6 +109,14 @@ class Studies:
         """Return the result for a node, or None where it was not asked for yet."""
         return self._results.get((node, study, without))
 
+    def has_any(self, node: str) -> bool:
+        """Say whether there is a result for a node."""
+        return any(key[0] == node for key in list(self._results))
+
+    def needs_vectors(self, node: str) -> bool:
+        """Say whether a study of a node is a complete one, which needs vectors and learns what changes."""
+        return any(key[0] == node and isinstance(key[1], CompleteStudy) for key in list(self._results))
+
     @contextmanager
     def at_rest(self) -> Iterator[dict[tuple[str, KeptStudy, frozenset[str]], Any]]:
         """Yield the results that can be kept, by node, study and who is left out, while nothing is learned."""
@@ -126,31 +135,49 @@ class Studies:
         """
         with self._lock:
             yield
-            seen = replace(record, vector=vector)
+            self.learn(replace(record, vector=vector), nodes)
+
+    def learn(self, record: Record, nodes: Iterable[str]) -> None:
+        """Let every study of these nodes learn a record, which has its vector where one of them needs that."""
+        with self._lock:
             for key in list(self._results):
                 node, study, without = key
                 if node in nodes:
                     self._empty.pop(key, None)
                 if node in nodes and record.principal not in without:
-                    self._results[key] = study.learn(self._results[key], seen)
+                    self._results[key] = study.learn(self._results[key], record)
 
     @contextmanager
     def revising(
-        self, before: Record, after: Record, nodes: Iterable[str], vector: Callable[[], Vector | None]
+        self,
+        before: Callable[[str], Record | None],
+        after: Record,
+        nodes: Iterable[str],
+        vector: Callable[[], Vector | None],
     ) -> Iterator[None]:
-        """Let every complete study of these nodes learn what a record is changed to in the meantime."""
+        """Let every complete study of these nodes learn what a record is changed to in the meantime.
+
+        Args:
+            before: Returns the record as the studies of a node have learned it; None where they have not. It is called
+                once for each node with a complete study.
+            after: The record as it will be.
+            nodes: The nodes.
+            vector: Returns its vector.
+        """
         with self._lock:
             yield
-            concerned = [
-                key
-                for key in self._results
-                if key[0] in nodes and isinstance(key[1], CompleteStudy) and before.principal not in key[2]
-            ]
-            if not concerned:
+            concerned = [node for node in nodes if self.needs_vectors(node)]
+            known = {node: held for node in concerned if (held := before(node)) is not None}
+            if not known:
                 return
-            known = vector()
-            old, new = replace(before, vector=known), replace(after, vector=known)
-            for key in concerned:
+            new = replace(after, vector=vector())
+            for node, held in known.items():
+                self.revise(replace(held, vector=new.vector), new, node)
+
+    def revise(self, before: Record, after: Record, node: str) -> None:
+        """Let every complete study of a node learn that a record changed; both states have its vector."""
+        with self._lock:
+            for key in list(self._results):
                 study = key[1]
-                if isinstance(study, CompleteStudy):
-                    self._results[key] = study.revise(self._results[key], old, new)
+                if key[0] == node and isinstance(study, CompleteStudy) and before.principal not in key[2]:
+                    self._results[key] = study.revise(self._results[key], before, after)

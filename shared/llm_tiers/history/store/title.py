@@ -30,11 +30,14 @@ class Row(NamedTuple):
         record: The record.
         vector: Its vector.
         exact: Whether the vector is to be read back to the last bit.
+        revised: Whether the record was revised while it waited. It may have been stored before as it was, by a write
+            whose answer was lost.
     """
 
     record: Record
     vector: Vector
     exact: bool = False
+    revised: bool = False
 
     @property
     def metadata(self) -> dict[str, Any]:
