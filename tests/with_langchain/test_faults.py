@@ -4,18 +4,23 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from functools import reduce
 from operator import add
+from textwrap import dedent
 
 import pytest
 from langchain_openai import ChatOpenAI
 
 from langchain_tiers import TieredChatModel
 from llm_tiers import AllTiersFailed, ConfigError, FixedStarter, PromptJudge, Tier
+from llm_tiers.history.reading import read_records
 from llm_tiers.testing import BrokenJson, Cut, Hang, HttpError, Reply
 
 ASK = "What is the capital of France?"
+NAMES = ("small", "medium", "large")
 
 FAULTS = {
     "rate limit": HttpError(429, "Rate limit reached", retry_after=1),
@@ -149,6 +154,28 @@ def test_a_slow_embedding_costs_a_call_a_bounded_time(tiered, ask):
     assert answer.content
     assert "history: no answer within history_timeout=0.05 s" in trace_of(answer)["warnings"]
     released.set()
+
+
+def test_a_program_that_ends_without_closing_keeps_what_a_slow_history_takes_late(server, tmp_path):
+    program = f"""
+        import time
+
+        from langchain_openai import ChatOpenAI
+        from langchain_tiers import TieredChatModel
+
+        def embed(text):
+            time.sleep(0.5)
+            return [1.0, 0.0]
+
+        tiers = [ChatOpenAI(model=name, base_url={server.base_url!r}, api_key="none") for name in {NAMES!r}]
+        model = TieredChatModel(tiers=tiers, history={str(tmp_path)!r}, embedding=embed, history_timeout=0.05)
+        print(*model.invoke({ASK!r}).response_metadata["tiers"]["warnings"])
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", dedent(program)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "history: too slow" in ran.stdout, ran.stderr
+    assert len(read_records(str(tmp_path))) == 1
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs SIGSTOP")

@@ -10,9 +10,14 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["SECONDS_AT_END", "Background", "Work"]
+__all__ = ["SECONDS_AT_END", "Background", "Work", "wait_at_exit"]
+
+if TYPE_CHECKING:
+    from llm_tiers.flow.deadline import Late
 
 logger = logging.getLogger("llm_tiers")
 
@@ -173,3 +178,24 @@ def _finish_all() -> None:
     deadline = time.monotonic() + SECONDS_AT_END
     for background in list(_open):
         background.finish(max(0.0, deadline - time.monotonic()))
+
+
+_late: weakref.WeakSet[Late] = weakref.WeakSet()
+
+
+def wait_at_exit(late: Late) -> None:
+    """Let the end of the program wait for late work, `SECONDS_AT_END` for all of it together."""
+    with _registering:
+        if not _late:
+            # The hook by which Python's pools shut down, where there is one: histories write what waits as the exit
+            # begins, and what is registered last runs first. It is private to Python, hence `getattr`.
+            # It refuses where the exit has begun.
+            with suppress(RuntimeError):
+                getattr(threading, "_register_atexit", atexit.register)(_wait_for_late)
+        _late.add(late)
+
+
+def _wait_for_late() -> None:
+    deadline = time.monotonic() + SECONDS_AT_END
+    for late in list(_late):
+        late.finish(max(0.0, deadline - time.monotonic()))

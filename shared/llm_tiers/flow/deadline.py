@@ -55,10 +55,10 @@ class Late:
             self._number += 1
         work.add_done_callback(self._remove)
 
-    def wait(self, seconds: float) -> None:
-        """Wait at most `seconds` until all of it has ended."""
+    def finish(self, seconds: float) -> bool:
+        """Wait at most `seconds` until all of it has ended, and say whether it has."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._number, seconds)
+            return self._changed.wait_for(lambda: not self._number, seconds)
 
     def _remove(self, _: Future[Any]) -> None:
         with self._changed:

@@ -19,7 +19,7 @@ from llm_tiers.call.call import Call
 from llm_tiers.call.performer import Detachable
 from llm_tiers.errors import AllTiersFailed, ConfigError, FeedbackRefused, HistoryError, UnknownTrace
 from llm_tiers.flow.accepted import Accepted
-from llm_tiers.flow.background import SECONDS_AT_END
+from llm_tiers.flow.background import SECONDS_AT_END, wait_at_exit
 from llm_tiers.flow.breakers import Breakers
 from llm_tiers.flow.cascade import cascade
 from llm_tiers.flow.deadline import Busy, Late, LateTiers
@@ -294,7 +294,7 @@ class Engine:
         except UnknownTrace:
             # A record may be kept after the user's word: where the history was slow, or that of a served call, which is
             # kept when its shadow is known.
-            self._late_history.wait(_SECONDS_FOR_RECORD)
+            self._late_history.finish(_SECONDS_FOR_RECORD)
             if self._shadows is not None:
                 self._shadows.wait(_SECONDS_FOR_RECORD)
             return revise()
@@ -358,8 +358,8 @@ class Engine:
             return False
         return self._gradings is None or self._gradings.wait(max(until - time.monotonic(), 0.0))
 
-    def finish_grading(self, seconds: float = SECONDS_AT_END) -> None:
-        """Wait for what is asked off the path and graded, and give up the rest; the log and the traces say what.
+    def finish(self, seconds: float = SECONDS_AT_END) -> None:
+        """Wait for what is asked off the path, graded and kept late, and give up the rest; the log says what.
 
         Args:
             seconds: Wait no longer.
@@ -369,14 +369,19 @@ class Engine:
             self._shadows.finish(seconds)
         if self._gradings is not None:
             self._gradings.finish(max(until - time.monotonic(), 0.0))
+        if not self._late_history.finish(max(until - time.monotonic(), 0.0)):
+            logger.warning(
+                "history: %d look-ups and records that were to be kept later are given up: it does not answer",
+                len(self._late_history),
+            )
 
     def close(self, seconds: float = SECONDS_AT_END) -> None:
-        """Finish grading, write what the history has pending and close it.
+        """Finish what follows the calls, write what the history has pending and close it.
 
         Args:
-            seconds: Wait no longer for what is asked off the path and graded.
+            seconds: Wait no longer for what is asked off the path, graded and kept late.
         """
-        self.finish_grading(seconds)
+        self.finish(seconds)
         if self.history is not None:
             self.history.close()
 
@@ -435,6 +440,7 @@ class Engine:
                 ledger.warn(f"history: {trouble}")
         except HistoryTooSlow:
             ledger.warn("history: too slow; the record of the call is kept later")
+            wait_at_exit(self._late_history)
         except Busy as error:
             ledger.warn(f"history: the record of the call is not kept: {error}")
         except Exception as error:  # noqa: BLE001 -- the boundary to the history: the error becomes a warning

@@ -131,8 +131,9 @@ class Tiered(BaseModel):
     def close(self, timeout: float = SECONDS_AT_END) -> None:
         """Write what the history has pending and close it; a `History` that was given and the tiers stay open.
 
-        What is left to grade, or to ask off the path in `mode="observe"`, is given up after the time-out: `on_trace`
-        and the log say so. A program that ends without `close` waits as long.
+        What is left to grade, to ask off the path in `mode="observe"`, or to hand to a history that was too slow for
+        its call, is given up after the time-out: `on_trace` and the log say so. A program that ends without `close`
+        waits as long.
 
         Args:
             timeout: Seconds to wait at most for that; 0 gives it up at once. What waits to be written is written.
@@ -149,7 +150,7 @@ class Tiered(BaseModel):
         if given is None or isinstance(given, str | os.PathLike):
             self._engine.close(timeout)
         else:
-            self._engine.finish_grading(timeout)
+            self._engine.finish(timeout)
 
     def asker(self) -> Asker:
         """Return what asks single tiers past policy and history, for `llm-tiers profile`."""

@@ -34,6 +34,7 @@ class SlowHistory:
         self.remembered.set()
 
     def close(self):
+        self.held_at_close = [record.id for record in self.inner.records]
         self.released.set()
 
 
@@ -65,6 +66,22 @@ def test_the_call_goes_on_without_it_and_says_so(scripted, bench, history, way):
     history.close()
     assert history.remembered.wait(10)
     assert [record.id for record in history.inner.records] == ["call-1"]
+
+
+def test_closing_waits_for_what_is_kept_later(scripted, bench, history):
+    bench = bench()
+    bench.ask(scripted.ScriptedPerformer(ANSWERS))
+    threading.Timer(0.1, history.released.set).start()
+    bench.engine.close()
+    assert history.held_at_close == ["call-1"]
+
+
+def test_closing_does_not_wait_for_a_history_that_never_answers(scripted, bench, history, caplog):
+    bench = bench()
+    bench.ask(scripted.ScriptedPerformer(ANSWERS))
+    bench.engine.close(seconds=0.1)
+    assert history.held_at_close == []
+    assert "2 look-ups and records that were to be kept later are given up" in caplog.text
 
 
 class RevisableHistory(SlowHistory):
