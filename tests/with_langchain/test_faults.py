@@ -13,6 +13,7 @@ from textwrap import dedent
 
 import pytest
 from langchain_openai import ChatOpenAI
+from processes import stop
 
 from langchain_tiers import TieredChatModel
 from llm_tiers import AllTiersFailed, ConfigError, FixedStarter, PromptJudge, Tier
@@ -184,7 +185,7 @@ def test_a_folders_server_that_hangs_costs_a_call_a_bounded_time(tiered, ask, tm
     ask(model)
     model.history.flush()
     server = json.loads((tmp_path / "llm-tiers.server.json").read_text())["server"]
-    os.kill(server, signal.SIGSTOP)
+    stop(server)
     answer = ask(model)
     assert answer.content
     assert "history: no answer within history_timeout=0.05 s" in trace_of(answer)["warnings"]

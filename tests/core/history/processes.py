@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -107,3 +108,18 @@ def runs(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+def stop(pid):
+    """Let a process hang until SIGCONT; where the system shows it, once all its threads have stopped."""
+    os.kill(pid, signal.SIGSTOP)
+    if Path("/proc/self").exists():
+        # One that had not noticed yet could still answer a request.
+        assert eventually(lambda: all(_has_stopped(task) for task in Path(f"/proc/{pid}/task").iterdir()))
+
+
+def _has_stopped(task):
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
+    except FileNotFoundError:
+        return True

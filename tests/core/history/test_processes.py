@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from processes import EMBEDDING, forks, ids, record, run, start
+from processes import EMBEDDING, forks, ids, record, run, start, stop
 
 from llm_tiers.embedding import Embedding
 from llm_tiers.errors import EmbeddingMismatch, HistoryLocked, HistoryUnreachable, UnknownTrace
@@ -387,7 +387,7 @@ def test_a_server_that_hangs_is_not_waited_for_twice(tmp_path):
     with serving(tmp_path) as (url, process), ChromaHistory(url, embedding=EMBEDDING) as history:
         history.remember(record(1))
         history.flush()
-        process.send_signal(signal.SIGSTOP)
+        stop(process.pid)
         first, second = (history.recall("question 1", node="n", k=1) for _ in range(2))
         process.send_signal(signal.SIGCONT)
     assert "does not answer" in first.error

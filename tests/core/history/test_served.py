@@ -8,7 +8,7 @@ import subprocess
 import threading
 
 import pytest
-from processes import EMBEDDING, eventually, forks, ids, record, run, runs, server_of, serves, start
+from processes import EMBEDDING, eventually, forks, ids, record, run, runs, server_of, serves, start, stop
 
 from llm_tiers.errors import ConfigError, HistoryError, HistoryLocked
 from llm_tiers.history import ChromaHistory
@@ -268,7 +268,7 @@ def test_a_server_that_hangs_is_replaced_and_nothing_is_lost(tmp_path, monkeypat
         history.remember(record(1))
         history.flush()
         server = server_of(tmp_path)
-        os.kill(server["server"], signal.SIGSTOP)
+        stop(server["server"])
         history.remember(record(2))
         history.flush()
         assert server_of(tmp_path)["server"] != server["server"]
@@ -292,7 +292,7 @@ def test_a_server_that_hangs_does_not_hold_up_the_first_call_of_another_process(
     with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
         history.remember(record(1))
         history.flush()
-        os.kill(server_of(tmp_path)["server"], signal.SIGSTOP)
+        stop(server_of(tmp_path)["server"])
         assert run(script, tmp_path) == ["True"]
         os.kill(server_of(tmp_path)["server"], signal.SIGCONT)
 
