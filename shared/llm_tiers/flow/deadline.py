@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import math
+import os
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -34,10 +35,20 @@ class Late:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._number = 0
         self._changed = threading.Condition()
 
+    def _begin_in_child(self) -> None:
+        # The parent's threads do not run in a forked child.
+        if self._process != os.getpid():
+            self._begin()
+
     def __len__(self) -> int:
+        self._begin_in_child()
         return self._number
 
     def check(self) -> None:
@@ -46,17 +57,19 @@ class Late:
         Raises:
             Busy: There is none.
         """
-        if self._number >= self._most:
+        if len(self) >= self._most:
             raise Busy(f"{self._most} earlier calls have not ended")
 
     def add(self, work: Future[Any]) -> None:
         """Count some work until it ends."""
+        self._begin_in_child()
         with self._changed:
             self._number += 1
         work.add_done_callback(self._remove)
 
     def finish(self, seconds: float) -> bool:
         """Wait at most `seconds` until all of it has ended, and say whether it has."""
+        self._begin_in_child()
         with self._changed:
             return self._changed.wait_for(lambda: not self._number, seconds)
 

@@ -260,7 +260,7 @@ class ChromaHistory:
             if library.knows_without_store:
                 return
         opening.join(_SECONDS_TO_OPEN)
-        if opening.is_alive():
+        if opening.is_alive() or not library.prepared:
             self._no_wait_before = time.monotonic() + _SECONDS_WITHOUT_WAITING
 
     knows_principals = True

@@ -1,12 +1,15 @@
 """A slow history costs a call a bounded time, however often it is asked."""
 
+import os
 import threading
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
 
 from llm_tiers import AccuracyEstimator, ChromaHistory, ConfigError, PromptJudge
 from llm_tiers.errors import UnknownTrace
+from llm_tiers.flow.deadline import Busy, Late
 from llm_tiers.flow.limits import Limits
 from llm_tiers.flow.patience import HistoryTime, HistoryTooSlow
 
@@ -82,6 +85,21 @@ def test_closing_does_not_wait_for_a_history_that_never_answers(scripted, bench,
     bench.engine.close(seconds=0.1)
     assert history.held_at_close == []
     assert "2 look-ups and records that were to be kept later are given up" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_forked_child_does_not_wait_for_its_parents_threads():
+    late, work = Late(1), Future()
+    late.add(work)
+    with pytest.raises(Busy):
+        late.check()
+    child = os.fork()
+    if not child:
+        late.check()
+        os._exit(0 if late.finish(0) and not len(late) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    work.set_result(None)
+    assert late.finish(0)
 
 
 class RevisableHistory(SlowHistory):

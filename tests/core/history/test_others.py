@@ -24,7 +24,9 @@ from test_processes import serving
 
 from llm_tiers.errors import HistoryError, UnknownTrace
 from llm_tiers.history.store import client, others, shelf
+from llm_tiers.history.store.client import open_memory
 from llm_tiers.history.store.places import Memory
+from llm_tiers.history.store.title import Row, Title
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -564,3 +566,26 @@ def test_what_was_kept_of_a_time_alone_is_gone_on_with_in_company(tmp_path):
         assert (len(listed), number, count) == (MANY + 2, MANY + 2, MANY + 2)
         listed, number, count = follows(history, MANY + 2)
         assert (len(listed), number, count) == (MANY + 3, MANY + 3, MANY + 3)
+
+
+@pytest.mark.parametrize("place", [9, 3, 39, 400])
+def test_what_is_removed_between_two_pages_hides_nothing(monkeypatch, place):
+    monkeypatch.setattr(shelf, "_PAGE", 5)
+    title = Title(f"pages-{place}", "default", "n", EMBEDDING.name, 16, 0)
+    one = shelf.make_shelf(open_memory(), title, shared=True)
+    one.put([Row(record(number), EMBEDDING.embed(f"question {number}"), exact=False) for number in range(40)])
+    pages = one.ids_after("t9", place)
+    found = next(pages)[1]
+    for first in (0, 5):
+        one.discard([f"t{number}" for number in range(first, first + 5)])
+        found += next(pages)[1]
+    found += [trace_id for _, ids in pages for trace_id in ids]
+    assert found == [f"t{number}" for number in range(10, 40)]
+
+
+def test_where_the_last_one_is_removed_the_newest_are_looked_at():
+    title = Title("pages-gone", "default", "n", EMBEDDING.name, 16, 0)
+    one = shelf.make_shelf(open_memory(), title, shared=True)
+    one.put([Row(record(number), EMBEDDING.embed(f"question {number}"), exact=False) for number in range(20)])
+    one.discard([f"t{number}" for number in range(15)])
+    assert [ids for _, ids in one.ids_after("t9", 9)] == [["t15", "t16", "t17", "t18", "t19"]]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
 
 import pytest
 from processes import EMBEDDING, eventually, forks, ids, record, run, runs, server_of, serves, start, stop
+from test_kept_studies import Listing
 
-from llm_tiers.errors import ConfigError, HistoryError, HistoryLocked
+from llm_tiers.errors import ConfigError, HistoryError, HistoryLocked, HistoryUnreachable
 from llm_tiers.history import ChromaHistory
+from llm_tiers.history.store.folders import Served
 from llm_tiers.history.store.shelf import Shelf
 
 pytestmark = serves
@@ -312,3 +315,44 @@ def test_threads_that_write_while_the_server_is_killed_lose_nothing(tmp_path):
             thread.join()
         history.flush()
     assert len(ids(tmp_path)) == 301
+
+
+def test_a_server_that_does_not_start_is_tried_once_a_while(tmp_path, monkeypatch):
+    with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
+        history.remember(record(1))
+    tries = []
+
+    def fails(self):
+        tries.append(self)
+        raise HistoryUnreachable("it does not start")
+
+    monkeypatch.setattr(Served, "_open", fails)
+    with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
+        for _ in range(5):
+            history.prepare()
+        assert len(tries) == 1
+
+
+def test_a_thread_that_comes_late_neither_takes_the_folder_again_nor_makes_it(tmp_path):
+    folder = tmp_path / "tiers"
+    with ChromaHistory(folder, embedding=EMBEDDING) as history:
+        place = history._place
+        history.remember(record(1))
+    shutil.rmtree(folder)
+    place.before_writing()
+    with pytest.raises(HistoryError, match="was closed"):
+        place.client()
+    assert not folder.exists()
+
+
+def test_a_revision_whose_vector_cannot_be_read_changes_nothing_and_may_be_made_again(tmp_path, monkeypatch):
+    with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
+        history.remember(record(1))
+        history.flush()
+        assert history.recall("question 1", node="n", k=0, study=Listing()).learned == (("t1", True),)
+        with monkeypatch.context() as patch:
+            patch.setattr(Shelf, "vector", lambda *_: (_ for _ in ()).throw(HistoryError("lost")))
+            with pytest.raises(HistoryError, match="lost"):
+                history.revise("t1", lambda held: {"small": False})
+        history.revise("t1", lambda held: {"small": False})
+        assert history.recall("question 1", node="n", k=0, study=Listing()).learned == (("t1", False),)

@@ -220,6 +220,8 @@ def _answers(port: int) -> bool:
 
 
 def _main() -> None:
+    # The thread that started this may have blocked some.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     folder, lock, chroma = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     os.set_inheritable(lock, False)  # noqa: FBT003
     # The process that started this one must not have to wait for it: the child of a child belongs to nobody here.

@@ -91,9 +91,13 @@ class Keeping:
 
     def noting(self, node: str, records: Iterable[Record]) -> Iterator[Record]:
         """Yield the records with which a study begins."""
+        last = None
         for record in records:
-            self.last[node] = record.id
+            last = record.id
             yield record
+        # Not before: where reading fails halfway, the node's other studies have learned all.
+        if last is not None:
+            self.last[node] = last
 
     def adding(self, record: Record, nodes: Iterable[str]) -> None:
         """Take a record that is about to be queued."""

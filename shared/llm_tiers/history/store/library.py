@@ -58,8 +58,8 @@ _SECONDS_TO_LOOK = 1.0
 """How long it is looked after a write what other processes stored, about; what is left is learned after the next."""
 
 _SECONDS_FOR_OTHERS = 1.0
-"""How long a revision waits for a write to end, so that the studies learn first what is revised. Else they learn the
-revision with one of the next writes."""
+"""How long a revision waits for a write to end, so that the studies learn first what is revised. Else they learn what
+others added as revised, with one of the next writes; of a record from before the start, at the next start."""
 
 _MOST_RECENT = 20_000
 
@@ -388,8 +388,10 @@ class Library:
         known = self._studies.known(node, study, without)
         if known is not None:
             return known
-        if not self._has_records(node):
-            return self._studies.of_nothing(node, study)
+        # A record may be added while it is looked, and belongs to the study that begins then.
+        of_nothing = self._studies.of_nothing(node, study, lambda: not self._has_records(node))
+        if of_nothing is not None:
+            return of_nothing
         # Nothing may be written while a study begins. Taken before the studies' own lock, which a writer takes too.
         with self._writing:
             # All studies of a node have learned the same.
@@ -612,9 +614,7 @@ class Library:
     def revise(self, trace_id: str, change: Change) -> Record:
         """Replace a record, or its labels; one revision at a time."""
         with self._revising:
-            with chroma_errors("looking for a record"):
-                self._open_if_present()
-                record = self._find(trace_id)
+            record = self._patiently(partial(self._look_for, trace_id))
             changed = change(record)
             after = changed if isinstance(changed, Record) else replace(record, labels=dict(changed))
             labels = dict(after.labels)
@@ -633,7 +633,8 @@ class Library:
             )
             nodes = self._nodes_for(revised.node)
             before = self._as_learned(record, revised, nodes)
-            with self._studies.revising(before, revised, nodes, partial(self._vector_of, trace_id)):
+            vector = partial(self._patiently, partial(self._vector_of, trace_id))
+            with self._studies.revising(before, revised, nodes, vector):
                 self._keeping.revising()
                 self._pending.revise(revised)
             return revised
@@ -658,6 +659,11 @@ class Library:
             return False
         finally:
             self._writing.release()
+
+    def _look_for(self, trace_id: str) -> Record:
+        with chroma_errors("looking for a record"):
+            self._open_if_present()
+            return self._find(trace_id)
 
     def _vector_of(self, trace_id: str) -> Vector | None:
         waiting = self._pending.vector(trace_id)

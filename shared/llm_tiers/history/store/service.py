@@ -107,6 +107,7 @@ class Service:
         self._address: _Address | None = None
         self._users: int | None = None
         self._first = False
+        self._left = False
         _services.add(self)
         self._join()
 
@@ -161,6 +162,7 @@ class Service:
             HistoryUnreachable: The server does not start.
         """
         with self._lock:
+            self._refuse_after_leaving()
             address = self._current()
             if address is not None:
                 return address.url
@@ -261,6 +263,9 @@ class Service:
 
     def is_there(self) -> bool:
         """Whether the folder and the server's database are still those that were opened."""
+        # A thread that is late may ask after the end; it is not the folder that is gone then.
+        if self._left:
+            return True
         if self._users is None:
             return False
         try:
@@ -277,6 +282,7 @@ class Service:
 
     def begin_again(self) -> None:
         """Turn to the folder that is at this path now, after the one that was opened is gone."""
+        self._refuse_after_leaving()
         self.restart()
         self.forget()
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -297,12 +303,18 @@ class Service:
 
     # Leaving
 
+    def _refuse_after_leaving(self) -> None:
+        if self._left:
+            raise HistoryError(f"history: {self._folder} was closed")
+
     def leave(self, on_last: Callable[[], object] | None = None) -> None:
         """Stop using the server; the last to leave ends it and waits for that.
 
         Args:
             on_last: Called by the last to leave, while nobody else can join.
         """
+        with self._lock:
+            self._left = True
         if self._users is None:
             return
         try:

@@ -72,6 +72,9 @@ _FRESH = 1024
 _TAILS = (64, 4096)
 """How far back a record is looked for: it is the last one, unless the process before was killed or others add some."""
 
+_MOST_LOST = 8
+"""How often a place is looked for again in one look, since others removed records before it."""
+
 _PAGE = 500
 _BATCH = 256
 _LEAST_TOMBSTONES = 1000
@@ -224,25 +227,29 @@ class Shelf:
                 are removed by age, so what is left came later, as a rule.
             place: Where it was; it is found where it is now, if others were removed.
         """
-        page = [] if trace_id is None else self._ids_at(place, _PAGE)
-        if page[:1] == [trace_id]:
-            place += 1
-            yield place, page[1:]
-            if len(page) < _PAGE:
+        last, lost = trace_id, 0
+        while True:
+            page = self._ids_at(place, _PAGE)
+            # Each page begins with the last id of the one before: what others remove meanwhile moves all places.
+            if last is not None and page[:1] != [last]:
+                if (lost := lost + 1) > _MOST_LOST:
+                    return
+                place, last = self._where(last)
+                continue
+            is_last_page = len(page) < _PAGE
+            if last is not None:
+                page, place = page[1:], place + 1
+            if page:
+                yield place, page
+                place, last = place + len(page) - 1, page[-1]
+            if is_last_page:
                 return
-            place += len(page) - 1
-        else:
-            place = self._place_after(trace_id)
-        while page := self._ids_at(place, _PAGE):
-            yield place, page
-            place += len(page)
 
-    def _place_after(self, trace_id: str | None) -> int:
-        if trace_id is None:
-            return 0
+    def _where(self, trace_id: str) -> tuple[int, str | None]:
+        """Return where a record is and its id; where it is gone, the place of the newest few thousand, and None."""
         count = self.count()
         place = self._place_of(trace_id, (*_TAILS, max(count, 1)))
-        return max(count - _TAILS[-1], 0) if place is None else place + 1
+        return (max(count - _TAILS[-1], 0), None) if place is None else (place, trace_id)
 
     def revised_since(self, when: float) -> dict[str, tuple[float, Record]]:
         """Return the records that were revised where several processes write, with the time of that, by id.

@@ -91,13 +91,17 @@ class Studies:
         for other in alike[: len(alike) - _MOST_WITHOUT + 1] if without else ():
             del self._results[other]
 
-    def of_nothing(self, node: str, study: Study) -> Any:
+    def of_nothing(self, node: str, study: Study, is_empty: Callable[[], bool]) -> Any:
         """Return the result of no records, for a node that has none; that of the latest such nodes is kept.
+
+        It is None where the node is not empty any more, which is looked at while nothing is learned.
 
         Calls that begin side by side at a new node so have the same.
         """
-        result = self.of(node, study, lambda: (study.start(), ()))
         with self._lock:
+            if not is_empty():
+                return None
+            result = self.of(node, study, lambda: (study.start(), ()))
             self._empty[node, study, NOBODY] = None
             while len(self._empty) > _MOST_EMPTY:
                 oldest = next(iter(self._empty))
@@ -165,14 +169,14 @@ class Studies:
             vector: Returns its vector.
         """
         with self._lock:
-            yield
             concerned = [node for node in nodes if self.needs_vectors(node)]
-            known = {node: held for node in concerned if (held := before(node)) is not None}
-            if not known:
-                return
-            new = replace(after, vector=vector())
-            for node, held in known.items():
-                self.revise(replace(held, vector=new.vector), new, node)
+            # Before anything is changed: where it cannot be read, nothing is.
+            new = replace(after, vector=vector() if concerned else None)
+            yield
+            for node in concerned:
+                held = before(node)
+                if held is not None:
+                    self.revise(replace(held, vector=new.vector), new, node)
 
     def revise(self, before: Record, after: Record, node: str) -> None:
         """Let every complete study of a node learn that a record changed; both states have its vector."""

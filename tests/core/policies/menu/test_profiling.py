@@ -322,7 +322,7 @@ def test_in_a_node_of_two_kinds_each_gets_its_own_rule_also_after_a_restart(tmp_
         for place in range(first, first + (40 if first else 240)):
             kind = ("easy", "hard")[place % 2]
             traces.append((kind, engine.run(engine.call(f"{kind} {place}"), Kinds()).trace))
-            engine.finish_grading()
+            engine.finish()
         late = [(kind, trace) for kind, trace in traces[-40:] if trace.reason.startswith("rule")]
         assert {trace.final for kind, trace in late if kind == "hard"} == {"d"}
         assert {trace.final for kind, trace in late if kind == "easy"} == {"a"}
