@@ -179,7 +179,7 @@ def _place(where: str) -> Place:
     # Chroma would make a new database in a folder that has none.
     if not _has_database(where):
         raise _none_in(where)
-    return Served(folder) if AVAILABLE else Folder(folder)
+    return Served(folder, reads_only=True) if AVAILABLE else Folder(folder)
 
 
 def _has_database(where: str) -> bool:

@@ -258,6 +258,8 @@ with opened(sys.argv[1]) as history:
     {does}
 """
 
+LOOKS = "import sys; from llm_tiers.history.reading import held_in; print(held_in(sys.argv[1]).nodes)"
+
 
 @serves
 class TestShared:
@@ -307,6 +309,20 @@ class TestShared:
             history.flush()
             said = self.other(folder, "learned, given = seen(history); print(len(learned), given)")
             assert said == [str(MANY + 1), "1"]
+
+    def test_one_that_only_looks_does_not_count(self, grown):
+        folder, _ = grown
+        with opened(folder) as history:
+            history.remember(record(MANY))
+            history.flush()
+            command = [sys.executable, "-c", LOOKS, str(folder)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+            assert done.stdout == f"{{'n': {MANY + 1}}}\n"
+            seen(history)
+            history.remember(record(MANY + 1))
+        with opened(folder) as history:
+            learned, given = seen(history)
+        assert (len(learned), given) == (MANY + 2, 0)
 
     def test_the_next_one_that_is_alone_keeps_it_again(self, grown):
         folder, _ = grown

@@ -215,6 +215,10 @@ class Folder(OnDisk):
 class Served(OnDisk):
     """A folder that a Chroma server of its own serves to all processes of this machine; see `service.py`.
 
+    Args:
+        folder: The folder; made if absent.
+        reads_only: Whether nothing will be written.
+
     Raises:
         HistoryLocked: Another process has Chroma's engine open there.
         HistoryError: The folder cannot be used.
@@ -223,10 +227,10 @@ class Served(OnDisk):
     shared = True
     nearby = True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, reads_only: bool = False) -> None:
         make_folder(folder)
         try:
-            self._service = Service(folder)
+            self._service = Service(folder, reads_only=reads_only)
         except OSError as error:
             raise unusable(folder, error) from error
         # Joined first: what the database looks like counts from when others can be seen to join.

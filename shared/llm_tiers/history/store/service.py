@@ -95,13 +95,15 @@ class Service:
 
     Args:
         folder: The folder, which exists.
+        reads_only: Whether this process only looks, so that another one still counts as alone.
 
     Raises:
         HistoryLocked: A process has Chroma's own engine open in the folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, reads_only: bool = False) -> None:
         self._folder = folder
+        self._reads_only = reads_only
         self._lock = threading.Lock()
         self._seen: tuple[int, int] | None = None
         self._address: _Address | None = None
@@ -120,7 +122,7 @@ class Service:
             if self._first:
                 _note_join(self._users, _NOBODY)
             self._wait_for_end()
-            if not self._first:
+            if not self._first and not self._reads_only:
                 _note_join(self._users, time.time_ns())
             self._refuse_engine()
         except BaseException:
@@ -129,7 +131,7 @@ class Service:
 
     @property
     def alone(self) -> bool:
-        """Whether no other process has used the folder since this one joined."""
+        """Whether no other process that may write has used the folder since this one joined."""
         return self._users is not None and self._first and os.fstat(self._users).st_mtime_ns == _NOBODY
 
     def _wait_for_end(self) -> None:
