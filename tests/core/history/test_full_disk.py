@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -116,18 +118,35 @@ def test_closing_with_a_full_disk_says_what_is_not_kept(tmp_path, monkeypatch):
         history.close()
 
 
-def test_a_server_that_finishes_no_write_is_replaced_once_before_flush_says_so(tmp_path, monkeypatch):
+@pytest.fixture
+def no_write_ends(monkeypatch):
+    """Once this is set, all writes go to one who listens and never answers."""
+    begun, direct = threading.Event(), client._direct
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+
+        def send(locate, request):
+            direct(locate, request)
+            if begun.is_set() and request.url.path.endswith(client._WRITES):
+                request.url = request.url.copy_with(port=silent.getsockname()[1])
+
+        monkeypatch.setattr(client, "_direct", send)
+        yield begun
+
+
+def test_a_server_that_finishes_no_write_is_replaced_once_before_flush_says_so(tmp_path, monkeypatch, no_write_ends):
     replaced, stuck = [], folders.Served.stuck
     monkeypatch.setattr(folders.Served, "stuck", lambda place: (replaced.append(place), stuck(place)))
     monkeypatch.setattr(writer, "_SECONDS_TO_WAIT", 60.0)
     with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
         history.remember(record(1))
         history.flush()
-        monkeypatch.setattr(client, "_SECONDS_TO_WRITE", 1e-9)
+        no_write_ends.set()
+        monkeypatch.setattr(client, "_SECONDS_TO_WRITE", 0.2)
         history.remember(record(2))
         with pytest.raises(HistoryError, match="did not finish a write"):
             history.flush()
         assert len(replaced) == 2
+        no_write_ends.clear()
         monkeypatch.undo()
         history.flush()
     assert ids(tmp_path) == {"t1", "t2"}
