@@ -217,6 +217,13 @@ class Story:
 @given(st.lists(st.tuples(STEP, st.lists(STEP, max_size=5)), max_size=30))
 # Graded while it waits to be written again, after a write of which the answer was lost.
 @example([((kind, who, 1, False), []) for kind, who in [("add", 0), ("add", 1), ("lose", 1), ("grade", 1), ("ask", 0)]])
+# Another process stores one just after the last that was looked at, which waits to be written again.
+@example(
+    [
+        *(((kind, 0, 0, False), []) for kind in ("add", "lose", "ask")),
+        (("ask another", 0, 0, False), [(kind, 1, 0, False) for kind in ("add", "flush")]),
+    ]
+)
 @settings(max_examples=100)
 def test_in_whichever_order_it_happens_each_learns_all_once(steps):
     with processes(3) as three:

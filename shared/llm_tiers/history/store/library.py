@@ -868,12 +868,14 @@ class Library:
 
 def _with_waiting(stored: Iterable[Record], waiting: Waiting) -> Iterator[Record]:
     """Yield stored records as they are now, and those that wait, all with their vectors."""
+    vectors = zip(waiting.records.values(), waiting.vectors, strict=True)
+    added = {record.id: replace(record, vector=vector) for record, vector in vectors}
     for record in stored:
-        if record.id not in waiting.records:
-            revised = waiting.revisions.get(record.id)
-            yield record if revised is None else replace(revised, vector=record.vector)
-    for record, vector in zip(waiting.records.values(), waiting.vectors, strict=True):
-        yield replace(record, vector=vector)
+        # One that is stored and still waits, since the answer to its write was lost, keeps its place.
+        held = added.pop(record.id, None)
+        revised = waiting.revisions.get(record.id)
+        yield held or (record if revised is None else replace(revised, vector=record.vector))
+    yield from added.values()
 
 
 def _too_old(ages: Mapping[str, float], older_than: float | None, keep: int | None) -> list[str]:
