@@ -9,9 +9,10 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 __all__ = ["SECONDS_AT_END", "Background", "Work", "wait_at_exit"]
@@ -175,9 +176,13 @@ def _finish_at_exit(background: Background) -> None:
 
 
 def _finish_all() -> None:
+    _finish(_open)
+
+
+def _finish(unfinished: Iterable[Background | Late]) -> None:
     deadline = time.monotonic() + SECONDS_AT_END
-    for background in list(_open):
-        background.finish(max(0.0, deadline - time.monotonic()))
+    for one in list(unfinished):
+        one.finish(max(0.0, deadline - time.monotonic()))
 
 
 _late: weakref.WeakSet[Late] = weakref.WeakSet()
@@ -186,16 +191,17 @@ _late: weakref.WeakSet[Late] = weakref.WeakSet()
 def wait_at_exit(late: Late) -> None:
     """Let the end of the program wait for late work, `SECONDS_AT_END` for all of it together."""
     with _registering:
-        if not _late:
-            # The hook by which Python's pools shut down, where there is one: histories write what waits as the exit
-            # begins, and what is registered last runs first. It is private to Python, hence `getattr`.
-            # It refuses where the exit has begun.
-            with suppress(RuntimeError):
-                getattr(threading, "_register_atexit", atexit.register)(_wait_for_late)
         _late.add(late)
+        _register_for_late()
+
+
+@cache
+def _register_for_late() -> None:
+    # The hook by which Python's pools shut down, where there is one: histories write what waits as the exit begins, and
+    # what is registered last runs first. It is private to Python, hence `getattr`. It refuses where the exit has begun.
+    with suppress(RuntimeError):
+        getattr(threading, "_register_atexit", atexit.register)(_wait_for_late)
 
 
 def _wait_for_late() -> None:
-    deadline = time.monotonic() + SECONDS_AT_END
-    for late in list(_late):
-        late.finish(max(0.0, deadline - time.monotonic()))
+    _finish(_late)

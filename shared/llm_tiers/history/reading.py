@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llm_tiers.history.store.shelf import Shelf
     from llm_tiers.trace import Trace
 
-__all__ = ["Found", "Held", "find_held", "find_record", "held_in", "read_records"]
+__all__ = ["Found", "Held", "find_held", "find_record", "has_database", "held_in", "none_in", "read_records"]
 
 _STEP = 1_000
 _NEWEST = 500
@@ -64,7 +64,7 @@ def read_records(
                 if on_record is not None and len(records) % _STEP == 0:
                     on_record(len(records), total)
     if not records:
-        raise _none_in(where, namespace)
+        raise none_in(where, namespace)
     return sorted(records.values(), key=lambda record: record.created)
 
 
@@ -103,7 +103,7 @@ def held_in(where: str, *, namespace: str = "default") -> Held:
     """
     held = find_held(where, namespace=namespace)
     if held is None:
-        raise _none_in(where, namespace)
+        raise none_in(where, namespace)
     return held
 
 
@@ -116,7 +116,7 @@ def find_held(where: str, *, namespace: str = "default") -> Held | None:
         HistoryError: It cannot be read.
     """
     # Nothing is made in a folder that has no history, and none is made.
-    if not is_server(where) and not _has_database(where):
+    if not is_server(where) and not has_database(where):
         return None
     with closing(_place(where)) as place, client.chroma_errors(f"reading {where}"):
         shelves = place.shelves(namespace)
@@ -165,7 +165,7 @@ def find_record(where: str, trace_id: str, *, namespace: str = "default") -> Fou
                 near = shelves.get(record.node, shelf).newest(_NEWEST)
                 return Found(record, shelf.trace(trace_id), [*near.values()])
     if not shelves:
-        raise _none_in(where, namespace)
+        raise none_in(where, namespace)
     raise UnknownTrace(
         f"{where} holds no record of the trace id {trace_id!r}; `llm-tiers history list` shows the ids that it holds "
         "(calls that teach nothing have no record, and old records are evicted)"
@@ -177,20 +177,22 @@ def _place(where: str) -> Place:
         return Server(where.rstrip("/"), {})
     folder = Path(where).expanduser().resolve()
     # Chroma would make a new database in a folder that has none.
-    if not _has_database(where):
-        raise _none_in(where)
+    if not has_database(where):
+        raise none_in(where)
     return Served(folder, reads_only=True) if AVAILABLE else Folder(folder)
 
 
-def _has_database(where: str) -> bool:
+def has_database(where: str) -> bool:
+    """Whether a folder has a history."""
     try:
         return (Path(where).expanduser() / client.DATABASE).exists()
     except OSError:  # a name that is too long
         return False
 
 
-def _none_in(where: str, namespace: str = "") -> HistoryError:
-    if is_server(where) or _has_database(where):
+def none_in(where: str, namespace: str = "") -> HistoryError:
+    """Return the error of a place that holds no history, or none in a namespace."""
+    if is_server(where) or has_database(where):
         return HistoryError(
             f"{where} holds no history in the namespace {namespace!r}; name the one that a model got as namespace="
         )

@@ -13,7 +13,7 @@ import numpy as np
 
 from llm_tiers.embedding.choice import as_embedding
 from llm_tiers.errors import HistoryError
-from llm_tiers.history.store import client
+from llm_tiers.history.reading import has_database, none_in
 from llm_tiers.history.store.folders import Folder
 from llm_tiers.history.store.salvage import salvage
 
@@ -58,8 +58,8 @@ def repair(where: Path | str, *, embedding: object | None = None, dry_run: bool 
         HistoryError: There is no history, or the new folder could not be written; the old one is then as it was.
     """
     folder = Path(where).expanduser().resolve()
-    if not (folder / client.DATABASE).exists():
-        raise HistoryError(f"{where} holds no history: it has no {client.DATABASE}")
+    if not has_database(str(where)):
+        raise none_in(str(where))
     with closing(Folder(folder, damaged=True)):
         try:
             found = salvage(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from llm_tiers.history.store import client, shelf
 from llm_tiers.history.store.library import mismatch
 from llm_tiers.history.store.manifest import Manifest
 from llm_tiers.history.store.places import Place
-from llm_tiers.history.store.service import LOCK, Service, locked
+from llm_tiers.history.store.service import LOCK, Service, locked, wait_until
 from llm_tiers.history.store.snapshots import Snapshots, looks
 from llm_tiers.history.store.space import check_space
 
@@ -172,10 +171,7 @@ class Folder(OnDisk):
         return self._found() == self._inode and (self._client is None or (self._folder / client.DATABASE).exists())
 
     def _begin_again(self) -> None:
-        opened, self._client = self._client, None
-        if opened is not None:
-            with client.chroma_errors(f"closing {self.where}"):
-                opened.close()
+        self._close_client()
         self._lock.release()
         self._lock = self._take_lock()
 
@@ -206,10 +202,7 @@ class Folder(OnDisk):
         # Chroma closes it in a thread of its own, some hundredths of a second after it said so. What was logged then
         # goes into the database.
         log = self._folder / f"{client.DATABASE}-wal"
-        end = time.monotonic() + _SECONDS_TO_CLOSE
-        while log.exists() and time.monotonic() < end:
-            time.sleep(0.005)
-        return not log.exists()
+        return wait_until(lambda: not log.exists(), _SECONDS_TO_CLOSE)
 
 
 class Served(OnDisk):
@@ -225,7 +218,6 @@ class Served(OnDisk):
     """
 
     shared = True
-    nearby = True
 
     def __init__(self, folder: Path, *, reads_only: bool = False) -> None:
         make_folder(folder)
@@ -241,9 +233,6 @@ class Served(OnDisk):
             raise
 
     def _open(self) -> client.Client:
-        return self._connect()
-
-    def _connect(self) -> client.Client:
         # A server that cannot write may not come up, and would hang if it did.
         check_space(self._folder)
         parts = urlsplit(url := self._service.url())
@@ -271,9 +260,7 @@ class Served(OnDisk):
         return self._service.is_there()
 
     def _begin_again(self) -> None:
-        opened, self._client = self._client, None
-        if opened is not None:
-            opened.close()
+        self._close_client()
         self._service.begin_again()
 
     def close(self) -> None:

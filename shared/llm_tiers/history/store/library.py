@@ -184,14 +184,12 @@ class Library:
         with self._opening:
             if self._opened:
                 return
-            shelves = self._shelf_provider.shelves(self.namespace)
-            for shelf in shelves.values():
-                self._check(shelf.title)
-                shelf.before_replacing = self._keeping.before_replacing
-            with self._lock:
-                self._shelves.update(shelves)
-                self._nodes.update(node for node in shelves if node)
+            self._add_shelves()
             self._opened = True
+
+    def _add_shelves(self) -> None:
+        for shelf in self._shelf_provider.shelves(self.namespace).values():
+            self._add_shelf(shelf)
 
     def forget_shelves(self) -> None:
         """Forget what is stored, because the folder is gone; what waits stays."""
@@ -258,7 +256,7 @@ class Library:
 
     def _shelf(self, node: str) -> Shelf | None:
         shelf = self._shelves.get(node)
-        if shelf is None and self._shelf_provider.shared and self._shelf_provider.may_hold(self.namespace):
+        if shelf is None and not self._shelf_provider.alone and self._shelf_provider.may_hold(self.namespace):
             # Another process may have made it meanwhile.
             # Always generation 0: shelves that others write to are never copied (`Shelf.tidy`).
             found = self._shelf_provider.find(f"{self._stem_of(node)}.g0")
@@ -534,9 +532,8 @@ class Library:
 
     def _every_shelf(self) -> list[Shelf]:
         """Return all shelves, with those that other processes made meanwhile."""
-        if self._shelf_provider.shared and self._opened:
-            for shelf in self._shelf_provider.shelves(self.namespace).values():
-                self._add_shelf(shelf)
+        if self._opened and not self._shelf_provider.alone:
+            self._add_shelves()
         return self._all_shelves()
 
     def _new_shelves(self) -> list[Shelf]:

@@ -12,9 +12,9 @@ import filelock
 
 from llm_tiers.errors import HistoryError
 
-__all__ = ["Manifest"]
+__all__ = ["NAME", "Manifest"]
 
-_NAME = "llm-tiers.json"
+NAME = "llm-tiers.json"
 _FORMAT = 1
 
 
@@ -26,7 +26,7 @@ class Manifest:
     """
 
     def __init__(self, folder: Path, *, damaged: bool = False) -> None:
-        self._path = folder / _NAME
+        self._path = folder / NAME
         self._namespaces: dict[str, dict[str, Any]] = {}
         self._seen: tuple[int, int] | None = None
         self.exists = False

@@ -142,6 +142,9 @@ class Place(ABC):
     def close(self) -> None:
         """Stop writing and close Chroma."""
         self.writer.stop()
+        self._close_client()
+
+    def _close_client(self) -> None:
         opened, self._client = self._client, None
         if opened is not None:
             with client.chroma_errors(f"closing {self.where}"):

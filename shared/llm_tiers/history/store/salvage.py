@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llm_tiers.errors import HistoryError
-from llm_tiers.history.store import facts
+from llm_tiers.history.store import facts, manifest
 from llm_tiers.history.store.client import DATABASE
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def salvage(folder: Path) -> Salvaged:
 
 def _manifest(folder: Path) -> dict[str, str]:
     try:
-        held = json.loads((folder / "llm-tiers.json").read_text(encoding="utf-8"))["namespaces"]
+        held = json.loads((folder / manifest.NAME).read_text(encoding="utf-8"))["namespaces"]
         return {str(namespace): str(facts["embedding"]) for namespace, facts in held.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

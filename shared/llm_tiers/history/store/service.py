@@ -22,7 +22,7 @@ from signal import SIGTERM
 from typing import Any
 
 from llm_tiers.errors import HistoryError, HistoryLocked, HistoryUnreachable
-from llm_tiers.history.store.client import make_database
+from llm_tiers.history.store.client import DATABASE, make_database
 
 try:
     import fcntl
@@ -31,7 +31,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["AVAILABLE", "LOCK", "Service", "locked"]
+__all__ = ["AVAILABLE", "LOCK", "Service", "locked", "wait_until"]
 
 AVAILABLE = fcntl is not None
 """Whether this system can hand a lock from one process to another, which a shared folder needs."""
@@ -136,12 +136,12 @@ class Service:
 
     def _wait_for_end(self) -> None:
         # While a server ends, nobody may join.
-        if not _wait(lambda: _try(self._users, fcntl.LOCK_SH), _SECONDS_TO_JOIN):
+        if not wait_until(lambda: _try(self._users, fcntl.LOCK_SH), _SECONDS_TO_JOIN):
             raise HistoryUnreachable(f"history: the server of {self._folder} does not end")
 
     def _refuse_engine(self) -> None:
         """Raise `HistoryLocked` where a process holds the folder without a server that can be reached from here."""
-        if not _wait(lambda: not _held(self._folder) or self._reachable(), _SECONDS_TO_SAY):
+        if not wait_until(lambda: not _held(self._folder) or self._reachable(), _SECONDS_TO_SAY):
             raise locked(self._folder)
 
     def _reachable(self) -> bool:
@@ -277,7 +277,7 @@ class Service:
             address = self._address
             if address is None or not address.database:
                 return True
-            database = (self._folder / "chroma.sqlite3").stat()
+            database = (self._folder / DATABASE).stat()
         except OSError:
             return False
         return (database.st_dev, database.st_ino) == address.database
@@ -301,7 +301,7 @@ class Service:
             # Its number may belong to another process by now, hence the check of when it started.
             if address.alive:
                 os.kill(address.keeper, SIGTERM)
-        _wait(lambda: not address.alive, _SECONDS_TO_JOIN)
+        wait_until(lambda: not address.alive, _SECONDS_TO_JOIN)
 
     # Leaving
 
@@ -329,7 +329,7 @@ class Service:
                     on_last()
             elif not _try(self._users, fcntl.LOCK_SH):
                 # The keeper was faster, and is ending the server.
-                _wait(lambda: _try(self._users, fcntl.LOCK_SH), _SECONDS_TO_JOIN)
+                wait_until(lambda: _try(self._users, fcntl.LOCK_SH), _SECONDS_TO_JOIN)
         finally:
             self.forget()
 
@@ -377,7 +377,8 @@ def _try(descriptor: int | None, kind: int) -> bool:
     return True
 
 
-def _wait(reached: Any, seconds: float) -> bool:
+def wait_until(reached: Callable[[], bool], seconds: float) -> bool:
+    """Wait until something is so, but no longer than `seconds`, and say whether it is."""
     deadline = time.monotonic() + seconds
     while not reached():
         if time.monotonic() > deadline:

@@ -177,8 +177,7 @@ class Shelf:
         """Return those of `ids` that are here, with their vectors if asked for."""
         if not vectors:
             return _records(self._read("get", ids=list(ids), include=["metadatas"]))
-        pages = self.pages(vectors=True, ids=ids)
-        return {i: replace(facts.read(i, held), vector=_exact(held, vector)) for i, held, vector in pages}
+        return {record.id: record for record in map(_whole, self.pages(vectors=True, ids=ids))}
 
     def newest(self, most: int) -> dict[str, Record]:
         """Return the newest records by id, oldest first."""
@@ -194,16 +193,12 @@ class Shelf:
         Args:
             most: Yield only so many, the newest.
         """
-        for trace_id, metadata, vector in self._in_order(0 if most is None else max(self.count() - most, 0)):
-            yield replace(facts.read(trace_id, metadata), vector=_exact(metadata, vector))
+        yield from map(_whole, self._in_order(0 if most is None else max(self.count() - most, 0)))
 
     def complete_after(self, trace_id: str) -> Iterator[Record] | None:
         """Return what `complete` yields after a record; None where that is not among the last few thousand."""
         place = self._place_of(trace_id, _TAILS)
-        if place is None:
-            return None
-        pages = self._in_order(place + 1)
-        return (replace(facts.read(i, held), vector=_exact(held, vector)) for i, held, vector in pages)
+        return None if place is None else map(_whole, self._in_order(place + 1))
 
     def _place_of(self, trace_id: str, tails: Iterable[int]) -> int | None:
         """Return which record in the order of addition it is; None where it is not among the last of `tails`."""
@@ -494,6 +489,12 @@ class Shelf:
 def _directions(dimension: int) -> NDArray[np.float64]:
     """Return the directions in which copies are moved, the same ones in each process."""
     return np.random.default_rng(0).standard_normal((_DIRECTIONS, dimension))
+
+
+def _whole(page: Page) -> Record:
+    """Return a record with its vector."""
+    trace_id, metadata, vector = page
+    return replace(facts.read(trace_id, metadata), vector=_exact(metadata, vector))
 
 
 def _exact(metadata: Mapping[str, Any], vector: Any) -> Vector:
