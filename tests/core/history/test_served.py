@@ -266,7 +266,7 @@ def test_a_served_folder_refuses_an_embedded_engine(tmp_path):
 def test_a_server_that_hangs_is_replaced_and_nothing_is_lost(tmp_path, monkeypatch):
     from llm_tiers.history.store import client
 
-    monkeypatch.setattr(client, "_SECONDS_TO_WRITE", 0.5)
+    monkeypatch.setattr(client, "_SECONDS_TO_WRITE", 3.0)
     with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
         history.remember(record(1))
         history.flush()
@@ -289,7 +289,7 @@ def test_a_server_that_hangs_does_not_hold_up_the_first_call_of_another_process(
         began = time.monotonic()
         for _ in range(3):
             history.prepare()
-        say(time.monotonic() - began < 2)
+        say(time.monotonic() - began < 8)
         os._exit(0)
     """
     with ChromaHistory(tmp_path, embedding=EMBEDDING) as history:
