@@ -14,6 +14,7 @@ from chromadb.errors import InternalError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from past_calls import EMBEDDING, ids, record
+from processes import eventually, run
 
 from llm_tiers.errors import ConfigError, UnknownTrace
 from llm_tiers.history import ChromaHistory
@@ -213,3 +214,36 @@ def test_pruning_by_age_and_number(place):
 def test_pruning_needs_to_know_what(history, arguments):
     with pytest.raises(ConfigError, match="prune"):
         history.prune(**arguments)
+
+
+def test_models_that_answer_some_calls_and_are_gone_take_no_memory_of_chroma(tmp_path):
+    """An index that Chroma made in memory once is kept until the process ends, 2.6 MB each."""
+    script = """
+        import threading
+
+        for number in range(20):
+            history = ChromaHistory(embedding=EMBEDDING)
+            for place in range(30):
+                history.remember(record(place))
+            assert history.recall("question 7", node="n", k=1).neighbours[0].record.id == "t7"
+            say("llm-tiers-history" in {thread.name for thread in threading.enumerate()})
+            history.close()
+        say("chromadb" in sys.modules)
+    """
+    assert run(script, tmp_path) == ["False"] * 21
+
+
+def test_a_history_in_memory_that_reaches_its_capacity_forgets_the_oldest():
+    with ChromaHistory(embedding=EMBEDDING, capacity=5) as history:
+        for number in range(10):
+            history.remember(record(number))
+        assert eventually(lambda: "t0" not in ids(history.recall("question 0", node="n", k=20)))
+        assert ids(history.recall("question 9", node="n", k=10))[0] == "t9"
+
+
+def test_a_history_in_memory_with_many_records_writes_them_by_itself():
+    with ChromaHistory(embedding=EMBEDDING) as history:
+        for number in range(200):
+            history.remember(record(number))
+        assert eventually(lambda: history.stats().records > 100)
+        assert len(history.recall("question 9", node="n", k=500).neighbours) == 200

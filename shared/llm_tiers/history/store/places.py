@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from llm_tiers.errors import ConfigError
 from llm_tiers.history.store import client, shelf
-from llm_tiers.history.store.library import Library, mismatch
+from llm_tiers.history.store.library import BATCH, Library, mismatch
 from llm_tiers.history.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ class Place(ABC):
     ephemeral = False
     prefix = "tiers"
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, least: int = 1) -> None:
         self.where = where
         self.pid = os.getpid()
         self.libraries: dict[str, Library] = {}
-        self.writer = Writer(self.libraries)
+        self.writer = Writer(self.libraries, least=least)
         self._client: client.Client | None = None
         self._opening = threading.Lock()
 
@@ -157,7 +157,9 @@ class Memory(Place):
     ephemeral = True
 
     def __init__(self) -> None:
-        super().__init__("memory")
+        # An index of Chroma's takes 2.6 MB until the process ends, even where it is dropped: models that answer some
+        # calls and are gone, such as one for each request, make none.
+        super().__init__("memory", least=BATCH)
         # Every Chroma in memory shares one set of collections in a process.
         self.prefix = f"tiers-{uuid.uuid4().hex[:12]}"
 

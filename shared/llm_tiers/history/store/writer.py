@@ -31,12 +31,17 @@ class Writer:
     The thread starts with the first record and ends when nothing came for some seconds, so a history that is not used
     costs none. It is a daemon: the exit of the program does not wait for it, but for what it left to write.
 
+    Args:
+        libraries: The libraries, by namespace.
+        least: How many records must wait, or a library's capacity where that is less, for them to be written.
+
     Attributes:
         trouble: Why the last write failed; None since one succeeded.
     """
 
-    def __init__(self, libraries: Mapping[str, Library]) -> None:
+    def __init__(self, libraries: Mapping[str, Library], *, least: int = 1) -> None:
         self._libraries = libraries
+        self._least = least
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
         self._stopping = False
@@ -49,8 +54,9 @@ class Writer:
             if self._stopping:
                 return
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="llm-tiers-history", daemon=True)
-                self._thread.start()
+                if self._is_due():
+                    self._thread = threading.Thread(target=self._run, name="llm-tiers-history", daemon=True)
+                    self._thread.start()
             # Otherwise the thread is left asleep: it looks by itself each half second, and batches cost less a record.
             elif self._waiting() >= _ENOUGH:
                 self._changed.notify_all()
@@ -67,10 +73,14 @@ class Writer:
     def _waiting(self) -> int:
         return sum(library.pending for library in list(self._libraries.values()))
 
+    def _is_due(self) -> bool:
+        libraries = list(self._libraries.values())
+        return any(library.pending >= min(self._least, library.capacity) for library in libraries)
+
     def _run(self) -> None:
         idle_since = time.monotonic()
         while self._sleep():
-            if self._waiting():
+            if self._is_due():
                 self._write()
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since > _SECONDS_IDLE and self._retire():
@@ -88,7 +98,7 @@ class Writer:
     def _retire(self) -> bool:
         # Checked under the lock: a record added just before would otherwise wait for a thread that has ended.
         with self._changed:
-            if self._waiting():
+            if self._is_due():
                 return False
             self._thread = None
             return True
