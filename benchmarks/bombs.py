@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_tiers import Answer, FinalAnswers
-from llm_tiers.agreement import dates, final_answer, objects, quantities, refusals, texts
+from llm_tiers.agreement import dates, fields, final_answer, objects, quantities, refusals, texts
 from llm_tiers.call import form, growing_json, json_text, patterns
 from llm_tiers.call.answer import ToolCall
 from llm_tiers.integration.finish import finish_in
@@ -181,6 +181,7 @@ BOUNDS = {
     "agreement/texts.py::_SYMBOL": 4 * final_answer._LONGEST,  # noqa: SLF001
     "agreement/final_answer.py": final_answer._TAIL,  # noqa: SLF001
     "agreement/refusals.py": refusals._HEAD,  # noqa: SLF001
+    "agreement/fields.py": fields._LONGEST_LOOK,  # noqa: SLF001
     "agreement/objects.py": KNOWN_BY_NAME,
     "agreement/objects.py::_FENCED": objects._LONGEST_JSON,  # noqa: SLF001
     "agreement/quantities.py": 2 * quantities._MOST_DIGITS,  # noqa: SLF001
@@ -195,7 +196,19 @@ BOUNDS = {
 
 def readers() -> dict[str, Reader]:
     found = {}
-    for module in (texts, final_answer, refusals, objects, quantities, dates, markers, verdict, grading, checks):
+    for module in (
+        texts,
+        final_answer,
+        refusals,
+        fields,
+        objects,
+        quantities,
+        dates,
+        markers,
+        verdict,
+        grading,
+        checks,
+    ):
         for name, (pattern, methods) in expressions_of(module).items():
             bound = BOUNDS.get(name, BOUNDS[name.partition("::")[0]])
             found[name] = Reader(expression(pattern, methods), bound)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from math import isclose, isnan
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from llm_tiers.agreement.fields import are_free_texts, is_exact, is_own_confidence, is_search
 from llm_tiers.agreement.quantities import quantity, same_quantity
 from llm_tiers.agreement.texts import LONGEST_TEXT, characters, plain
 from llm_tiers.call.json_text import is_shallow
@@ -26,17 +27,12 @@ _DEEPEST = 60
 _MOST_VALUES = 4_000
 _MOST_CALLS = 32
 _LONGEST_NUMBER = 80
-_FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*)\n[ \t]*```", re.DOTALL | re.IGNORECASE)
-_EXPONENT = re.compile(r"[eE][-+]?(\d+)")
-_EXACT_NAME = re.compile(
-    r"(?:^|_|\b)(?:id|ids|uid|uuid|code|key|token|hash|password|secret|path|file|filename|url|uri|sku|pattern|regex"
-    r"|sql|query|command|cmd|email|username|currency|unit|symbol|ticker)(?:$|_|\b)",
-    re.IGNORECASE,
+_FENCED = re.compile(
+    r"(?:[^\n`]{1,100}\n{1,2})?```(?:json)?[ \t]*\n(.*)\n[ \t]*```(?:\n{1,2}[^\n`]{1,100})?", re.DOTALL | re.IGNORECASE
 )
+"""A block of code, with a line before it and one after it at most."""
+_EXPONENT = re.compile(r"[eE][-+]?(\d+)")
 _NAME = re.compile(r"[^\W\d_]+(?:[ .,'-]{1,3}[^\W\d_]+){0,4}\.?")
-_SEARCHES = frozenset({"query", "sql"})
-_PROSE_WORDS = 5
-"""A text of so many words is no name, place, date or id."""
 
 
 class _Unread(str):
@@ -100,7 +96,7 @@ def same_calls(
         others: The calls of the other.
         compare: The user's functions by field.
         schemas: The JSON schema of each tool's arguments by its name, as far as known.
-        skip_prose: Free text in the arguments is not compared.
+        skip_prose: Free text in the arguments, and what a model says of its own sureness, is not compared.
     """
     if sorted(call.name for call in ones) != sorted(call.name for call in others):
         return False
@@ -133,7 +129,8 @@ def same_calls(
 def same_values(one: Any, other: Any, compare: Compare | None = None, *, skip_prose: bool = False) -> bool | None:
     """Say whether two objects or lists are the same; None where a text in them, or a missing field, leaves it open.
 
-    With `skip_prose` free text is not compared; where there is nothing else, it is.
+    With `skip_prose` free text and what a model says of its own sureness are not compared; where there is nothing else,
+    they are.
     """
     comparison = _Comparison(compare or {}, "", skip_prose)
     same = comparison.values(one, other, ())
@@ -170,11 +167,19 @@ class _Comparison:
             return self._objects(one, other, path)
         if _is_list(one) and _is_list(other):
             return self._lists(one, other, path)
-        if self._skip_prose and _is_prose(one) and _is_prose(other):
-            self.skipped += 1
+        if self._skips(one, other, path):
             return True
         self.compared += 1
-        return _same_leaf(one, other, path[-1] if path else "")
+        return _same_leaf(one, other, _field(path))
+
+    def _skips(self, one: Any, other: Any, path: tuple[str, ...]) -> bool:
+        """Whether two values are not compared; a note may be left out as well as worded in another way."""
+        given, name = [value for value in (one, other) if value is not None], _field(path)
+        if not (self._skip_prose and given):
+            return False
+        skips = are_free_texts(name, given) or all(is_own_confidence(name, value) for value in given)
+        self.skipped += skips
+        return skips
 
     def _function(self, path: tuple[str, ...]) -> Callable[[Any, Any], bool | None] | None:
         if not self._compare or not path:
@@ -188,12 +193,19 @@ class _Comparison:
             if key in one and key in other:
                 found = self.values(one[key], other[key], (*path, str(key)))
             else:
-                function = self._function((*path, str(key)))
-                found = None if function is None else function(_native(one.get(key)), _native(other.get(key)))
+                found = self._with_missing(one.get(key), other.get(key), (*path, str(key)))
             if found is False:
                 return False
             same = same if found else None
         return same
+
+    def _with_missing(self, one: Any, other: Any, path: tuple[str, ...]) -> bool | None:
+        """Compare a field that one of two objects leaves out, whose value there is None."""
+        function = self._function(path)
+        if function is not None:
+            return function(_native(one), _native(other))
+        # A null stands for what is left out.
+        return True if one is other or self._skips(one, other, path) else None
 
     def _lists(self, one: Sequence[Any], other: Sequence[Any], path: tuple[str, ...]) -> bool | None:
         if len(one) != len(other):
@@ -205,6 +217,11 @@ class _Comparison:
                 return False
             same = same if found else None
         return same
+
+
+def _field(path: tuple[str, ...]) -> str:
+    """Return the name of the field that a value is in, itself or as one of a list."""
+    return next((step for step in reversed(path) if step != "*"), "")
 
 
 def _complete(arguments: Mapping[str, Any], properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,11 +249,6 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
-def _is_prose(value: Any) -> bool:
-    """Say whether a value is free text, which two models hardly ever write alike."""
-    return isinstance(value, str) and len(value.split(None, _PROSE_WORDS)) >= _PROSE_WORDS
-
-
 def _same_leaf(one: Any, other: Any, name: str) -> bool | None:
     if isinstance(one, str) and isinstance(other, str):
         if isinstance(one, _Unread) or isinstance(other, _Unread):
@@ -262,8 +274,8 @@ def _same_string(one: str, other: str, name: str) -> bool | None:
         return None
     left, right = characters(one).strip(), characters(other).strip()
     # A key, a path or a code is another one with another case; a search for a name is not.
-    if _EXACT_NAME.search(name) and not (name.lower() in _SEARCHES and _NAME.fullmatch(left[:80])):
-        return True if left == right and name.lower() in _SEARCHES else _apart(left, right)
+    if is_exact(name) and not (is_search(name) and _NAME.fullmatch(left[:80])):
+        return True if left == right and is_search(name) else _apart(left, right)
     if left == right:
         return True
     if len(left) <= 80 and len(right) <= 80:  # noqa: PLR2004

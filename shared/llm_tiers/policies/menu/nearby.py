@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from llm_tiers.embedding.vector import Vector
 
-__all__ = ["Nearby"]
+__all__ = ["ALIKE", "Nearby", "first_best"]
+
+ALIKE = 1e-9
+"""Rules whose figures differ by less are equal."""
 
 _NEAREST = 50
 """The number of profiled calls that are looked at, most similar first."""
@@ -50,13 +53,21 @@ class Nearby:
     def best(self, query: Vector) -> int:
         """Return the position of the rule that is worth most for a query."""
         if not len(self.vectors) or query.shape != self.vectors[0].shape:
-            return int(self.mean.argmax())
+            return first_best(self.mean)
         # From the node's center: all queries of a node share a direction, which says nothing of their kinds.
         likeness = self._directions @ _unit((query - self._center)[None, :].astype(np.float32))[0]
         nearest = np.argpartition(-likeness, min(_NEAREST, len(likeness)) - 1)[:_NEAREST]
         weight = np.maximum(likeness[nearest], 0.0).astype(np.float64)
         worth = (weight @ self.worth[nearest] + _SHRINKAGE * self.mean) / (weight.sum() + _SHRINKAGE)
-        return int(worth.argmax())
+        return first_best(worth)
+
+
+def first_best(worth: NDArray[np.float64]) -> int:
+    """Return the position of the greatest worth, the first of those that differ by the errors of the sums alone.
+
+    At a price of 0 the top tier and the top tier backed by a witness are worth the same, and the witness costs.
+    """
+    return int(np.flatnonzero(worth >= worth.max() - ALIKE)[0])
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from llm_tiers.agreement.imagined import imagined_ladders
 from llm_tiers.embedding.vector import Vector
 from llm_tiers.policies.menu.backed import Backed
-from llm_tiers.policies.menu.nearby import Nearby
+from llm_tiers.policies.menu.nearby import ALIKE, Nearby, first_best
 from llm_tiers.policies.menu.outcomes import Calls, imagined_calls, replay, rules_of
 from llm_tiers.policies.menu.profile import Profile
 from llm_tiers.policies.menu.profiling import ASKED_SHARE, NOTHING_FORESEEN, Foreseen, foreseen_in
@@ -33,9 +33,6 @@ the price at `quality=0.65`. With a price near 0 every call would be profiled, f
 
 _AS_DEAR, _NEVER = 1.02, 10.0
 """A rule that costs more than this much of the top tier alone is never chosen; worth lies in [-1, 1]."""
-
-_ALIKE = 1e-9
-"""Accuracies that differ by less are equal up to rounding."""
 
 _LEAST_COST = 1e-100
 """Stands for a cost of 0 in divisions: a model may be free. The square of what is divided by it is still a number."""
@@ -181,7 +178,7 @@ def choose(
     rule_costs = weighing.mean(spent)
     worth[:, _too_dear(rules, rule_costs, float(mean_costs[-1]))] -= _NEVER
     mean = weighing.mean(worth)
-    best = int(mean.argmax())
+    best = first_best(mean)
     accuracy = weighing.mean(right)
     unjudged = np.array([not isinstance(rule, Judged) for rule in rules])
     saving = saving_of(worth, weighing, best)
@@ -192,7 +189,7 @@ def choose(
         rule=rules[best],
         # Of rules that are equally often right, the last: in the menu's order that is the top tier with another that
         # answers if it does not.
-        surest=rules[int(np.flatnonzero(unjudged & (accuracy >= accuracy[unjudged].max() - _ALIKE))[-1])],
+        surest=rules[int(np.flatnonzero(unjudged & (accuracy >= accuracy[unjudged].max() - ALIKE))[-1])],
         saving=saving,
         profile=profile,
         weight=weighing.weight,
