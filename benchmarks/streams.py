@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from streams.fields import database, labels, search
 from streams.kinds import Stream, free_text, tool_calls, two_tiers
 from streams.models import over_http, within_process
 from streams.report import LATE, row_of, table
@@ -31,6 +32,8 @@ def streams(calls: int) -> Iterator[Callable[[int], Stream]]:
     # those of a real model concern the answers that are hard to tell: with it, this is the best case.
     for coincide in (0.0, 0.3, 0.6, 0.85):
         yield partial(tool_calls, coincide, calls)
+    for kind, skills in ((labels, SKILLS[2]), (search, SKILLS[2]), (search, (1.0, 1.0, 1.0)), (database, SKILLS[0])):
+        yield partial(kind, skills, calls)
     for context in (False, True):
         for skills in SKILLS:
             for grader in (None, 0.85, 0.96):

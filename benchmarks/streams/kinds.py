@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TOOL", "Said", "Stream", "free_text", "tool_calls", "two_tiers"]
+__all__ = ["Said", "Stream", "free_text", "shared_difficulty", "tool_calls", "two_tiers"]
 
 TIERS = ("gpt-5-nano", "gpt-5-mini", "gpt-5")
 PRICES = {"gpt-5-nano": (0.05, 0.4), "gpt-5-mini": (0.25, 2.0), "gpt-5": (1.25, 10.0)}
 """US$ per million tokens, input and output, as listed in 2025."""
 
-TOOL: dict[str, Any] = {
+_TICKET: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "open_ticket",
@@ -44,7 +44,7 @@ class Said:
 
     Attributes:
         text: What the model writes; empty for a tool call.
-        arguments: The arguments of a call of `TOOL`, or None.
+        arguments: The arguments of a call of the stream's tool, or None.
     """
 
     text: str
@@ -61,7 +61,7 @@ class Stream:
         right: Calls x tiers, whether the answer is right.
         said: Takes the number of a call and the position of a tier, and returns what that tier says.
         tokens: Input and output tokens of each answer.
-        tool: Whether the model is asked to call `TOOL`.
+        tool: The tool that the model is asked to call, as OpenAI describes one, or None.
         grader: How often the grade function is right, or None if nobody grades.
         judge: How often the judging model is right, or None if there is none. It is of the middle tier.
     """
@@ -71,9 +71,14 @@ class Stream:
     right: NDArray[np.bool_]
     said: Callable[[int, int], Said]
     tokens: tuple[int, int]
-    tool: bool = False
+    tool: dict[str, Any] | None = None
     grader: float | None = None
     judge: float | None = None
+
+    @property
+    def tool_name(self) -> str:
+        """The tool's name, empty where there is none."""
+        return "" if self.tool is None else str(self.tool["function"]["name"])
 
     def question(self, call: int) -> str:
         """The ask. It holds the call's number, by which a scripted model looks up what it says."""
@@ -106,7 +111,7 @@ def tool_calls(coincide: float, calls: int, seed: int) -> Stream:
         return Said("", {"order": 1000 + call, "kind": kind, "reason": _sentence(words, None if alike[call] else tier)})
 
     right = np.ones((calls, len(TIERS)), dtype=np.bool_)
-    return Stream(f"tool calls, {coincide:.0%} coincide", TIERS, right, said, (600, 60), tool=True)
+    return Stream(f"tool calls, {coincide:.0%} coincide", TIERS, right, said, (600, 60), tool=_TICKET)
 
 
 def free_text(
@@ -120,9 +125,7 @@ def free_text(
 ) -> Stream:
     """Free text, no two answers alike; with `context` the input is long, as in RAG."""
     draw = np.random.default_rng(seed)
-    # For every second question all tiers draw one difficulty, so that their errors are correlated, as real models' are.
-    shared, own = draw.random((calls, 1)), draw.random((calls, len(skills)))
-    hard = np.where(draw.permutation(calls)[:, None] % 2 == 0, shared, own)
+    hard = shared_difficulty(draw, calls, len(skills))
     wording = draw.integers(0, 6, (calls, len(skills), 3))
     kind = "RAG" if context else "free text"
     by = "ungraded" if grader is None else f"graded, {grader:.0%} right"
@@ -152,6 +155,12 @@ def two_tiers(grader: float | None, calls: int, seed: int) -> Stream:
         (300, 250),
         grader=grader,
     )
+
+
+def shared_difficulty(draw: np.random.Generator, calls: int, tiers: int) -> NDArray[np.float64]:
+    """Draw how hard each call is to each tier: for every second one the same, as real models' errors are correlated."""
+    shared, own = draw.random((calls, 1)), draw.random((calls, tiers))
+    return np.where(draw.permutation(calls)[:, None] % 2 == 0, shared, own)
 
 
 def _sentence(words: NDArray[np.int64], tier: int | None) -> str:

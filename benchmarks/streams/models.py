@@ -27,6 +27,7 @@ class Scripted(BaseChatModel):
 
     model_name: str
     script: Any
+    tool: str = ""
 
     @property
     def _llm_type(self) -> str:
@@ -38,7 +39,7 @@ class Scripted(BaseChatModel):
     def _generate(self, messages: list[BaseMessage], *_: object, **__: object) -> ChatResult:
         # Nothing of the model is real except its interface: the tokens are the stream's, so that costs are exact.
         said, (given, written) = self.script(str(messages[-1].content))
-        calls = [] if said.arguments is None else [{"name": "open_ticket", "args": said.arguments, "id": "call"}]
+        calls = [] if said.arguments is None else [{"name": self.tool, "args": said.arguments, "id": "call"}]
         usage = {"input_tokens": given, "output_tokens": written, "total_tokens": given + written}
         return ChatResult(
             generations=[ChatGeneration(message=AIMessage(said.text, tool_calls=calls, usage_metadata=usage))]
@@ -52,7 +53,7 @@ def within_process(stream: Stream) -> list[Tier]:
         return lambda ask: (_said(stream, tier, ask), stream.tokens)
 
     return [
-        Tier(Scripted(model_name=name, script=script_of(tier)), name=name, price=PRICES[name])
+        Tier(Scripted(model_name=name, script=script_of(tier), tool=stream.tool_name), name=name, price=PRICES[name])
         for tier, name in enumerate(stream.tiers)
     ]
 
@@ -77,7 +78,7 @@ def over_http(stream: Stream) -> Iterator[list[Tier]]:
     def script_of(tier: int) -> Any:
         def reply(request: Any) -> Reply:
             said, (given, written) = _said(stream, tier, request.ask), stream.tokens
-            calls = () if said.arguments is None else (ToolCall("open_ticket", said.arguments),)
+            calls = () if said.arguments is None else (ToolCall(stream.tool_name, said.arguments),)
             return Reply(said.text, calls=calls, input_tokens=given, output_tokens=written)
 
         return reply

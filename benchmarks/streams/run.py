@@ -10,7 +10,7 @@ import numpy as np
 
 from langchain_tiers import TieredChatModel
 from llm_tiers import PromptJudge, Tier, Trace
-from streams.kinds import TOOL, Stream
+from streams.kinds import Stream
 from streams.models import judge_within_process
 
 __all__ = ["Ran", "run"]
@@ -52,7 +52,7 @@ def run(stream: Stream, tiers: Sequence[Tier], seed: int, *, policy: str = "defa
     """Answer a stream; if there is a grade function, it has finished before the next call."""
     judge = None if stream.judge is None else PromptJudge(model=judge_within_process(stream, seed))
     model = TieredChatModel(list(tiers), policy=policy, grade=_grade_of(stream, seed), judge=judge)
-    asked = model.bind_tools([TOOL], tool_choice="open_ticket") if stream.tool else model
+    asked = model.bind_tools([stream.tool], tool_choice=stream.tool_name) if stream.tool else model
     finals, costs, profiled = [], [], []
     with model:
         for call in range(len(stream.right)):

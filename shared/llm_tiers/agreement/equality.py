@@ -67,8 +67,8 @@ class FinalAnswers:
         compare: Functions by the field of an object or of a tool's arguments that they compare: `"city"`,
             `"address.city"`, or `"get_weather.city"` for one tool. Each takes the two values (None for a field that
             is left out) and returns True, False, or None where that cannot be decided.
-        skip_prose: Free text in the fields of objects and in the arguments of tools is not compared, nor is what a model
-            says of its own confidence; the tools' names and all other values are (see `fields.py`).
+        skip_prose: Free text in the fields of objects and in the arguments of tools is not compared, nor is what a
+            model says of its own confidence; the tools' names and all other values are (see `fields.py`).
 
     Raises:
         ConfigError: An argument is of another kind, or does not go with `equal`.

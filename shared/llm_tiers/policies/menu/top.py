@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 __all__ = ["as_good_as_top", "better_than_top"]
 
-_MANY, _STANDARD_ERRORS = 20, 1.0
+_MANY, _STANDARD_ERRORS = 20, 2.0
 """A warning names a tier from this many calls on, as better than the top if it is ahead by this many standard errors.
 One, since the user loses on every call and the warning costs nothing."""
 
