@@ -595,3 +595,17 @@ def test_while_a_tier_is_down_the_one_of_the_others_that_is_worth_most_answers(q
     plan = stop.value.value
     assert (plan.start, plan.audit) == (answers, False)
     assert "a" not in plan.witnesses
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20)
+def test_where_nothing_is_worth_its_price_a_witness_of_the_top_tier_is_not_asked(seed):
+    """At quality 1 the top tier and the same one with a witness are worth the same but for the errors of sums."""
+    draw = np.random.default_rng(seed)
+    known = ProfileOf(tuple(USUAL.items())).start()
+    for number in range(60):
+        said = in_order(np.where(draw.random(3) < (0.85, 0.9, 0.95), 0, draw.integers(1, 4, 3)))
+        known = known.after(1.2, dataclasses.replace(called(said, number=number), vector=draw.normal(size=8)))
+    choice = known.choice(0.0)
+    for _ in range(50):
+        assert not isinstance(choice.rule_for(draw.normal(size=8)), Backed)
