@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from chromadb.api.models.Collection import Collection
@@ -19,6 +20,7 @@ from processes import eventually, run
 from llm_tiers.errors import ConfigError, UnknownTrace
 from llm_tiers.history import ChromaHistory
 from llm_tiers.history.store import shelf as shelves
+from llm_tiers.history.store import writer as writing
 
 
 def test_the_oldest_go_above_the_capacity(place):
@@ -239,6 +241,18 @@ def test_a_history_in_memory_that_reaches_its_capacity_forgets_the_oldest():
             history.remember(record(number))
         assert eventually(lambda: "t0" not in ids(history.recall("question 0", node="n", k=20)))
         assert ids(history.recall("question 9", node="n", k=10))[0] == "t9"
+
+
+def test_the_writer_sleeps_while_fewer_records_wait_than_it_writes(monkeypatch):
+    monkeypatch.setattr(writing, "_SECONDS_TO_WAIT", 600)
+    writer = writing.Writer({"": SimpleNamespace(pending=40, capacity=1000)}, least=64)
+    sleeping = threading.Thread(target=writer._sleep)
+    sleeping.start()
+    sleeping.join(0.2)
+    still_asleep = sleeping.is_alive()
+    writer.stop()
+    sleeping.join()
+    assert still_asleep
 
 
 def test_a_history_in_memory_with_many_records_writes_them_by_itself():

@@ -42,6 +42,7 @@ class Writer:
     def __init__(self, libraries: Mapping[str, Library], *, least: int = 1) -> None:
         self._libraries = libraries
         self._least = least
+        self._enough = max(_ENOUGH, least)
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
         self._stopping = False
@@ -58,7 +59,7 @@ class Writer:
                     self._thread = threading.Thread(target=self._run, name="llm-tiers-history", daemon=True)
                     self._thread.start()
             # Otherwise the thread is left asleep: it looks by itself each half second, and batches cost less a record.
-            elif self._waiting() >= _ENOUGH:
+            elif self._waiting() >= self._enough:
                 self._changed.notify_all()
 
     def stop(self) -> None:
@@ -90,7 +91,7 @@ class Writer:
         """Wait for the next round; False where there is none."""
         with self._changed:
             # After a failure it sleeps even with a full queue, longer each time, so that a dead server is not hammered.
-            if not self._stopping and (self._failures or self._waiting() < _ENOUGH):
+            if not self._stopping and (self._failures or self._waiting() < self._enough):
                 pause = _SECONDS_TO_WAIT * 2.0 ** min(self._failures, 10)
                 self._changed.wait(min(pause, _LONGEST_RETRY))
             return not self._stopping
