@@ -59,8 +59,9 @@ def are_free_texts(name: str, texts: Sequence[Any]) -> bool:
     in SQL is not, nor is what a field calls the answer. A search in words is, unless each names something that the
     other does not.
     """
+    name = name[:_LONGEST_NAME]
     looked = [text[:_LONGEST_LOOK] if isinstance(text, str) else "" for text in texts]
-    least = _WORDS_OF_FREE if _FREE.search(name[:_LONGEST_NAME]) else _WORDS
+    least = _WORDS_OF_FREE if _FREE.search(name) else _WORDS
     if any(_SQL.search(text) or _number_of_words(text) < least for text in looked) or _ANSWER.search(name):
         return False
     if name.lower() in _SEARCHES_IN_WORDS:

@@ -31,6 +31,7 @@ class Place(ABC):
         shared: Whether other processes may write there too.
         nearby: Whether it is on this machine, so that opening it is done before the first call waits for it.
         ephemeral: Whether it ends with the process, so that nothing has to be written at exit.
+        least: How many records must wait for them to be written (`Writer`).
         prefix: What the names of its collections begin with.
         pid: The process that opened it: after a fork the child must not touch it.
     """
@@ -38,13 +39,14 @@ class Place(ABC):
     shared = False
     nearby = True
     ephemeral = False
+    least = 1
     prefix = "tiers"
 
-    def __init__(self, where: str, *, least: int = 1) -> None:
+    def __init__(self, where: str) -> None:
         self.where = where
         self.pid = os.getpid()
         self.libraries: dict[str, Library] = {}
-        self.writer = Writer(self.libraries, least=least)
+        self.writer = Writer(self.libraries, least=self.least)
         self._client: client.Client | None = None
         self._opening = threading.Lock()
 
@@ -155,11 +157,12 @@ class Memory(Place):
     """Chroma in the memory of this process: private to one history, and gone with it."""
 
     ephemeral = True
+    # An index of Chroma's takes 2.6 MB until the process ends, even where it is dropped: models that answer some calls
+    # and are gone, such as one for each request, make none.
+    least = BATCH
 
     def __init__(self) -> None:
-        # An index of Chroma's takes 2.6 MB until the process ends, even where it is dropped: models that answer some
-        # calls and are gone, such as one for each request, make none.
-        super().__init__("memory", least=BATCH)
+        super().__init__("memory")
         # Every Chroma in memory shares one set of collections in a process.
         self.prefix = f"tiers-{uuid.uuid4().hex[:12]}"
 

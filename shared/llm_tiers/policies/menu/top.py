@@ -9,7 +9,7 @@ __all__ = ["as_good_as_top", "better_than_top"]
 
 _MANY, _STANDARD_ERRORS = 20, 2.0
 """A warning names a tier from this many calls on, as better than the top if it is ahead by this many standard errors.
-One, since the user loses on every call and the warning costs nothing."""
+Two, since it is looked at on every call, and with one it came on many a ladder whose top tier is the best."""
 
 _MOSTLY = 0.7
 """Only of a tier that gives the top tier's answer on so many calls it is said, without grades, that it may be as good.
